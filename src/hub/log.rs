@@ -1,0 +1,374 @@
+//! The bounded memory of events and marks. Pure: no async, no lock, and the
+//! time is an argument.
+//!
+//! One sequence numbers everything. Each channel that is listened to has a
+//! [`History`] of its own, so that a quiet channel keeps its events however
+//! busy the others are; marks (gaps, and the state of the source) concern
+//! every reader and stand beside.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    mem,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use slab::Slab;
+use tokio::time::Instant;
+
+use crate::event::{ChannelName, Epoch, Event, EventId, GapReason};
+
+/// How long an event stays after its channel's `events` limit put it out of
+/// every cursor's reach, for those who are reading right now: as long as a
+/// socket may take nothing before it is closed. Without it a burst longer than
+/// the limit would overtake every reader. Where `bytes` is short, such events
+/// are the first to go.
+pub(super) const READER_GRACE: Duration = Duration::from_secs(30);
+
+/// Three marks an outage, so 1,024 remember the last 340 outages. At the limit
+/// the oldest leaves, and a cursor before it is too old.
+const MAX_MARKS: usize = 1024;
+
+/// What an event costs beside its payload: itself, its `Arc`, its place in a
+/// history and in the order of arrival.
+const EVENT_BYTES: usize = mem::size_of::<Event>() + 16 + 8 + mem::size_of::<Arrival>();
+
+/// What the log may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Events of one channel that a cursor can reach back to.
+    pub events: usize,
+    /// Bytes of all events together. The oldest leave first.
+    pub bytes: usize,
+    /// Age of an event.
+    pub age: Duration,
+}
+
+/// Names one channel's history. Valid until [`Log::close`].
+pub(super) type HistoryKey = usize;
+
+/// What every reader is told, whatever it reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signal {
+    Gap(GapReason),
+    Interrupted { since: SystemTime },
+    Live,
+}
+
+/// A signal and its place in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) sequence: u64,
+    pub(super) signal: Signal,
+}
+
+/// What a reader meets on its way through the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Entry {
+    Event(Arc<Event>),
+    Mark(Mark),
+}
+
+impl Entry {
+    pub(super) fn sequence(&self) -> u64 {
+        match self {
+            Self::Event(event) => event.id.sequence,
+            Self::Mark(mark) => mark.sequence,
+        }
+    }
+}
+
+/// The reader asked for something that the log no longer holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Overtaken;
+
+/// The events of one channel, since it has been listened to without a break.
+#[derive(Debug)]
+struct History {
+    events: VecDeque<Arc<Event>>,
+    /// The head when LISTEN had committed.
+    since: u64,
+    /// The newest event that left.
+    evicted_to: u64,
+}
+
+impl History {
+    fn first_after(&self, after: u64) -> usize {
+        match self.events.back() {
+            Some(last) if last.id.sequence > after => self
+                .events
+                .partition_point(|event| event.id.sequence <= after),
+            _ => self.events.len(),
+        }
+    }
+
+    /// Cursors below this one are too old.
+    fn reaches_back_to(&self, limit: usize) -> u64 {
+        let beyond = self.beyond(limit).map(|event| event.id.sequence);
+        beyond.unwrap_or(self.evicted_to).max(self.since)
+    }
+
+    /// The newest event of those that are more than `limit`.
+    fn beyond(&self, limit: usize) -> Option<&Event> {
+        let index = self.events.len().checked_sub(limit + 1)?;
+        Some(&self.events[index])
+    }
+
+    fn holds(&self, sequence: u64) -> bool {
+        sequence > self.since && sequence > self.evicted_to
+    }
+}
+
+/// An event's place in an order over all channels.
+#[derive(Debug, Clone, Copy)]
+struct Arrival {
+    at: Instant,
+    sequence: u64,
+    history: HistoryKey,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Log {
+    epoch: Epoch,
+    limits: Limits,
+    head: u64,
+    histories: Slab<History>,
+    /// Oldest first; those whose event has left already are skipped, and
+    /// cleared away when they are the greater part.
+    arrivals: VecDeque<Arrival>,
+    /// Those beyond their channel's `events` limit, in the order in which
+    /// they came to be, and when.
+    excess: VecDeque<Arrival>,
+    events: usize,
+    bytes: usize,
+    marks: VecDeque<Mark>,
+    marks_evicted_to: u64,
+}
+
+impl Log {
+    pub(super) fn new(epoch: Epoch, limits: Limits) -> Self {
+        Self {
+            epoch,
+            limits,
+            // From 1, so that the id 0 precedes everything and is always too
+            // old: the cursor of a reader that has a gap still to come.
+            head: 1,
+            histories: Slab::new(),
+            arrivals: VecDeque::new(),
+            excess: VecDeque::new(),
+            events: 0,
+            bytes: 0,
+            marks: VecDeque::new(),
+            marks_evicted_to: 0,
+        }
+    }
+
+    /// The newest sequence.
+    pub(super) fn head(&self) -> u64 {
+        self.head
+    }
+
+    pub(super) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    pub(super) fn id(&self, sequence: u64) -> EventId {
+        EventId {
+            epoch: self.epoch,
+            sequence,
+        }
+    }
+
+    /// Begins a channel's history: LISTEN has committed.
+    pub(super) fn open(&mut self) -> HistoryKey {
+        self.histories.insert(History {
+            events: VecDeque::new(),
+            since: self.head,
+            evicted_to: 0,
+        })
+    }
+
+    /// Forgets a channel's history: it is no longer listened to.
+    pub(super) fn close(&mut self, key: HistoryKey) {
+        let history = self.histories.remove(key);
+        self.events -= history.events.len();
+        self.bytes -= history.events.iter().map(|e| cost(e)).sum::<usize>();
+    }
+
+    pub(super) fn append(
+        &mut self,
+        key: HistoryKey,
+        channel: ChannelName,
+        payload: Box<str>,
+        received_at: SystemTime,
+        now: Instant,
+    ) {
+        self.head += 1;
+        let event = Arc::new(Event {
+            id: self.id(self.head),
+            channel,
+            payload,
+            received_at,
+        });
+        self.events += 1;
+        self.bytes += cost(&event);
+        let history = &mut self.histories[key];
+        history.events.push_back(event);
+        let arrival = |sequence| Arrival {
+            at: now,
+            sequence,
+            history: key,
+        };
+        self.arrivals.push_back(arrival(self.head));
+        if let Some(event) = history.beyond(self.limits.events) {
+            self.excess.push_back(arrival(event.id.sequence));
+        }
+        self.trim(now);
+    }
+
+    pub(super) fn mark(&mut self, signal: Signal) {
+        self.head += 1;
+        self.marks.push_back(Mark {
+            sequence: self.head,
+            signal,
+        });
+        if self.marks.len() > MAX_MARKS
+            && let Some(oldest) = self.marks.pop_front()
+        {
+            self.marks_evicted_to = oldest.sequence;
+        }
+    }
+
+    /// Lets everything go that is over a limit at this moment.
+    pub(super) fn trim(&mut self, now: Instant) {
+        while let Some(oldest) = self.excess.front().copied() {
+            if self.is_held(oldest) {
+                if !self.is_over(oldest, READER_GRACE, now) {
+                    break;
+                }
+                self.evict(oldest.history);
+            }
+            self.excess.pop_front();
+        }
+        while let Some(oldest) = self.arrivals.front().copied() {
+            if self.is_held(oldest) {
+                if !self.is_over(oldest, self.limits.age, now) {
+                    break;
+                }
+                self.evict(oldest.history);
+            }
+            self.arrivals.pop_front();
+        }
+        self.clear_arrivals();
+    }
+
+    fn is_held(&self, arrival: Arrival) -> bool {
+        self.histories
+            .get(arrival.history)
+            .is_some_and(|history| history.holds(arrival.sequence))
+    }
+
+    fn is_over(&self, oldest: Arrival, limit: Duration, now: Instant) -> bool {
+        let age = now.saturating_duration_since(oldest.at);
+        self.bytes > self.limits.bytes || age > limit
+    }
+
+    /// Costs a pass over all arrivals, once in as many appends.
+    fn clear_arrivals(&mut self) {
+        if self.arrivals.len() > 2 * self.events + 1024 {
+            let mut arrivals = mem::take(&mut self.arrivals);
+            arrivals.retain(|arrival| self.is_held(*arrival));
+            arrivals.shrink_to(2 * self.events);
+            self.arrivals = arrivals;
+        }
+    }
+
+    fn evict(&mut self, key: HistoryKey) {
+        let history = &mut self.histories[key];
+        if let Some(event) = history.events.pop_front() {
+            history.evicted_to = event.id.sequence;
+            self.events -= 1;
+            self.bytes -= cost(&event);
+        }
+    }
+
+    /// Whether a reader of `keys` that has seen everything up to `after` can
+    /// be given all that followed.
+    pub(super) fn covers(&self, mut keys: impl Iterator<Item = HistoryKey>, after: u64) -> bool {
+        after >= self.marks_evicted_to
+            && keys.all(|key| after >= self.histories[key].reaches_back_to(self.limits.events))
+    }
+
+    /// Appends to `out`, in order, what follows `marks_after` among the marks
+    /// and each given position among the events, up to and with `until`: at
+    /// most `max` entries.
+    ///
+    /// # Errors
+    /// Something that should have been read has left.
+    pub(super) fn read(
+        &self,
+        positions: impl Iterator<Item = (HistoryKey, u64)>,
+        marks_after: u64,
+        until: u64,
+        max: usize,
+        out: &mut Vec<Entry>,
+    ) -> Result<(), Overtaken> {
+        let mut mark = self.first_mark_after(marks_after)?;
+        let mut heads = self.heads(positions)?;
+        while out.len() < max {
+            let next_mark = self.marks.get(mark).map_or(u64::MAX, |m| m.sequence);
+            let next_event = heads.peek().map_or(u64::MAX, |Reverse((s, ..))| *s);
+            if next_mark.min(next_event) > until {
+                break;
+            }
+            if next_mark < next_event {
+                out.push(Entry::Mark(self.marks[mark]));
+                mark += 1;
+            } else if let Some(Reverse((_, key, index))) = heads.pop() {
+                let events = &self.histories[key].events;
+                out.push(Entry::Event(Arc::clone(&events[index])));
+                if let Some(next) = events.get(index + 1) {
+                    heads.push(Reverse((next.id.sequence, key, index + 1)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn first_mark_after(&self, after: u64) -> Result<usize, Overtaken> {
+        if after < self.marks_evicted_to {
+            return Err(Overtaken);
+        }
+        Ok(match self.marks.back() {
+            Some(last) if last.sequence > after => {
+                self.marks.partition_point(|mark| mark.sequence <= after)
+            }
+            _ => self.marks.len(),
+        })
+    }
+
+    /// The first event after each position that has one.
+    fn heads(
+        &self,
+        positions: impl Iterator<Item = (HistoryKey, u64)>,
+    ) -> Result<BinaryHeap<Reverse<(u64, HistoryKey, usize)>>, Overtaken> {
+        let mut heads = BinaryHeap::new();
+        for (key, after) in positions {
+            let history = &self.histories[key];
+            if after < history.evicted_to {
+                return Err(Overtaken);
+            }
+            let index = history.first_after(after);
+            if let Some(event) = history.events.get(index) {
+                heads.push(Reverse((event.id.sequence, key, index)));
+            }
+        }
+        Ok(heads)
+    }
+}
+
+fn cost(event: &Event) -> usize {
+    EVENT_BYTES + event.payload.len()
+}

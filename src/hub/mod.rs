@@ -1,0 +1,284 @@
+//! The stream, free of any transport: numbers the notifications, remembers
+//! them for a while, and wakes the readers of their channels.
+//!
+//! One lock guards [`State`]; it is held for a batch of notifications or for
+//! one reader's look at the log, never over an `await`. The order under it is
+//! the order every reader sees.
+
+mod log;
+mod reader;
+mod readers;
+mod subscription;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Waker,
+    time::{Duration, SystemTime},
+};
+
+use tokio::{sync::watch, time::Instant};
+
+use crate::{
+    demand::{Demand, Generation},
+    event::{ChannelName, Epoch, GapReason, Notification},
+};
+pub use log::Limits;
+use log::{Log, Signal};
+pub use reader::{Cursor, Delivery};
+use readers::{ChannelKey, Readers};
+pub use subscription::{Ended, JoinError, Subscription};
+
+/// The hub's settings. Every number is a bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    /// What the log may hold.
+    pub history: Limits,
+    /// How long a channel stays listened to after its last reader left, so
+    /// that a reconnect can resume.
+    pub linger: Duration,
+    /// How long a new subscription waits for the source.
+    pub subscribe_timeout: Duration,
+    /// Readers at one time; the next is refused.
+    pub max_readers: usize,
+    /// Channels listened to at one time; the next is refused.
+    pub max_channels: usize,
+    /// Channels of one reader; the next is refused.
+    pub max_channels_per_reader: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            history: Limits {
+                events: 1024,
+                bytes: 64 << 20,
+                age: Duration::from_secs(600),
+            },
+            linger: Duration::from_secs(60),
+            subscribe_timeout: Duration::from_secs(10),
+            max_readers: 100_000,
+            max_channels: 10_000,
+            max_channels_per_reader: 128,
+        }
+    }
+}
+
+/// Every place for a reader is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the gateway has as many readers as it may have")]
+pub struct Full;
+
+/// A handle on the one hub. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Hub {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    state: Mutex<State>,
+    live: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+struct State {
+    log: Log,
+    readers: Readers,
+    source: SourceState,
+    closing: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum SourceState {
+    /// Nothing was heard of it yet.
+    Starting,
+    Live,
+    Interrupted {
+        since: SystemTime,
+    },
+}
+
+impl Hub {
+    /// An empty hub, in a new epoch. What it wants from a source it writes to
+    /// `demand`.
+    pub fn new(config: Config, demand: Demand) -> Self {
+        let state = State {
+            log: Log::new(Epoch::random(), config.history),
+            readers: Readers::new(demand, config.max_channels),
+            source: SourceState::Starting,
+            closing: false,
+        };
+        let shared = Shared {
+            config,
+            state: Mutex::new(state),
+            live: watch::Sender::new(false),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// A new reader, that has no channel yet.
+    ///
+    /// # Errors
+    /// `max_readers` are there already.
+    pub fn subscribe(&self) -> Result<Subscription, Full> {
+        let mut state = self.lock();
+        if state.readers.count() >= self.shared.config.max_readers {
+            return Err(Full);
+        }
+        let reader = state.readers.enter();
+        drop(state);
+        Ok(Subscription::new(self.clone(), reader))
+    }
+
+    /// How many readers there are now.
+    pub fn readers(&self) -> usize {
+        self.lock().readers.count()
+    }
+
+    /// Whether the source is live, now and from now on.
+    pub fn live(&self) -> watch::Receiver<bool> {
+        self.shared.live.subscribe()
+    }
+
+    /// Takes in what the source says, in order, under one lock; then wakes
+    /// each reader concerned, once.
+    pub fn ingest(&self, take_in: impl FnOnce(&mut Intake<'_>)) {
+        let mut state = self.lock();
+        let mut intake = Intake {
+            state: &mut state,
+            received_at: SystemTime::now(),
+            now: Instant::now(),
+            touched: Vec::new(),
+            all: false,
+        };
+        take_in(&mut intake);
+        let wakers = intake.wakers();
+        let live = state.source == SourceState::Live;
+        drop(state);
+        self.shared
+            .live
+            .send_if_modified(|was| std::mem::replace(was, live) != live);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Lets go of events that are too old and of channels that nobody reads.
+    /// To be called about once a second.
+    pub fn sweep(&self) {
+        let now = Instant::now();
+        let mut state = self.lock();
+        let State { log, readers, .. } = &mut *state;
+        readers.sweep(self.shared.config.linger, log, now);
+        log.trim(now);
+    }
+
+    /// Ends every reader's stream, and each new one's, with
+    /// [`Ended::ShuttingDown`].
+    pub fn close(&self) {
+        let mut wakers = Vec::new();
+        let mut state = self.lock();
+        state.closing = true;
+        state.readers.wake_all(&mut wakers);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// A panic under the lock would be a bug of ours; the readers are better
+    /// served by what the state then holds than by a second panic.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The hub, open to the source for one batch.
+#[derive(Debug)]
+pub struct Intake<'a> {
+    state: &'a mut State,
+    received_at: SystemTime,
+    now: Instant,
+    touched: Vec<ChannelKey>,
+    all: bool,
+}
+
+impl Intake<'_> {
+    /// One notification. On a channel that is not, or not yet, listened to
+    /// for a reader it is nobody's, and is dropped.
+    pub fn notification(&mut self, notification: Notification) {
+        let State { log, readers, .. } = &mut *self.state;
+        let Some((channel, history, name)) = readers.listened(&notification.channel) else {
+            return;
+        };
+        let (name, payload) = (name.clone(), notification.payload);
+        log.append(history, name, payload, self.received_at, self.now);
+        if self.touched.last() != Some(&channel) {
+            self.touched.push(channel);
+        }
+    }
+
+    /// A notification that could not be decoded: for all, since its channel
+    /// may be among what is unreadable.
+    pub fn unreadable(&mut self) {
+        self.signal(Signal::Gap(GapReason::Unreadable));
+    }
+
+    /// LISTEN has committed for this wish.
+    pub fn listening(&mut self, name: &ChannelName, generation: Generation) {
+        let State { log, readers, .. } = &mut *self.state;
+        let channel = readers.committed(name, generation, log);
+        self.touched.extend(channel);
+    }
+
+    /// PostgreSQL cannot listen to this name.
+    pub fn refused(&mut self, name: &ChannelName, generation: Generation) {
+        let channel = self.state.readers.refused(name, generation);
+        self.touched.extend(channel);
+    }
+
+    /// The source is lost, or suspect.
+    pub fn interrupted(&mut self, since: SystemTime) {
+        if self.state.source == SourceState::Live {
+            self.state.source = SourceState::Interrupted { since };
+            self.signal(Signal::Interrupted { since });
+        }
+    }
+
+    /// The source is proven: every wish it took has been committed on the
+    /// present session. `lost`: what was committed since the last session is
+    /// unknown.
+    pub fn live(&mut self, lost: bool) {
+        if lost {
+            self.signal(Signal::Gap(GapReason::SourceLost));
+        }
+        if let SourceState::Interrupted { .. } = self.state.source {
+            self.signal(Signal::Live);
+        }
+        self.state.source = SourceState::Live;
+        self.all = true;
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        self.state.log.mark(signal);
+        self.all = true;
+    }
+
+    fn wakers(mut self) -> Vec<Waker> {
+        let mut wakers = Vec::new();
+        if self.all {
+            self.state.readers.wake_all(&mut wakers);
+        } else {
+            self.touched.sort_unstable();
+            self.touched.dedup();
+            for channel in self.touched {
+                self.state.readers.wake(channel, &mut wakers);
+            }
+        }
+        wakers
+    }
+}

@@ -1,0 +1,248 @@
+//! Who reads which channel, and what is wanted from the source. No async.
+
+use std::{
+    collections::{HashMap, HashSet},
+    task::Waker,
+    time::Duration,
+};
+
+use slab::Slab;
+use tokio::time::Instant;
+
+use super::log::{HistoryKey, Log};
+use crate::{
+    demand::{Demand, Generation, Wish},
+    event::ChannelName,
+};
+
+/// Names one reader. Valid until [`Readers::leave`].
+pub(super) type ReaderKey = usize;
+
+/// Names one channel. Valid as long as a reader has joined it.
+pub(super) type ChannelKey = usize;
+
+/// How far the source has come with a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Listening {
+    /// LISTEN has not committed yet.
+    Asked,
+    /// LISTEN has committed; a lost session repeats it before it is live.
+    Committed(HistoryKey),
+    /// PostgreSQL cannot listen to this name, in its encoding.
+    Refused,
+}
+
+#[derive(Debug)]
+struct Channel {
+    name: ChannelName,
+    generation: Generation,
+    listening: Listening,
+    readers: HashSet<ReaderKey>,
+    /// When the last reader left.
+    idle_since: Option<Instant>,
+}
+
+/// Every place for a channel is taken by one that has readers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct NoRoom;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Readers {
+    demand: Demand,
+    max_channels: usize,
+    names: HashMap<ChannelName, ChannelKey>,
+    channels: Slab<Channel>,
+    wakers: Slab<Option<Waker>>,
+    generation: Generation,
+}
+
+impl Readers {
+    pub(super) fn new(demand: Demand, max_channels: usize) -> Self {
+        Self {
+            demand,
+            max_channels,
+            names: HashMap::new(),
+            channels: Slab::new(),
+            wakers: Slab::new(),
+            generation: 0,
+        }
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.wakers.len()
+    }
+
+    pub(super) fn enter(&mut self) -> ReaderKey {
+        self.wakers.insert(None)
+    }
+
+    pub(super) fn leave(&mut self, reader: ReaderKey) {
+        self.wakers.remove(reader);
+    }
+
+    /// Remembers whom to wake for this reader, until it is woken once.
+    pub(super) fn wait(&mut self, reader: ReaderKey, waker: &Waker) {
+        let slot = &mut self.wakers[reader];
+        if !slot.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *slot = Some(waker.clone());
+        }
+    }
+
+    /// Joins `names`, all or none, in their order; asks the source for those
+    /// that nobody has read. At `max_channels` a channel that only lingers
+    /// gives its place to a new one.
+    pub(super) fn join(
+        &mut self,
+        reader: ReaderKey,
+        names: &[ChannelName],
+        log: &mut Log,
+    ) -> Result<Vec<ChannelKey>, NoRoom> {
+        self.make_room(names, log)?;
+        let keys: Vec<_> = names.iter().map(|name| self.find_or_ask(name)).collect();
+        for &key in &keys {
+            let channel = &mut self.channels[key];
+            channel.readers.insert(reader);
+            channel.idle_since = None;
+        }
+        Ok(keys)
+    }
+
+    fn make_room(&mut self, names: &[ChannelName], log: &mut Log) -> Result<(), NoRoom> {
+        let new = names
+            .iter()
+            .filter(|n| !self.names.contains_key(*n))
+            .count();
+        let excess = (self.channels.len() + new).saturating_sub(self.max_channels);
+        if excess == 0 {
+            return Ok(());
+        }
+        let mut idle: Vec<_> = self
+            .channels
+            .iter()
+            .filter(|(_, channel)| !names.contains(&channel.name))
+            .filter_map(|(key, channel)| channel.idle_since.map(|since| (since, key)))
+            .collect();
+        if idle.len() < excess {
+            return Err(NoRoom);
+        }
+        idle.sort_unstable();
+        for (_, key) in idle.into_iter().take(excess) {
+            self.give_up(key, log);
+        }
+        Ok(())
+    }
+
+    fn find_or_ask(&mut self, name: &ChannelName) -> ChannelKey {
+        if let Some(&key) = self.names.get(name) {
+            return key;
+        }
+        self.generation += 1;
+        self.demand
+            .wish(name.clone(), Wish::Listen(self.generation));
+        let key = self.channels.insert(Channel {
+            name: name.clone(),
+            generation: self.generation,
+            listening: Listening::Asked,
+            readers: HashSet::new(),
+            idle_since: None,
+        });
+        self.names.insert(name.clone(), key);
+        key
+    }
+
+    pub(super) fn part(&mut self, reader: ReaderKey, key: ChannelKey, now: Instant) {
+        let channel = &mut self.channels[key];
+        channel.readers.remove(&reader);
+        if channel.readers.is_empty() {
+            channel.idle_since = Some(now);
+        }
+    }
+
+    /// Gives up the channels that nobody has read for `linger`: at most
+    /// `max_channels` looks, once a second.
+    pub(super) fn sweep(&mut self, linger: Duration, log: &mut Log, now: Instant) {
+        let over = |channel: &Channel| {
+            channel
+                .idle_since
+                .is_some_and(|since| now.saturating_duration_since(since) >= linger)
+        };
+        let channels = self.channels.iter();
+        let expired = channels.filter_map(|(key, channel)| over(channel).then_some(key));
+        for key in expired.collect::<Vec<_>>() {
+            self.give_up(key, log);
+        }
+    }
+
+    fn give_up(&mut self, key: ChannelKey, log: &mut Log) {
+        let channel = self.channels.remove(key);
+        if let Listening::Committed(history) = channel.listening {
+            log.close(history);
+        }
+        self.names.remove(&channel.name);
+        self.demand.wish(channel.name, Wish::Unlisten);
+    }
+
+    /// LISTEN has committed, for the wish of this generation. An answer to an
+    /// older wish is not for this channel's readers: an UNLISTEN came between.
+    pub(super) fn committed(
+        &mut self,
+        name: &ChannelName,
+        generation: Generation,
+        log: &mut Log,
+    ) -> Option<ChannelKey> {
+        let (key, channel) = self.asked(name, generation)?;
+        channel.listening = Listening::Committed(log.open());
+        Some(key)
+    }
+
+    /// PostgreSQL cannot listen to this name.
+    pub(super) fn refused(
+        &mut self,
+        name: &ChannelName,
+        generation: Generation,
+    ) -> Option<ChannelKey> {
+        let (key, channel) = self.asked(name, generation)?;
+        channel.listening = Listening::Refused;
+        Some(key)
+    }
+
+    fn asked(
+        &mut self,
+        name: &ChannelName,
+        generation: Generation,
+    ) -> Option<(ChannelKey, &mut Channel)> {
+        let key = *self.names.get(name)?;
+        let channel = &mut self.channels[key];
+        (channel.generation == generation && channel.listening == Listening::Asked)
+            .then_some((key, channel))
+    }
+
+    pub(super) fn listening(&self, key: ChannelKey) -> Listening {
+        self.channels[key].listening
+    }
+
+    /// The channel of this name, if LISTEN has committed.
+    pub(super) fn listened(&self, name: &str) -> Option<(ChannelKey, HistoryKey, &ChannelName)> {
+        let key = *self.names.get(name)?;
+        let channel = &self.channels[key];
+        match channel.listening {
+            Listening::Committed(history) => Some((key, history, &channel.name)),
+            Listening::Asked | Listening::Refused => None,
+        }
+    }
+
+    /// Takes the wakers of those who wait on a channel.
+    pub(super) fn wake(&mut self, key: ChannelKey, wakers: &mut Vec<Waker>) {
+        let Some(channel) = self.channels.get(key) else {
+            return;
+        };
+        let waiting = channel.readers.iter();
+        wakers.extend(waiting.filter_map(|&reader| self.wakers[reader].take()));
+    }
+
+    /// Takes the wakers of all who wait.
+    pub(super) fn wake_all(&mut self, wakers: &mut Vec<Waker>) {
+        wakers.extend(self.wakers.iter_mut().filter_map(|(_, waker)| waker.take()));
+    }
+}

@@ -1,0 +1,183 @@
+//! One reader's handle on the hub: a stream of deliveries. Dropping it is
+//! leaving.
+
+use std::{
+    collections::HashSet,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_stream::Stream;
+
+use super::{
+    Hub, State,
+    reader::{Cursor, Delivery, Pending, Reader},
+    readers::{ChannelKey, ReaderKey},
+};
+use crate::event::{ChannelName, EventId};
+
+/// Why a reader's stream ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// The gateway is going down.
+    #[error("the gateway is shutting down")]
+    ShuttingDown,
+    /// The source was not live within `subscribe_timeout`.
+    #[error("the database cannot be reached now")]
+    SourceUnavailable,
+    /// PostgreSQL cannot listen to this name.
+    #[error("the database's encoding cannot hold the channel name {0:?}")]
+    Refused(ChannelName),
+}
+
+/// Why channels were not joined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum JoinError {
+    /// Over `max_channels_per_reader`.
+    #[error("a reader may have at most {0} channels")]
+    TooManyForReader(usize),
+    /// Over `max_channels`.
+    #[error("the gateway listens to as many channels as it may")]
+    TooMany,
+}
+
+/// See the module. The first delivery is `Ready`; the first error is the end.
+#[derive(Debug)]
+pub struct Subscription {
+    hub: Hub,
+    key: ReaderKey,
+    reader: Reader,
+    /// Ends the stream when the oldest pending join takes too long.
+    timer: Option<Pin<Box<Sleep>>>,
+    ended: bool,
+}
+
+impl Subscription {
+    pub(super) fn new(hub: Hub, key: ReaderKey) -> Self {
+        Self {
+            hub,
+            key,
+            reader: Reader::new(),
+            timer: None,
+            ended: false,
+        }
+    }
+
+    /// Asks for `channels`; answered by a `Ready` that names them, once each.
+    /// With a cursor, what they missed comes first, or a gap.
+    ///
+    /// # Errors
+    /// A limit on channels; nothing was joined then.
+    pub fn join(
+        &mut self,
+        channels: &[ChannelName],
+        cursor: Option<Cursor>,
+    ) -> Result<(), JoinError> {
+        let config = self.hub.shared.config;
+        let names = each_once(channels);
+        if self.reader.channels_with(&names) > config.max_channels_per_reader {
+            return Err(JoinError::TooManyForReader(config.max_channels_per_reader));
+        }
+        let mut state = self.hub.lock();
+        let State { log, readers, .. } = &mut *state;
+        let keys = readers
+            .join(self.key, &names, log)
+            .map_err(|_| JoinError::TooMany)?;
+        drop(state);
+        self.reader.pending.push_back(Pending {
+            channels: keys.into_iter().zip(names).collect(),
+            cursor,
+            deadline: Instant::now() + config.subscribe_timeout,
+        });
+        Ok(())
+    }
+
+    /// Gives `channels` up; nothing of them is delivered after this.
+    pub fn part(&mut self, channels: &[ChannelName]) {
+        let keys = self.reader.part(channels);
+        self.leave_channels(keys);
+    }
+
+    fn leave_channels(&self, mut keys: Vec<ChannelKey>) {
+        keys.sort_unstable();
+        keys.dedup();
+        let now = Instant::now();
+        let mut state = self.hub.lock();
+        for key in keys {
+            state.readers.part(self.key, key, now);
+        }
+    }
+
+    /// The newest cursor: everything up to it was delivered. `None` before the
+    /// first `Ready`, and while something waits to be delivered.
+    pub fn cursor(&mut self) -> Option<EventId> {
+        let state = self.hub.lock();
+        if self.reader.batch.is_empty() && !state.closing {
+            self.reader.fill(&state).ok()?;
+        }
+        self.reader.drained().map(|position| state.log.id(position))
+    }
+
+    /// The next delivery that is there already.
+    fn take(&mut self, cx: &Context<'_>) -> Result<Option<Delivery>, Ended> {
+        if self.reader.batch.is_empty() {
+            let mut state = self.hub.lock();
+            if state.closing {
+                return Err(Ended::ShuttingDown);
+            }
+            self.reader.fill(&state)?;
+            if self.reader.batch.is_empty() {
+                state.readers.wait(self.key, cx.waker());
+            }
+        }
+        Ok(self.reader.batch.pop_front())
+    }
+
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
+        let Some(pending) = self.reader.pending.front() else {
+            self.timer = None;
+            return Poll::Pending;
+        };
+        let deadline = pending.deadline;
+        let timer = self
+            .timer
+            .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
+        }
+        ready!(timer.as_mut().poll(cx));
+        Poll::Ready(Ended::SourceUnavailable)
+    }
+}
+
+impl Stream for Subscription {
+    type Item = Result<Delivery, Ended>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        let ended = match this.take(cx) {
+            Ok(Some(delivery)) => return Poll::Ready(Some(Ok(delivery))),
+            Ok(None) => ready!(this.poll_deadline(cx)),
+            Err(ended) => ended,
+        };
+        this.ended = true;
+        Poll::Ready(Some(Err(ended)))
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        self.leave_channels(self.reader.channels().collect());
+        self.hub.lock().readers.leave(self.key);
+    }
+}
+
+fn each_once(names: &[ChannelName]) -> Vec<ChannelName> {
+    let mut seen = HashSet::new();
+    let news = names.iter().filter(|name| seen.insert(*name));
+    news.cloned().collect()
+}
