@@ -1,0 +1,73 @@
+//! Where notifications come from. Knows no hub and no transport: it follows
+//! a [`Demand`] and says what it hears as a stream of [`SourceItem`]s.
+
+mod backoff;
+pub mod conninfo;
+mod heartbeat;
+mod listen;
+mod postgres;
+mod publisher;
+mod session;
+
+use std::time::{Duration, SystemTime};
+
+use tokio_stream::Stream;
+
+use crate::{
+    demand::{Demand, Generation},
+    event::{ChannelName, Notification},
+};
+pub use postgres::PostgresSource;
+pub use publisher::publish;
+
+/// The source's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Config {
+    /// How often the listening session notifies itself.
+    pub heartbeat_interval: Duration,
+    /// How long it may hear nothing after that, before it is dropped.
+    pub heartbeat_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            heartbeat_interval: Duration::from_secs(2),
+            heartbeat_timeout: Duration::from_secs(3),
+        }
+    }
+}
+
+/// Something that hears notifications.
+pub trait Source {
+    /// What the source hears, for ever: a source that lost its connection
+    /// says `Interrupted`, and comes back by itself.
+    ///
+    /// The stream must be polled without a pause: it is what drives the
+    /// connection, and an unread socket would fill the cluster's queue
+    /// (<https://www.postgresql.org/docs/current/sql-notify.html>).
+    fn items(self, demand: Demand) -> impl Stream<Item = SourceItem> + Send;
+}
+
+/// What a source says, in the order in which it came to be true.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SourceItem {
+    /// One notification, of the session that is live.
+    Notification(Notification),
+    /// LISTEN has committed on the present session, for these wishes.
+    Listening(Vec<(ChannelName, Generation)>),
+    /// PostgreSQL cannot listen to this name.
+    Refused(ChannelName, Generation),
+    /// The session is lost, or suspect: nothing follows until `Live`.
+    Interrupted {
+        /// By the gateway's clock.
+        since: SystemTime,
+    },
+    /// A session is proven, and every LISTEN that was committed before the
+    /// loss is committed again.
+    Live {
+        /// There was a session before: whatever was committed in between is
+        /// unknown.
+        lost: bool,
+    },
+}
