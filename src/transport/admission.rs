@@ -1,0 +1,136 @@
+//! The one door: what a client asks for and may have becomes a
+//! [`Subscription`] or a publish, or a [`Refusal`]. The same on every wire.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+use super::codes::{Code, Refusal};
+use crate::{
+    auth::Grant,
+    event::{ChannelName, EventId, Payload},
+    hub::{Cursor, Hub, Subscription},
+    publish::Publisher,
+};
+
+/// What every transport needs. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Admission {
+    hub: Hub,
+    publisher: Publisher,
+    allow_publish: bool,
+    settings: Settings,
+    tasks: TaskTracker,
+}
+
+/// The transports' settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// An idle reader gets a sign of life this often.
+    pub keepalive: Duration,
+    /// The largest WebSocket message of a client, in bytes.
+    pub max_client_frame: usize,
+    /// A socket that takes nothing for so long is closed.
+    pub write_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            keepalive: Duration::from_secs(15),
+            max_client_frame: 64 << 10,
+            write_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Admission {
+    /// `allow_publish`: whether a client without a token may publish. `tasks`
+    /// tracks what outlives its request.
+    pub fn new(
+        hub: Hub,
+        publisher: Publisher,
+        allow_publish: bool,
+        settings: Settings,
+        tasks: TaskTracker,
+    ) -> Self {
+        Self {
+            hub,
+            publisher,
+            allow_publish,
+            settings,
+            tasks,
+        }
+    }
+
+    pub(super) fn settings(&self) -> Settings {
+        self.settings
+    }
+
+    /// What outlives its request, and is waited for at the end.
+    pub(super) fn tasks(&self) -> TaskTracker {
+        self.tasks.clone()
+    }
+
+    /// Whether the source is live.
+    pub(super) fn live(&self) -> watch::Receiver<bool> {
+        self.hub.live()
+    }
+
+    /// What this client may do. Without tokens, everybody may do the same.
+    fn grant(&self) -> Grant {
+        Grant::open(self.allow_publish)
+    }
+
+    /// A reader of `channels`; of none, where the wire can ask for them later.
+    pub(super) fn subscribe(
+        &self,
+        channels: &[String],
+        cursor: Option<Cursor>,
+    ) -> Result<Subscription, Refusal> {
+        let channels = self.readable(channels)?;
+        let mut subscription = self.hub.subscribe()?;
+        if !channels.is_empty() {
+            subscription.join(&channels, cursor)?;
+        }
+        Ok(subscription)
+    }
+
+    /// The channels of this client's request, all of them or none.
+    pub(super) fn readable(&self, channels: &[String]) -> Result<Vec<ChannelName>, Refusal> {
+        let grant = self.grant();
+        let readable = channels.iter().map(|name| {
+            let channel = ChannelName::new(name)?;
+            if grant.may_subscribe(&channel) {
+                Ok(channel)
+            } else {
+                let message = format!("the channel {name:?} cannot be read");
+                Err(Refusal::new(Code::Forbidden, message))
+            }
+        });
+        readable.collect()
+    }
+
+    /// Notifies, and returns after the commit.
+    pub(super) async fn publish(&self, channel: &str, payload: String) -> Result<(), Refusal> {
+        let channel = ChannelName::new(channel)?;
+        if !self.grant().may_publish(&channel) {
+            let message = format!("{channel:?} cannot be published on");
+            return Err(Refusal::new(Code::Forbidden, message));
+        }
+        let payload = Payload::new(payload)?;
+        Ok(self.publisher.publish(channel, payload).await?)
+    }
+}
+
+/// What a client handed in to resume from; nothing is no cursor, and anything
+/// else is one, however strange: it is answered by a gap, never by an error.
+pub(super) fn cursor(text: &[u8]) -> Option<Cursor> {
+    if text.is_empty() {
+        return None;
+    }
+    let text = std::str::from_utf8(text).ok();
+    let id = text.and_then(|text| text.parse::<EventId>().ok());
+    Some(id.map_or(Cursor::Strange, Cursor::At))
+}

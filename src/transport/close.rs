@@ -1,0 +1,62 @@
+//! How a WebSocket ends: the gateway's close codes, and what a client did
+//! against the protocol (RFC 6455, section 7.4.1).
+
+use std::time::Duration;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use tokio::time::timeout;
+use tungstenite::Error as WsError;
+
+use super::codes::Refusal;
+
+/// How long the client may take to answer a close frame, before the
+/// connection is simply dropped.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// What a close frame can hold beside its code: 125 bytes less two.
+const MAX_REASON: usize = 123;
+
+/// Why the gateway ends a connection; nothing where the client did.
+#[derive(Debug)]
+pub(super) enum End {
+    /// With a code of the contract.
+    Refused(Refusal),
+    /// With a code of the protocol.
+    Protocol(u16, &'static str),
+    /// The client closed, or is gone.
+    Gone,
+}
+
+impl From<axum::Error> for End {
+    fn from(error: axum::Error) -> Self {
+        let error = error.into_inner();
+        match error.downcast_ref::<WsError>() {
+            Some(WsError::Capacity(_)) => Self::Protocol(1009, "the message is too large"),
+            Some(WsError::Utf8(_)) => Self::Protocol(1007, "the text is not UTF-8"),
+            Some(WsError::Protocol(_)) => Self::Protocol(1002, "not the WebSocket protocol"),
+            _ => Self::Gone,
+        }
+    }
+}
+
+/// Says the code, and waits for the client's answer: a socket dropped before
+/// it would take the frame with it.
+pub(super) async fn close(mut socket: WebSocket, end: End) {
+    let (code, reason) = match end {
+        End::Refused(refusal) => (
+            refusal.code.websocket(),
+            format!("{}: {}", refusal.code.as_str(), refusal.message),
+        ),
+        End::Protocol(code, reason) => (code, reason.to_owned()),
+        End::Gone => return,
+    };
+    let reason = reason[..reason.floor_char_boundary(MAX_REASON)].into();
+    let frame = Message::Close(Some(CloseFrame { code, reason }));
+    let handshake = async {
+        if socket.send(frame).await.is_ok() {
+            while let Some(Ok(_)) = socket.recv().await {}
+        }
+    };
+    // At the limit the client is as good as gone.
+    let _ = timeout(HANDSHAKE, handshake).await;
+}

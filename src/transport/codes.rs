@@ -1,0 +1,246 @@
+//! One table of codes for three wires. No other file names a close code or a
+//! status of an error.
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+use tonic::Status;
+
+use crate::{
+    event::{ChannelNameError, PayloadError},
+    hub::{Ended, Full, JoinError},
+    publish::PublishError,
+};
+
+/// What went wrong, in the contract's words; each tells the client whether to
+/// come back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    /// A channel name or a parameter: do not come back with it.
+    InvalidRequest,
+    /// Do not come back with it.
+    PayloadTooLarge,
+    /// No such resource: do not come back.
+    NotFound,
+    /// Do not come back.
+    Forbidden,
+    /// Come back later.
+    TooMany,
+    /// Come back.
+    SourceUnavailable,
+    /// Raw and PGCacheWatch wires, which can say nothing else: come back.
+    Interrupted,
+    /// Come back.
+    ShuttingDown,
+    /// Come back.
+    Internal,
+}
+
+/// Seconds until a refused client should come back.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
+
+impl Code {
+    /// The contract's word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidRequest => "invalid_request",
+            Self::PayloadTooLarge => "payload_too_large",
+            Self::NotFound => "not_found",
+            Self::Forbidden => "forbidden",
+            Self::TooMany => "too_many",
+            Self::SourceUnavailable => "source_unavailable",
+            Self::Interrupted => "interrupted",
+            Self::ShuttingDown => "shutting_down",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// RFC 6455, section 7.4, and the IANA registry of close codes; 4000 and
+    /// above are the application's.
+    pub fn websocket(self) -> u16 {
+        match self {
+            Self::InvalidRequest | Self::PayloadTooLarge | Self::NotFound => 1008,
+            Self::Forbidden => 4403,
+            Self::TooMany | Self::SourceUnavailable => 1013,
+            Self::Interrupted | Self::ShuttingDown => 1012,
+            Self::Internal => 1011,
+        }
+    }
+
+    /// RFC 9110, section 15.
+    pub fn http(self) -> StatusCode {
+        match self {
+            Self::InvalidRequest => StatusCode::BAD_REQUEST,
+            Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
+            Self::SourceUnavailable | Self::Interrupted | Self::ShuttingDown => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// <https://grpc.io/docs/guides/status-codes/>
+    pub fn grpc(self) -> tonic::Code {
+        match self {
+            Self::InvalidRequest | Self::PayloadTooLarge => tonic::Code::InvalidArgument,
+            Self::NotFound => tonic::Code::Unimplemented,
+            Self::Forbidden => tonic::Code::PermissionDenied,
+            Self::TooMany => tonic::Code::ResourceExhausted,
+            Self::SourceUnavailable | Self::Interrupted | Self::ShuttingDown => {
+                tonic::Code::Unavailable
+            }
+            Self::Internal => tonic::Code::Internal,
+        }
+    }
+
+    fn is_for_later(self) -> bool {
+        matches!(
+            self.http(),
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
+        )
+    }
+}
+
+/// A code, and for people the reason. Never PostgreSQL's own text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Refusal {
+    /// What the client's code looks at.
+    pub code: Code,
+    /// What a person reads: it names the input and the rule.
+    pub message: String,
+}
+
+impl Refusal {
+    pub(super) fn new(code: Code, message: impl ToString) -> Self {
+        Self {
+            code,
+            message: message.to_string(),
+        }
+    }
+
+    pub(super) fn invalid(message: impl ToString) -> Self {
+        Self::new(Code::InvalidRequest, message)
+    }
+}
+
+impl From<ChannelNameError> for Refusal {
+    fn from(error: ChannelNameError) -> Self {
+        Self::invalid(error)
+    }
+}
+
+impl From<PayloadError> for Refusal {
+    fn from(error: PayloadError) -> Self {
+        match error {
+            PayloadError::TooLarge(_) => Self::new(Code::PayloadTooLarge, error),
+            PayloadError::Nul => Self::invalid(error),
+        }
+    }
+}
+
+impl From<Full> for Refusal {
+    fn from(error: Full) -> Self {
+        Self::new(Code::TooMany, error)
+    }
+}
+
+impl From<JoinError> for Refusal {
+    fn from(error: JoinError) -> Self {
+        Self::new(Code::TooMany, error)
+    }
+}
+
+impl From<Ended> for Refusal {
+    fn from(ended: Ended) -> Self {
+        let code = match ended {
+            Ended::ShuttingDown => Code::ShuttingDown,
+            Ended::SourceUnavailable => Code::SourceUnavailable,
+            Ended::Refused(_) => Code::InvalidRequest,
+        };
+        Self::new(code, ended)
+    }
+}
+
+impl From<PublishError> for Refusal {
+    fn from(error: PublishError) -> Self {
+        let code = match error {
+            PublishError::TooMany => Code::TooMany,
+            PublishError::Unavailable => Code::SourceUnavailable,
+            PublishError::Unrepresentable => Code::InvalidRequest,
+        };
+        Self::new(code, error)
+    }
+}
+
+/// RFC 9457, problem details.
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = self.code.http();
+        let problem = serde_json::json!({
+            "type": "about:blank",
+            "title": status.canonical_reason().unwrap_or_default(),
+            "status": status.as_u16(),
+            "detail": self.message,
+            "code": self.code.as_str(),
+        });
+        let mut response = Response::new(Body::from(problem.to_string()));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        let problem_json = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, problem_json);
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.code.is_for_later() {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        response
+    }
+}
+
+impl From<Refusal> for Status {
+    fn from(refusal: Refusal) -> Self {
+        Status::new(refusal.code.grpc(), refusal.message)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Section 6 of the contract, row by row.
+    #[test]
+    fn the_table_is_the_contracts() {
+        use tonic::Code as Grpc;
+        let table = [
+            (
+                Code::InvalidRequest,
+                1008,
+                400,
+                Grpc::InvalidArgument,
+                false,
+            ),
+            (Code::Forbidden, 4403, 403, Grpc::PermissionDenied, false),
+            (Code::TooMany, 1013, 429, Grpc::ResourceExhausted, true),
+            (Code::SourceUnavailable, 1013, 503, Grpc::Unavailable, true),
+            (Code::ShuttingDown, 1012, 503, Grpc::Unavailable, true),
+            (Code::Internal, 1011, 500, Grpc::Internal, false),
+        ];
+        for (code, websocket, http, grpc, later) in table {
+            assert_eq!(code.websocket(), websocket, "{code:?}");
+            assert_eq!(code.http().as_u16(), http, "{code:?}");
+            assert_eq!(code.grpc(), grpc, "{code:?}");
+            let response = Refusal::new(code, "x").into_response();
+            let retry = response.headers().contains_key(header::RETRY_AFTER);
+            assert_eq!(retry, later, "{code:?}");
+        }
+        assert_eq!(Code::PayloadTooLarge.http().as_u16(), 413);
+        assert_eq!(Code::PayloadTooLarge.grpc(), Grpc::InvalidArgument);
+        assert_eq!(Code::Interrupted.websocket(), 1012);
+        assert_eq!(Code::Interrupted.http().as_u16(), 503);
+    }
+}

@@ -1,0 +1,137 @@
+//! gRPC: `pgfan.v1.GatewayService`, as `proto/pgfan/v1/pgfan.proto` has it.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio_stream::Stream;
+use tonic::{Request, Response, Status};
+
+use super::{
+    admission::{Admission, cursor},
+    codes::Refusal,
+};
+use crate::{
+    event::{ChannelName, Event, GapReason},
+    hub::{Delivery, Subscription},
+};
+
+/// Generated from `proto/`.
+#[allow(missing_docs, clippy::all)]
+pub mod pb {
+    tonic::include_proto!("pgfan.v1");
+
+    /// For server reflection.
+    pub const DESCRIPTORS: &[u8] =
+        include_bytes!(concat!(env!("OUT_DIR"), "/pgfan_descriptor.bin"));
+}
+
+use pb::{gateway_service_server::GatewayService, subscribe_response::Message};
+
+/// The service; see the proto file.
+#[derive(Debug, Clone)]
+pub(super) struct Grpc {
+    admission: Admission,
+}
+
+impl Grpc {
+    pub(super) fn new(admission: Admission) -> Self {
+        Self { admission }
+    }
+}
+
+#[tonic::async_trait]
+impl GatewayService for Grpc {
+    type SubscribeStream = Deliveries;
+
+    async fn subscribe(
+        &self,
+        request: Request<pb::SubscribeRequest>,
+    ) -> Result<Response<Deliveries>, Status> {
+        let request = request.into_inner();
+        if request.channels.is_empty() {
+            return Err(Refusal::invalid("`channels` is empty").into());
+        }
+        let cursor = cursor(request.cursor.as_bytes());
+        let subscription = self.admission.subscribe(&request.channels, cursor)?;
+        Ok(Response::new(Deliveries(subscription)))
+    }
+
+    async fn publish(
+        &self,
+        request: Request<pb::PublishRequest>,
+    ) -> Result<Response<pb::PublishResponse>, Status> {
+        let pb::PublishRequest { channel, payload } = request.into_inner();
+        self.admission.publish(&channel, payload).await?;
+        Ok(Response::new(pb::PublishResponse {}))
+    }
+}
+
+/// A reader's stream in this wire's words.
+#[derive(Debug)]
+pub(super) struct Deliveries(Subscription);
+
+impl Stream for Deliveries {
+    type Item = Result<pb::SubscribeResponse, Status>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Pin::new(&mut self.0).poll_next(cx).map(|item| {
+            item.map(|result| match result {
+                Ok(delivery) => Ok(pb::SubscribeResponse {
+                    message: Some(delivery.into()),
+                }),
+                Err(ended) => Err(Refusal::from(ended).into()),
+            })
+        })
+    }
+}
+
+impl From<Delivery> for Message {
+    fn from(delivery: Delivery) -> Self {
+        match delivery {
+            Delivery::Ready { channels, cursor } => Self::Ready(pb::Ready {
+                channels: channels.iter().map(name).collect(),
+                cursor: cursor.to_string(),
+            }),
+            Delivery::Event(event) => Self::Event((&*event).into()),
+            Delivery::Gap { id, reason } => Self::Gap(pb::Gap {
+                id: id.to_string(),
+                reason: pb::GapReason::from(reason).into(),
+            }),
+            Delivery::Interrupted { since } => Self::Interrupted(pb::Interrupted {
+                since: Some(since.into()),
+            }),
+            Delivery::Live { cursor } => Self::Live(pb::Live {
+                cursor: cursor.to_string(),
+            }),
+        }
+    }
+}
+
+impl From<&Event> for pb::Event {
+    fn from(event: &Event) -> Self {
+        Self {
+            id: event.id.to_string(),
+            channel: name(&event.channel),
+            payload: event.payload.to_string(),
+            received_at: Some(event.received_at.into()),
+        }
+    }
+}
+
+impl From<GapReason> for pb::GapReason {
+    fn from(reason: GapReason) -> Self {
+        match reason {
+            GapReason::SourceLost => Self::SourceLost,
+            GapReason::UnknownCursor => Self::UnknownCursor,
+            GapReason::CursorTooOld => Self::CursorTooOld,
+            GapReason::SlowReader => Self::SlowReader,
+            GapReason::Unreadable => Self::Unreadable,
+        }
+    }
+}
+
+fn name(channel: &ChannelName) -> String {
+    channel.as_str().to_owned()
+}

@@ -1,0 +1,145 @@
+//! The routes of the one port: HTTP/1.1 and HTTP/2, WebSocket, SSE, gRPC and
+//! gRPC-Web side by side.
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    extract::State,
+    http::{HeaderMap, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use tonic::{Status, service::Routes};
+use tonic_health::ServingStatus;
+use tonic_web::GrpcWebLayer;
+use tower::ServiceBuilder;
+
+use super::{
+    admission::Admission,
+    codes::{Code, Refusal},
+    grpc::{Grpc, pb},
+    pgcachewatch::{pgpubsub, up},
+    query::last_segment,
+    sse::sse,
+    ws::ws,
+};
+use crate::event::Payload;
+
+/// A gRPC request holds names and at most one payload; tonic's own limit is
+/// 4 MiB.
+const MAX_GRPC_REQUEST: usize = 64 << 10;
+
+/// Everything the port answers. gRPC health follows the source as long as the
+/// returned router lives.
+///
+/// # Errors
+/// The embedded description of the gRPC service cannot be read: the build is
+/// broken.
+pub fn router(admission: Admission) -> Result<Router, tonic_reflection::server::Error> {
+    let http = Router::new()
+        .route("/v1/ws", get(ws))
+        .route("/v1/sse", get(sse))
+        .route("/v1/channels/{channel}", post(publish))
+        .route("/pgpubsub/{channel}", get(pgpubsub))
+        .route("/up", get(up))
+        .route("/healthz", get(healthz))
+        .route("/readyz", get(readyz))
+        .with_state(admission.clone());
+    Ok(http
+        .merge(grpc(admission)?)
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed))
+}
+
+/// Without `reset_fallback`, tonic would answer every unknown path with 200.
+fn grpc(admission: Admission) -> Result<Router, tonic_reflection::server::Error> {
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        .build_v1()?;
+    let (reporter, health) = tonic_health::server::health_reporter();
+    admission.tasks().spawn(report(admission.clone(), reporter));
+    let gateway = pb::gateway_service_server::GatewayServiceServer::new(Grpc::new(admission))
+        .max_decoding_message_size(MAX_GRPC_REQUEST);
+    let mut routes = Routes::builder();
+    routes
+        .add_service(health)
+        .add_service(reflection)
+        .add_service(
+            ServiceBuilder::new()
+                .layer(GrpcWebLayer::new())
+                .service(gateway),
+        );
+    Ok(routes
+        .routes()
+        .prepare()
+        .into_axum_router()
+        .reset_fallback())
+}
+
+/// Ends when the hub does.
+async fn report(admission: Admission, reporter: tonic_health::server::HealthReporter) {
+    let mut live = admission.live();
+    drop(admission);
+    loop {
+        let status = match *live.borrow_and_update() {
+            true => ServingStatus::Serving,
+            false => ServingStatus::NotServing,
+        };
+        for service in ["", pb::gateway_service_server::SERVICE_NAME] {
+            reporter.set_service_status(service, status).await;
+        }
+        if live.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// `POST /v1/channels/{channel}`: 204 after the commit.
+async fn publish(
+    State(admission): State<Admission>,
+    uri: Uri,
+    body: Body,
+) -> Result<StatusCode, Refusal> {
+    let channel = last_segment(uri.path())?;
+    let too_large = || {
+        let message = format!("a payload has at most {} bytes", Payload::MAX_BYTES);
+        Refusal::new(Code::PayloadTooLarge, message)
+    };
+    let bytes = to_bytes(body, Payload::MAX_BYTES)
+        .await
+        .map_err(|_| too_large())?;
+    let payload = String::from_utf8(bytes.into())
+        .map_err(|_| Refusal::invalid("the payload is not UTF-8"))?;
+    admission.publish(&channel, payload).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Whether the process answers.
+async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Whether a new reader would be ready at once.
+async fn readyz(State(admission): State<Admission>) -> Response {
+    if *admission.live().borrow() {
+        "ok\n".into_response()
+    } else {
+        Refusal::new(Code::SourceUnavailable, "the source is not live").into_response()
+    }
+}
+
+async fn not_found(uri: Uri, headers: HeaderMap) -> Response {
+    let content_type = headers.get(header::CONTENT_TYPE);
+    if content_type.is_some_and(|v| v.as_bytes().starts_with(b"application/grpc")) {
+        return Status::unimplemented("no such service").into_http::<Body>();
+    }
+    let message = format!("there is nothing at {}", uri.path());
+    Refusal::new(Code::NotFound, message).into_response()
+}
+
+async fn method_not_allowed() -> Response {
+    let mut response = Refusal::invalid("this path has other methods").into_response();
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    response
+}

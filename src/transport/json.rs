@@ -1,0 +1,140 @@
+//! The JSON objects of WebSocket and SSE, in both directions.
+
+use std::time::SystemTime;
+
+use humantime::format_rfc3339_micros;
+use serde::{Deserialize, Serialize};
+
+use super::codes::Refusal;
+use crate::{
+    event::{ChannelName, EventId},
+    hub::Delivery,
+};
+
+/// What the gateway says.
+#[derive(Debug, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub(super) enum ServerMessage<'a> {
+    Ready {
+        channels: Vec<&'a str>,
+        cursor: String,
+    },
+    Event {
+        id: String,
+        channel: &'a str,
+        payload: &'a str,
+        received_at: String,
+    },
+    Gap {
+        id: String,
+        reason: &'static str,
+    },
+    Interrupted {
+        since: String,
+    },
+    Live {
+        cursor: String,
+    },
+    Unsubscribed {
+        channels: Vec<&'a str>,
+    },
+    Published {
+        #[serde(rename = "ref")]
+        reference: Option<&'a str>,
+    },
+    Error {
+        code: &'static str,
+        message: &'a str,
+        #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+        reference: Option<&'a str>,
+    },
+}
+
+/// What a WebSocket client says. A field that is not known is refused: a
+/// mistyped `cursor` would be a silent loss.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
+pub(super) enum ClientMessage {
+    Subscribe {
+        channels: Vec<String>,
+        #[serde(default)]
+        cursor: Option<String>,
+    },
+    Unsubscribe {
+        channels: Vec<String>,
+    },
+    Publish {
+        channel: String,
+        payload: String,
+        #[serde(default, rename = "ref")]
+        reference: Option<String>,
+    },
+}
+
+impl<'a> From<&'a Delivery> for ServerMessage<'a> {
+    fn from(delivery: &'a Delivery) -> Self {
+        match delivery {
+            Delivery::Ready { channels, cursor } => Self::Ready {
+                channels: names(channels),
+                cursor: cursor.to_string(),
+            },
+            Delivery::Event(event) => Self::Event {
+                id: event.id.to_string(),
+                channel: event.channel.as_str(),
+                payload: &event.payload,
+                received_at: timestamp(event.received_at),
+            },
+            Delivery::Gap { id, reason } => Self::Gap {
+                id: id.to_string(),
+                reason: reason.as_str(),
+            },
+            Delivery::Interrupted { since } => Self::Interrupted {
+                since: timestamp(*since),
+            },
+            Delivery::Live { cursor } => Self::Live {
+                cursor: cursor.to_string(),
+            },
+        }
+    }
+}
+
+impl<'a> ServerMessage<'a> {
+    pub(super) fn unsubscribed(channels: &'a [ChannelName]) -> Self {
+        Self::Unsubscribed {
+            channels: names(channels),
+        }
+    }
+
+    pub(super) fn error(refusal: &'a Refusal, reference: Option<&'a str>) -> Self {
+        Self::Error {
+            code: refusal.code.as_str(),
+            message: &refusal.message,
+            reference,
+        }
+    }
+
+    /// Without any line end: serde_json escapes those in texts.
+    pub(super) fn encode(&self) -> String {
+        // Strings and enums with named fields: nothing in here can fail.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// The cursor that a delivery stands for, where it has one.
+pub(super) fn cursor(delivery: &Delivery) -> Option<EventId> {
+    match delivery {
+        Delivery::Ready { cursor, .. } | Delivery::Live { cursor } => Some(*cursor),
+        Delivery::Event(event) => Some(event.id),
+        Delivery::Gap { id, .. } => Some(*id),
+        Delivery::Interrupted { .. } => None,
+    }
+}
+
+fn names(channels: &[ChannelName]) -> Vec<&str> {
+    channels.iter().map(ChannelName::as_str).collect()
+}
+
+/// RFC 3339, UTC, microseconds.
+fn timestamp(time: SystemTime) -> String {
+    format_rfc3339_micros(time).to_string()
+}

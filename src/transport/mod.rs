@@ -1,0 +1,33 @@
+//! How readers receive it: the same meaning on every wire.
+//!
+//! | | WebSocket | SSE | gRPC | raw, PGCacheWatch |
+//! | --- | --- | --- | --- | --- |
+//! | ready | object | object | message | the 101 |
+//! | event | object | object | message | the payload |
+//! | gap, interrupted | object | object | message | close 1012 |
+//! | live | object | object | message | – |
+//! | idle | ping | `id:` line | HTTP/2 ping | ping |
+//! | end | close code | last object | status | close code |
+//!
+//! Each wire decodes its request, passes [`admission`], encodes each delivery
+//! and ends; nothing else.
+
+mod admission;
+mod close;
+mod codes;
+mod grpc;
+mod http;
+mod idle;
+mod json;
+mod pgcachewatch;
+mod query;
+mod raw;
+mod server;
+mod sse;
+mod ws;
+
+pub use admission::{Admission, Settings};
+pub use codes::{Code, Refusal};
+pub use grpc::pb;
+pub use http::router;
+pub use server::serve;

@@ -1,0 +1,159 @@
+//! What a URL says: the parameters of a stream, and the channel in a path.
+//!
+//! Decoding is strict: a text that decodes lossily would name another channel
+//! than the one that was meant, and nothing would ever come on it.
+
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
+
+use super::codes::Refusal;
+
+/// How deliveries are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Format {
+    /// Objects that say everything.
+    #[default]
+    Json,
+    /// The payload alone.
+    Raw,
+}
+
+/// `?channel=a&channel=b&cursor=…&format=json|raw`
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct StreamQuery {
+    pub(super) channels: Vec<String>,
+    pub(super) cursor: Option<Vec<u8>>,
+    pub(super) format: Format,
+}
+
+impl StreamQuery {
+    /// Form encoding (<https://url.spec.whatwg.org/#application/x-www-form-urlencoded>):
+    /// `+` is a space, as browsers write it. A parameter that is not known is
+    /// refused: a mistyped `cursor` would be a silent loss.
+    pub(super) fn parse(query: Option<&str>) -> Result<Self, Refusal> {
+        let mut parsed = Self::default();
+        let mut format = None;
+        for pair in query
+            .unwrap_or_default()
+            .split('&')
+            .filter(|p| !p.is_empty())
+        {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let value = value.replace('+', " ");
+            let (name, value) = (decode(name)?, value.as_str());
+            match name.as_ref() {
+                "channel" => parsed.channels.push(decode(value)?.into_owned()),
+                "cursor" => once(
+                    &mut parsed.cursor,
+                    "cursor",
+                    percent_decode_str(value).collect(),
+                )?,
+                "format" => once(&mut format, "format", decode(value)?.parse()?)?,
+                _ => return Err(Refusal::invalid(format!("unknown parameter {name:?}"))),
+            }
+        }
+        parsed.format = format.unwrap_or_default();
+        Ok(parsed)
+    }
+
+    /// For the wires on which nothing can be asked for later.
+    pub(super) fn demand_channel(&self) -> Result<(), Refusal> {
+        if self.channels.is_empty() {
+            return Err(Refusal::invalid(
+                "at least one parameter `channel` is needed",
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl std::str::FromStr for Format {
+    type Err = Refusal;
+
+    fn from_str(text: &str) -> Result<Self, Refusal> {
+        match text {
+            "json" => Ok(Self::Json),
+            "raw" => Ok(Self::Raw),
+            _ => Err(Refusal::invalid("`format` is `json` or `raw`")),
+        }
+    }
+}
+
+fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), Refusal> {
+    match slot.replace(value) {
+        None => Ok(()),
+        Some(_) => Err(Refusal::invalid(format!(
+            "`{name}` is given more than once"
+        ))),
+    }
+}
+
+/// The last part of `path`, a channel's name.
+pub(super) fn last_segment(path: &str) -> Result<String, Refusal> {
+    let segment = path.rsplit('/').next().unwrap_or_default();
+    decode(segment).map(Cow::into_owned)
+}
+
+/// RFC 3986, section 2.1; the bytes must be UTF-8.
+fn decode(text: &str) -> Result<Cow<'_, str>, Refusal> {
+    let mut escapes = text.split('%').skip(1).map(str::as_bytes);
+    let is_escape = |e: &[u8]| e.len() >= 2 && e[..2].iter().all(u8::is_ascii_hexdigit);
+    if !escapes.all(is_escape) {
+        return Err(Refusal::invalid(format!(
+            "{text:?} has a % that is not followed by two hexadecimal digits"
+        )));
+    }
+    percent_decode_str(text)
+        .decode_utf8()
+        .map_err(|_| Refusal::invalid(format!("{text:?} is not UTF-8 when decoded")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn channels(query: &str) -> Result<Vec<String>, String> {
+        let parsed = StreamQuery::parse(Some(query));
+        parsed.map(|q| q.channels).map_err(|r| r.message)
+    }
+
+    #[test]
+    fn names_arrive_exactly() {
+        assert_eq!(channels("channel=a&channel=B").unwrap(), ["a", "B"]);
+        assert_eq!(channels("channel=a+b%2Bc%26%3D").unwrap(), ["a b+c&="]);
+        assert_eq!(channels("channel=%C3%A9%00%0a").unwrap(), ["é\0\n"]);
+        assert_eq!(channels("channel=").unwrap(), [""]);
+        assert_eq!(last_segment("/pgpubsub/a%2Fb+c").unwrap(), "a/b+c");
+    }
+
+    #[test]
+    fn what_decodes_lossily_is_refused() {
+        for query in [
+            "channel=%FF",
+            "channel=%E2%82",
+            "channel=%",
+            "channel=%4",
+            "channel=%zz",
+        ] {
+            assert!(channels(query).is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        assert_eq!(
+            channels("cusor=1"),
+            Err("unknown parameter \"cusor\"".into())
+        );
+        assert!(channels("cursor=1&cursor=2").is_err());
+        assert!(channels("format=xml").is_err());
+        assert!(channels("format=raw&format=raw").is_err());
+    }
+
+    #[test]
+    fn a_cursor_may_be_anything() {
+        let parsed = StreamQuery::parse(Some("cursor=%FF%zz")).unwrap();
+        assert_eq!(parsed.cursor.as_deref(), Some(&b"\xff%zz"[..]));
+    }
+}

@@ -1,0 +1,128 @@
+//! The accept loop, and the limits of one connection.
+
+use std::{io, time::Duration};
+
+use axum::Router;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+    service::TowerToHyperService,
+};
+use socket2::SockRef;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    select,
+    time::sleep,
+};
+use tokio_io_timeout::TimeoutStream;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{debug, warn};
+
+use super::admission::Settings;
+
+/// A client sends its request's head within this time, or is dropped.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Room for the head of a request, with a cursor of any sane length; more is
+/// answered 431.
+const MAX_HEADER_BYTES: usize = 32 << 10;
+
+/// Streams on one HTTP/2 connection. At the limit the client waits with the
+/// next one; hyper's own default is 200.
+const MAX_STREAMS: u32 = 1000;
+
+/// Out of file descriptors, accepting again at once would only spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Accepts until `stop`, then lets the open connections end by themselves,
+/// tracked by `tasks`.
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    settings: Settings,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) {
+    let builder = builder(settings);
+    loop {
+        let accepted = select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        match accepted.and_then(|(stream, _)| prepare(stream, settings)) {
+            Ok(stream) => {
+                let (builder, app, stop) = (builder.clone(), app.clone(), stop.clone());
+                tasks.spawn(connection(builder, stream, app, stop));
+            }
+            Err(error) if is_of_the_connection(&error) => debug!(%error, "not accepted"),
+            Err(error) => {
+                warn!(%error, "cannot accept");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+fn builder(settings: Settings) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEADER_BYTES);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(settings.keepalive)
+        .keep_alive_timeout(settings.write_timeout)
+        .max_header_list_size(MAX_HEADER_BYTES as u32)
+        .max_concurrent_streams(MAX_STREAMS);
+    builder
+}
+
+type Stream = std::pin::Pin<Box<TimeoutStream<TcpStream>>>;
+
+/// Events are sent at once, and a client that is gone, or takes nothing, is
+/// noticed within `write_timeout`: by the kernel where its packets are not
+/// acknowledged, by us where its window stays shut.
+fn prepare(stream: TcpStream, settings: Settings) -> io::Result<Stream> {
+    stream.set_nodelay(true)?;
+    SockRef::from(&stream).set_tcp_user_timeout(Some(settings.write_timeout))?;
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(settings.write_timeout));
+    Ok(Box::pin(stream))
+}
+
+async fn connection(
+    builder: Builder<TokioExecutor>,
+    stream: Stream,
+    app: Router,
+    stop: CancellationToken,
+) {
+    let service = TowerToHyperService::new(app);
+    let io = TokioIo::new(stream);
+    let connection = builder.serve_connection_with_upgrades(io, service);
+    tokio::pin!(connection);
+    let result = select! {
+        result = connection.as_mut() => result,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = result {
+        debug!(%error, "a connection ended");
+    }
+}
+
+/// The client was gone before it was accepted; the next may be well.
+fn is_of_the_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::NotConnected
+            | io::ErrorKind::InvalidInput
+    )
+}

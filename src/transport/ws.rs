@@ -1,0 +1,249 @@
+//! WebSocket: `GET /v1/ws` (RFC 6455), JSON in both directions.
+
+use std::{future::Future, pin::Pin};
+
+use axum::{
+    extract::{
+        RawQuery, State, WebSocketUpgrade,
+        ws::{Message, WebSocket, rejection::WebSocketUpgradeRejection},
+    },
+    response::Response,
+};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use tokio::select;
+
+use super::{
+    admission::{Admission, cursor},
+    close::{End, close},
+    codes::Refusal,
+    idle::Idle,
+    json::{ClientMessage, ServerMessage},
+    query::{Format, StreamQuery},
+    raw,
+};
+use crate::{
+    event::ChannelName,
+    hub::{Delivery, Subscription},
+};
+
+/// A read buffer that holds what clients usually say: the library's own
+/// default costs 128 KiB for each connection.
+const READ_BUFFER: usize = 1024;
+
+/// Deliveries that are there together leave in one write, up to this size.
+const WRITE_BUFFER: usize = 16 << 10;
+
+/// More than a batch of the largest events, in JSON.
+const MAX_WRITE_BUFFER: usize = 8 << 20;
+
+pub(super) type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
+
+pub(super) async fn ws(
+    State(admission): State<Admission>,
+    RawQuery(query): RawQuery,
+    upgrade: Upgrade,
+) -> Result<Response, Refusal> {
+    let upgrade = configure(upgrade, &admission)?;
+    let query = StreamQuery::parse(query.as_deref())?;
+    let handed_in = query.cursor.as_deref().unwrap_or_default();
+    let subscription = admission.subscribe(&query.channels, cursor(handed_in));
+    if query.format == Format::Raw {
+        query.demand_channel()?;
+        return raw::upgrade(
+            upgrade,
+            subscription?,
+            &admission,
+            raw::ClientFrames::Refused,
+        )
+        .await;
+    }
+    let subscription = subscription?;
+    let tasks = admission.tasks();
+    Ok(upgrade.on_upgrade(move |socket| {
+        tasks.track_future(async move {
+            let mut connection = Connection::new(socket, subscription, admission);
+            let end = connection.run().await;
+            close(connection.socket, end).await;
+        })
+    }))
+}
+
+/// The limits of every WebSocket.
+pub(super) fn configure(
+    upgrade: Upgrade,
+    admission: &Admission,
+) -> Result<WebSocketUpgrade, Refusal> {
+    let upgrade = upgrade.map_err(|rejection| Refusal::invalid(rejection.body_text()))?;
+    let max = admission.settings().max_client_frame;
+    Ok(upgrade
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(WRITE_BUFFER)
+        .max_write_buffer_size(MAX_WRITE_BUFFER)
+        .max_message_size(max)
+        .max_frame_size(max))
+}
+
+/// A publish that waits for its commit, and the client's name for it.
+type Publishing = Pin<Box<dyn Future<Output = (Option<String>, Result<(), Refusal>)> + Send>>;
+
+struct Connection {
+    socket: WebSocket,
+    subscription: Subscription,
+    admission: Admission,
+    idle: Idle,
+    /// One at a time: the client's next frame is read after the answer.
+    publishing: Option<Publishing>,
+}
+
+impl Connection {
+    fn new(socket: WebSocket, subscription: Subscription, admission: Admission) -> Self {
+        let idle = Idle::new(admission.settings().keepalive);
+        Self {
+            socket,
+            subscription,
+            admission,
+            idle,
+            publishing: None,
+        }
+    }
+
+    async fn run(&mut self) -> End {
+        loop {
+            if let Err(end) = self.turn().await {
+                return end;
+            }
+        }
+    }
+
+    async fn turn(&mut self) -> Result<(), End> {
+        let reads = self.publishing.is_none();
+        select! {
+            delivery = self.subscription.next() => self.write(delivery).await?,
+            frame = self.socket.recv(), if reads => self.read(frame).await?,
+            (reference, result) = answer(&mut self.publishing) => {
+                self.publishing = None;
+                self.answer(reference.as_deref(), result).await?;
+            }
+            () = self.idle.due() => {
+                let cursor = self.subscription.cursor();
+                let text = cursor.map(|id| id.to_string()).unwrap_or_default();
+                self.socket.send(Message::Ping(text.into())).await?;
+            }
+        }
+        self.idle.touch();
+        Ok(())
+    }
+
+    /// Writes `next` and what else is there already, then flushes once.
+    async fn write(
+        &mut self,
+        mut next: Option<Result<Delivery, crate::hub::Ended>>,
+    ) -> Result<(), End> {
+        loop {
+            match next {
+                Some(Ok(delivery)) => {
+                    let text = ServerMessage::from(&delivery).encode();
+                    self.socket.feed(Message::Text(text.into())).await?;
+                }
+                Some(Err(ended)) => return Err(End::Refused(ended.into())),
+                None => return Err(End::Gone),
+            }
+            match self.subscription.next().now_or_never() {
+                Some(more) => next = more,
+                None => return Ok(self.socket.flush().await?),
+            }
+        }
+    }
+
+    async fn read(&mut self, frame: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+        match frame {
+            Some(Ok(Message::Text(text))) => self.follow(&text).await,
+            Some(Ok(Message::Binary(_))) => {
+                let refusal = Refusal::invalid("a binary frame; this wire speaks JSON in text");
+                self.say(&ServerMessage::error(&refusal, None)).await
+            }
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
+            Some(Ok(Message::Close(_))) | None => Err(End::Gone),
+            Some(Err(error)) => Err(error.into()),
+        }
+    }
+
+    async fn follow(&mut self, text: &str) -> Result<(), End> {
+        let followed = match parse(text) {
+            Ok(ClientMessage::Subscribe { channels, cursor }) => self.join(&channels, cursor),
+            Ok(ClientMessage::Unsubscribe { channels }) => {
+                return match self.part(&channels) {
+                    Ok(names) => self.say(&ServerMessage::unsubscribed(&names)).await,
+                    Err(refusal) => self.say(&ServerMessage::error(&refusal, None)).await,
+                };
+            }
+            Ok(ClientMessage::Publish {
+                channel,
+                payload,
+                reference,
+            }) => {
+                self.publish(channel, payload, reference);
+                Ok(())
+            }
+            Err(refusal) => Err(refusal),
+        };
+        match followed {
+            Ok(()) => Ok(()),
+            Err(refusal) => self.say(&ServerMessage::error(&refusal, None)).await,
+        }
+    }
+
+    /// Answered by a `ready`, when it is so.
+    fn join(&mut self, channels: &[String], handed_in: Option<String>) -> Result<(), Refusal> {
+        if channels.is_empty() {
+            return Err(Refusal::invalid("`channels` is empty"));
+        }
+        let names = self.admission.readable(channels)?;
+        let cursor = cursor(handed_in.unwrap_or_default().as_bytes());
+        Ok(self.subscription.join(&names, cursor)?)
+    }
+
+    fn part(&mut self, channels: &[String]) -> Result<Vec<ChannelName>, Refusal> {
+        let names = channels.iter().map(|name| ChannelName::new(name));
+        let names: Vec<_> = names.collect::<Result<_, _>>()?;
+        self.subscription.part(&names);
+        Ok(names)
+    }
+
+    fn publish(&mut self, channel: String, payload: String, reference: Option<String>) {
+        let admission = self.admission.clone();
+        self.publishing = Some(Box::pin(async move {
+            let result = admission.publish(&channel, payload).await;
+            (reference, result)
+        }));
+    }
+
+    async fn answer(
+        &mut self,
+        reference: Option<&str>,
+        result: Result<(), Refusal>,
+    ) -> Result<(), End> {
+        match result {
+            Ok(()) => self.say(&ServerMessage::Published { reference }).await,
+            Err(refusal) => self.say(&ServerMessage::error(&refusal, reference)).await,
+        }
+    }
+
+    async fn say(&mut self, message: &ServerMessage<'_>) -> Result<(), End> {
+        let text = message.encode();
+        Ok(self.socket.send(Message::Text(text.into())).await?)
+    }
+}
+
+/// Waits for ever when nothing is being published.
+async fn answer(publishing: &mut Option<Publishing>) -> (Option<String>, Result<(), Refusal>) {
+    match publishing {
+        Some(publishing) => publishing.await,
+        None => std::future::pending().await,
+    }
+}
+
+fn parse(text: &str) -> Result<ClientMessage, Refusal> {
+    serde_json::from_str(text)
+        .map_err(|error| Refusal::invalid(format!("not a client message: {error}")))
+}
