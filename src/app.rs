@@ -1,0 +1,160 @@
+//! Joins the layers: binds first, spawns after, and owns the order of the end.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::pin,
+    time::{Duration, SystemTime},
+};
+
+use futures_util::StreamExt;
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    select,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_stream::Stream;
+use tracing::info;
+
+use crate::{
+    config::Config,
+    demand::Demand,
+    hub::{Hub, Intake},
+    publish,
+    shutdown::Shutdown,
+    source::{self, PostgresSource, Source, SourceItem},
+    transport::{self, Admission},
+};
+
+/// Items taken in under one lock: a burst wakes each reader once for so many,
+/// and no reader waits longer for the lock than they take.
+const INTAKE: usize = 256;
+
+/// Connections that may wait to be accepted; the kernel caps it at its
+/// `somaxconn`, 4096 by default.
+const BACKLOG: u32 = 4096;
+
+/// How often what is too old is let go.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// Why there is no gateway.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// `--listen` cannot be bound.
+    #[error("cannot listen on {0}: {1}")]
+    Bind(SocketAddr, io::Error),
+    /// The build is broken.
+    #[error("the description of the gRPC service cannot be read: {0}")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// A gateway that has its address, and does not serve yet.
+#[derive(Debug)]
+pub struct Gateway {
+    config: Config,
+    listener: TcpListener,
+}
+
+impl Gateway {
+    /// Binds the address of `config`.
+    ///
+    /// # Errors
+    /// It cannot be bound.
+    pub fn bind(config: Config) -> Result<Self, AppError> {
+        let address = config.listen;
+        let listener = listen(address).map_err(|error| AppError::Bind(address, error))?;
+        Ok(Self { config, listener })
+    }
+
+    /// Where it listens; the port is the real one where 0 was asked for.
+    ///
+    /// # Errors
+    /// The operating system does not say.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until `shutdown` begins; returns when every reader was told and
+    /// has left, or the drain time is over.
+    ///
+    /// # Errors
+    /// The build is broken.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), AppError> {
+        let Self { config, listener } = self;
+        let demand = Demand::default();
+        let hub = Hub::new(config.hub, demand.clone());
+        let (publisher, requests) = publish::channel();
+        let admission = Admission::new(
+            hub.clone(),
+            publisher,
+            config.allow_publish,
+            config.transport,
+            shutdown.tasks.clone(),
+        );
+        let app = transport::router(admission)?;
+        let items = PostgresSource::new(std::sync::Arc::clone(&config.database), config.source)
+            .items(demand);
+        let source = tokio::spawn(pump(items, hub.clone()));
+        let publishing = tokio::spawn(source::publish(config.database, requests));
+        let sweeping = tokio::spawn(sweep(hub.clone()));
+        let (begun, tasks) = (shutdown.begun.clone(), shutdown.tasks.clone());
+        transport::serve(listener, app, config.transport, begun, tasks).await;
+        hub.close();
+        shutdown.ended(config.drain_timeout).await;
+        // The source ends last: until here it was what the readers waited for.
+        for task in [source, publishing, sweeping] {
+            task.abort();
+        }
+        Ok(())
+    }
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// From the source into the hub, without ever waiting for a reader.
+async fn pump(items: impl Stream<Item = SourceItem>, hub: Hub) {
+    let mut batches = pin!(items.ready_chunks(INTAKE));
+    while let Some(batch) = batches.next().await {
+        hub.ingest(|intake| batch.into_iter().for_each(|item| take_in(intake, item)));
+    }
+}
+
+fn take_in(intake: &mut Intake<'_>, item: SourceItem) {
+    match item {
+        SourceItem::Notification(notification) => intake.notification(notification),
+        SourceItem::Listening(channels) => {
+            for (channel, generation) in channels {
+                intake.listening(&channel, generation);
+            }
+        }
+        SourceItem::Refused(channel, generation) => intake.refused(&channel, generation),
+        SourceItem::Interrupted { since } => interrupted(intake, since),
+        SourceItem::Live { lost } => {
+            info!(lost, "the source is live");
+            intake.live(lost);
+        }
+    }
+}
+
+fn interrupted(intake: &mut Intake<'_>, since: SystemTime) {
+    info!("the source is interrupted");
+    intake.interrupted(since);
+}
+
+async fn sweep(hub: Hub) {
+    let mut ticks = interval(SWEEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        select! {
+            _ = ticks.tick() => hub.sweep(),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! The command line: one file a command.
+
+mod demo;
+mod serve;
+
+use std::{collections::HashMap, path::PathBuf, process::ExitCode};
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use tracing::error;
+
+use crate::{
+    config::{Config, Mistakes, SETTINGS, Setting, environment},
+    telemetry,
+};
+
+type CommandResult = Result<(), Box<dyn std::error::Error>>;
+
+/// Runs the chosen command. 0: it ended as it should; 1: it could not; 2: it
+/// was not understood.
+pub fn main() -> ExitCode {
+    let matches = command().get_matches();
+    let log = environment("RUST_LOG");
+    let result = telemetry::start(log.as_deref()).map_err(|e| Mistakes(vec![e]).into());
+    let result = result.and_then(|()| run(&matches));
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(mistakes) if mistakes.is::<Mistakes>() => {
+            eprintln!("{mistakes}");
+            ExitCode::from(2)
+        }
+        Err(error) => {
+            error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(matches: &ArgMatches) -> CommandResult {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    match matches.subcommand() {
+        Some(("serve", matches)) => runtime.block_on(serve::run(settings(matches)?)),
+        Some(("demo", matches)) => runtime.block_on(demo::run(&flags(matches))),
+        // clap has refused everything else.
+        _ => Ok(()),
+    }
+}
+
+fn command() -> Command {
+    let config = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help("Settings as TOML: each flag's name is a key [env: PGFAN_CONFIG]");
+    let serve = Command::new("serve")
+        .about("Serve the notifications of one database")
+        .arg(config)
+        .args(SETTINGS.iter().map(flag))
+        .after_help(
+            "Each setting is a flag, a variable (PGFAN_HISTORY_EVENTS) and a key of the file \
+             (history-events = 1024); a flag beats a variable, a variable the file.",
+        );
+    let listen = SETTINGS.iter().filter(|setting| setting.name == "listen");
+    let demo = Command::new("demo")
+        .about("Show the gateway at work, on a private PostgreSQL that is thrown away")
+        .args(listen.map(flag));
+    Command::new("pgfan")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("PostgreSQL NOTIFY over WebSocket, SSE and gRPC, from one connection")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommands([serve, demo])
+}
+
+fn flag(setting: &Setting) -> Arg {
+    let help = format!("{} [default: {}]", setting.help, setting.default);
+    let arg = Arg::new(setting.name).long(setting.name).help(help);
+    if setting.value.is_empty() {
+        arg.action(ArgAction::SetTrue)
+    } else {
+        arg.value_name(setting.value)
+    }
+}
+
+/// The flags that were given, as texts.
+fn flags(matches: &ArgMatches) -> HashMap<String, String> {
+    let text = |setting: &Setting| {
+        if setting.value.is_empty() {
+            matches.get_flag(setting.name).then(|| "on".to_owned())
+        } else {
+            matches.try_get_one::<String>(setting.name).ok()?.cloned()
+        }
+    };
+    let known = |setting: &&Setting| matches.try_contains_id(setting.name).is_ok();
+    let given = SETTINGS.iter().filter(known);
+    given
+        .filter_map(|setting| Some((setting.name.to_owned(), text(setting)?)))
+        .collect()
+}
+
+fn settings(matches: &ArgMatches) -> Result<Config, Mistakes> {
+    let flag = matches.get_one::<PathBuf>("config").cloned();
+    let file = flag.or_else(|| environment("PGFAN_CONFIG").map(PathBuf::from));
+    Config::resolve(&flags(matches), &environment, file.as_deref())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_sound() {
+        super::command().debug_assert();
+    }
+}

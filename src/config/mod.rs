@@ -1,0 +1,150 @@
+//! From flags, environment and file to each layer's settings. Nothing else
+//! reads the environment. All mistakes are reported at once.
+
+mod file;
+mod settings;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::HashMap, fmt, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use settings::mistake;
+pub use settings::{SETTINGS, Setting};
+
+use crate::{
+    hub,
+    source::{self, conninfo::ConnInfo},
+    transport,
+};
+
+/// Everything the gateway is set to.
+#[derive(Debug)]
+pub struct Config {
+    /// Where to serve.
+    pub listen: SocketAddr,
+    /// How to reach PostgreSQL.
+    pub database: Arc<ConnInfo>,
+    /// Whether clients without a token may publish.
+    pub allow_publish: bool,
+    /// How long the end may take.
+    pub drain_timeout: Duration,
+    /// The source's settings.
+    pub source: source::Config,
+    /// The hub's settings.
+    pub hub: hub::Config,
+    /// The transports' settings.
+    pub transport: transport::Settings,
+}
+
+/// Settings on their way: everything but the database is good at any time.
+struct Draft {
+    listen: SocketAddr,
+    database_url: Option<String>,
+    allow_publish: bool,
+    drain_timeout: Duration,
+    source: source::Config,
+    hub: hub::Config,
+    transport: transport::Settings,
+}
+
+impl Default for Draft {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            database_url: None,
+            allow_publish: false,
+            drain_timeout: Duration::from_secs(10),
+            source: source::Config::default(),
+            hub: hub::Config::default(),
+            transport: transport::Settings::default(),
+        }
+    }
+}
+
+/// All that is wrong with the settings, each with its origin.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mistakes(pub Vec<String>);
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+/// The environment, as a function so that tests have their own.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The real environment; a variable that is not UTF-8 is none of ours.
+#[allow(clippy::disallowed_methods, reason = "the one place that reads it")]
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+impl Config {
+    /// `flags` by name, then variables, then `file`; then, for the database
+    /// alone, `DATABASE_URL` and the libpq variables; then the defaults.
+    ///
+    /// # Errors
+    /// Every mistake there is, none of them with a secret in it.
+    pub fn resolve(
+        flags: &HashMap<String, String>,
+        environment: Environment<'_>,
+        file: Option<&Path>,
+    ) -> Result<Self, Mistakes> {
+        let mut mistakes = Vec::new();
+        let file = file.map_or_else(HashMap::new, |path| file::read(path, &mut mistakes));
+        let mut draft = Draft::default();
+        for setting in SETTINGS {
+            let given = first_given(setting, flags, environment, &file);
+            if let Some((origin, text)) = given
+                && let Err(rule) = (setting.apply)(&mut draft, &text)
+            {
+                mistakes.push(mistake(origin, rule));
+            }
+        }
+        let url = draft.database_url.take();
+        let url = url.or_else(|| environment("DATABASE_URL"));
+        match ConnInfo::resolve(url.as_deref(), environment) {
+            Ok(database) if mistakes.is_empty() => Ok(draft.with(database)),
+            Ok(_) => Err(Mistakes(mistakes)),
+            Err(more) => {
+                mistakes.extend(more.iter().map(|m| mistake("database", m)));
+                Err(Mistakes(mistakes))
+            }
+        }
+    }
+}
+
+impl Draft {
+    fn with(self, database: ConnInfo) -> Config {
+        Config {
+            listen: self.listen,
+            database: Arc::new(database),
+            allow_publish: self.allow_publish,
+            drain_timeout: self.drain_timeout,
+            source: self.source,
+            hub: self.hub,
+            transport: self.transport,
+        }
+    }
+}
+
+/// The text that counts, and where it stands.
+fn first_given(
+    setting: &Setting,
+    flags: &HashMap<String, String>,
+    environment: Environment<'_>,
+    file: &HashMap<String, (String, String)>,
+) -> Option<(String, String)> {
+    let flag = || {
+        Some((
+            format!("--{}", setting.name),
+            flags.get(setting.name)?.clone(),
+        ))
+    };
+    let variable = || Some((setting.variable(), environment(&setting.variable())?));
+    let key = || file.get(setting.name).cloned();
+    flag().or_else(variable).or_else(key)
+}

@@ -1,0 +1,55 @@
+//! pgfan takes PostgreSQL `NOTIFY` over one database connection and fans it
+//! out over WebSocket, Server-Sent Events and gRPC, on one port.
+//!
+//! # The route of an event
+//!
+//! ```text
+//! PostgreSQL ─► source ─► hub ─► transport ─► readers
+//!                 ▲        │
+//!                 └─demand─┘      the channels somebody reads
+//!                 ◄──────publish──────┘  the way back
+//! ```
+//!
+//! 1. [`source`] holds the one listening session, and says what it hears.
+//! 2. [`app`] pumps that into [`hub`], which gives each notification its id,
+//!    keeps it for a while and wakes the readers of its channel.
+//! 3. [`transport`] has an adapter for each wire; each of its readers is a
+//!    position in the hub's log.
+//!
+//! Arrows never run back: the source knows no hub, the hub no transport, and
+//! what both ends of an arrow speak of is in [`event`], [`demand`] and
+//! [`publish`]. Only [`config`] reads the environment.
+//!
+//! # Words
+//!
+//! A *notification* is what PostgreSQL said, an *event* the same after the hub
+//! gave it an id, a *delivery* what a reader gets. A *channel* is always
+//! PostgreSQL's. A *gap* says that something may be missing; *interrupted*
+//! and *live* say whether anything can come at all.
+//!
+//! # What holds
+//!
+//! - A reader gets every event of its channels once, in commit order, or a gap
+//!   in its place: never silence, never a part.
+//! - `ready` follows, in this order: LISTEN committed, reader registered,
+//!   position taken.
+//! - Nothing a reader does holds up the source or another reader.
+//! - Everything is bounded, and says what happens at its limit.
+
+pub mod demand;
+pub mod event;
+pub mod publish;
+
+pub mod source;
+
+pub mod hub;
+
+pub mod auth;
+pub mod transport;
+
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod sandbox;
+pub mod shutdown;
+pub mod telemetry;

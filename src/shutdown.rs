@@ -1,0 +1,59 @@
+//! One signal for all, one tracker of what must end, one time limit.
+
+use std::{io, time::Duration};
+
+use tokio::{
+    select,
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+
+/// Cheap to clone; all clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Shutdown {
+    /// Cancelled when the end begins.
+    pub begun: CancellationToken,
+    /// What is waited for.
+    pub tasks: TaskTracker,
+}
+
+impl Shutdown {
+    /// Begins the end at the first SIGINT, SIGTERM or SIGHUP; exits at once at
+    /// the second.
+    ///
+    /// # Errors
+    /// The signals cannot be listened for.
+    pub fn on_signals(&self) -> io::Result<()> {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut hangup = signal(SignalKind::hangup())?;
+        let begun = self.begun.clone();
+        tokio::spawn(async move {
+            for is_second in [false, true] {
+                select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                    _ = hangup.recv() => {}
+                }
+                if is_second {
+                    warn!("a second signal: ending at once");
+                    std::process::exit(1);
+                }
+                info!("ending");
+                begun.cancel();
+            }
+        });
+        Ok(())
+    }
+
+    /// Waits until every task has ended, at most for `limit`; what is left
+    /// then is dropped with the runtime.
+    pub async fn ended(&self, limit: Duration) {
+        self.tasks.close();
+        if timeout(limit, self.tasks.wait()).await.is_err() {
+            warn!(left = self.tasks.len(), "the drain time is over");
+        }
+    }
+}
