@@ -87,7 +87,7 @@ pub(super) struct Overtaken;
 #[derive(Debug)]
 struct History {
     events: VecDeque<Arc<Event>>,
-    /// The head when LISTEN had committed.
+    /// Its own beginning, when LISTEN had committed.
     since: u64,
     /// The newest event that left.
     evicted_to: u64,
@@ -119,6 +119,9 @@ impl History {
         sequence > self.since && sequence > self.evicted_to
     }
 }
+
+/// Each history's next event: its sequence, and where it is. The lowest first.
+type Heads = BinaryHeap<Reverse<(u64, HistoryKey, usize)>>;
 
 /// An event's place in an order over all channels.
 #[derive(Debug, Clone, Copy)]
@@ -181,8 +184,11 @@ impl Log {
         }
     }
 
-    /// Begins a channel's history: LISTEN has committed.
+    /// Begins a channel's history: LISTEN has committed. This has a place of
+    /// its own in the sequence: a cursor given before it, perhaps when the
+    /// channel was listened to an earlier time, does not reach back.
     pub(super) fn open(&mut self) -> HistoryKey {
+        self.head += 1;
         self.histories.insert(History {
             events: VecDeque::new(),
             since: self.head,
@@ -353,7 +359,7 @@ impl Log {
     fn heads(
         &self,
         positions: impl Iterator<Item = (HistoryKey, u64)>,
-    ) -> Result<BinaryHeap<Reverse<(u64, HistoryKey, usize)>>, Overtaken> {
+    ) -> Result<Heads, Overtaken> {
         let mut heads = BinaryHeap::new();
         for (key, after) in positions {
             let history = &self.histories[key];

@@ -155,8 +155,12 @@ impl Reader {
         if let Some(replay) = &mut self.replay {
             replay.histories.retain(|(key, _)| !keys.contains(key));
         }
-        self.batch.retain(|delivery| match delivery {
+        self.batch.retain_mut(|delivery| match delivery {
             Delivery::Event(event) => !gone(&event.channel),
+            Delivery::Ready { channels, .. } => {
+                channels.retain(|name| !gone(name));
+                !channels.is_empty()
+            }
             _ => true,
         });
         keys

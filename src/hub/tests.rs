@@ -1,1 +1,450 @@
+//! The hub in memory, on a paused clock: apply, await, compare.
 
+mod model;
+
+use futures_util::FutureExt;
+use tokio_stream::StreamExt;
+
+use super::*;
+use crate::demand::Wish;
+
+const EPOCH_TIME: SystemTime = SystemTime::UNIX_EPOCH;
+
+/// A hub with a source that obeys at once.
+struct Fixture {
+    hub: Hub,
+    demand: Demand,
+}
+
+impl Fixture {
+    fn new(config: Config) -> Self {
+        let demand = Demand::default();
+        let hub = Hub::new(config, demand.clone());
+        Self { hub, demand }
+    }
+
+    fn live(config: Config) -> Self {
+        let fixture = Self::new(config);
+        fixture.hub.ingest(|intake| intake.live(false));
+        fixture
+    }
+
+    /// LISTENs to what is wished for; returns what is to be given up.
+    fn obey(&self) -> Vec<ChannelName> {
+        let wishes = self.demand.changed().now_or_never().unwrap_or_default();
+        let mut unlisten = Vec::new();
+        self.hub.ingest(|intake| {
+            for (name, wish) in wishes {
+                match wish {
+                    Wish::Listen(generation) => intake.listening(&name, generation),
+                    Wish::Unlisten => unlisten.push(name),
+                }
+            }
+        });
+        unlisten
+    }
+
+    fn notify(&self, channel: &str, payload: &str) {
+        self.hub
+            .ingest(|intake| intake.notification(notification(channel, payload)));
+    }
+
+    fn lose(&self) {
+        self.hub.ingest(|intake| intake.interrupted(EPOCH_TIME));
+    }
+
+    fn subscribe(&self, channels: &[&str], cursor: Option<Cursor>) -> Subscription {
+        let mut subscription = self.hub.subscribe().unwrap();
+        subscription.join(&names(channels), cursor).unwrap();
+        self.obey();
+        subscription
+    }
+
+    /// One that is ready: from here on nothing may be missing.
+    fn reader(&self, channels: &[&str]) -> Subscription {
+        let mut reader = self.subscribe(channels, None);
+        assert_eq!(now(&mut reader), [format!("ready {channels:?}")]);
+        reader
+    }
+}
+
+fn notification(channel: &str, payload: &str) -> Notification {
+    Notification {
+        channel: channel.into(),
+        payload: payload.into(),
+    }
+}
+
+fn names(channels: &[&str]) -> Vec<ChannelName> {
+    let names = channels.iter().map(|name| ChannelName::new(name).unwrap());
+    names.collect()
+}
+
+/// What is there now, in short words.
+fn now(subscription: &mut Subscription) -> Vec<String> {
+    std::iter::from_fn(|| subscription.next().now_or_never())
+        .take_while(Option::is_some)
+        .map(|item| match item.unwrap() {
+            Ok(Delivery::Ready { channels, .. }) => format!("ready {channels:?}"),
+            Ok(Delivery::Event(event)) => format!("{:?} {}", event.channel, event.payload),
+            Ok(Delivery::Gap { reason, .. }) => reason.as_str().to_owned(),
+            Ok(Delivery::Interrupted { .. }) => "interrupted".to_owned(),
+            Ok(Delivery::Live { .. }) => "live".to_owned(),
+            Err(ended) => ended.to_string(),
+        })
+        .collect()
+}
+
+/// The last cursor among the deliveries that are there now.
+fn last_cursor(subscription: &mut Subscription) -> Option<Cursor> {
+    let there = std::iter::from_fn(|| subscription.next().now_or_never().flatten());
+    let ids = there.filter_map(|item| match item.unwrap() {
+        Delivery::Ready { cursor, .. } | Delivery::Live { cursor } => Some(cursor),
+        Delivery::Event(event) => Some(event.id),
+        Delivery::Gap { id, .. } => Some(id),
+        Delivery::Interrupted { .. } => None,
+    });
+    ids.last().map(Cursor::At)
+}
+
+fn small_history(events: usize) -> Config {
+    let mut config = Config::default();
+    config.history.events = events;
+    config
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_is_ready_when_listen_has_committed() {
+    let fixture = Fixture::new(Config::default());
+    let mut reader = fixture.hub.subscribe().unwrap();
+    reader.join(&names(&["a", "b", "a"]), None).unwrap();
+    assert!(now(&mut reader).is_empty());
+    fixture.hub.ingest(|intake| intake.live(false));
+    assert!(now(&mut reader).is_empty());
+    fixture.obey();
+    assert_eq!(now(&mut reader), [r#"ready ["a", "b"]"#]);
+    fixture.notify("a", "1");
+    fixture.notify("c", "for nobody");
+    fixture.notify("b", "2");
+    assert_eq!(now(&mut reader), [r#""a" 1"#, r#""b" 2"#]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_to_an_older_wish_makes_nobody_ready() {
+    let fixture = Fixture::live(Config::default());
+    let mut first = fixture.hub.subscribe().unwrap();
+    first.join(&names(&["a"]), None).unwrap();
+    let old = fixture.demand.changed().await;
+    drop(first);
+    tokio::time::advance(fixture.hub.shared.config.linger).await;
+    fixture.hub.sweep();
+    let mut second = fixture.hub.subscribe().unwrap();
+    second.join(&names(&["a"]), None).unwrap();
+    let Wish::Listen(generation) = old.values().next().unwrap() else {
+        panic!("{old:?}");
+    };
+    fixture
+        .hub
+        .ingest(|intake| intake.listening(&names(&["a"])[0], *generation));
+    assert!(now(&mut second).is_empty());
+    fixture.obey();
+    assert_eq!(now(&mut second), [r#"ready ["a"]"#]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_waits_for_the_source_only_so_long() {
+    let fixture = Fixture::new(Config::default());
+    let mut reader = fixture.subscribe(&["a"], None);
+    let start = Instant::now();
+    assert_eq!(reader.next().await, Some(Err(Ended::SourceUnavailable)));
+    assert_eq!(start.elapsed(), fixture.hub.shared.config.subscribe_timeout);
+    assert_eq!(reader.next().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loss_is_told_at_once_and_its_end_with_a_gap() {
+    let fixture = Fixture::live(Config::default());
+    let mut reader = fixture.reader(&["a"]);
+    fixture.notify("a", "1");
+    fixture.lose();
+    fixture.lose();
+    assert_eq!(now(&mut reader), [r#""a" 1"#, "interrupted"]);
+    let mut late = fixture.subscribe(&["a"], None);
+    assert!(now(&mut late).is_empty());
+    fixture.hub.ingest(|intake| intake.live(true));
+    assert_eq!(now(&mut late), [r#"ready ["a"]"#]);
+    fixture.notify("a", "2");
+    assert_eq!(now(&mut reader), ["source_lost", "live", r#""a" 2"#]);
+    assert_eq!(now(&mut late), [r#""a" 2"#]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_lost_nothing_is_live_without_a_gap() {
+    let fixture = Fixture::live(Config::default());
+    let mut reader = fixture.reader(&["a"]);
+    fixture.lose();
+    fixture.hub.ingest(|intake| intake.live(false));
+    assert_eq!(now(&mut reader), ["interrupted", "live"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cursor_gets_exactly_what_was_missed() {
+    let fixture = Fixture::live(Config::default());
+    let mut reader = fixture.reader(&["a", "b"]);
+    fixture.notify("a", "1");
+    let cursor = last_cursor(&mut reader);
+    drop(reader);
+    fixture.notify("b", "2");
+    fixture.notify("a", "3");
+    let mut reader = fixture.subscribe(&["a", "b"], cursor);
+    fixture.notify("a", "4");
+    assert_eq!(
+        now(&mut reader),
+        [r#"ready ["a", "b"]"#, r#""b" 2"#, r#""a" 3"#, r#""a" 4"#]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loss_in_between_stands_at_its_place() {
+    let fixture = Fixture::live(Config::default());
+    let mut reader = fixture.subscribe(&["a"], None);
+    let cursor = last_cursor(&mut reader);
+    drop(reader);
+    fixture.notify("a", "1");
+    fixture.lose();
+    fixture.hub.ingest(|intake| intake.live(true));
+    fixture.notify("a", "2");
+    let mut reader = fixture.subscribe(&["a"], cursor);
+    assert_eq!(
+        now(&mut reader),
+        [r#"ready ["a"]"#, r#""a" 1"#, "source_lost", r#""a" 2"#]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cursor_that_cannot_be_honoured_gets_one_gap() {
+    let fixture = Fixture::live(small_history(2));
+    let other = Fixture::live(Config::default());
+    let foreign = last_cursor(&mut other.subscribe(&["a"], None));
+    let mut reader = fixture.subscribe(&["a"], None);
+    let old = last_cursor(&mut reader);
+    let Some(Cursor::At(id)) = old else { panic!() };
+    for payload in ["1", "2", "3"] {
+        fixture.notify("a", payload);
+    }
+    let future = Some(Cursor::At(crate::event::EventId { sequence: 99, ..id }));
+    for (cursor, reason) in [
+        (foreign, "unknown_cursor"),
+        (future, "unknown_cursor"),
+        (Some(Cursor::Strange), "unknown_cursor"),
+        (old, "cursor_too_old"),
+    ] {
+        let mut reader = fixture.subscribe(&["a"], cursor);
+        assert_eq!(now(&mut reader), [r#"ready ["a"]"#, reason], "{cursor:?}");
+        fixture.notify("a", "more");
+        assert_eq!(now(&mut reader), [r#""a" more"#]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_left_before_its_gap_meets_it_again() {
+    let fixture = Fixture::live(Config::default());
+    let mut reader = fixture.subscribe(&["a"], Some(Cursor::Strange));
+    let Some(Ok(Delivery::Ready { cursor, .. })) = reader.next().await else {
+        panic!();
+    };
+    let mut again = fixture.subscribe(&["a"], Some(Cursor::At(cursor)));
+    assert_eq!(now(&mut again), [r#"ready ["a"]"#, "cursor_too_old"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_channels_cursor_outlives_a_busy_one() {
+    let fixture = Fixture::live(small_history(2));
+    let mut reader = fixture.subscribe(&["quiet", "busy"], None);
+    let cursor = last_cursor(&mut reader);
+    fixture.notify("quiet", "1");
+    for _ in 0..100 {
+        fixture.notify("busy", "x");
+    }
+    let mut quiet = fixture.subscribe(&["quiet"], cursor);
+    assert_eq!(now(&mut quiet), [r#"ready ["quiet"]"#, r#""quiet" 1"#]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_given_up_in_between_is_a_gap() {
+    let fixture = Fixture::live(Config::default());
+    let mut reader = fixture.subscribe(&["a"], None);
+    let cursor = last_cursor(&mut reader);
+    drop(reader);
+    tokio::time::advance(Duration::from_secs(59)).await;
+    fixture.hub.sweep();
+    assert!(fixture.obey().is_empty());
+    tokio::time::advance(Duration::from_secs(1)).await;
+    fixture.hub.sweep();
+    assert_eq!(fixture.obey(), names(&["a"]));
+    let mut again = fixture.subscribe(&["a"], cursor);
+    assert_eq!(now(&mut again), [r#"ready ["a"]"#, "cursor_too_old"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_a_gap_though_nothing_else_happened() {
+    let fixture = Fixture::live(Config::default());
+    let cursor = last_cursor(&mut fixture.subscribe(&["a"], None));
+    tokio::time::advance(Duration::from_secs(60)).await;
+    fixture.hub.sweep();
+    fixture.notify("a", "heard by the session, but by no reader");
+    let mut again = fixture.subscribe(&["a"], cursor);
+    assert_eq!(now(&mut again), [r#"ready ["a"]"#, "cursor_too_old"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_burst_beyond_the_history_reaches_who_is_reading() {
+    let fixture = Fixture::live(small_history(10));
+    let mut reader = fixture.reader(&["a"]);
+    let payloads: Vec<_> = (0..10_000).map(|n| n.to_string()).collect();
+    fixture.hub.ingest(|intake| {
+        for payload in &payloads {
+            intake.notification(notification("a", payload));
+        }
+    });
+    let there = now(&mut reader);
+    assert_eq!(there.len(), 10_000);
+    assert!(
+        there
+            .iter()
+            .zip(&payloads)
+            .all(|(got, sent)| *got == format!("\"a\" {sent}"))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_overtaken_reader_gets_a_gap_and_goes_on_at_the_head() {
+    let mut config = small_history(10);
+    config.history.bytes = 1 << 20;
+    let fixture = Fixture::live(config);
+    let mut slow = fixture.reader(&["a"]);
+    let payload = "x".repeat(7999);
+    for _ in 0..200 {
+        fixture.notify("a", &payload);
+    }
+    assert_eq!(now(&mut slow), ["slow_reader"]);
+    fixture.notify("a", "next");
+    assert_eq!(now(&mut slow), [r#""a" next"#]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_overtaken_reader_hears_what_became_of_the_source() {
+    let mut config = small_history(1);
+    config.history.bytes = 1 << 20;
+    let fixture = Fixture::live(config);
+    let mut slow = fixture.reader(&["a"]);
+    let flood = || (0..200).for_each(|_| fixture.notify("a", &"x".repeat(7999)));
+    flood();
+    fixture.lose();
+    assert_eq!(now(&mut slow), ["interrupted", "slow_reader"]);
+    fixture.hub.ingest(|intake| intake.live(true));
+    flood();
+    assert_eq!(now(&mut slow), ["slow_reader", "live"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_leave_at_their_age() {
+    let fixture = Fixture::live(Config::default());
+    let mut reader = fixture.subscribe(&["a"], None);
+    let cursor = last_cursor(&mut reader);
+    fixture.notify("a", "1");
+    tokio::time::advance(Duration::from_secs(601)).await;
+    fixture.hub.sweep();
+    let mut again = fixture.subscribe(&["a"], cursor);
+    assert_eq!(now(&mut again), [r#"ready ["a"]"#, "cursor_too_old"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_join_replays_its_own_channels_first() {
+    let fixture = Fixture::live(Config::default());
+    let mut reader = fixture.reader(&["a"]);
+    let mut keeps_b = fixture.subscribe(&["b"], None);
+    let cursor = last_cursor(&mut keeps_b);
+    fixture.notify("a", "1");
+    fixture.notify("b", "2");
+    assert_eq!(now(&mut reader), [r#""a" 1"#]);
+    reader.join(&names(&["b"]), cursor).unwrap();
+    fixture.notify("a", "3");
+    fixture.notify("b", "4");
+    assert_eq!(
+        now(&mut reader),
+        [r#""a" 3"#, r#"ready ["b"]"#, r#""b" 2"#, r#""b" 4"#]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_of_a_parted_channel_is_delivered() {
+    let fixture = Fixture::live(Config::default());
+    let mut reader = fixture.reader(&["a", "b"]);
+    fixture.notify("a", "1");
+    fixture.notify("b", "2");
+    reader.part(&names(&["a", "never joined"]));
+    fixture.notify("a", "3");
+    assert_eq!(now(&mut reader), [r#""b" 2"#]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn limits_refuse_the_next_and_leave_the_others_alone() {
+    let mut config = Config::default();
+    (
+        config.max_readers,
+        config.max_channels,
+        config.max_channels_per_reader,
+    ) = (2, 3, 2);
+    let fixture = Fixture::live(config);
+    let mut one = fixture.subscribe(&["a", "b"], None);
+    assert_eq!(
+        one.join(&names(&["c"]), None),
+        Err(JoinError::TooManyForReader(2))
+    );
+    let mut two = fixture.subscribe(&["c"], None);
+    assert_eq!(two.join(&names(&["d"]), None), Err(JoinError::TooMany));
+    assert_eq!(fixture.hub.subscribe().err(), Some(Full));
+    drop(one);
+    fixture.hub.subscribe().unwrap();
+    two.join(&names(&["d"]), None).unwrap();
+    fixture.obey();
+    assert_eq!(now(&mut two), [r#"ready ["c"]"#, r#"ready ["d"]"#]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_cursor_moves_with_the_traffic_of_others() {
+    let fixture = Fixture::live(Config::default());
+    let mut quiet = fixture.subscribe(&["quiet"], None);
+    assert_eq!(quiet.cursor(), None);
+    let at_ready = last_cursor(&mut quiet);
+    let _busy = fixture.subscribe(&["busy"], None);
+    fixture.notify("busy", "1");
+    let idle = quiet.cursor().map(Cursor::At);
+    assert!(idle.is_some() && idle != at_ready);
+    fixture.notify("quiet", "2");
+    assert_eq!(quiet.cursor(), None);
+    assert_eq!(now(&mut quiet), [r#""quiet" 2"#]);
+    assert!(now(&mut fixture.subscribe(&["quiet"], idle)).contains(&r#""quiet" 2"#.to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_ends_every_stream() {
+    let fixture = Fixture::live(Config::default());
+    let mut reader = fixture.subscribe(&["a"], None);
+    reader.next().await;
+    let (end, ()) = tokio::join!(reader.next(), async { fixture.hub.close() });
+    assert_eq!(end, Some(Err(Ended::ShuttingDown)));
+    let mut late = fixture.subscribe(&["a"], None);
+    assert_eq!(late.next().await, Some(Err(Ended::ShuttingDown)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_cannot_be_listened_to_ends_its_readers() {
+    let fixture = Fixture::live(Config::default());
+    let mut reader = fixture.hub.subscribe().unwrap();
+    let name = names(&["→"]).remove(0);
+    reader.join(std::slice::from_ref(&name), None).unwrap();
+    fixture.hub.ingest(|intake| intake.refused(&name, 1));
+    assert_eq!(reader.next().await, Some(Err(Ended::Refused(name))));
+}
