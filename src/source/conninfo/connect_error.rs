@@ -1,0 +1,115 @@
+//! Why a session could not be opened, in one complete line: tokio-postgres alone says "db error".
+
+use std::error::Error as _;
+use std::io;
+use std::time::Duration;
+
+use rustls::CertificateError;
+use thiserror::Error;
+use tokio_postgres::error::{DbError, SqlState};
+
+/// No session on this host. The text is complete, so it has no source to print after it.
+#[derive(Debug, Error)]
+pub enum ConnectError {
+    /// Neither a session nor a refusal in time.
+    #[error("{target}: no session within {limit:?} (connect_timeout)")]
+    Timeout {
+        /// Host, port and database.
+        target: String,
+        /// The setting `connect_timeout`.
+        limit: Duration,
+    },
+    /// The only attempt failed.
+    #[error("{target}: {}", explain(.error))]
+    Failed {
+        /// Host, port and database.
+        target: String,
+        /// What went wrong.
+        error: tokio_postgres::Error,
+    },
+    /// `sslmode` allowed two attempts, with TLS and without, and both failed.
+    #[error("{target}: {}; then the other way about TLS: {}", explain(.first), explain(.second))]
+    BothWays {
+        /// Host, port and database.
+        target: String,
+        /// With TLS for `prefer`, without for `allow`.
+        first: tokio_postgres::Error,
+        /// Without TLS for `prefer`, with for `allow`.
+        second: tokio_postgres::Error,
+    },
+}
+
+impl ConnectError {
+    /// The SQLSTATE, if the server itself refused; of two refusals the second.
+    #[must_use]
+    pub fn code(&self) -> Option<&SqlState> {
+        match self {
+            Self::Timeout { .. } => None,
+            Self::Failed { error, .. } => error.code(),
+            Self::BothWays { first, second, .. } => second.code().or_else(|| first.code()),
+        }
+    }
+
+    /// libpq leaves the remaining hosts alone after a server's refusal, such as a wrong password,
+    /// unless that server is only starting up or shutting down (`57P03`).
+    /// <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS>
+    #[must_use]
+    pub fn ends_search(&self) -> bool {
+        self.code()
+            .is_some_and(|code| *code != SqlState::CANNOT_CONNECT_NOW)
+    }
+}
+
+/// The whole story of an error, with advice where the cause is a known one.
+pub(super) fn explain(error: &tokio_postgres::Error) -> String {
+    if let Some(refusal) = error.as_db_error() {
+        return explain_refusal(refusal);
+    }
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    match error.source().and_then(certificate_error).and_then(advice) {
+        Some(advice) => format!("{text} ({advice})"),
+        None => text,
+    }
+}
+
+fn explain_refusal(refusal: &DbError) -> String {
+    let mut text = format!(
+        "{} {}: {}",
+        refusal.severity(),
+        refusal.code().code(),
+        refusal.message()
+    );
+    for more in [refusal.detail(), refusal.hint()].into_iter().flatten() {
+        text = format!("{text} ({more})");
+    }
+    text
+}
+
+/// rustls' verdict, which travels inside an I/O error.
+fn certificate_error<'a>(
+    cause: &'a (dyn std::error::Error + 'static),
+) -> Option<&'a CertificateError> {
+    let inner = cause.downcast_ref::<io::Error>()?.get_ref()?;
+    match inner.downcast_ref::<rustls::Error>()? {
+        rustls::Error::InvalidCertificate(error) => Some(error),
+        _ => None,
+    }
+}
+
+fn advice(error: &CertificateError) -> Option<&'static str> {
+    match error {
+        CertificateError::UnknownIssuer => Some("no certificate of sslrootcert has signed it"),
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            Some("names are read from subjectAltName, not from CN; verify-ca accepts any name")
+        }
+        CertificateError::Other(other) if other.to_string() == "CaUsedAsEndEntity" => Some(
+            "a CA certificate serves only as its own root: put this very certificate into sslrootcert",
+        ),
+        _ => None,
+    }
+}

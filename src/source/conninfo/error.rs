@@ -1,0 +1,104 @@
+//! What can be wrong with connection settings. No text here ever carries a value that may be a
+//! secret.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+/// A mistake in the connection settings, in words for the operator.
+///
+/// The texts name the keyword, where its value came from and the rule it breaks. They never repeat
+/// a connection string or a value, because an unescaped `@`, `/` or blank can make a password look
+/// like any other part. Only an unknown keyword and the name of a service are shown as written.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum ConnInfoError {
+    /// The connection string cannot be read on from `position` (characters, from 1).
+    #[error("connection string, character {position}: {rule}")]
+    Syntax {
+        /// Where the mistake begins, in characters from 1.
+        position: usize,
+        /// What was expected there.
+        rule: &'static str,
+    },
+    /// libpq has no such keyword.
+    #[error("unknown connection keyword {keyword:?} ({origin})")]
+    UnknownKeyword {
+        /// The word as it was written.
+        keyword: String,
+        /// Where it was written.
+        origin: Origin,
+    },
+    /// The value is malformed, contradicts another one, or cannot be honoured.
+    #[error("{keyword} ({origin}) {rule}")]
+    Value {
+        /// libpq's keyword.
+        keyword: &'static str,
+        /// Which layer gave the value.
+        origin: Origin,
+        /// The rule that it breaks, as the rest of a sentence.
+        rule: String,
+    },
+    /// A file that the settings lead to cannot be used.
+    #[error("{keyword}: {}: {problem}", .path.display())]
+    File {
+        /// The keyword that names the file.
+        keyword: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// `service` names a section that is in no service file.
+    #[error("definition of service {name:?} not found")]
+    UnknownService {
+        /// The service asked for.
+        name: String,
+    },
+    /// Neither the settings nor the operating system name a user.
+    #[error("no database user: the operating system has no name for this process, set PGUSER")]
+    NoUser,
+}
+
+/// Which layer a setting came from; the first one listed wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// The connection string or URI.
+    ConnectionString,
+    /// The section of a service file.
+    ServiceFile,
+    /// This environment variable.
+    Variable(&'static str),
+    /// Nobody set it.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ConnectionString => "connection string",
+            Self::ServiceFile => "service file",
+            Self::Variable(name) => name,
+            Self::Default => "default",
+        })
+    }
+}
+
+/// Collects mistakes, so that an operator sees all of them at once.
+#[derive(Debug, Default)]
+pub(super) struct Mistakes(Vec<ConnInfoError>);
+
+impl Mistakes {
+    /// Keeps the mistake, or gives the value.
+    pub(super) fn catch<T>(&mut self, result: Result<T, ConnInfoError>) -> Option<T> {
+        result.map_err(|mistake| self.add(mistake)).ok()
+    }
+
+    pub(super) fn add(&mut self, mistake: ConnInfoError) {
+        self.0.push(mistake);
+    }
+
+    pub(super) fn into_vec(self) -> Vec<ConnInfoError> {
+        self.0
+    }
+}

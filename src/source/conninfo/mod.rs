@@ -1,0 +1,141 @@
+//! libpq's connection settings: what `psql` would connect to with the same string, files and
+//! variables, this does.
+//!
+//! tokio-postgres knows a part of the connection string and none of the rest (environment, service
+//! file, password file, most of `sslmode`), so all of it is read here and handed over ready-made.
+//! <https://www.postgresql.org/docs/current/libpq-connect.html>
+
+mod connect;
+mod connect_error;
+mod endpoints;
+mod error;
+mod key_value;
+mod keywords;
+mod passfile;
+mod service;
+mod session;
+mod settings;
+mod small_file;
+mod socket_options;
+mod system_user;
+mod target;
+mod tls;
+mod tls_connector;
+mod tls_files;
+mod uri;
+mod values;
+mod verifier;
+
+use std::fmt;
+
+pub use connect::Connection;
+pub use connect_error::ConnectError;
+pub use error::{ConnInfoError, Origin};
+pub use session::{DEFAULT_APPLICATION_NAME, TargetSessionAttrs};
+pub use socket_options::{
+    DEFAULT_CONNECT_TIMEOUT, DEFAULT_KEEPALIVES_COUNT, DEFAULT_KEEPALIVES_IDLE,
+    DEFAULT_KEEPALIVES_INTERVAL, DEFAULT_TCP_USER_TIMEOUT,
+};
+pub use target::Target;
+
+use endpoints::Endpoints;
+use error::Mistakes;
+use session::Session;
+use settings::Settings;
+use socket_options::SocketOptions;
+use system_user::SystemUser;
+use tls::TlsSettings;
+
+/// Resolved connection settings. Files that may change while the gateway runs (the password file,
+/// certificates) are read anew by [`ConnInfo::targets`].
+pub struct ConnInfo {
+    endpoints: Endpoints,
+    session: Session,
+    socket_options: SocketOptions,
+    tls: TlsSettings,
+}
+
+impl ConnInfo {
+    /// Resolves the settings with libpq's precedence: `connection_string` (a `postgresql://` URI or
+    /// `keyword=value` pairs), then the service file, then the `PG*` variables that `environment`
+    /// gives, then the defaults.
+    ///
+    /// # Errors
+    /// All mistakes at once, those of unreadable certificate files included; never an empty list.
+    pub fn resolve(
+        connection_string: Option<&str>,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Vec<ConnInfoError>> {
+        let mut mistakes = Mistakes::default();
+        let user = SystemUser::current(environment);
+        let home = user.home.as_deref();
+        let settings = Settings::gather(connection_string, environment, home, &mut mistakes);
+        let endpoints = Endpoints::read(&settings, &mut mistakes);
+        let session = Session::read(&settings, &user, &mut mistakes);
+        let socket_options = SocketOptions::read(&settings, &mut mistakes);
+        let tls = TlsSettings::read(&settings, home, &mut mistakes);
+        let on_sockets = endpoints
+            .as_ref()
+            .is_some_and(|list| !Endpoints::need_tls(&list.in_order()));
+        if let Some(tls) = tls.as_ref().filter(|_| !on_sockets) {
+            mistakes.catch(tls.connector());
+        }
+        match (endpoints, session, tls, mistakes.into_vec()) {
+            (Some(endpoints), Some(session), Some(tls), mistakes) if mistakes.is_empty() => {
+                Ok(Self {
+                    endpoints,
+                    session,
+                    socket_options,
+                    tls,
+                })
+            }
+            (_, _, _, mistakes) => Err(mistakes),
+        }
+    }
+
+    /// One target for each host, in the order to try them: the one given, or a random one if so
+    /// set.
+    ///
+    /// To be called before every connect and reconnect, since it reads the password file and the
+    /// certificates: small files, read without leaving the thread.
+    ///
+    /// # Errors
+    /// A certificate or key file that has become unreadable.
+    pub fn targets(&self) -> Result<Vec<Target>, ConnInfoError> {
+        let endpoints = self.endpoints.in_order();
+        let connector = if Endpoints::need_tls(&endpoints) {
+            self.tls.connector()
+        } else {
+            TlsSettings::unused_connector()
+        }?;
+        Ok(endpoints
+            .iter()
+            .map(|endpoint| Target::new(self, endpoint, connector.clone()))
+            .collect())
+    }
+
+    /// Which kind of server is asked for. [`Target::connect`] does not look at it: the caller asks
+    /// the server.
+    #[must_use]
+    pub fn target_session_attrs(&self) -> TargetSessionAttrs {
+        self.session.target_session_attrs
+    }
+}
+
+impl fmt::Debug for ConnInfo {
+    /// Everything but the password; `options` is left out too, as it may carry a secret setting.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnInfo")
+            .field("endpoints", &self.endpoints)
+            .field("user", &self.session.user)
+            .field("database", &self.session.database)
+            .field("application_name", &self.session.application_name)
+            .field("target_session_attrs", &self.session.target_session_attrs)
+            .field("sslmode", &self.tls.mode)
+            .field("socket_options", &self.socket_options)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

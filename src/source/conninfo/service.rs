@@ -1,0 +1,194 @@
+//! Service files: named groups of settings.
+//! <https://www.postgresql.org/docs/current/libpq-pgservice.html>
+
+use std::path::{Path, PathBuf};
+
+use super::error::ConnInfoError;
+use super::settings::Pairs;
+use super::small_file;
+
+/// Where the system's file lies when `PGSYSCONFDIR` is unset: the folder of Debian's libpq.
+const SYSTEM_FOLDER: &str = "/etc/postgresql-common";
+
+/// A place to look for the service.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct ServiceFile {
+    path: PathBuf,
+    /// Named by the operator: then it must exist.
+    named: bool,
+}
+
+/// The files to look into, in this order: the user's own, then the system's.
+pub(super) fn files(
+    named: Option<&str>,
+    system_folder: Option<String>,
+    home: Option<&Path>,
+) -> Vec<ServiceFile> {
+    let own = match named {
+        Some(path) => Some(ServiceFile {
+            path: path.into(),
+            named: true,
+        }),
+        None => home.map(|home| ServiceFile {
+            path: home.join(".pg_service.conf"),
+            named: false,
+        }),
+    };
+    let folder = system_folder.map_or_else(|| PathBuf::from(SYSTEM_FOLDER), PathBuf::from);
+    let system = ServiceFile {
+        path: folder.join("pg_service.conf"),
+        named: false,
+    };
+    own.into_iter().chain([system]).collect()
+}
+
+/// The settings of a service, from the first file that defines it.
+///
+/// # Errors
+/// No file defines it, or a file on the way is unreadable or malformed.
+pub(super) fn find(name: &str, files: &[ServiceFile]) -> Result<Pairs, ConnInfoError> {
+    for file in files {
+        if !file.named && !file.path.exists() {
+            continue;
+        }
+        let problem = |problem| ConnInfoError::File {
+            keyword: "service",
+            path: file.path.clone(),
+            problem,
+        };
+        let bytes = small_file::read(&file.path).map_err(|error| problem(error.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|_| problem("not UTF-8".to_owned()))?;
+        if let Some(pairs) = section(name, &text).map_err(problem)? {
+            return Ok(pairs);
+        }
+    }
+    Err(ConnInfoError::UnknownService {
+        name: name.to_owned(),
+    })
+}
+
+/// The first section of this name; `None` if the file has none. Only that section is checked.
+fn section(name: &str, text: &str) -> Result<Option<Pairs>, String> {
+    let header = format!("[{name}]");
+    let mut found: Option<Pairs> = None;
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        match &mut found {
+            None if line.starts_with(&header) => found = Some(Pairs::new()),
+            None => {}
+            Some(_) if line.starts_with('[') => break,
+            Some(pairs) => pairs.push(pair(line).map_err(|rule| format!("line {number}: {rule}"))?),
+        }
+    }
+    Ok(found)
+}
+
+fn pair(line: &str) -> Result<(String, String), &'static str> {
+    if line.starts_with("ldap") {
+        return Err("looking up a service by LDAP is not supported");
+    }
+    match line.split_once('=') {
+        None => Err("no `=` in the setting"),
+        Some(("service" | "servicefile", _)) => Err("a service within a service is not supported"),
+        Some((keyword, value)) => Ok((keyword.to_owned(), value.to_owned())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "
+# comment
+[other]
+host=elsewhere
+[mydb]
+  host=somehost
+port=5433
+user=admin = x
+# within
+[mydb]
+port=1
+[broken]
+no equals sign
+[nested]
+service=mydb
+[directory]
+ldap://ldap.example.com/dc=example
+";
+
+    fn pairs(list: &[(&str, &str)]) -> Pairs {
+        list.iter()
+            .map(|&(keyword, value)| (keyword.to_owned(), value.to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn the_first_section_of_the_name_counts() {
+        let expected = pairs(&[
+            ("host", "somehost"),
+            ("port", "5433"),
+            ("user", "admin = x"),
+        ]);
+        assert_eq!(section("mydb", TEXT), Ok(Some(expected)));
+        assert_eq!(section("my", TEXT), Ok(None));
+    }
+
+    #[test]
+    fn mistakes_name_the_line() {
+        for (name, rule) in [
+            ("broken", "line 13: no `=` in the setting"),
+            (
+                "nested",
+                "line 15: a service within a service is not supported",
+            ),
+            (
+                "directory",
+                "line 17: looking up a service by LDAP is not supported",
+            ),
+        ] {
+            assert_eq!(section(name, TEXT), Err(rule.to_owned()));
+        }
+    }
+
+    #[test]
+    fn the_users_file_comes_before_the_systems() {
+        let home = tempfile::tempdir().expect("temp dir");
+        let system = tempfile::tempdir().expect("temp dir");
+        std::fs::write(
+            system.path().join("pg_service.conf"),
+            "[a]\nport=1\n[b]\nport=2\n",
+        )
+        .expect("write");
+        let files = files(
+            None,
+            system.path().to_str().map(str::to_owned),
+            Some(home.path()),
+        );
+        assert_eq!(find("a", &files), Ok(pairs(&[("port", "1")])));
+        std::fs::write(home.path().join(".pg_service.conf"), "[a]\nport=3\n").expect("write");
+        assert_eq!(find("a", &files), Ok(pairs(&[("port", "3")])));
+        assert_eq!(find("b", &files), Ok(pairs(&[("port", "2")])));
+        assert_eq!(
+            find("c", &files),
+            Err(ConnInfoError::UnknownService {
+                name: "c".to_owned()
+            })
+        );
+    }
+
+    #[test]
+    fn a_named_file_must_exist() {
+        let files = files(Some("/nonexistent/pg_service.conf"), None, None);
+        assert!(matches!(
+            find("a", &files),
+            Err(ConnInfoError::File {
+                keyword: "service",
+                ..
+            })
+        ));
+    }
+}

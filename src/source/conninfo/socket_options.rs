@@ -1,0 +1,157 @@
+//! How long to wait for a server that does not answer, and how the kernel notices that one is gone.
+
+use std::time::Duration;
+
+use tokio_postgres::Config;
+
+use super::error::{ConnInfoError, Mistakes};
+use super::settings::Settings;
+use super::values::Span;
+
+/// Bound of one attempt on one host, from the name lookup to the end of authentication.
+pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Silence on the link before the first probe. The system's own default is two hours.
+pub const DEFAULT_KEEPALIVES_IDLE: Duration = Duration::from_secs(15);
+
+/// Time between two unanswered probes.
+pub const DEFAULT_KEEPALIVES_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Unanswered probes until the link counts as dead: with the two above, after 30 s of silence.
+pub const DEFAULT_KEEPALIVES_COUNT: u32 = 3;
+
+/// How long sent data may stay unacknowledged; the system would wait about 15 minutes.
+pub const DEFAULT_TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Linux's own first probe, for an explicit `keepalives_idle=0` ("the system default"): tcp(7).
+const SYSTEM_KEEPALIVES_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
+
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct SocketOptions {
+    pub(super) connect_timeout: Duration,
+    keepalives: bool,
+    idle: Duration,
+    /// `None`: the system's own.
+    interval: Option<Duration>,
+    /// `None`: the system's own.
+    count: Option<u32>,
+    /// `None`: the system's own.
+    user_timeout: Option<Duration>,
+}
+
+impl SocketOptions {
+    pub(super) fn read(settings: &Settings, mistakes: &mut Mistakes) -> Self {
+        let mut span = |keyword, unit, default| {
+            let span = mistakes.catch(settings.span(keyword, unit)).flatten();
+            span.unwrap_or(Span::Limit(default))
+        };
+        let (second, millisecond) = (Duration::from_secs(1), Duration::from_millis(1));
+        let connect_timeout = span("connect_timeout", second, DEFAULT_CONNECT_TIMEOUT);
+        let idle = span("keepalives_idle", second, DEFAULT_KEEPALIVES_IDLE);
+        let interval = span("keepalives_interval", second, DEFAULT_KEEPALIVES_INTERVAL);
+        let user_timeout = span("tcp_user_timeout", millisecond, DEFAULT_TCP_USER_TIMEOUT);
+        Self {
+            // libpq waits for ever at zero; here an unanswered attempt would keep the other hosts
+            // from their turn.
+            connect_timeout: connect_timeout.limit().unwrap_or(DEFAULT_CONNECT_TIMEOUT),
+            keepalives: mistakes.catch(settings.integer("keepalives")).flatten() != Some(0),
+            idle: idle.limit().unwrap_or(SYSTEM_KEEPALIVES_IDLE),
+            interval: interval.limit(),
+            count: mistakes.catch(count(settings)).flatten(),
+            user_timeout: user_timeout.limit(),
+        }
+    }
+
+    /// One address may take half of the time, so that a dead IPv6 route leaves the other half to
+    /// IPv4.
+    pub(super) fn apply(&self, config: &mut Config) {
+        config
+            .connect_timeout(self.connect_timeout / 2)
+            .keepalives(self.keepalives)
+            .keepalives_idle(self.idle);
+        if let Some(interval) = self.interval {
+            config.keepalives_interval(interval);
+        }
+        if let Some(count) = self.count {
+            config.keepalives_retries(count);
+        }
+        if let Some(timeout) = self.user_timeout {
+            config.tcp_user_timeout(timeout);
+        }
+    }
+}
+
+fn count(settings: &Settings) -> Result<Option<u32>, ConnInfoError> {
+    let number = settings.integer("keepalives_count")?;
+    Ok(match number.map(u32::try_from) {
+        None => Some(DEFAULT_KEEPALIVES_COUNT),
+        Some(number) => number.ok().filter(|&count| count > 0),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::settings::tests::settings;
+    use super::*;
+
+    fn read(text: &str) -> (SocketOptions, usize) {
+        let mut mistakes = Mistakes::default();
+        (
+            SocketOptions::read(&settings(text), &mut mistakes),
+            mistakes.into_vec().len(),
+        )
+    }
+
+    #[test]
+    fn unset_means_this_gateways_defaults() {
+        let (options, mistakes) = read("");
+        let expected = SocketOptions {
+            connect_timeout: Duration::from_secs(10),
+            keepalives: true,
+            idle: Duration::from_secs(15),
+            interval: Some(Duration::from_secs(5)),
+            count: Some(3),
+            user_timeout: Some(Duration::from_secs(20)),
+        };
+        assert_eq!((options, mistakes), (expected, 0));
+    }
+
+    #[test]
+    fn zero_means_the_systems_own() {
+        let text = "keepalives=0 keepalives_idle=0 keepalives_interval=0 keepalives_count=0 tcp_user_timeout=0";
+        let (options, _) = read(&format!("{text} connect_timeout=0"));
+        let expected = SocketOptions {
+            connect_timeout: Duration::from_secs(10),
+            keepalives: false,
+            idle: Duration::from_secs(7200),
+            interval: None,
+            count: None,
+            user_timeout: None,
+        };
+        assert_eq!(options, expected);
+    }
+
+    #[test]
+    fn tcp_user_timeout_is_in_milliseconds_and_the_rest_in_seconds() {
+        let (options, _) = read("tcp_user_timeout=1500 connect_timeout=3 keepalives_idle=60");
+        let mut config = Config::new();
+        options.apply(&mut config);
+        assert_eq!(
+            config.get_tcp_user_timeout(),
+            Some(&Duration::from_millis(1500))
+        );
+        assert_eq!(
+            config.get_connect_timeout(),
+            Some(&Duration::from_millis(1500))
+        );
+        assert_eq!(config.get_keepalives_idle(), Duration::from_secs(60));
+        assert_eq!(options.connect_timeout, Duration::from_secs(3));
+    }
+
+    #[test]
+    fn every_bad_number_is_told() {
+        let (_, mistakes) =
+            read("keepalives=on keepalives_count=x connect_timeout=10s tcp_user_timeout=''");
+        assert_eq!(mistakes, 4);
+    }
+}

@@ -1,0 +1,162 @@
+//! The files of TLS: trusted roots, and the client's certificate with its key.
+
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::error::ConnInfoError;
+use super::small_file;
+
+/// The certificates that make a server trusted, never empty.
+#[derive(Debug)]
+pub(super) struct Roots {
+    pub(super) store: RootCertStore,
+    /// Those of a file, which may be a server's own certificate. Empty for the system's.
+    pub(super) certificates: Vec<CertificateDer<'static>>,
+}
+
+impl Roots {
+    /// The PEM file of the setting `sslrootcert`.
+    ///
+    /// # Errors
+    /// An unreadable file, one without a certificate, or with one that cannot be a root.
+    pub(super) fn read(path: &Path) -> Result<Self, ConnInfoError> {
+        let certificates = certificates("sslrootcert", path)?;
+        let mut store = RootCertStore::empty();
+        for (number, certificate) in (1..).zip(&certificates) {
+            store.add(certificate.clone()).map_err(|error| {
+                problem(
+                    "sslrootcert",
+                    path,
+                    format!("certificate {number}: {error}"),
+                )
+            })?;
+        }
+        Ok(Self {
+            store,
+            certificates,
+        })
+    }
+
+    /// What the operating system trusts; a certificate that cannot be read is left out, as it
+    /// trusts nobody then.
+    ///
+    /// # Errors
+    /// Not one certificate could be had.
+    pub(super) fn system() -> Result<Self, ConnInfoError> {
+        let found = rustls_native_certs::load_native_certs();
+        let mut store = RootCertStore::empty();
+        store.add_parsable_certificates(found.certs);
+        if store.is_empty() {
+            let reasons: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
+            let text = format!("the system has no root certificates {}", reasons.join("; "));
+            return Err(problem(
+                "sslrootcert",
+                Path::new("system"),
+                text.trim_end().to_owned(),
+            ));
+        }
+        Ok(Self {
+            store,
+            certificates: Vec::new(),
+        })
+    }
+}
+
+/// Where the client's certificate and key lie.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct IdentityFiles {
+    pub(super) certificate: PathBuf,
+    pub(super) key: PathBuf,
+    /// The certificate is named by the settings: then it must exist.
+    pub(super) named: bool,
+}
+
+/// The client's certificate chain, its own first, and its key.
+pub(super) struct Identity {
+    pub(super) chain: Vec<CertificateDer<'static>>,
+    pub(super) key: PrivateKeyDer<'static>,
+    pub(super) certificate_path: PathBuf,
+}
+
+impl IdentityFiles {
+    /// `None` if the default certificate does not exist: then the client shows none.
+    ///
+    /// # Errors
+    /// A named certificate that is missing, a certificate without key, a key open to others, an
+    /// encrypted key.
+    pub(super) fn read(&self) -> Result<Option<Identity>, ConnInfoError> {
+        if !self.named && !self.certificate.exists() {
+            return Ok(None);
+        }
+        let chain = certificates("sslcert", &self.certificate)?;
+        let key = private_key(&self.key).map_err(|text| problem("sslkey", &self.key, text))?;
+        Ok(Some(Identity {
+            chain,
+            key,
+            certificate_path: self.certificate.clone(),
+        }))
+    }
+}
+
+fn certificates(
+    keyword: &'static str,
+    path: &Path,
+) -> Result<Vec<CertificateDer<'static>>, ConnInfoError> {
+    let bytes =
+        small_file::read(path).map_err(|error| problem(keyword, path, error.to_string()))?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+    let certificates = certificates.map_err(|error| problem(keyword, path, error.to_string()))?;
+    if certificates.is_empty() {
+        return Err(problem(
+            keyword,
+            path,
+            "holds no PEM certificate".to_owned(),
+        ));
+    }
+    Ok(certificates)
+}
+
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    let metadata = path.metadata().map_err(|error| error.to_string())?;
+    check_key_access(&metadata)?;
+    let bytes = small_file::read(path).map_err(|error| error.to_string())?;
+    let contains = |word: &str| {
+        bytes
+            .windows(word.len())
+            .any(|window| window == word.as_bytes())
+    };
+    if contains("ENCRYPTED") {
+        return Err("an encrypted key is not supported, decrypt it".to_owned());
+    }
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| "holds no PEM private key".to_owned())
+}
+
+/// libpq's rule: the owner alone; a key of root, such as a system's service key, may also be read
+/// by its group.
+/// <https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-CLIENTCERT>
+fn check_key_access(metadata: &Metadata) -> Result<(), String> {
+    if !metadata.is_file() {
+        return Err("is not a plain file".to_owned());
+    }
+    let forbidden = if metadata.uid() == 0 { 0o037 } else { 0o077 };
+    if metadata.mode() & forbidden != 0 {
+        return Err(
+            "group or others have access, permissions must be 0600 or less (0640 if owned by root)"
+                .to_owned(),
+        );
+    }
+    Ok(())
+}
+
+fn problem(keyword: &'static str, path: &Path, problem: String) -> ConnInfoError {
+    ConnInfoError::File {
+        keyword,
+        path: path.into(),
+        problem,
+    }
+}

@@ -1,0 +1,210 @@
+//! Connection URIs, read as libpq reads them:
+//! <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS>
+
+use super::error::ConnInfoError;
+use super::settings::Pairs;
+
+const SCHEMES: [&str; 2] = ["postgresql://", "postgres://"];
+
+/// Reads a URI into keywords and values; `None` if the text is no URI. The keywords are not checked
+/// here.
+///
+/// # Errors
+/// The first place where the text breaks the form of a URI.
+pub(super) fn parse(uri: &str) -> Option<Result<Pairs, ConnInfoError>> {
+    let rest = SCHEMES.iter().find_map(|scheme| uri.strip_prefix(scheme))?;
+    Some(
+        Reader {
+            uri,
+            rest,
+            pairs: Pairs::new(),
+        }
+        .read(),
+    )
+}
+
+struct Reader<'a> {
+    uri: &'a str,
+    /// What is not read yet: always the tail of `uri`.
+    rest: &'a str,
+    pairs: Pairs,
+}
+
+impl<'a> Reader<'a> {
+    fn read(mut self) -> Result<Pairs, ConnInfoError> {
+        self.credentials()?;
+        self.hosts()?;
+        if self.skip('/') {
+            let database = self.take_until(&['?']);
+            self.store("dbname", database)?;
+        }
+        if self.skip('?') {
+            self.parameters()?;
+        }
+        Ok(self.pairs)
+    }
+
+    /// `user:password@`, if an `@` comes before the first `/`.
+    fn credentials(&mut self) -> Result<(), ConnInfoError> {
+        let Some(end) = self
+            .rest
+            .find(['@', '/'])
+            .filter(|&end| self.rest[end..].starts_with('@'))
+        else {
+            return Ok(());
+        };
+        let credentials = &self.rest[..end];
+        let (user, password) = credentials.split_once(':').unwrap_or((credentials, ""));
+        self.store("user", user)?;
+        self.store("password", password)?;
+        self.rest = &self.rest[end + 1..];
+        Ok(())
+    }
+
+    /// `host:port,host:port`: the hosts and the ports each become one list with a place for every
+    /// pair.
+    fn hosts(&mut self) -> Result<(), ConnInfoError> {
+        let (mut hosts, mut ports) = (String::new(), String::new());
+        loop {
+            hosts += &self.host()?;
+            if self.skip(':') {
+                let port = self.take_until(&['/', '?', ',']);
+                ports += &self.decode(port)?;
+            }
+            if !self.skip(',') {
+                break;
+            }
+            hosts.push(',');
+            ports.push(',');
+        }
+        self.store_decoded("host", hosts);
+        self.store_decoded("port", ports);
+        Ok(())
+    }
+
+    fn host(&mut self) -> Result<String, ConnInfoError> {
+        if self.skip('[') {
+            return self.bracketed_address();
+        }
+        let host = self.take_until(&[':', '/', '?', ',']);
+        if host.contains('@') {
+            // Almost surely the rest of a password: libpq would look it up as a name and tell the
+            // DNS server.
+            return Err(self.mistake_at(
+                host,
+                "`@` in a host; in a user or password write it as `%40`",
+            ));
+        }
+        self.decode(host)
+    }
+
+    /// An IPv6 address; its opening bracket is already read.
+    fn bracketed_address(&mut self) -> Result<String, ConnInfoError> {
+        let start = self.rest;
+        let address = self.take_until(&[']']);
+        if !self.skip(']') {
+            return Err(self.mistake_at(start, "no `]` after the IPv6 address"));
+        }
+        if address.is_empty() {
+            return Err(self.mistake_at(start, "the IPv6 address is empty"));
+        }
+        if !self.rest.is_empty() && !self.rest.starts_with([':', '/', '?', ',']) {
+            return Err(self.mistake_at(
+                self.rest,
+                "expected `:`, `,`, `/` or `?` after the IPv6 address",
+            ));
+        }
+        self.decode(address)
+    }
+
+    fn parameters(&mut self) -> Result<(), ConnInfoError> {
+        while !self.rest.is_empty() {
+            let parameter = self.take_until(&['&']);
+            self.skip('&');
+            let Some((keyword, value)) = parameter.split_once('=') else {
+                return Err(self.mistake_at(parameter, "no `=` in the parameter"));
+            };
+            if value.contains('=') {
+                return Err(self.mistake_at(parameter, "more than one `=` in the parameter"));
+            }
+            let pair = (self.decode(keyword)?, self.decode(value)?);
+            self.pairs.push(jdbc_alias(pair));
+        }
+        Ok(())
+    }
+
+    /// Empty parts are not stored: they leave the variable or the default in force.
+    fn store(&mut self, keyword: &str, raw: &str) -> Result<(), ConnInfoError> {
+        let value = self.decode(raw)?;
+        self.store_decoded(keyword, value);
+        Ok(())
+    }
+
+    fn store_decoded(&mut self, keyword: &str, value: String) {
+        if !value.is_empty() {
+            self.pairs.push((keyword.to_owned(), value));
+        }
+    }
+
+    fn skip(&mut self, expected: char) -> bool {
+        let stripped = self.rest.strip_prefix(expected);
+        self.rest = stripped.unwrap_or(self.rest);
+        stripped.is_some()
+    }
+
+    fn take_until(&mut self, ends: &[char]) -> &'a str {
+        let (taken, rest) = self
+            .rest
+            .split_at(self.rest.find(ends).unwrap_or(self.rest.len()));
+        self.rest = rest;
+        taken
+    }
+
+    /// Percent-decoding (RFC 3986, section 2.1); a `+` stays a `+`, as in libpq.
+    fn decode(&self, raw: &str) -> Result<String, ConnInfoError> {
+        let mut bytes = Vec::with_capacity(raw.len());
+        let mut rest = raw.as_bytes();
+        while let [first, tail @ ..] = rest {
+            rest = tail;
+            if *first != b'%' {
+                bytes.push(*first);
+                continue;
+            }
+            let octet = tail.get(..2).and_then(hexadecimal);
+            bytes.push(match octet {
+                Some(0) => return Err(self.mistake_at(raw, "`%00` is forbidden")),
+                Some(octet) => octet,
+                None => return Err(self.mistake_at(raw, "`%` without two hexadecimal digits")),
+            });
+            rest = &tail[2..];
+        }
+        String::from_utf8(bytes)
+            .map_err(|_| self.mistake_at(raw, "not UTF-8 after percent-decoding"))
+    }
+
+    /// `part` must be a slice of the URI: its place is the difference of the two addresses.
+    fn mistake_at(&self, part: &str, rule: &'static str) -> ConnInfoError {
+        let offset = part.as_ptr() as usize - self.uri.as_ptr() as usize;
+        ConnInfoError::Syntax {
+            position: self.uri[..offset].chars().count() + 1,
+            rule,
+        }
+    }
+}
+
+fn hexadecimal(digits: &[u8]) -> Option<u8> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let value = digit(digits[0])? * 16 + digit(digits[1])?;
+    u8::try_from(value).ok()
+}
+
+/// `ssl=true` is what JDBC URIs say; libpq takes it for `sslmode=require`.
+fn jdbc_alias(pair: (String, String)) -> (String, String) {
+    match (pair.0.as_str(), pair.1.as_str()) {
+        ("ssl", "true") => ("sslmode".to_owned(), "require".to_owned()),
+        _ => pair,
+    }
+}
+
+#[cfg(test)]
+mod tests;
