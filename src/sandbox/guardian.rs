@@ -1,0 +1,65 @@
+//! A process that cleans up after its owner, however the owner ends.
+//!
+//! Rust's destructors do not run when a process is killed. The guardian is a shell that waits for the end of its
+//! standard input, whose other end the owner alone holds: the kernel closes it when the owner is gone. So it needs
+//! no signal, no polling and nothing that only Linux has.
+
+use std::{
+    path::Path,
+    process::{Child, Stdio},
+};
+
+use super::{SandboxError, place::Place};
+
+/// How long the server may take to end before it is killed; PostgreSQL itself kills processes that do not heed an
+/// immediate shutdown after 5 s.
+pub(super) const LIMIT_SECONDS: &str = "8";
+
+/// `$1` is pg_ctl, `$2` the sandbox's folder, `$3` the limit. The first line of postmaster.pid is the process id.
+const SCRIPT: &str = r#"
+read -r end
+cd /
+"$1" stop -m immediate -t "$3" -D "$2/data" ||
+    { read -r pid <"$2/data/postmaster.pid" && kill -9 "$pid"; }
+rm -rf "$2"
+"#;
+
+/// The guardian of one sandbox.
+#[derive(Debug)]
+pub(super) struct Guardian {
+    pub(super) process: Child,
+}
+
+impl Guardian {
+    /// Watches over the folder of `place`, and a server in it, from now on.
+    ///
+    /// Where root made the folder in a place that the server's user may not write to (`/tmp` is none), a guardian
+    /// whose owner was killed empties the folder and leaves it.
+    pub(super) fn of(place: &Place) -> Result<Self, SandboxError> {
+        let shell = Path::new("/bin/sh");
+        let mut command = place.command(shell);
+        command.args(["-c", SCRIPT, "pgfan-guardian"]);
+        command
+            .arg(place.pg_ctl())
+            .arg(place.folder())
+            .arg(LIMIT_SECONDS);
+        let process = command.stdin(Stdio::piped()).spawn();
+        let process = process.map_err(|source| SandboxError::Run {
+            program: shell.to_owned(),
+            source,
+        })?;
+        Ok(Self { process })
+    }
+
+    /// Has it do its work now; `false` when it is not there any more, so that nothing will be done.
+    pub(super) fn release(&mut self) -> bool {
+        drop(self.process.stdin.take());
+        matches!(self.process.try_wait(), Ok(None))
+    }
+
+    /// Waits until the work is done: at most the limit and the time to remove the folder.
+    pub(super) fn wait(&mut self) {
+        // It fails only for a process that was waited for before; then there is nothing to wait for.
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,228 @@
+//! A private PostgreSQL server that lives in a temporary folder and ends with its owner.
+//!
+//! For `pgfan demo` and for tests that need the real server. It listens on 127.0.0.1 and on a Unix socket inside
+//! its folder. What holds, whatever happens to the process that started it:
+//!
+//! - dropped, also by a panic: the server is stopped and the folder removed before the drop returns;
+//! - killed, `SIGKILL` included: a guardian process does the same a moment later;
+//! - Ctrl-C: the server is in a process group of its own and does not hear it, so it ends after its clients;
+//! - started by root: the server runs as `postgres` or, failing that, `nobody` (PostgreSQL refuses to run as root).
+//!
+//! The data is thrown away, so it is not secured against a crash of the machine (`fsync = off`), and everybody who
+//! can connect to 127.0.0.1 is its superuser. Where other people use the same machine, turn TCP off with the setting
+//! `listen_addresses = ''` and connect through [`Sandbox::socket_url`]: the folder is closed to others.
+//!
+//! Waits are measured with tokio's clock: a paused clock (`start_paused`) ends them at once.
+
+mod account;
+mod binaries;
+mod error;
+mod guardian;
+mod options;
+mod place;
+mod server;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+pub use self::{
+    binaries::{Binaries, Search},
+    error::SandboxError,
+    options::{Mode, Options},
+};
+use self::{guardian::Guardian, place::Place, server::Server};
+
+/// The superuser that every sandbox has; it needs no password.
+pub const USER: &str = "pgfan";
+
+/// Where ports are taken from: below the range that Linux (32768 up) and macOS (49152 up) give to outgoing
+/// connections. From that range a client that retries a stopped server could be given the server's own port as its
+/// source, connect to itself, and so keep the server from coming back.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// How many ports are looked at; with a dozen servers on the machine two are enough.
+const PORTS_LOOKED_AT: usize = 200;
+
+/// How many free ports are tried: another process may take one between the look and the start.
+const PORT_ATTEMPTS: usize = 5;
+
+/// How long a server may take to accept connections; 50 ms are usual, crash recovery takes longer.
+const START_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a stop may take; fast and immediate ones take 20 ms, a smart one as long as its clients.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// A running or stopped server with its folder; dropping it ends both, which blocks for about 0.1 s and at most
+/// about 10 s.
+#[derive(Debug)]
+pub struct Sandbox {
+    server: Option<Server>,
+    settings: Vec<(String, String)>,
+    port: u16,
+    guardian: Guardian,
+    place: Place,
+}
+
+impl Sandbox {
+    /// Makes a new folder and a new database cluster (UTF8, C locale) in it, and starts its server; about 0.6 s.
+    ///
+    /// # Errors
+    /// See [`SandboxError`]; a start that fails, or is given up half-way, leaves nothing behind.
+    pub async fn start(options: Options) -> Result<Self, SandboxError> {
+        let settings = options.all_settings();
+        let place = Place::create(options.binaries, options.parent.as_deref())?;
+        let mut sandbox = Self {
+            server: None,
+            settings,
+            port: 0,
+            guardian: Guardian::of(&place)?,
+            place,
+        };
+        sandbox.place.init().await?;
+        sandbox.open(free_ports()).await?;
+        Ok(sandbox)
+    }
+
+    /// The connection string of database `postgres` over TCP.
+    pub fn url(&self) -> String {
+        format!("postgresql://{USER}@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// The connection string of database `postgres` over the Unix socket, in libpq's key=value form.
+    pub fn socket_url(&self) -> String {
+        let folder = self.socket_dir().display();
+        format!(
+            "host='{folder}' port={} user={USER} dbname=postgres",
+            self.port
+        )
+    }
+
+    /// The folder of the Unix socket, which is the sandbox's own: only the server's user and root may enter.
+    pub fn socket_dir(&self) -> &Path {
+        self.place.folder()
+    }
+
+    /// The folder of the cluster's files, such as `pg_hba.conf`.
+    pub fn data_dir(&self) -> PathBuf {
+        self.place.data()
+    }
+
+    /// The TCP port, the same over all restarts.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The process id of the postmaster; `None` after [`Self::stop`] and [`Self::kill`].
+    pub fn pid(&self) -> Option<u32> {
+        self.server.as_ref().map(Server::pid)
+    }
+
+    /// Asks the server to stop and waits until all of its processes have ended; nothing to do when it is stopped.
+    ///
+    /// # Errors
+    /// [`SandboxError::StillRunning`] after 10 s. The request stands: the server may end later, and a stronger
+    /// mode may follow.
+    pub async fn stop(&mut self, mode: Mode) -> Result<(), SandboxError> {
+        let Some(server) = &mut self.server else {
+            return Ok(());
+        };
+        if !server.has_ended() {
+            self.place.signal(server.pid(), mode.signal()).await?;
+        }
+        self.ended().await
+    }
+
+    /// Kills the postmaster with `SIGKILL` and waits until the processes it leaves behind have ended too.
+    ///
+    /// # Errors
+    /// [`SandboxError::StillRunning`] after 10 s.
+    pub async fn kill(&mut self) -> Result<(), SandboxError> {
+        let Some(server) = &mut self.server else {
+            return Ok(());
+        };
+        server.kill();
+        self.ended().await?;
+        self.place.forget_pid();
+        Ok(())
+    }
+
+    /// Starts the stopped server again: same folder, same port, same settings.
+    ///
+    /// # Errors
+    /// [`SandboxError::AlreadyRunning`], or as [`Self::start`].
+    pub async fn start_again(&mut self) -> Result<(), SandboxError> {
+        if self
+            .server
+            .as_ref()
+            .is_some_and(|server| !server.has_ended())
+        {
+            return Err(SandboxError::AlreadyRunning);
+        }
+        self.launch().await
+    }
+
+    /// Starts on the first of `ports` that no other process holds.
+    async fn open(&mut self, ports: impl Iterator<Item = u16>) -> Result<(), SandboxError> {
+        let mut outcome = Err(SandboxError::NoPort);
+        for port in ports {
+            self.port = port;
+            outcome = self.launch().await;
+            if !matches!(&outcome, Err(error) if error.is_address_in_use()) {
+                break;
+            }
+        }
+        outcome
+    }
+
+    /// One attempt to start the server on the port that is set.
+    async fn launch(&mut self) -> Result<(), SandboxError> {
+        let command = self.place.server(self.port, &self.settings);
+        let server =
+            Server::spawn(command).map_err(|source| self.place.cannot_run("postgres", source))?;
+        let started = self.server.insert(server).ready(START_LIMIT).await;
+        if started.is_err() {
+            // The error that counts is the first one; what does not even stop now is killed on drop.
+            let _ = self.stop(Mode::Immediate).await;
+        }
+        started
+    }
+
+    /// Waits for the end that was asked for and lets go of the process.
+    async fn ended(&mut self) -> Result<(), SandboxError> {
+        if let Some(server) = &mut self.server {
+            server.ended(STOP_LIMIT).await?;
+            server.reap();
+        }
+        self.server = None;
+        Ok(())
+    }
+}
+
+impl Drop for Sandbox {
+    /// The guardian sees to the server's end, here as after a `SIGKILL`. The postmaster is waited for meanwhile: a
+    /// dead one that nobody has waited for looks alive to `pg_ctl`.
+    fn drop(&mut self) {
+        let guarded = self.guardian.release();
+        if let Some(server) = &mut self.server {
+            if !guarded {
+                server.kill();
+            }
+            server.reap();
+        }
+        self.place.forget_pid();
+        self.guardian.wait();
+    }
+}
+
+/// Ports that nobody listens on at the moment, at most [`PORT_ATTEMPTS`].
+fn free_ports() -> impl Iterator<Item = u16> {
+    std::iter::repeat_with(|| fastrand::u16(PORTS))
+        .take(PORTS_LOOKED_AT)
+        .filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .take(PORT_ATTEMPTS)
+}
