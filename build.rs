@@ -4,6 +4,10 @@ use std::{env, error::Error, fs, path::PathBuf};
 
 use prost::Message;
 
+#[allow(
+    clippy::disallowed_methods,
+    reason = "cargo speaks to it through variables"
+)]
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo:rerun-if-changed=proto");
     let descriptors = protox::Compiler::new(["proto"])?

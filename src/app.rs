@@ -4,6 +4,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::pin,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
@@ -22,7 +23,7 @@ use crate::{
     hub::{Hub, Intake},
     publish,
     shutdown::Shutdown,
-    source::{self, PostgresSource, Source, SourceItem},
+    source::{self, PostgresSource, Source, SourceItem, conninfo::ConnInfo},
     transport::{self, Admission},
 };
 
@@ -66,6 +67,11 @@ impl Gateway {
         Ok(Self { config, listener })
     }
 
+    /// Serves another database than its settings say.
+    pub fn connect_to(&mut self, database: Arc<ConnInfo>) {
+        self.config.database = database;
+    }
+
     /// Where it listens; the port is the real one where 0 was asked for.
     ///
     /// # Errors
@@ -92,8 +98,7 @@ impl Gateway {
             shutdown.tasks.clone(),
         );
         let app = transport::router(admission)?;
-        let items = PostgresSource::new(std::sync::Arc::clone(&config.database), config.source)
-            .items(demand);
+        let items = PostgresSource::new(Arc::clone(&config.database), config.source).items(demand);
         let source = tokio::spawn(pump(items, hub.clone()));
         let publishing = tokio::spawn(source::publish(config.database, requests));
         let sweeping = tokio::spawn(sweep(hub.clone()));

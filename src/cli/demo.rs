@@ -1,6 +1,107 @@
-//! `pgfan demo`: everything at once, on a PostgreSQL of its own.
+//! `pgfan demo`: a private PostgreSQL, a table whose trigger notifies, a
+//! writer that changes a row every second, and the gateway. Ctrl-C ends all
+//! of it and leaves nothing behind.
+
+mod shop;
+
+use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc};
+
+use tokio::{select, time::Duration};
+use tracing::info;
+
+use self::shop::Shop;
 use super::CommandResult;
-use std::collections::HashMap;
-pub(super) async fn run(_flags: &HashMap<String, String>) -> CommandResult {
-    Ok(())
+use crate::{
+    app::Gateway,
+    config::{Config, Mistakes, environment},
+    sandbox::{Binaries, Options, Sandbox, Search},
+    shutdown::Shutdown,
+    source::conninfo::ConnInfo,
+};
+
+/// Where `tests/postgres/setup` puts a server when it may not install one.
+const PRIVATE: &str = "target/postgres";
+
+/// The demo is not worth a long goodbye.
+const DRAIN: Duration = Duration::from_secs(2);
+
+pub(super) async fn run(flags: &HashMap<String, String>) -> CommandResult {
+    let shutdown = Shutdown::default();
+    shutdown.on_signals()?;
+    // Bound first: a port that is taken is said before anything is started.
+    let mut gateway = Gateway::bind(settings(flags)?)?;
+    let address = gateway.local_addr()?;
+    let started = select! {
+        sandbox = sandbox() => sandbox?,
+        () = shutdown.begun.cancelled() => return Ok(()),
+    };
+    let database = conninfo(&started)?;
+    gateway.connect_to(Arc::clone(&database));
+    let shop = Shop::open(&database).await?;
+    let writing = tokio::spawn(shop.keep_busy());
+    println!("{}", instructions(address, &started));
+    let result = gateway.run(shutdown).await;
+    writing.abort();
+    info!("removing the private PostgreSQL");
+    drop(started);
+    Ok(result?)
+}
+
+/// The libpq variables are for real databases; the demo has its own. On a
+/// machine of one's own everybody may publish.
+fn settings(flags: &HashMap<String, String>) -> Result<Config, Mistakes> {
+    let ours = |name: &str| environment(name).filter(|_| name == "PGFAN_LISTEN");
+    let mut config = Config::resolve(flags, &ours, None)?;
+    config.allow_publish = true;
+    config.drain_timeout = DRAIN;
+    Ok(config)
+}
+
+/// Closed to the network and to other users: whoever reaches it is its
+/// superuser.
+async fn sandbox() -> Result<Sandbox, Box<dyn std::error::Error>> {
+    let (pg_bin, path) = (environment("PG_BIN"), environment("PATH"));
+    let binaries = Binaries::find(Search {
+        pg_bin: pg_bin.as_deref().map(Path::new),
+        path: path.as_deref().map(AsRef::as_ref),
+        private: Some(Path::new(PRIVATE)),
+    })?;
+    info!(programs = %binaries.folder().display(), "starting a private PostgreSQL");
+    let options = Options::new(binaries).with("listen_addresses", "");
+    Ok(Sandbox::start(options).await?)
+}
+
+fn conninfo(sandbox: &Sandbox) -> Result<Arc<ConnInfo>, Box<dyn std::error::Error>> {
+    let resolved = ConnInfo::resolve(Some(&sandbox.socket_url()), &|_| None);
+    match resolved {
+        Ok(conninfo) => Ok(Arc::new(conninfo)),
+        Err(mistakes) => {
+            let texts: Vec<_> = mistakes.iter().map(ToString::to_string).collect();
+            Err(texts.join("\n").into())
+        }
+    }
+}
+
+fn instructions(address: SocketAddr, sandbox: &Sandbox) -> String {
+    let channel = shop::CHANNEL;
+    format!(
+        "
+pgfan is serving on http://{address}, and a row of the table `{channel}` changes every second.
+Watch it from another terminal, each line a wire:
+
+  curl -N 'http://{address}/v1/sse?channel={channel}&format=raw'
+  curl -N 'http://{address}/v1/sse?channel={channel}'
+  websocat 'ws://{address}/v1/ws?channel={channel}'
+  grpcurl -plaintext -d '{{\"channels\":[\"{channel}\"]}}' {address} pgfan.v1.GatewayService/Subscribe
+  websocat 'ws://{address}/pgpubsub/{channel}'
+
+Notify it yourself, through the gateway or in SQL:
+
+  curl -d 'hello' 'http://{address}/v1/channels/{channel}'
+  psql \"{}\" -c \"SELECT pg_notify('{channel}', 'hello')\"
+
+Ctrl-C ends it, and leaves nothing behind.
+",
+        sandbox.socket_url()
+    )
 }

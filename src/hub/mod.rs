@@ -140,7 +140,8 @@ impl Hub {
         self.lock().readers.count()
     }
 
-    /// Whether the source is live, now and from now on.
+    /// Whether a reader can be ready, now and from now on: the source is live,
+    /// and the hub not closed.
     pub fn live(&self) -> watch::Receiver<bool> {
         self.shared.live.subscribe()
     }
@@ -151,14 +152,14 @@ impl Hub {
         let mut state = self.lock();
         let mut intake = Intake {
             state: &mut state,
-            received_at: SystemTime::now(),
+            received_at: whole_microseconds(SystemTime::now()),
             now: Instant::now(),
             touched: Vec::new(),
             all: false,
         };
         take_in(&mut intake);
         let wakers = intake.wakers();
-        let live = state.source == SourceState::Live;
+        let live = state.source == SourceState::Live && !state.closing;
         drop(state);
         self.shared
             .live
@@ -184,6 +185,7 @@ impl Hub {
         state.closing = true;
         state.readers.wake_all(&mut wakers);
         drop(state);
+        self.shared.live.send_replace(false);
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -281,4 +283,13 @@ impl Intake<'_> {
         }
         wakers
     }
+}
+
+/// What every wire can say: JSON has no finer time.
+fn whole_microseconds(time: SystemTime) -> SystemTime {
+    let since_epoch = time
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    let rest = u64::from(since_epoch.subsec_nanos() % 1000);
+    time - Duration::from_nanos(rest)
 }

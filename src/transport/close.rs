@@ -23,8 +23,8 @@ pub(super) enum End {
     Refused(Refusal),
     /// With a code of the protocol.
     Protocol(u16, &'static str),
-    /// The client closed, or is gone.
-    Gone,
+    /// The client closed, or is gone: an answer it may still get.
+    ByClient,
 }
 
 impl From<axum::Error> for End {
@@ -34,29 +34,56 @@ impl From<axum::Error> for End {
             Some(WsError::Capacity(_)) => Self::Protocol(1009, "the message is too large"),
             Some(WsError::Utf8(_)) => Self::Protocol(1007, "the text is not UTF-8"),
             Some(WsError::Protocol(_)) => Self::Protocol(1002, "not the WebSocket protocol"),
-            _ => Self::Gone,
+            _ => Self::ByClient,
         }
     }
 }
 
-/// Says the code, and waits for the client's answer: a socket dropped before
-/// it would take the frame with it.
+/// Does this side's part of the closing handshake (RFC 6455, section 7.1.2):
+/// says why, or answers the client, and reads to the end. A socket dropped
+/// before that would take the frame with it.
 pub(super) async fn close(mut socket: WebSocket, end: End) {
+    let frame = frame(end);
+    let handshake = async {
+        if let Some(frame) = frame
+            && socket.send(Message::Close(Some(frame))).await.is_err()
+        {
+            return;
+        }
+        while let Some(Ok(_)) = socket.recv().await {}
+    };
+    // At the limit the client is as good as gone.
+    let _ = timeout(HANDSHAKE, handshake).await;
+}
+
+fn frame(end: End) -> Option<CloseFrame> {
     let (code, reason) = match end {
         End::Refused(refusal) => (
             refusal.code.websocket(),
             format!("{}: {}", refusal.code.as_str(), refusal.message),
         ),
         End::Protocol(code, reason) => (code, reason.to_owned()),
-        End::Gone => return,
+        End::ByClient => return None,
     };
-    let reason = reason[..reason.floor_char_boundary(MAX_REASON)].into();
-    let frame = Message::Close(Some(CloseFrame { code, reason }));
-    let handshake = async {
-        if socket.send(frame).await.is_ok() {
-            while let Some(Ok(_)) = socket.recv().await {}
-        }
-    };
-    // At the limit the client is as good as gone.
-    let _ = timeout(HANDSHAKE, handshake).await;
+    let reason = cut(&reason).into();
+    Some(CloseFrame { code, reason })
+}
+
+/// At most `MAX_REASON` bytes, and whole characters.
+fn cut(reason: &str) -> &str {
+    let ends = reason.char_indices().map(|(at, c)| at + c.len_utf8());
+    let end = ends.take_while(|end| *end <= MAX_REASON).last();
+    &reason[..end.unwrap_or(0)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_fits_into_a_control_frame() {
+        assert_eq!(cut(""), "");
+        assert_eq!(cut(&"x".repeat(200)).len(), 123);
+        assert_eq!(cut(&"é".repeat(200)).len(), 122);
+    }
 }

@@ -9,6 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use tokio::sync::watch;
 use tonic::{Status, service::Routes};
 use tonic_health::ServingStatus;
 use tonic_web::GrpcWebLayer;
@@ -29,8 +30,8 @@ use crate::event::Payload;
 /// 4 MiB.
 const MAX_GRPC_REQUEST: usize = 64 << 10;
 
-/// Everything the port answers. gRPC health follows the source as long as the
-/// returned router lives.
+/// Everything the port answers. To be called in a runtime: gRPC health follows
+/// the source.
 ///
 /// # Errors
 /// The embedded description of the gRPC service cannot be read: the build is
@@ -58,7 +59,7 @@ fn grpc(admission: Admission) -> Result<Router, tonic_reflection::server::Error>
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     let (reporter, health) = tonic_health::server::health_reporter();
-    admission.tasks().spawn(report(admission.clone(), reporter));
+    tokio::spawn(report(admission.live(), reporter));
     let gateway = pb::gateway_service_server::GatewayServiceServer::new(Grpc::new(admission))
         .max_decoding_message_size(MAX_GRPC_REQUEST);
     let mut routes = Routes::builder();
@@ -77,10 +78,8 @@ fn grpc(admission: Admission) -> Result<Router, tonic_reflection::server::Error>
         .reset_fallback())
 }
 
-/// Ends when the hub does.
-async fn report(admission: Admission, reporter: tonic_health::server::HealthReporter) {
-    let mut live = admission.live();
-    drop(admission);
+/// Ends with the hub.
+async fn report(mut live: watch::Receiver<bool>, reporter: tonic_health::server::HealthReporter) {
     loop {
         let status = match *live.borrow_and_update() {
             true => ServingStatus::Serving,

@@ -86,7 +86,7 @@ async fn write(
                 return Err(End::Refused(told_by_closing(&other)));
             }
             Some(Err(ended)) => return Err(End::Refused(ended.into())),
-            None => return Err(End::Gone),
+            None => return Err(End::ByClient),
         }
         match subscription.next().now_or_never() {
             Some(more) => next = more,
@@ -110,7 +110,7 @@ fn read(frame: Option<Result<Message, axum::Error>>, frames: ClientFrames) -> Re
                 "a raw stream takes no frames of the client",
             )))
         }
-        Some(Ok(Message::Close(_))) | None => Err(End::Gone),
+        Some(Ok(Message::Close(_))) | None => Err(End::ByClient),
         Some(Ok(_)) => Ok(()),
         Some(Err(error)) => Err(error.into()),
     }

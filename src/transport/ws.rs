@@ -146,7 +146,7 @@ impl Connection {
                     self.socket.feed(Message::Text(text.into())).await?;
                 }
                 Some(Err(ended)) => return Err(End::Refused(ended.into())),
-                None => return Err(End::Gone),
+                None => return Err(End::ByClient),
             }
             match self.subscription.next().now_or_never() {
                 Some(more) => next = more,
@@ -163,7 +163,7 @@ impl Connection {
                 self.say(&ServerMessage::error(&refusal, None)).await
             }
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
-            Some(Ok(Message::Close(_))) | None => Err(End::Gone),
+            Some(Ok(Message::Close(_))) | None => Err(End::ByClient),
             Some(Err(error)) => Err(error.into()),
         }
     }

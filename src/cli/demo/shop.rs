@@ -1,0 +1,70 @@
+//! What the demo watches: an application's table, and somebody who writes it.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    task::JoinHandle,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_postgres::Client;
+
+use crate::source::conninfo::ConnInfo;
+
+/// The table, and the channel of its trigger.
+pub(super) const CHANNEL: &str = "orders";
+
+/// The payload has what PGCacheWatch's client decodes, and the row's key.
+const SCHEMA: &str = "
+    CREATE TABLE orders (
+        id integer PRIMARY KEY,
+        status text NOT NULL,
+        changed_at timestamptz NOT NULL DEFAULT now());
+    INSERT INTO orders SELECT id, 'new' FROM generate_series(1, 5) AS id;
+    CREATE FUNCTION notify_change() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM pg_notify(TG_TABLE_NAME, json_build_object(
+            'operation', lower(TG_OP), 'table', TG_TABLE_NAME, 'sent_at', clock_timestamp(),
+            'id', NEW.id, 'status', NEW.status)::text);
+        RETURN NULL;
+    END $$;
+    CREATE TRIGGER orders_change AFTER INSERT OR UPDATE ON orders
+        FOR EACH ROW EXECUTE FUNCTION notify_change();";
+
+const CHANGE: &str = "
+    UPDATE orders SET changed_at = now(),
+        status = (ARRAY['new', 'paid', 'packed', 'sent'])[1 + floor(random() * 4)::int]
+    WHERE id = 1 + floor(random() * 5)::int";
+
+/// The application's own connection.
+pub(super) struct Shop {
+    client: Client,
+    /// Drives the connection; ends when the client is dropped.
+    connection: JoinHandle<()>,
+}
+
+impl Shop {
+    /// Makes the table.
+    pub(super) async fn open(database: &Arc<ConnInfo>) -> Result<Self, Box<dyn std::error::Error>> {
+        let target = database.targets()?.into_iter().next();
+        let target = target.ok_or("the private PostgreSQL has no address")?;
+        let (client, connection) = target.connect().await?;
+        let connection = tokio::spawn(async move {
+            // Its end is seen by the next statement.
+            let _ = connection.await;
+        });
+        client.batch_execute(SCHEMA).await?;
+        Ok(Self { client, connection })
+    }
+
+    /// Changes a row every second, until the server ends.
+    pub(super) async fn keep_busy(self) {
+        let mut seconds = interval(Duration::from_secs(1));
+        seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !self.connection.is_finished() {
+            seconds.tick().await;
+            if self.client.batch_execute(CHANGE).await.is_err() {
+                return;
+            }
+        }
+    }
+}

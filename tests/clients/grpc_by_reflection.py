@@ -1,0 +1,209 @@
+"""A gRPC client that knows nothing of pgfan's proto.
+
+It asks the server for the descriptors of what it calls (server reflection, v1)
+and builds its messages from the answer, as grpcurl does.
+
+    grpc_by_reflection.py [--timeout S] HOST:PORT subscribe --channel a --events 3
+    grpc_by_reflection.py [--timeout S] HOST:PORT publish a 'some payload'
+    grpc_by_reflection.py [--timeout S] HOST:PORT health [SERVICE]
+
+One JSON object a line: what was received, by its field in the proto
+(`{"event": {"id": ..., ...}}`), `{"published": {}}`, `{"status": "SERVING"}`, or
+as the last line `{"end": {"code": "UNAVAILABLE", "message": ...}}`, with an empty
+code for a stream that ended well. Exit code 0: had what it came for, or was told
+to stop (SIGTERM, SIGINT); 1: the server ended the call; 2: wrong usage, or
+reflection does not know the service; 3: --timeout.
+"""
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf import descriptor, descriptor_pb2, json_format, message_factory
+from google.protobuf.descriptor_pool import DescriptorPool
+from grpc_reflection.v1alpha import reflection_pb2
+
+GATEWAY = "pgfan.v1.GatewayService"
+HEALTH = "grpc.health.v1.Health"
+# grpcio has the messages of v1alpha alone; those of v1 are the same on the wire.
+REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    # A proxy of the environment is not for a server on this machine.
+    options = [("grpc.enable_http_proxy", 0)]
+    with grpc.insecure_channel(arguments.address, options) as channel:
+        try:
+            sys.exit(arguments.run(channel, arguments))
+        except grpc.RpcError as error:
+            sys.exit(ended(error))
+        except KeyError as unknown:
+            give_up(f"reflection does not know {unknown.args[0]}")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="see the head of this file")
+    parser.add_argument("address", metavar="HOST:PORT")
+    parser.add_argument(
+        "--timeout", type=float, default=30, help="seconds for the whole call"
+    )
+    commands = parser.add_subparsers(required=True)
+
+    subscribing = commands.add_parser("subscribe")
+    subscribing.add_argument("--channel", action="append", default=[])
+    subscribing.add_argument("--cursor", default="")
+    subscribing.add_argument("--events", type=int, help="leave after so many")
+    subscribing.set_defaults(run=subscribe)
+
+    publishing = commands.add_parser("publish")
+    publishing.add_argument("channel")
+    publishing.add_argument("payload")
+    publishing.set_defaults(run=publish)
+
+    health = commands.add_parser("health")
+    health.add_argument("service", nargs="?", default="")
+    health.set_defaults(run=check_health)
+    return parser.parse_args()
+
+
+def subscribe(channel: grpc.Channel, arguments: argparse.Namespace) -> int:
+    method = find_method(channel, GATEWAY, "Subscribe", arguments.timeout)
+    request = {"channels": arguments.channel, "cursor": arguments.cursor}
+    stream = call(channel, method, request, arguments.timeout)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stream.cancel())
+
+    events = 0
+    for response in stream:
+        line = as_dictionary(response)
+        show(line)
+        events += "event" in line
+        if events == arguments.events:
+            stream.cancel()
+            return 0
+    show({"end": {"code": "", "message": ""}})
+    return 1
+
+
+def publish(channel: grpc.Channel, arguments: argparse.Namespace) -> int:
+    method = find_method(channel, GATEWAY, "Publish", arguments.timeout)
+    request = {"channel": arguments.channel, "payload": arguments.payload}
+    response = call(channel, method, request, arguments.timeout)
+    show({"published": as_dictionary(response)})
+    return 0
+
+
+def check_health(channel: grpc.Channel, arguments: argparse.Namespace) -> int:
+    method = find_method(channel, HEALTH, "Check", arguments.timeout)
+    request = {"service": arguments.service}
+    show(as_dictionary(call(channel, method, request, arguments.timeout)))
+    return 0
+
+
+def find_method(
+    channel: grpc.Channel, service: str, name: str, timeout: float
+) -> descriptor.MethodDescriptor:
+    """Raises KeyError for what the server's reflection does not know."""
+    pool = DescriptorPool()
+    wanted = reflection_pb2.ServerReflectionRequest(file_containing_symbol=service)
+    for file in files_with_imports(channel, wanted, timeout):
+        pool.Add(file)
+    return pool.FindServiceByName(service).methods_by_name[name]
+
+
+def files_with_imports(
+    channel: grpc.Channel,
+    wanted: reflection_pb2.ServerReflectionRequest,
+    timeout: float,
+) -> Iterator[descriptor_pb2.FileDescriptorProto]:
+    """The files asked for, each after all that it imports."""
+    found = {file.name: file for file in ask_reflection(channel, wanted, timeout)}
+    yielded = set[str]()
+
+    def visit(name: str) -> Iterator[descriptor_pb2.FileDescriptorProto]:
+        if name in yielded:
+            return
+        if name not in found:
+            by_name = reflection_pb2.ServerReflectionRequest(file_by_filename=name)
+            for file in ask_reflection(channel, by_name, timeout):
+                found[file.name] = file
+        for imported in found[name].dependency:
+            yield from visit(imported)
+        yielded.add(name)
+        yield found[name]
+
+    for name in list(found):
+        yield from visit(name)
+
+
+def ask_reflection(
+    channel: grpc.Channel,
+    request: reflection_pb2.ServerReflectionRequest,
+    timeout: float,
+) -> list[descriptor_pb2.FileDescriptorProto]:
+    ask = channel.stream_stream(
+        REFLECTION,
+        reflection_pb2.ServerReflectionRequest.SerializeToString,
+        reflection_pb2.ServerReflectionResponse.FromString,
+    )
+    for response in ask(iter([request]), timeout=timeout):
+        if response.HasField("error_response"):
+            raise KeyError(f"{request!s}{response.error_response.error_message}")
+        files = response.file_descriptor_response.file_descriptor_proto
+        return [descriptor_pb2.FileDescriptorProto.FromString(file) for file in files]
+    raise KeyError(f"{request!s}(no answer)")
+
+
+def call(
+    channel: grpc.Channel,
+    method: descriptor.MethodDescriptor,
+    request: dict[str, Any],
+    timeout: float,
+) -> Any:
+    """One response, or an iterator of them where the method streams."""
+    kind = channel.unary_stream if method.server_streaming else channel.unary_unary
+    response_class = message_factory.GetMessageClass(method.output_type)
+    start = kind(
+        f"/{method.containing_service.full_name}/{method.name}",
+        lambda message: message.SerializeToString(),
+        response_class.FromString,
+    )
+    message = message_factory.GetMessageClass(method.input_type)()
+    return start(json_format.ParseDict(request, message), timeout=timeout)
+
+
+def as_dictionary(message: Any) -> dict[str, Any]:
+    """Every field by its name in the proto, an empty one too."""
+    return json_format.MessageToDict(
+        message,
+        preserving_proto_field_name=True,
+        always_print_fields_with_no_presence=True,
+    )
+
+
+def ended(error: grpc.RpcError) -> int:
+    if error.code() is grpc.StatusCode.CANCELLED:
+        return 0
+    if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        print("grpc_by_reflection: --timeout is over", file=sys.stderr)
+        return 3
+    show({"end": {"code": error.code().name, "message": error.details()}})
+    return 1
+
+
+def show(line: dict[str, Any]) -> None:
+    print(json.dumps(line, ensure_ascii=False), flush=True)
+
+
+def give_up(reason: str) -> NoReturn:
+    print(f"grpc_by_reflection: {reason}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
