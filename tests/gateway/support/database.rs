@@ -1,0 +1,105 @@
+//! One server for all tests, and a database of its own for each:
+//! notifications stay within a database.
+
+use std::{
+    path::Path,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use pgfan::sandbox::{Binaries, Options, Sandbox, Search};
+use tokio::sync::OnceCell;
+use tokio_postgres::{Client, NoTls};
+
+use super::environment;
+
+/// Never dropped: its guardian ends it with this process.
+static SERVER: OnceCell<Sandbox> = OnceCell::const_new();
+
+static DATABASES: AtomicU32 = AtomicU32::new(0);
+
+fn options() -> Options {
+    let (pg_bin, path) = (environment("PG_BIN"), environment("PATH"));
+    let binaries = Binaries::find(Search {
+        pg_bin: pg_bin.as_deref().map(Path::new),
+        path: path.as_deref().map(AsRef::as_ref),
+        private: Some(Path::new(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/target/postgres"
+        ))),
+    });
+    Options::new(binaries.unwrap()).with("max_connections", "200")
+}
+
+/// A server that a test may stop, kill or set up in its own way.
+pub async fn own_server(settings: &[(&str, &str)]) -> Sandbox {
+    let with = |options: Options, (name, value): &(&str, &str)| options.with(name, value);
+    let options = settings.iter().fold(options(), with);
+    Sandbox::start(options).await.unwrap()
+}
+
+/// A new database, and a connection to it as its application has one.
+pub struct Database {
+    pub url: String,
+    pub client: Client,
+}
+
+impl Database {
+    pub async fn new() -> Self {
+        Self::with_encoding("UTF8").await
+    }
+
+    pub async fn with_encoding(encoding: &str) -> Self {
+        let start = || async { Sandbox::start(options()).await.unwrap() };
+        let server = SERVER.get_or_init(start).await;
+        let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
+        let admin = connect(&server.url()).await;
+        let create = format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}'");
+        admin.batch_execute(&create).await.unwrap();
+        let url = server.url().replace("/postgres", &format!("/{name}"));
+        Self::at(url).await
+    }
+
+    pub async fn at(url: String) -> Self {
+        let client = connect(&url).await;
+        Self { url, client }
+    }
+
+    /// Commits one notification.
+    pub async fn notify(&self, channel: &str, payload: &str) {
+        let sql = "SELECT pg_notify($1, $2)";
+        self.client
+            .execute(sql, &[&channel, &payload])
+            .await
+            .unwrap();
+    }
+
+    /// Commits many in one transaction, counting from `first`.
+    pub async fn notify_range(&self, channel: &str, first: i32, last: i32) {
+        let sql = "SELECT pg_notify($1, n::text) FROM generate_series($2::int, $3::int) AS n";
+        self.client
+            .query(sql, &[&channel, &first, &last])
+            .await
+            .unwrap();
+    }
+
+    /// The backends of gateways on this database that have LISTENed.
+    pub async fn listeners(&self) -> Vec<i32> {
+        let sql = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() \
+                   AND application_name = 'pgfan' AND query ~ '(LISTEN|pgfan:)'";
+        let rows = self.client.query(sql, &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+
+    /// Ends the sessions of gateways on this database.
+    pub async fn terminate(&self) -> i64 {
+        let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+                   WHERE datname = current_database() AND application_name = 'pgfan'";
+        self.client.query_one(sql, &[]).await.unwrap().get(0)
+    }
+}
+
+async fn connect(url: &str) -> Client {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client
+}

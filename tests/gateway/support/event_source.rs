@@ -1,0 +1,114 @@
+//! A strict EventSource: the algorithm of
+//! <https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation>
+//! to the letter, over bytes as they come.
+
+/// One dispatched message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    /// `message` where the stream named none.
+    pub name: String,
+    pub data: String,
+    pub last_event_id: String,
+}
+
+/// The state of one stream.
+#[derive(Debug, Default)]
+pub struct EventSource {
+    unread: Vec<u8>,
+    after_cr: bool,
+    data: String,
+    name: String,
+    last_event_id_buffer: String,
+    /// What the browser would send as `Last-Event-ID`.
+    pub last_event_id: String,
+    /// In milliseconds.
+    pub retry: Option<u64>,
+}
+
+impl EventSource {
+    /// Takes in bytes, returns what they dispatch.
+    pub fn feed(&mut self, bytes: &[u8]) -> Vec<Message> {
+        let mut dispatched = Vec::new();
+        for &byte in bytes {
+            let is_lf_of_crlf = byte == b'\n' && self.after_cr;
+            self.after_cr = byte == b'\r';
+            match byte {
+                b'\n' if is_lf_of_crlf => {}
+                b'\n' | b'\r' => {
+                    let line = std::mem::take(&mut self.unread);
+                    let line = String::from_utf8(line).expect("an event stream is UTF-8");
+                    dispatched.extend(self.line(&line));
+                }
+                _ => self.unread.push(byte),
+            }
+        }
+        dispatched
+    }
+
+    fn line(&mut self, line: &str) -> Option<Message> {
+        if line.is_empty() {
+            return self.dispatch();
+        }
+        let (field, value) = line.split_once(':').unwrap_or((line, ""));
+        let value = value.strip_prefix(' ').unwrap_or(value);
+        match field {
+            "event" => self.name = value.to_owned(),
+            "data" => {
+                self.data.push_str(value);
+                self.data.push('\n');
+            }
+            "id" if !value.contains('\0') => self.last_event_id_buffer = value.to_owned(),
+            "retry" if value.bytes().all(|b| b.is_ascii_digit()) => self.retry = value.parse().ok(),
+            // A comment has an empty field name; all else is ignored.
+            "" => {}
+            other => panic!("a browser would ignore the field {other:?}"),
+        }
+        None
+    }
+
+    fn dispatch(&mut self) -> Option<Message> {
+        self.last_event_id.clone_from(&self.last_event_id_buffer);
+        let name = std::mem::take(&mut self.name);
+        if self.data.is_empty() {
+            return None;
+        }
+        let mut data = std::mem::take(&mut self.data);
+        data.truncate(data.len() - 1);
+        Some(Message {
+            name: if name.is_empty() {
+                "message".into()
+            } else {
+                name
+            },
+            data,
+            last_event_id: self.last_event_id.clone(),
+        })
+    }
+}
+
+#[test]
+fn the_examples_of_the_specification() {
+    let mut source = EventSource::default();
+    let stream = "data: YHOO\ndata: +2\ndata: 10\n\n: test stream\n\ndata: first event\nid: 1\n\n\
+                  data:second event\nid\n\ndata:  third event\n\ndata\n\ndata\ndata\n\ndata:";
+    let datas: Vec<_> = source
+        .feed(stream.as_bytes())
+        .into_iter()
+        .map(|m| m.data)
+        .collect();
+    assert_eq!(
+        datas,
+        [
+            "YHOO\n+2\n10",
+            "first event",
+            "second event",
+            " third event",
+            "",
+            "\n"
+        ]
+    );
+    let mut source = EventSource::default();
+    let ids = source.feed(b"id: 7\n\ndata: a\r\rdata: b\r\n\r\n");
+    assert_eq!(ids.len(), 2);
+    assert!(ids.iter().all(|message| message.last_event_id == "7"));
+}

@@ -1,0 +1,89 @@
+//! HTTP/1.1 and h2c by hyper's client.
+
+use std::net::SocketAddr;
+
+use http_body_util::{BodyExt, Full};
+use hyper::{
+    Request, Response,
+    body::{Bytes, Incoming},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: hyper::HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> &str {
+        let value = self.headers.get(name).map(|value| value.to_str().unwrap());
+        value.unwrap_or_default()
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+
+    /// Of a problem document.
+    pub fn code(&self) -> String {
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        let problem = self.json();
+        assert_eq!(problem["status"], self.status, "{problem}");
+        problem["code"].as_str().unwrap().to_owned()
+    }
+}
+
+pub async fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Answer {
+    whole(request(address, "GET", path, headers, Bytes::new()).await).await
+}
+
+pub async fn post(address: SocketAddr, path: &str, body: impl Into<Bytes>) -> Answer {
+    whole(request(address, "POST", path, &[], body.into()).await).await
+}
+
+async fn whole(response: Response<Incoming>) -> Answer {
+    let (head, body) = response.into_parts();
+    Answer {
+        status: head.status.as_u16(),
+        headers: head.headers,
+        body: body.collect().await.unwrap().to_bytes(),
+    }
+}
+
+/// On a connection of its own, as HTTP/1.1.
+pub async fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Bytes,
+) -> Response<Incoming> {
+    let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+    tokio::spawn(connection);
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "pgfan");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::new(body)).unwrap();
+    sender.send_request(request).await.unwrap()
+}
+
+/// The same as h2c, with prior knowledge.
+#[allow(dead_code, reason = "for tests of HTTP/2 alone")]
+pub async fn get_h2(address: SocketAddr, path: &str) -> Answer {
+    let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
+    let (mut sender, connection) = handshake.await.unwrap();
+    tokio::spawn(connection);
+    let uri = format!("http://{address}{path}");
+    let request = Request::get(uri).body(Full::new(Bytes::new())).unwrap();
+    whole(sender.send_request(request).await.unwrap()).await
+}

@@ -1,0 +1,42 @@
+//! What every test needs: a real PostgreSQL, a real gateway on it, and
+//! readers of every wire that speak in the same words.
+
+mod database;
+mod event_source;
+mod gateway;
+mod http;
+mod reader;
+mod said;
+mod websocket;
+
+pub use database::{Database, own_server};
+pub use event_source::EventSource;
+pub use gateway::{TestGateway, environment};
+pub use http::{Answer, get, post, request};
+pub use reader::{Reader, Wire, grpc_client};
+pub use said::Said;
+pub use websocket::WebSocket;
+
+use std::{future::Future, time::Duration};
+
+/// No test waits longer for anything than this.
+pub const LIMIT: Duration = Duration::from_secs(20);
+
+/// The value that is waited for, or a failure that names it.
+pub async fn within<T>(what: &str, wait: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(LIMIT, wait).await {
+        Ok(value) => value,
+        Err(_) => panic!("{what}: not within {LIMIT:?}"),
+    }
+}
+
+/// Waits until `state` holds, looking again as often as its own round trips
+/// allow.
+pub async fn until<F: Future<Output = bool>>(what: &str, mut state: impl FnMut() -> F) {
+    within(what, async {
+        while !state().await {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}

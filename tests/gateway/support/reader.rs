@@ -1,0 +1,267 @@
+//! One reader, whatever the wire.
+
+use std::net::SocketAddr;
+
+use http_body_util::BodyExt;
+use hyper::body::Bytes;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use pgfan::transport::pb::{
+    SubscribeRequest, SubscribeResponse, gateway_service_client::GatewayServiceClient,
+    subscribe_response::Message,
+};
+use tokio::{sync::mpsc, task::JoinHandle};
+use tonic::transport::{Channel, Endpoint};
+
+use super::{EventSource, Said, WebSocket, request, websocket::closed, within};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wire {
+    WebSocket,
+    Sse,
+    Grpc,
+    /// Says `ready` by its 101, and gives events no id.
+    PgCacheWatch,
+}
+
+impl Wire {
+    /// Those that can say everything.
+    pub const FULL: [Self; 3] = [Self::WebSocket, Self::Sse, Self::Grpc];
+    pub const ALL: [Self; 4] = [Self::WebSocket, Self::Sse, Self::Grpc, Self::PgCacheWatch];
+}
+
+/// Leaves when it is dropped.
+pub struct Reader {
+    said: mpsc::Receiver<Said>,
+    reading: JoinHandle<()>,
+}
+
+impl Reader {
+    /// Returns when the request is on its way; on the PGCacheWatch wire when
+    /// the 101 is seen.
+    pub async fn open(
+        wire: Wire,
+        address: SocketAddr,
+        channels: &[&str],
+        cursor: Option<&str>,
+    ) -> Self {
+        // A reader that nobody asks waits, as a slow client would.
+        let (sender, said) = mpsc::channel(64);
+        let reading = match wire {
+            Wire::WebSocket => tokio::spawn(web_socket(address, query(channels, cursor), sender)),
+            Wire::Sse => tokio::spawn(sse(address, query(channels, cursor), sender)),
+            Wire::Grpc => {
+                let client = grpc_client(address).await;
+                tokio::spawn(grpc(client, subscribe_request(channels, cursor), sender))
+            }
+            Wire::PgCacheWatch => {
+                let path = format!("/pgpubsub/{}", encode(channels[0]));
+                let socket = WebSocket::open(address, &path).await;
+                tokio::spawn(pgcachewatch(socket, channels[0].to_owned(), sender))
+            }
+        };
+        Self { said, reading }
+    }
+
+    /// One of many streams on the same HTTP/2 connection.
+    pub fn on_channel(client: &GatewayServiceClient<Channel>, channel: &str) -> Self {
+        let (sender, said) = mpsc::channel(64);
+        let request = subscribe_request(&[channel], None);
+        let reading = tokio::spawn(grpc(client.clone(), request, sender));
+        Self { said, reading }
+    }
+
+    pub async fn said(&mut self) -> Said {
+        let said = within("the gateway says something", self.said.recv()).await;
+        said.expect("nothing is said after the end")
+    }
+
+    /// Its cursor.
+    pub async fn ready(&mut self) -> String {
+        match self.said().await {
+            Said::Ready { cursor, .. } => cursor,
+            other => panic!("not ready but {other:?}"),
+        }
+    }
+
+    /// Its id and payload.
+    pub async fn event(&mut self) -> (String, String) {
+        match self.said().await {
+            Said::Event { id, payload, .. } => (id, payload),
+            other => panic!("not an event but {other:?}"),
+        }
+    }
+
+    pub async fn payloads(&mut self, count: usize) -> Vec<String> {
+        let mut payloads = Vec::with_capacity(count);
+        for _ in 0..count {
+            payloads.push(self.event().await.1);
+        }
+        payloads
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.reading.abort();
+    }
+}
+
+pub async fn grpc_client(address: SocketAddr) -> GatewayServiceClient<Channel> {
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    GatewayServiceClient::new(endpoint.connect().await.unwrap())
+}
+
+fn subscribe_request(channels: &[&str], cursor: Option<&str>) -> SubscribeRequest {
+    SubscribeRequest {
+        channels: channels.iter().map(|name| name.to_string()).collect(),
+        cursor: cursor.unwrap_or_default().to_owned(),
+    }
+}
+
+fn encode(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+fn query(channels: &[&str], cursor: Option<&str>) -> String {
+    let channels = channels
+        .iter()
+        .map(|name| format!("channel={}", encode(name)));
+    let cursor = cursor.map(|cursor| format!("cursor={}", encode(cursor)));
+    channels.chain(cursor).collect::<Vec<_>>().join("&")
+}
+
+async fn web_socket(address: SocketAddr, query: String, sender: mpsc::Sender<Said>) {
+    let mut socket = match WebSocket::open(address, &format!("/v1/ws?{query}")).await {
+        Ok(socket) => socket,
+        Err(status) => return refused(status, &sender).await,
+    };
+    loop {
+        let said = match socket.text().await {
+            Ok(text) => Said::from_json(&text),
+            Err((code, reason)) => closed(code, &reason),
+        };
+        if send(&sender, said).await {
+            return;
+        }
+    }
+}
+
+async fn sse(address: SocketAddr, query: String, sender: mpsc::Sender<Said>) {
+    let path = format!("/v1/sse?{query}");
+    let response = request(address, "GET", &path, &[], Bytes::new()).await;
+    if response.status() != 200 {
+        return refused(response.status().as_u16(), &sender).await;
+    }
+    let (mut body, mut source) = (response.into_body(), EventSource::default());
+    while let Some(frame) = body.frame().await {
+        let Ok(bytes) = frame.map(|frame| frame.into_data().unwrap_or_default()) else {
+            break;
+        };
+        for message in source.feed(&bytes) {
+            assert_eq!(message.name, "message", "onmessage would miss it");
+            let said = Said::from_json(&message.data);
+            if let Some(cursor) = said.cursor() {
+                assert_eq!(cursor, message.last_event_id, "{said:?}");
+            }
+            if send(&sender, ended(said)).await {
+                return;
+            }
+        }
+    }
+    send(&sender, Said::Closed(0, String::new())).await;
+}
+
+/// The last object of a stream that the gateway ends.
+fn ended(said: Said) -> Said {
+    match said {
+        Said::Answer(object) => Said::Closed(200, object["code"].as_str().unwrap().to_owned()),
+        other => other,
+    }
+}
+
+async fn grpc(
+    mut client: GatewayServiceClient<Channel>,
+    request: SubscribeRequest,
+    sender: mpsc::Sender<Said>,
+) {
+    let mut stream = match client.subscribe(request).await {
+        Ok(response) => response.into_inner(),
+        Err(status) => return drop(send(&sender, status_of(&status)).await),
+    };
+    loop {
+        let said = match stream.message().await {
+            Ok(Some(response)) => from_proto(response),
+            Ok(None) => Said::Closed(0, String::new()),
+            Err(status) => status_of(&status),
+        };
+        if send(&sender, said).await {
+            return;
+        }
+    }
+}
+
+fn status_of(status: &tonic::Status) -> Said {
+    Said::Closed(status.code() as i32, status.message().to_owned())
+}
+
+fn from_proto(response: SubscribeResponse) -> Said {
+    match response.message.expect("every response has a message") {
+        Message::Ready(ready) => Said::Ready {
+            channels: ready.channels,
+            cursor: ready.cursor,
+        },
+        Message::Event(event) => {
+            assert_eq!(event.received_at.expect("a time").nanos % 1000, 0);
+            Said::Event {
+                id: event.id,
+                channel: event.channel,
+                payload: event.payload,
+            }
+        }
+        Message::Gap(gap) => {
+            let name = gap.reason().as_str_name();
+            let reason = name.strip_prefix("GAP_REASON_").unwrap().to_lowercase();
+            Said::Gap { id: gap.id, reason }
+        }
+        Message::Interrupted(interrupted) => {
+            assert!(interrupted.since.is_some());
+            Said::Interrupted
+        }
+        Message::Live(live) => Said::Live {
+            cursor: live.cursor,
+        },
+    }
+}
+
+async fn pgcachewatch(socket: Result<WebSocket, u16>, channel: String, sender: mpsc::Sender<Said>) {
+    let mut socket = match socket {
+        Ok(socket) => socket,
+        Err(status) => return refused(status, &sender).await,
+    };
+    let ready = Said::Ready {
+        channels: vec![channel.clone()],
+        cursor: String::new(),
+    };
+    let mut ended = send(&sender, ready).await;
+    while !ended {
+        let said = match socket.text().await {
+            Ok(payload) => Said::Event {
+                id: String::new(),
+                channel: channel.clone(),
+                payload,
+            },
+            Err((code, reason)) => closed(code, &reason),
+        };
+        ended = send(&sender, said).await;
+    }
+}
+
+async fn refused(status: u16, sender: &mpsc::Sender<Said>) {
+    send(sender, Said::Closed(status.into(), String::new())).await;
+}
+
+/// Returns whether that was the last.
+async fn send(sender: &mpsc::Sender<Said>, said: Said) -> bool {
+    let is_end = matches!(said, Said::Closed(..));
+    sender.send(said).await.is_err() || is_end
+}

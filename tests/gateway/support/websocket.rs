@@ -1,0 +1,69 @@
+//! A WebSocket client on tokio-tungstenite.
+
+use std::net::SocketAddr;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::{
+    WebSocketStream, client_async,
+    tungstenite::{Error, Message},
+};
+
+use super::Said;
+
+pub struct WebSocket {
+    stream: WebSocketStream<TcpStream>,
+}
+
+impl WebSocket {
+    /// Once the 101 is seen; else the status.
+    pub async fn open(address: SocketAddr, path: &str) -> Result<Self, u16> {
+        let socket = TcpStream::connect(address).await.unwrap();
+        match client_async(format!("ws://{address}{path}"), socket).await {
+            Ok((stream, _)) => Ok(Self { stream }),
+            Err(Error::Http(response)) => Err(response.status().as_u16()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    pub async fn say(&mut self, text: &str) {
+        self.send(Message::Text(text.into())).await;
+    }
+
+    pub async fn send(&mut self, message: Message) {
+        self.stream.send(message).await.unwrap();
+    }
+
+    /// The next frame, pings and pongs too; after the close frame `None`.
+    pub async fn frame(&mut self) -> Option<Message> {
+        self.stream.next().await.transpose().unwrap_or_default()
+    }
+
+    /// What comes next in text, or the end.
+    pub async fn text(&mut self) -> Result<String, (u16, String)> {
+        loop {
+            match self.frame().await {
+                Some(Message::Text(text)) => return Ok(text.to_string()),
+                Some(Message::Ping(_) | Message::Pong(_)) => {}
+                Some(Message::Close(Some(frame))) => {
+                    return Err((frame.code.into(), frame.reason.to_string()));
+                }
+                other => return Err((1006, format!("{other:?}"))),
+            }
+        }
+    }
+
+    /// What comes next on the JSON wire.
+    pub async fn said(&mut self) -> Said {
+        match super::within("the gateway says something", self.text()).await {
+            Ok(text) => Said::from_json(&text),
+            Err((code, reason)) => closed(code, &reason),
+        }
+    }
+}
+
+/// The reason begins with the contract's code.
+pub fn closed(code: u16, reason: &str) -> Said {
+    let word = reason.split(':').next().unwrap_or_default();
+    Said::Closed(code.into(), word.to_owned())
+}
