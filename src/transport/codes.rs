@@ -178,10 +178,16 @@ impl From<PublishError> for Refusal {
     }
 }
 
-/// RFC 9457, problem details.
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let status = self.code.http();
+        self.with_status(self.code.http())
+    }
+}
+
+impl Refusal {
+    /// A problem document (RFC 9457), for a status that HTTP has a name for and
+    /// the other wires have not.
+    pub(super) fn with_status(&self, status: StatusCode) -> Response {
         let problem = serde_json::json!({
             "type": "about:blank",
             "title": status.canonical_reason().unwrap_or_default(),

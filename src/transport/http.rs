@@ -138,7 +138,6 @@ async fn not_found(uri: Uri, headers: HeaderMap) -> Response {
 }
 
 async fn method_not_allowed() -> Response {
-    let mut response = Refusal::invalid("this path has other methods").into_response();
-    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-    response
+    let refusal = Refusal::invalid("this path has other methods");
+    refusal.with_status(StatusCode::METHOD_NOT_ALLOWED)
 }

@@ -9,5 +9,23 @@
 
 mod support;
 
+/// Everything else on the one port.
+mod http;
+
 /// What holds on every wire: nothing is missed after `ready`.
 mod parity;
+
+/// What arrives is exactly what was notified.
+mod payloads;
+
+/// The database goes away and comes back.
+mod reconnect;
+
+/// Readers go away and come back.
+mod resume;
+
+/// The gateway goes away.
+mod shutdown;
+
+/// What a WebSocket client can say.
+mod websocket;

@@ -2,6 +2,13 @@
 //! <https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation>
 //! to the letter, over bytes as they come.
 
+use std::{collections::VecDeque, net::SocketAddr};
+
+use http_body_util::BodyExt;
+use hyper::body::{Bytes, Incoming};
+
+use super::{request, within};
+
 /// One dispatched message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -83,6 +90,62 @@ impl EventSource {
             data,
             last_event_id: self.last_event_id.clone(),
         })
+    }
+}
+
+/// An `EventSource` on a connection.
+pub struct EventStream {
+    pub headers: hyper::HeaderMap,
+    pub source: EventSource,
+    body: Incoming,
+    dispatched: VecDeque<Message>,
+}
+
+impl EventStream {
+    pub async fn open(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Self {
+        let opened = Self::try_open(address, path, headers).await;
+        opened.unwrap_or_else(|status| panic!("{path}: {status}"))
+    }
+
+    /// Or the status.
+    pub async fn try_open(
+        address: SocketAddr,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, u16> {
+        let response = request(address, "GET", path, headers, Bytes::new()).await;
+        let (head, body) = response.into_parts();
+        if head.status != 200 {
+            return Err(head.status.as_u16());
+        }
+        Ok(Self {
+            headers: head.headers,
+            source: EventSource::default(),
+            body,
+            dispatched: VecDeque::new(),
+        })
+    }
+
+    /// `None` at the end.
+    pub async fn next(&mut self) -> Option<Message> {
+        while self.dispatched.is_empty() {
+            self.chunk().await?;
+        }
+        self.dispatched.pop_front()
+    }
+
+    /// Takes in what comes next, whether it dispatches something or not.
+    pub async fn chunk(&mut self) -> Option<Bytes> {
+        let bytes = self.body.frame().await?.ok()?.into_data().ok()?;
+        let messages = self.source.feed(&bytes);
+        self.dispatched.extend(messages);
+        Some(bytes)
+    }
+
+    pub async fn message(&mut self) -> Message {
+        within("a message", self.next())
+            .await
+            .expect("the stream goes on")
     }
 }
 

@@ -77,7 +77,6 @@ pub async fn request(
 }
 
 /// The same as h2c, with prior knowledge.
-#[allow(dead_code, reason = "for tests of HTTP/2 alone")]
 pub async fn get_h2(address: SocketAddr, path: &str) -> Answer {
     let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
     let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);

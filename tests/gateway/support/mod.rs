@@ -5,14 +5,16 @@ mod database;
 mod event_source;
 mod gateway;
 mod http;
+mod link;
 mod reader;
 mod said;
 mod websocket;
 
 pub use database::{Database, own_server};
-pub use event_source::EventSource;
+pub use event_source::EventStream;
 pub use gateway::{TestGateway, environment};
-pub use http::{Answer, get, post, request};
+pub use http::{Answer, get, get_h2, post, request};
+pub use link::Link;
 pub use reader::{Reader, Wire, grpc_client};
 pub use said::Said;
 pub use websocket::WebSocket;

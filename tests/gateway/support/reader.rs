@@ -2,8 +2,6 @@
 
 use std::net::SocketAddr;
 
-use http_body_util::BodyExt;
-use hyper::body::Bytes;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use pgfan::transport::pb::{
     SubscribeRequest, SubscribeResponse, gateway_service_client::GatewayServiceClient,
@@ -12,7 +10,7 @@ use pgfan::transport::pb::{
 use tokio::{sync::mpsc, task::JoinHandle};
 use tonic::transport::{Channel, Endpoint};
 
-use super::{EventSource, Said, WebSocket, request, websocket::closed, within};
+use super::{EventStream, Said, WebSocket, websocket::closed, within};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wire {
@@ -31,6 +29,7 @@ impl Wire {
 
 /// Leaves when it is dropped.
 pub struct Reader {
+    ready: Option<String>,
     said: mpsc::Receiver<Said>,
     reading: JoinHandle<()>,
 }
@@ -59,7 +58,11 @@ impl Reader {
                 tokio::spawn(pgcachewatch(socket, channels[0].to_owned(), sender))
             }
         };
-        Self { said, reading }
+        Self {
+            ready: None,
+            said,
+            reading,
+        }
     }
 
     /// One of many streams on the same HTTP/2 connection.
@@ -67,7 +70,11 @@ impl Reader {
         let (sender, said) = mpsc::channel(64);
         let request = subscribe_request(&[channel], None);
         let reading = tokio::spawn(grpc(client.clone(), request, sender));
-        Self { said, reading }
+        Self {
+            ready: None,
+            said,
+            reading,
+        }
     }
 
     pub async fn said(&mut self) -> Said {
@@ -75,12 +82,16 @@ impl Reader {
         said.expect("nothing is said after the end")
     }
 
-    /// Its cursor.
-    pub async fn ready(&mut self) -> String {
+    pub async fn ready(&mut self) {
         match self.said().await {
-            Said::Ready { cursor, .. } => cursor,
+            Said::Ready { cursor, .. } => self.ready = Some(cursor),
             other => panic!("not ready but {other:?}"),
         }
+    }
+
+    /// Of the last `ready`.
+    pub fn ready_cursor(&self) -> String {
+        self.ready.clone().expect("seen ready")
     }
 
     /// Its id and payload.
@@ -147,25 +158,18 @@ async fn web_socket(address: SocketAddr, query: String, sender: mpsc::Sender<Sai
 }
 
 async fn sse(address: SocketAddr, query: String, sender: mpsc::Sender<Said>) {
-    let path = format!("/v1/sse?{query}");
-    let response = request(address, "GET", &path, &[], Bytes::new()).await;
-    if response.status() != 200 {
-        return refused(response.status().as_u16(), &sender).await;
-    }
-    let (mut body, mut source) = (response.into_body(), EventSource::default());
-    while let Some(frame) = body.frame().await {
-        let Ok(bytes) = frame.map(|frame| frame.into_data().unwrap_or_default()) else {
-            break;
-        };
-        for message in source.feed(&bytes) {
-            assert_eq!(message.name, "message", "onmessage would miss it");
-            let said = Said::from_json(&message.data);
-            if let Some(cursor) = said.cursor() {
-                assert_eq!(cursor, message.last_event_id, "{said:?}");
-            }
-            if send(&sender, ended(said)).await {
-                return;
-            }
+    let mut stream = match EventStream::try_open(address, &format!("/v1/sse?{query}"), &[]).await {
+        Ok(stream) => stream,
+        Err(status) => return refused(status, &sender).await,
+    };
+    while let Some(message) = stream.next().await {
+        assert_eq!(message.name, "message", "onmessage would miss it");
+        let said = Said::from_json(&message.data);
+        if let Some(cursor) = said.cursor() {
+            assert_eq!(cursor, message.last_event_id, "{said:?}");
+        }
+        if send(&sender, ended(said)).await {
+            return;
         }
     }
     send(&sender, Said::Closed(0, String::new())).await;
@@ -186,7 +190,10 @@ async fn grpc(
 ) {
     let mut stream = match client.subscribe(request).await {
         Ok(response) => response.into_inner(),
-        Err(status) => return drop(send(&sender, status_of(&status)).await),
+        Err(status) => {
+            send(&sender, status_of(&status)).await;
+            return;
+        }
     };
     loop {
         let said = match stream.message().await {

@@ -1,0 +1,261 @@
+//! One port: health, errors, event streams, gRPC and gRPC-Web beside each
+//! other, over HTTP/1.1 and h2c.
+
+use hyper::body::Bytes;
+use prost::Message as _;
+use tokio_tungstenite::tungstenite::Message;
+use tonic::Code;
+
+use crate::support::{
+    Database, EventStream, TestGateway, WebSocket, get, get_h2, grpc_client, post, request, within,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_protocols_are_spoken_on_the_port() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    for path in ["/healthz", "/readyz", "/up"] {
+        assert_eq!(get(gateway.address, path, &[]).await.status, 200, "{path}");
+        assert_eq!(get_h2(gateway.address, path).await.status, 200, "{path}");
+    }
+    assert!(gateway.get("/up").await.body.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_is_a_problem_document() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    for (path, status, code) in [
+        ("/", 404, "not_found"),
+        ("/v1", 404, "not_found"),
+        ("/v1/sse", 400, "invalid_request"),
+        ("/v1/sse?channel=a&chanel=b", 400, "invalid_request"),
+        ("/v1/sse?channel=a&format=xml", 400, "invalid_request"),
+        ("/v1/ws?channel=a", 400, "invalid_request"),
+        ("/pgpubsub/a", 400, "invalid_request"),
+        ("/v1/channels/a", 405, "invalid_request"),
+    ] {
+        let answer = gateway.get(path).await;
+        assert_eq!(
+            (answer.status, answer.code()),
+            (status, code.into()),
+            "{path}"
+        );
+        assert_eq!(answer.header("cache-control"), "no-store", "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_stream_begins_at_once_and_stays_alive() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[("keepalive", "200ms")]).await;
+    let mut stream = EventStream::open(gateway.address, "/v1/sse?channel=quiet", &[]).await;
+    for (name, value) in [
+        ("content-type", "text/event-stream"),
+        ("cache-control", "no-store"),
+        ("x-accel-buffering", "no"),
+    ] {
+        assert_eq!(stream.headers[name], value);
+    }
+    stream.message().await;
+    assert!(
+        stream
+            .source
+            .retry
+            .is_some_and(|ms| (1000..3000).contains(&ms))
+    );
+    // The traffic of others moves the id, and fires nothing.
+    let mut busy = EventStream::open(gateway.address, "/v1/sse?channel=busy", &[]).await;
+    busy.message().await;
+    database.notify("busy", "1").await;
+    let id = busy.message().await.last_event_id;
+    while stream.source.last_event_id != id {
+        let chunk = within("a sign of life", stream.chunk()).await.unwrap();
+        assert!(
+            !chunk.windows(5).any(|window| window == b"data:"),
+            "{chunk:?}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_may_publish_is_answered_after_the_commit() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[("allow-publish", "on")]).await;
+    let mut socket = WebSocket::open(gateway.address, "/pgpubsub/a")
+        .await
+        .unwrap();
+    let largest = "x".repeat(7999);
+    for payload in ["", "hello\r\n", "é", &largest] {
+        let answer = post(gateway.address, "/v1/channels/a", payload.to_owned()).await;
+        assert_eq!(answer.status, 204);
+        assert_eq!(socket.text().await.unwrap(), payload);
+        let mut grpc = grpc_client(gateway.address).await;
+        let request = pgfan::transport::pb::PublishRequest {
+            channel: "a".into(),
+            payload: payload.into(),
+        };
+        grpc.publish(request).await.unwrap();
+        assert_eq!(socket.text().await.unwrap(), payload);
+    }
+    let mut talker = WebSocket::open(gateway.address, "/v1/ws").await.unwrap();
+    talker
+        .say(r#"{"type":"publish","channel":"a","payload":"é\n","ref":"7"}"#)
+        .await;
+    assert_eq!(
+        talker.text().await.unwrap(),
+        r#"{"type":"published","ref":"7"}"#
+    );
+    assert_eq!(socket.text().await.unwrap(), "é\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_published_is_refused() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[("allow-publish", "on")]).await;
+    for (payload, status, code) in [
+        (Bytes::from(vec![b'x'; 8000]), 413, "payload_too_large"),
+        (Bytes::from(vec![b'x'; 1 << 20]), 413, "payload_too_large"),
+        (Bytes::from_static(b"\xff"), 400, "invalid_request"),
+        (Bytes::from_static(b"a\0b"), 400, "invalid_request"),
+    ] {
+        let answer = post(gateway.address, "/v1/channels/a", payload).await;
+        assert_eq!((answer.status, answer.code()), (status, code.into()));
+    }
+    let mut grpc = grpc_client(gateway.address).await;
+    for (payload, code) in [
+        ("x".repeat(8000), Code::InvalidArgument),
+        ("\0".into(), Code::InvalidArgument),
+    ] {
+        let channel = "a".into();
+        let request = pgfan::transport::pb::PublishRequest { channel, payload };
+        assert_eq!(grpc.publish(request).await.unwrap_err().code(), code);
+    }
+    let mut socket = WebSocket::open(gateway.address, "/v1/ws").await.unwrap();
+    let text = format!(
+        r#"{{"type":"publish","channel":"a","payload":"{}","ref":"1"}}"#,
+        "x".repeat(8000)
+    );
+    socket.say(&text).await;
+    let error: serde_json::Value = serde_json::from_str(&socket.text().await.unwrap()).unwrap();
+    assert_eq!(
+        (&error["code"], &error["ref"]),
+        (&"payload_too_large".into(), &"1".into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_leave_nobody_publishes() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    let answer = post(gateway.address, "/v1/channels/a", "x").await;
+    assert_eq!((answer.status, answer.code()), (403, "forbidden".into()));
+    let mut grpc = grpc_client(gateway.address).await;
+    let status = grpc
+        .publish(pgfan::transport::pb::PublishRequest::default())
+        .await;
+    assert_eq!(status.unwrap_err().code(), Code::InvalidArgument);
+    let request = pgfan::transport::pb::PublishRequest {
+        channel: "a".into(),
+        payload: "x".into(),
+    };
+    assert_eq!(
+        grpc.publish(request).await.unwrap_err().code(),
+        Code::PermissionDenied
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unknown_service_is_unimplemented() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    let headers = [("content-type", "application/grpc")];
+    let answer = request(
+        gateway.address,
+        "POST",
+        "/no.such.Service/Method",
+        &headers,
+        Bytes::new(),
+    );
+    let answer = answer.await;
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["grpc-status"]),
+        (200, &"12".parse().unwrap())
+    );
+}
+
+/// One message as gRPC frames it.
+fn framed(message: &impl prost::Message) -> Bytes {
+    let bytes = message.encode_to_vec();
+    let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
+    [&[0], &length[..], &bytes].concat().into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_browser_can_stream_over_grpc_web() {
+    use http_body_util::BodyExt;
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    let subscribe = pgfan::transport::pb::SubscribeRequest {
+        channels: vec!["a".into()],
+        cursor: String::new(),
+    };
+    let headers = [
+        ("content-type", "application/grpc-web+proto"),
+        ("x-grpc-web", "1"),
+    ];
+    let path = "/pgfan.v1.GatewayService/Subscribe";
+    let response = request(gateway.address, "POST", path, &headers, framed(&subscribe)).await;
+    assert_eq!(response.status(), 200);
+    let mut body = response.into_body();
+    let mut messages = Vec::new();
+    for n in 0..3 {
+        let frame = within("a message", body.frame()).await.unwrap().unwrap();
+        let bytes = frame.into_data().unwrap();
+        messages.push(pgfan::transport::pb::SubscribeResponse::decode(&bytes[5..]).unwrap());
+        database.notify("a", &n.to_string()).await;
+    }
+    use pgfan::transport::pb::subscribe_response::Message as Said;
+    let mut said = messages.into_iter().map(|message| message.message.unwrap());
+    assert!(matches!(said.next(), Some(Said::Ready(_))));
+    for n in 0..2 {
+        assert!(matches!(said.next(), Some(Said::Event(event)) if event.payload == n.to_string()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_next_one_over_a_limit_is_refused_and_the_others_stay() {
+    let database = Database::new().await;
+    let limits = [
+        ("max-readers", "2"),
+        ("max-channels", "2"),
+        ("linger", "1h"),
+    ];
+    let gateway = TestGateway::with(&database, &limits).await;
+    let mut one = WebSocket::open(gateway.address, "/v1/ws?channel=a")
+        .await
+        .unwrap();
+    one.said().await;
+    let answer = get(gateway.address, "/v1/sse?channel=b&channel=c", &[]).await;
+    assert_eq!((answer.status, answer.code()), (429, "too_many".into()));
+    assert!(!answer.header("retry-after").is_empty());
+    let mut two = EventStream::open(gateway.address, "/v1/sse?channel=b", &[]).await;
+    two.message().await;
+    for path in ["/v1/ws?channel=a", "/pgpubsub/a"] {
+        assert_eq!(
+            WebSocket::open(gateway.address, path).await.err(),
+            Some(429)
+        );
+    }
+    let mut grpc = grpc_client(gateway.address).await;
+    let request = pgfan::transport::pb::SubscribeRequest {
+        channels: vec!["a".into()],
+        cursor: String::new(),
+    };
+    assert_eq!(
+        grpc.subscribe(request).await.unwrap_err().code(),
+        Code::ResourceExhausted
+    );
+    database.notify("a", "1").await;
+    assert!(matches!(one.frame().await, Some(Message::Text(_))));
+}
