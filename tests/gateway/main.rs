@@ -18,6 +18,9 @@ mod parity;
 /// What arrives is exactly what was notified.
 mod payloads;
 
+/// The README.
+mod readme;
+
 /// The database goes away and comes back.
 mod reconnect;
 
