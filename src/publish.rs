@@ -14,9 +14,9 @@ use crate::event::{ChannelName, Payload};
 /// At the limit a publisher is told `too_many`, it never waits.
 const QUEUE: usize = 1024;
 
-/// How long one publish may take, from the queue to the commit. Longer than
-/// a commit that waits for a slow disk, shorter than a client's patience.
-const TIME_LIMIT: Duration = Duration::from_secs(10);
+/// How long one publish may take. Longer than a commit that waits for a slow
+/// disk, shorter than a client's patience.
+pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why a notification was not, or perhaps not, committed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

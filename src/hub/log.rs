@@ -17,6 +17,7 @@ use std::{
 use slab::Slab;
 use tokio::time::Instant;
 
+use super::history::History;
 use crate::event::{ChannelName, Epoch, Event, EventId, GapReason};
 
 /// How long an event stays after its channel's `events` limit put it out of
@@ -82,43 +83,6 @@ impl Entry {
 /// The reader asked for something that the log no longer holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Overtaken;
-
-/// The events of one channel, since it has been listened to without a break.
-#[derive(Debug)]
-struct History {
-    events: VecDeque<Arc<Event>>,
-    /// Its own beginning, when LISTEN had committed.
-    since: u64,
-    /// The newest event that left.
-    evicted_to: u64,
-}
-
-impl History {
-    fn first_after(&self, after: u64) -> usize {
-        match self.events.back() {
-            Some(last) if last.id.sequence > after => self
-                .events
-                .partition_point(|event| event.id.sequence <= after),
-            _ => self.events.len(),
-        }
-    }
-
-    /// Cursors below this one are too old.
-    fn reaches_back_to(&self, limit: usize) -> u64 {
-        let beyond = self.beyond(limit).map(|event| event.id.sequence);
-        beyond.unwrap_or(self.evicted_to).max(self.since)
-    }
-
-    /// The newest event of those that are more than `limit`.
-    fn beyond(&self, limit: usize) -> Option<&Event> {
-        let index = self.events.len().checked_sub(limit + 1)?;
-        Some(&self.events[index])
-    }
-
-    fn holds(&self, sequence: u64) -> bool {
-        sequence > self.since && sequence > self.evicted_to
-    }
-}
 
 /// Each history's next event: its sequence, and where it is. The lowest first.
 type Heads = BinaryHeap<Reverse<(u64, HistoryKey, usize)>>;

@@ -5,6 +5,8 @@
 //! one reader's look at the log, never over an `await`. The order under it is
 //! the order every reader sees.
 
+mod delivery;
+mod history;
 mod log;
 mod reader;
 mod readers;
@@ -24,9 +26,9 @@ use crate::{
     demand::{Demand, Generation},
     event::{ChannelName, Epoch, GapReason, Notification},
 };
+pub use delivery::{Cursor, Delivery};
 pub use log::Limits;
 use log::{Log, Signal};
-pub use reader::{Cursor, Delivery};
 use readers::{ChannelKey, Readers};
 pub use subscription::{Ended, JoinError, Subscription};
 

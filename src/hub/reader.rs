@@ -4,62 +4,21 @@
 //! join with a cursor first replays its own channels up to that position,
 //! then they go on with the others.
 
-use std::{collections::VecDeque, sync::Arc, time::SystemTime};
+use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
 use super::{
-    Ended, SourceState, State,
+    Cursor, Delivery, Ended, SourceState, State,
     log::{Entry, HistoryKey, Log, Mark, Overtaken, Signal},
     readers::{ChannelKey, Listening},
 };
-use crate::event::{ChannelName, Event, EventId, GapReason};
+use crate::event::{ChannelName, EventId, GapReason};
 
 /// Deliveries taken from the log in one look. So many events a reader keeps
 /// alive beyond the log's limits at the most: 512 KiB, shared by all readers
 /// that are at the same place.
 const BATCH: usize = 64;
-
-/// What a reader gets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delivery {
-    /// Every event of these channels committed after this was seen follows,
-    /// or a gap in its place.
-    Ready {
-        /// The channels of one `join`, in its order.
-        channels: Vec<ChannelName>,
-        /// Where the reader is, as a cursor.
-        cursor: EventId,
-    },
-    /// One notification.
-    Event(Arc<Event>),
-    /// Something may be missing here.
-    Gap {
-        /// Where the reader is, as a cursor.
-        id: EventId,
-        /// What happened.
-        reason: GapReason,
-    },
-    /// Nothing will arrive until `Live`.
-    Interrupted {
-        /// When the source was lost.
-        since: SystemTime,
-    },
-    /// The source is proven again.
-    Live {
-        /// Where the reader is, as a cursor.
-        cursor: EventId,
-    },
-}
-
-/// What a reader handed in to resume from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cursor {
-    /// An id this program may have given.
-    At(EventId),
-    /// Something else; answered by a gap.
-    Strange,
-}
 
 /// A channel the reader is ready on.
 #[derive(Debug)]

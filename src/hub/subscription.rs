@@ -11,8 +11,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_stream::Stream;
 
 use super::{
-    Hub, State,
-    reader::{Cursor, Delivery, Pending, Reader},
+    Cursor, Delivery, Hub, State,
+    reader::{Pending, Reader},
     readers::{ChannelKey, ReaderKey},
 };
 use crate::event::{ChannelName, EventId};

@@ -4,15 +4,15 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use tokio::select;
+use tokio::{select, time::timeout};
 use tokio_postgres::{Client, types::Type};
 use tracing::{info, warn};
 
 use super::{
+    connect::{SessionError, connect, describe, is_about_the_name, message},
     conninfo::{ConnInfo, Connection},
-    session::{SessionError, connect, describe, is_about_the_name, message},
 };
-use crate::publish::{PublishError, PublishQueue, PublishRequest};
+use crate::publish::{PublishError, PublishQueue, PublishRequest, TIME_LIMIT};
 
 /// Statements sent without waiting for the one before. At the limit requests
 /// stay in their queue.
@@ -39,7 +39,6 @@ pub async fn publish(conninfo: Arc<ConnInfo>, mut queue: PublishQueue) {
 fn refuse(first: PublishRequest, queue: &mut PublishQueue) {
     let waiting = std::iter::once(first).chain(std::iter::from_fn(|| queue.try_recv().ok()));
     for request in waiting {
-        // One who no longer waits needs no answer.
         let _ = request.reply.send(Err(PublishError::Unavailable));
     }
 }
@@ -59,7 +58,9 @@ async fn serve(
                 Some(request) => pipeline.push(notify(client, request)),
                 None => return SessionError::Closed,
             },
-            Some(()) = pipeline.next() => {}
+            Some(answered) = pipeline.next() => if !answered {
+                return SessionError::Overdue;
+            },
             message = message(&mut connection) => if let Err(ended) = message {
                 return ended;
             },
@@ -67,12 +68,16 @@ async fn serve(
     }
 }
 
-async fn notify(client: &Client, request: PublishRequest) {
+/// Returns whether the server answered.
+async fn notify(client: &Client, request: PublishRequest) -> bool {
     let (channel, payload) = (request.channel.as_str(), request.payload.as_str());
     let sql = "SELECT pg_catalog.pg_notify($1, $2)";
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
         [(&channel, Type::TEXT), (&payload, Type::TEXT)];
-    let result = match client.query_typed(sql, &parameters).await {
+    let Ok(answer) = timeout(TIME_LIMIT, client.query_typed(sql, &parameters)).await else {
+        return false;
+    };
+    let result = match answer {
         Ok(_) => Ok(()),
         Err(error) if is_about_the_name(&error) => Err(PublishError::Unrepresentable),
         Err(error) => {
@@ -80,5 +85,7 @@ async fn notify(client: &Client, request: PublishRequest) {
             Err(PublishError::Unavailable)
         }
     };
+    // One who no longer waits needs no answer.
     let _ = request.reply.send(result);
+    true
 }

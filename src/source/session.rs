@@ -7,7 +7,6 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    future::{Future, poll_fn},
     pin::Pin,
     sync::Arc,
 };
@@ -17,12 +16,13 @@ use tokio::{
     select,
     time::{Instant, Sleep, sleep_until},
 };
-use tokio_postgres::{AsyncMessage, Client, Error, SimpleQueryMessage};
+use tokio_postgres::{AsyncMessage, Client, Error};
 use tracing::{debug, info};
 
 use super::{
     Config, SourceItem,
-    conninfo::{ConnInfo, Connection, TargetSessionAttrs},
+    connect::{SessionError, connect, describe, is_about_the_name, message},
+    conninfo::{ConnInfo, Connection},
     heartbeat::{Due, Heartbeat},
     listen,
 };
@@ -35,43 +35,8 @@ use crate::{
 /// stays under 140 KB.
 const BATCH: usize = 1000;
 
-/// What makes a dead gateway's backend die, and keeps a silent one alive. Sent
-/// as a query and not at start-up, so that a server which does not know one of
-/// them does not mind.
-const SETTINGS: &str = "SELECT set_config(name, value, false) FROM (VALUES \
-    ('idle_session_timeout', '0'), \
-    ('tcp_keepalives_idle', '15'), \
-    ('tcp_keepalives_interval', '5'), \
-    ('tcp_keepalives_count', '3'), \
-    ('tcp_user_timeout', '30000')) AS wanted (name, value) \
-    JOIN pg_catalog.pg_settings USING (name)";
-
-const STATE: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
-    pg_catalog.current_setting('transaction_read_only')";
-
 /// The channels somebody reads, and the newest wish for each.
 pub(super) type Wanted = HashMap<ChannelName, Generation>;
-
-/// Why there is no session, or no longer one.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum SessionError {
-    #[error(transparent)]
-    ConnInfo(#[from] super::conninfo::ConnInfoError),
-    #[error(transparent)]
-    Connect(#[from] super::conninfo::ConnectError),
-    #[error("{}", describe(.0))]
-    Postgres(#[from] Error),
-    #[error("{0} is a standby, which cannot LISTEN (25006)")]
-    Standby(String),
-    #[error("{0} is {1}, which target_session_attrs does not want")]
-    Unwanted(String, &'static str),
-    #[error("the server closed the connection")]
-    Closed,
-    #[error("the session went silent: a heartbeat did not come back in time")]
-    Overdue,
-    #[error("the connection string names no host")]
-    NoHost,
-}
 
 /// LISTENs and UNLISTENs of one round trip.
 #[derive(Debug, Default)]
@@ -351,94 +316,4 @@ async fn run(client: Arc<Client>, batch: Batch) -> (Batch, Result<(), Error>) {
     let sql = listen::statements(batch.listen.iter(), batch.unlisten.iter());
     let result = client.batch_execute(&sql).await;
     (batch, result)
-}
-
-/// Class 22, data exception: the text cannot be held in the server's encoding
-/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
-pub(super) fn is_about_the_name(error: &Error) -> bool {
-    error
-        .code()
-        .is_some_and(|code| code.code().starts_with("22"))
-}
-
-/// The first host that will do; of the others, the last one's error.
-pub(super) async fn connect(conninfo: &ConnInfo) -> Result<(Client, Connection), SessionError> {
-    let mut last = SessionError::NoHost;
-    for target in conninfo.targets()? {
-        let host = target.to_string();
-        match target.connect().await {
-            Ok((client, mut connection)) => {
-                let wants = conninfo.target_session_attrs();
-                match drive(&mut connection, set_up(&client, wants, &host)).await {
-                    Ok(()) => return Ok((client, connection)),
-                    Err(error) => last = error,
-                }
-            }
-            Err(error) if error.ends_search() => return Err(error.into()),
-            Err(error) => last = error.into(),
-        }
-    }
-    Err(last)
-}
-
-async fn set_up(
-    client: &Client,
-    wants: TargetSessionAttrs,
-    host: &str,
-) -> Result<(), SessionError> {
-    client.simple_query(SETTINGS).await?;
-    let answer = client.simple_query(STATE).await?;
-    let row = answer.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some((row.get(0) == Some("t"), row.get(1) == Some("on"))),
-        _ => None,
-    });
-    match (row, wants) {
-        (Some((true, _)), _) => Err(SessionError::Standby(host.into())),
-        (Some((_, true)), TargetSessionAttrs::ReadWrite) => {
-            Err(SessionError::Unwanted(host.into(), "read-only"))
-        }
-        (Some((_, false)), TargetSessionAttrs::ReadOnly) => {
-            Err(SessionError::Unwanted(host.into(), "read-write"))
-        }
-        (_, TargetSessionAttrs::Standby) => Err(SessionError::Unwanted(host.into(), "a primary")),
-        _ => Ok(()),
-    }
-}
-
-/// A query makes progress only while its connection is polled.
-async fn drive<T>(
-    connection: &mut Connection,
-    work: impl Future<Output = Result<T, SessionError>>,
-) -> Result<T, SessionError> {
-    tokio::pin!(work);
-    loop {
-        select! {
-            result = &mut work => return result,
-            message = message(connection) => drop(message?),
-        }
-    }
-}
-
-/// The next message that is not an answer. Cancel-safe.
-pub(super) async fn message(connection: &mut Connection) -> Result<AsyncMessage, SessionError> {
-    match poll_fn(|cx| connection.poll_message(cx)).await {
-        Some(Ok(message)) => Ok(message),
-        Some(Err(error)) => Err(error.into()),
-        None => Err(SessionError::Closed),
-    }
-}
-
-/// What the server said, which `Display` leaves out, and else the whole chain
-/// of causes.
-pub(super) fn describe(error: &Error) -> String {
-    if let Some(db) = error.as_db_error() {
-        return format!("{} ({})", db.message(), db.code().code());
-    }
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }

@@ -1,0 +1,141 @@
+//! A new session: the first host that will do, set up for a long life.
+
+use std::{
+    future::{Future, poll_fn},
+    time::Duration,
+};
+
+use tokio::{select, time::timeout};
+use tokio_postgres::{AsyncMessage, Client, Error, SimpleQueryMessage};
+
+use super::conninfo::{ConnInfo, ConnInfoError, ConnectError, Connection, TargetSessionAttrs};
+
+/// How long two short queries on a new connection may take.
+const SET_UP: Duration = Duration::from_secs(10);
+
+/// What makes a dead gateway's backend die, and keeps a silent one alive. Sent
+/// as a query and not at start-up, so that a server which does not know one of
+/// them does not mind.
+const SETTINGS: &str = "SELECT set_config(name, value, false) FROM (VALUES \
+    ('idle_session_timeout', '0'), \
+    ('tcp_keepalives_idle', '15'), \
+    ('tcp_keepalives_interval', '5'), \
+    ('tcp_keepalives_count', '3'), \
+    ('tcp_user_timeout', '30000')) AS wanted (name, value) \
+    JOIN pg_catalog.pg_settings USING (name)";
+
+const STATE: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
+    pg_catalog.current_setting('transaction_read_only')";
+
+/// Why there is no session, or no longer one.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum SessionError {
+    #[error(transparent)]
+    ConnInfo(#[from] ConnInfoError),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("{}", describe(.0))]
+    Postgres(#[from] Error),
+    #[error("{0} is a standby, which cannot LISTEN (25006)")]
+    Standby(String),
+    #[error("{0} is {1}, which target_session_attrs does not want")]
+    Unwanted(String, &'static str),
+    #[error("the server closed the connection")]
+    Closed,
+    #[error("the session went silent: no answer in time")]
+    Overdue,
+    #[error("the connection string names no host")]
+    NoHost,
+}
+
+/// Class 22, data exception: the text cannot be held in the server's encoding
+/// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+pub(super) fn is_about_the_name(error: &Error) -> bool {
+    error
+        .code()
+        .is_some_and(|code| code.code().starts_with("22"))
+}
+
+/// The first host that will do; of the others, the last one's error.
+pub(super) async fn connect(conninfo: &ConnInfo) -> Result<(Client, Connection), SessionError> {
+    let mut last = SessionError::NoHost;
+    for target in conninfo.targets()? {
+        let host = target.to_string();
+        match target.connect().await {
+            Ok((client, mut connection)) => {
+                let wants = conninfo.target_session_attrs();
+                let set_up = drive(&mut connection, set_up(&client, wants, &host));
+                match timeout(SET_UP, set_up).await {
+                    Ok(Ok(())) => return Ok((client, connection)),
+                    Ok(Err(error)) => last = error,
+                    Err(_) => last = SessionError::Overdue,
+                }
+            }
+            Err(error) if error.ends_search() => return Err(error.into()),
+            Err(error) => last = error.into(),
+        }
+    }
+    Err(last)
+}
+
+async fn set_up(
+    client: &Client,
+    wants: TargetSessionAttrs,
+    host: &str,
+) -> Result<(), SessionError> {
+    client.simple_query(SETTINGS).await?;
+    let answer = client.simple_query(STATE).await?;
+    let row = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some((row.get(0) == Some("t"), row.get(1) == Some("on"))),
+        _ => None,
+    });
+    match (row, wants) {
+        (Some((true, _)), _) => Err(SessionError::Standby(host.into())),
+        (Some((_, true)), TargetSessionAttrs::ReadWrite) => {
+            Err(SessionError::Unwanted(host.into(), "read-only"))
+        }
+        (Some((_, false)), TargetSessionAttrs::ReadOnly) => {
+            Err(SessionError::Unwanted(host.into(), "read-write"))
+        }
+        (_, TargetSessionAttrs::Standby) => Err(SessionError::Unwanted(host.into(), "a primary")),
+        _ => Ok(()),
+    }
+}
+
+/// A query makes progress only while its connection is polled.
+async fn drive<T>(
+    connection: &mut Connection,
+    work: impl Future<Output = Result<T, SessionError>>,
+) -> Result<T, SessionError> {
+    tokio::pin!(work);
+    loop {
+        select! {
+            result = &mut work => return result,
+            message = message(connection) => drop(message?),
+        }
+    }
+}
+
+/// The next message that is not an answer. Cancel-safe.
+pub(super) async fn message(connection: &mut Connection) -> Result<AsyncMessage, SessionError> {
+    match poll_fn(|cx| connection.poll_message(cx)).await {
+        Some(Ok(message)) => Ok(message),
+        Some(Err(error)) => Err(error.into()),
+        None => Err(SessionError::Closed),
+    }
+}
+
+/// What the server said, which `Display` leaves out, and else the whole chain
+/// of causes.
+pub(super) fn describe(error: &Error) -> String {
+    if let Some(db) = error.as_db_error() {
+        return format!("{} ({})", db.message(), db.code().code());
+    }
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
