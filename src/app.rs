@@ -1,17 +1,11 @@
 //! Joins the layers: binds first, spawns after, and owns the order of the end.
 
-use std::{
-    io,
-    net::SocketAddr,
-    pin::pin,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 
 use futures_util::StreamExt;
 use tokio::{
     net::{TcpListener, TcpSocket},
-    select,
+    sync::watch,
     time::{MissedTickBehavior, interval},
 };
 use tokio_stream::Stream;
@@ -23,7 +17,7 @@ use crate::{
     hub::{Hub, Intake},
     publish,
     shutdown::Shutdown,
-    source::{self, PostgresSource, Source, SourceItem, conninfo::ConnInfo},
+    source::{Inspection, PostgresSource, Source, SourceItem, conninfo::ConnInfo, serve_second},
     transport::{self, Admission},
 };
 
@@ -92,22 +86,24 @@ impl Gateway {
         let (publisher, requests) = publish::channel();
         let admission = Admission::new(
             hub.clone(),
-            publisher,
+            publisher.clone(),
             config.allow_publish,
             config.transport,
             shutdown.tasks.clone(),
         );
         let app = transport::router(admission)?;
-        let items = PostgresSource::new(Arc::clone(&config.database), config.source).items(demand);
-        let source = tokio::spawn(pump(items, hub.clone()));
-        let publishing = tokio::spawn(source::publish(config.database, requests));
+        let (inspection, inspections) = watch::channel(Inspection::default());
+        let database = Arc::clone(&config.database);
+        let listening = PostgresSource::new(database, config.source, publisher, inspections);
+        let source = tokio::spawn(pump(listening.items(demand), hub.clone()));
+        let second = tokio::spawn(serve_second(config.database, requests, inspection));
         let sweeping = tokio::spawn(sweep(hub.clone()));
         let (begun, tasks) = (shutdown.begun.clone(), shutdown.tasks.clone());
         transport::serve(listener, app, config.transport, begun, tasks).await;
         hub.close();
         shutdown.ended(config.drain_timeout).await;
         // The source ends last: until here it was what the readers waited for.
-        for task in [source, publishing, sweeping] {
+        for task in [source, second, sweeping] {
             task.abort();
         }
         Ok(())
@@ -141,7 +137,11 @@ fn take_in(intake: &mut Intake<'_>, item: SourceItem) {
             }
         }
         SourceItem::Refused(channel, generation) => intake.refused(&channel, generation),
-        SourceItem::Interrupted { since } => interrupted(intake, since),
+        SourceItem::QueueUsage(usage) => intake.queue_usage(usage),
+        SourceItem::Interrupted { since } => {
+            info!("the source is interrupted");
+            intake.interrupted(since);
+        }
         SourceItem::Live { lost } => {
             info!(lost, "the source is live");
             intake.live(lost);
@@ -149,17 +149,11 @@ fn take_in(intake: &mut Intake<'_>, item: SourceItem) {
     }
 }
 
-fn interrupted(intake: &mut Intake<'_>, since: SystemTime) {
-    info!("the source is interrupted");
-    intake.interrupted(since);
-}
-
 async fn sweep(hub: Hub) {
     let mut ticks = interval(SWEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        select! {
-            _ = ticks.tick() => hub.sweep(),
-        }
+        ticks.tick().await;
+        hub.sweep();
     }
 }

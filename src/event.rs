@@ -76,7 +76,7 @@ impl std::borrow::Borrow<str> for ChannelName {
 }
 
 /// A text that can be notified, checked once at construction.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Payload(String);
 
 /// Why a text cannot be notified.

@@ -1,21 +1,30 @@
 //! The file, `pgfan.toml`: one key for each setting, named as its flag.
 
-use std::{collections::HashMap, fs, path::Path};
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
 
-use toml::{Table, Value};
+use toml::{Table, Value, de::Error};
 
-use super::settings::{SETTINGS, mistake};
+use super::{
+    Given,
+    settings::{SETTINGS, mistake},
+};
+
+/// Far more than all settings with comments; a path to a device would
+/// otherwise fill the memory.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// The texts by setting, each with its origin.
-pub(super) fn read(path: &Path, mistakes: &mut Vec<String>) -> HashMap<String, (String, String)> {
+pub(super) fn read(path: &Path, mistakes: &mut Vec<String>) -> HashMap<String, Given> {
     let name = path.display();
-    let table = fs::read_to_string(path)
+    let table = text_of(path)
         .map_err(|error| error.to_string())
-        .and_then(|text| {
-            text.parse::<Table>()
-                .map_err(|error| error.message().to_owned())
-        });
-    let table = table.unwrap_or_else(|error| {
+        .and_then(|text| text.parse().map_err(|error| syntax(&text, &error)));
+    let table: Table = table.unwrap_or_else(|error| {
         mistakes.push(mistake(&name, error));
         Table::new()
     });
@@ -25,11 +34,35 @@ pub(super) fn read(path: &Path, mistakes: &mut Vec<String>) -> HashMap<String, (
         let known = SETTINGS.iter().any(|setting| setting.name == key);
         match text(value) {
             _ if !known => mistakes.push(mistake(origin, unknown(&key))),
-            Some(text) => drop(texts.insert(key, (origin, text))),
-            None => mistakes.push(mistake(origin, "not a text, a number, or true or false")),
+            Some(text) => drop(texts.insert(key, Given { origin, text })),
+            None => mistakes.push(mistake(
+                origin,
+                "not a text, a whole number, or true or false",
+            )),
         }
     }
     texts
+}
+
+fn text_of(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let read = File::open(path)?
+        .take(MAX_BYTES + 1)
+        .read_to_string(&mut text)?;
+    if read as u64 > MAX_BYTES {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "larger than 1 MiB",
+        ));
+    }
+    Ok(text)
+}
+
+/// The line's number and never the line: it may hold a password.
+fn syntax(text: &str, error: &Error) -> String {
+    let before = error.span().and_then(|span| text.get(..span.start));
+    let line = before.unwrap_or_default().matches('\n').count() + 1;
+    format!("line {line}: {}", error.message())
 }
 
 fn text(value: Value) -> Option<String> {

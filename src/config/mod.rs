@@ -13,7 +13,10 @@ pub use settings::{SETTINGS, Setting};
 
 use crate::{
     hub,
-    source::{self, conninfo::ConnInfo},
+    source::{
+        self,
+        conninfo::{ConnInfo, ConnInfoError, Origin},
+    },
     transport,
 };
 
@@ -34,6 +37,14 @@ pub struct Config {
     pub hub: hub::Config,
     /// The transports' settings.
     pub transport: transport::Settings,
+}
+
+/// A text that somebody gave. No `Debug`: it may hold a password.
+#[derive(Clone)]
+struct Given {
+    /// The flag, the variable, or the key of the file.
+    origin: String,
+    text: String,
 }
 
 /// Settings on their way: everything but the database is good at any time.
@@ -96,12 +107,16 @@ impl Config {
         let mut mistakes = Vec::new();
         let file = file.map_or_else(HashMap::new, |path| file::read(path, &mut mistakes));
         let mut draft = Draft::default();
+        let mut url_origin = "DATABASE_URL".to_owned();
         for setting in SETTINGS {
-            let given = first_given(setting, flags, environment, &file);
-            if let Some((origin, text)) = given
-                && let Err(rule) = (setting.apply)(&mut draft, &text)
-            {
-                mistakes.push(mistake(origin, rule));
+            let Some(given) = first_given(setting, flags, environment, &file) else {
+                continue;
+            };
+            if let Err(rule) = (setting.apply)(&mut draft, &given.text) {
+                mistakes.push(mistake(&given.origin, rule));
+            }
+            if setting.name == "database-url" {
+                url_origin = given.origin;
             }
         }
         let url = draft.database_url.take();
@@ -110,10 +125,28 @@ impl Config {
             Ok(database) if mistakes.is_empty() => Ok(draft.with(database)),
             Ok(_) => Err(Mistakes(mistakes)),
             Err(more) => {
-                mistakes.extend(more.iter().map(|m| mistake("database", m)));
+                let more = more.iter().map(|m| mistake(place(m, &url_origin), m));
+                mistakes.extend(more);
                 Err(Mistakes(mistakes))
             }
         }
+    }
+}
+
+/// A mistake in the connection string stands where that stands; every other
+/// one names its variable or file itself.
+fn place<'a>(mistake: &ConnInfoError, url_origin: &'a str) -> &'a str {
+    match mistake {
+        ConnInfoError::Syntax { .. }
+        | ConnInfoError::UnknownKeyword {
+            origin: Origin::ConnectionString,
+            ..
+        }
+        | ConnInfoError::Value {
+            origin: Origin::ConnectionString,
+            ..
+        } => url_origin,
+        _ => "database",
     }
 }
 
@@ -131,20 +164,24 @@ impl Draft {
     }
 }
 
-/// The text that counts, and where it stands.
+/// The text that counts. An empty variable is an unset one, as in libpq: who
+/// starts a container can often empty a variable and not remove it.
 fn first_given(
     setting: &Setting,
     flags: &HashMap<String, String>,
     environment: Environment<'_>,
-    file: &HashMap<String, (String, String)>,
-) -> Option<(String, String)> {
+    file: &HashMap<String, Given>,
+) -> Option<Given> {
     let flag = || {
-        Some((
-            format!("--{}", setting.name),
-            flags.get(setting.name)?.clone(),
-        ))
+        let text = flags.get(setting.name)?.clone();
+        let origin = format!("--{}", setting.name);
+        Some(Given { origin, text })
     };
-    let variable = || Some((setting.variable(), environment(&setting.variable())?));
+    let variable = || {
+        let origin = setting.variable();
+        let text = environment(&origin).filter(|text| !text.is_empty())?;
+        Some(Given { origin, text })
+    };
     let key = || file.get(setting.name).cloned();
     flag().or_else(variable).or_else(key)
 }

@@ -1,1 +1,244 @@
+mod mistakes;
 
+use std::io::Write;
+
+use tempfile::NamedTempFile;
+
+use super::*;
+use crate::hub::Limits;
+
+type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+fn value(pairs: Pairs<'_>, name: &str) -> Option<String> {
+    let pair = pairs.iter().find(|(known, _)| *known == name)?;
+    Some(pair.1.to_owned())
+}
+
+fn with_path(
+    flags: Pairs<'_>,
+    variables: Pairs<'_>,
+    file: Option<&Path>,
+) -> Result<Config, String> {
+    let flags = flags.iter().map(|(n, v)| (n.to_string(), v.to_string()));
+    // A machine without a name for its user is another matter.
+    let environment =
+        |name: &str| value(variables, name).or_else(|| (name == "PGUSER").then(|| "ann".into()));
+    let config = Config::resolve(&flags.collect(), &environment, file);
+    config.map_err(|mistakes| mistakes.to_string())
+}
+
+/// Each mistake a line; the file is called `FILE` in it.
+fn resolve(flags: Pairs<'_>, variables: Pairs<'_>, toml: &str) -> Result<Config, String> {
+    let mut file = NamedTempFile::new().unwrap();
+    file.write_all(toml.as_bytes()).unwrap();
+    let path = file.path().display().to_string();
+    let config = with_path(flags, variables, Some(file.path()));
+    config.map_err(|mistakes| mistakes.replace(&path, "FILE"))
+}
+
+fn flag(name: &str, text: &str) -> Result<Config, String> {
+    with_path(&[(name, text)], &[], None)
+}
+
+#[test]
+fn a_flag_beats_a_variable_a_variable_the_file_and_the_file_the_default() {
+    let (flags, variables) = ([("history-events", "1")], [("PGFAN_HISTORY_EVENTS", "2")]);
+    let toml = "history-events = 3";
+    let table: [(Pairs<'_>, Pairs<'_>, _, _); 4] = [
+        (&flags, &variables, toml, 1),
+        (&[], &variables, toml, 2),
+        (&[], &[], toml, 3),
+        (&[], &[], "", 1024),
+    ];
+    for (flags, variables, toml, expected) in table {
+        let config = resolve(flags, variables, toml).unwrap();
+        assert_eq!(config.hub.history.events, expected);
+    }
+}
+
+#[test]
+fn the_database_is_looked_for_in_five_places() {
+    let flags = [("database-url", "postgresql:///a")];
+    let own = ("PGFAN_DATABASE_URL", "postgresql:///b");
+    let common = ("DATABASE_URL", "dbname=d");
+    let libpq = [("PGDATABASE", "e"), ("PGAPPNAME", "named")];
+    let toml = "database-url = 'postgresql:///c'";
+    let table: [(Pairs<'_>, Pairs<'_>, _, _); 5] = [
+        (&flags, &[own, common, libpq[0], libpq[1]], toml, "a"),
+        (&[], &[own, common, libpq[0], libpq[1]], toml, "b"),
+        (&[], &[common, libpq[0], libpq[1]], toml, "c"),
+        (&[], &[common, libpq[0], libpq[1]], "", "d"),
+        (&[], &libpq, "", "e"),
+    ];
+    for (flags, variables, toml, expected) in table {
+        let config = resolve(flags, variables, toml).unwrap();
+        let database = format!("{:?}", config.database);
+        assert!(
+            database.contains(&format!("database: {expected:?}")),
+            "{database}"
+        );
+        assert!(
+            database.contains("\"named\""),
+            "what it leaves open: {database}"
+        );
+    }
+}
+
+/// As in libpq. A flag or a key that is there and empty is a mistake.
+#[test]
+fn an_empty_variable_is_an_unset_one() {
+    let empty = [
+        "PGFAN_LISTEN",
+        "PGFAN_DATABASE_URL",
+        "PGFAN_ALLOW_PUBLISH",
+        "PGHOST",
+    ];
+    let empty: Vec<_> = empty.iter().map(|name| (*name, "")).collect();
+    let variables = [&empty[..], &[("DATABASE_URL", "dbname=d")]].concat();
+    let config = resolve(&[], &variables, "listen = '[::1]:80'").unwrap();
+    assert_eq!(config.listen.to_string(), "[::1]:80");
+    assert!(format!("{:?}", config.database).contains("database: \"d\""));
+    assert!(resolve(&[], &[("DATABASE_URL", "")], "").is_ok());
+    assert!(flag("listen", "").is_err());
+    assert!(resolve(&[], &[], "listen = ''").is_err());
+}
+
+#[test]
+fn each_setting_arrives_where_it_belongs() {
+    let toml = "
+        listen = '0.0.0.0:1'\n database-url = 'dbname=x'\n allow-publish = true
+        history-events = 1\n history-bytes = '2MiB'\n history-age = '3s'
+        linger = '4s'\n heartbeat-interval = '5s'\n heartbeat-timeout = '6s'
+        keepalive = '7s'\n subscribe-timeout = '8s'\n write-timeout = '9s'
+        drain-timeout = '10s'\n max-client-frame = 1100
+        max-readers = 12\n max-channels = 13\n max-channels-per-reader = 14";
+    let config = resolve(&[], &[], toml).unwrap();
+    let s = Duration::from_secs;
+    assert_eq!(config.listen.to_string(), "0.0.0.0:1");
+    assert!(config.allow_publish);
+    assert_eq!(config.drain_timeout, s(10));
+    let (heartbeat_interval, heartbeat_timeout) = (s(5), s(6));
+    assert_eq!(
+        config.source,
+        source::Config {
+            heartbeat_interval,
+            heartbeat_timeout
+        }
+    );
+    let history = Limits {
+        events: 1,
+        bytes: 2 << 20,
+        age: s(3),
+    };
+    let expected = hub::Config {
+        history,
+        linger: s(4),
+        subscribe_timeout: s(8),
+        max_readers: 12,
+        max_channels: 13,
+        max_channels_per_reader: 14,
+    };
+    assert_eq!(config.hub, expected);
+    let (keepalive, write_timeout) = (s(7), s(9));
+    let expected = transport::Settings {
+        keepalive,
+        max_client_frame: 1100,
+        write_timeout,
+    };
+    assert_eq!(config.transport, expected);
+    assert!(
+        SETTINGS.iter().all(|setting| toml.contains(setting.name)),
+        "none is left out"
+    );
+}
+
+/// So the help and the README cannot say another one.
+#[test]
+fn the_default_that_is_shown_is_the_one_that_is_used() {
+    let unset = format!("{:?}", with_path(&[], &[], None).unwrap());
+    for setting in SETTINGS
+        .iter()
+        .filter(|setting| setting.name != "database-url")
+    {
+        let set = flag(setting.name, setting.default).unwrap();
+        assert_eq!(format!("{set:?}"), unset, "{}", setting.name);
+    }
+}
+
+#[test]
+fn every_number_has_its_bounds() {
+    let (tenth, hour) = (["100ms", "99ms"], ["1h", "3601s"]);
+    let table = [
+        ("history-events", ["1", "0"], ["10000000", "10000001"]),
+        ("history-bytes", ["1MiB", "1048575"], ["1TiB", "1025GiB"]),
+        ("history-age", ["1s", "999ms"], ["30days", "31days"]),
+        ("linger", ["0s", "-1s"], ["24h", "86401s"]),
+        ("heartbeat-interval", tenth, hour),
+        ("heartbeat-timeout", tenth, hour),
+        ("keepalive", tenth, hour),
+        ("subscribe-timeout", tenth, hour),
+        ("write-timeout", ["1s", "999ms"], hour),
+        ("drain-timeout", ["0s", "-1s"], hour),
+        ("max-client-frame", ["1KiB", "1023"], ["16MiB", "16777217"]),
+        ("max-readers", ["1", "0"], ["10000000", "10000001"]),
+        ("max-channels", ["1", "0"], ["1000000", "1000001"]),
+        (
+            "max-channels-per-reader",
+            ["1", "0"],
+            ["1000000", "1000001"],
+        ),
+    ];
+    for (name, [lowest, below], [highest, above]) in table {
+        for good in [lowest, highest] {
+            assert!(flag(name, good).is_ok(), "{name} {good}");
+        }
+        let mistake = flag(name, above).unwrap_err();
+        assert!(
+            mistake.starts_with(&format!("--{name}: must be between ")),
+            "{mistake}"
+        );
+        for bad in [below, "", "x", "1e3", "99999999999999999999999", "-1"] {
+            assert!(flag(name, bad).is_err(), "{name} {bad:?}");
+        }
+    }
+    let others = ["listen", "database-url", "allow-publish"];
+    assert_eq!(
+        table.len() + others.len(),
+        SETTINGS.len(),
+        "none is left out"
+    );
+}
+
+#[test]
+fn sizes_times_and_switches_have_more_than_one_form() {
+    for (text, bytes) in [
+        ("65536", 65536),
+        ("64KiB", 65536),
+        ("64 KB", 64_000),
+        ("1.5MiB", 3 << 19),
+    ] {
+        let config = flag("max-client-frame", text).unwrap();
+        assert_eq!(config.transport.max_client_frame, bytes, "{text}");
+    }
+    for (text, millis) in [("90s", 90_000), ("1m 30s", 90_000), ("1500ms", 1500)] {
+        assert_eq!(flag("linger", text).unwrap().hub.linger.as_millis(), millis);
+    }
+    assert!(flag("linger", "60").is_err(), "a time has a unit");
+    for (texts, expected) in [
+        (["true", "on", "yes", "1"], true),
+        (["false", "off", "no", "0"], false),
+    ] {
+        for text in texts {
+            assert_eq!(flag("allow-publish", text).unwrap().allow_publish, expected);
+        }
+    }
+    assert!(flag("allow-publish", "maybe").is_err());
+    assert!(
+        flag("listen", "localhost:8000").is_err(),
+        "a name may be more than one address"
+    );
+    assert_eq!(
+        flag("listen", "[::]:0").unwrap().listen.to_string(),
+        "[::]:0"
+    );
+}

@@ -32,6 +32,11 @@ use log::{Log, Signal};
 use readers::{ChannelKey, Readers};
 pub use subscription::{Ended, JoinError, Subscription};
 
+/// Above this part of the cluster's notification queue the gateway is not
+/// ready: some listener has stopped reading, and at 1 every transaction that
+/// notifies fails.
+const MAX_QUEUE_USAGE: f64 = 0.25;
+
 /// The hub's settings. Every number is a bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
@@ -82,7 +87,7 @@ pub struct Hub {
 struct Shared {
     config: Config,
     state: Mutex<State>,
-    live: watch::Sender<bool>,
+    ready: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
@@ -90,7 +95,15 @@ struct State {
     log: Log,
     readers: Readers,
     source: SourceState,
+    queue_usage: f64,
     closing: bool,
+}
+
+impl State {
+    fn is_ready(&self) -> bool {
+        let has_room = self.queue_usage <= MAX_QUEUE_USAGE;
+        self.source == SourceState::Live && has_room && !self.closing
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,12 +124,13 @@ impl Hub {
             log: Log::new(Epoch::random(), config.history),
             readers: Readers::new(demand, config.max_channels),
             source: SourceState::Starting,
+            queue_usage: 0.0,
             closing: false,
         };
         let shared = Shared {
             config,
             state: Mutex::new(state),
-            live: watch::Sender::new(false),
+            ready: watch::Sender::new(false),
         };
         Self {
             shared: Arc::new(shared),
@@ -142,10 +156,10 @@ impl Hub {
         self.lock().readers.count()
     }
 
-    /// Whether a reader can be ready, now and from now on: the source is live,
-    /// and the hub not closed.
-    pub fn live(&self) -> watch::Receiver<bool> {
-        self.shared.live.subscribe()
+    /// Whether the gateway does all it is there for, now and from now on: the
+    /// source is live, PostgreSQL's queue has room, and the hub is not closed.
+    pub fn ready(&self) -> watch::Receiver<bool> {
+        self.shared.ready.subscribe()
     }
 
     /// Takes in what the source says, in order, under one lock; then wakes
@@ -161,11 +175,11 @@ impl Hub {
         };
         take_in(&mut intake);
         let wakers = intake.wakers();
-        let live = state.source == SourceState::Live && !state.closing;
+        let ready = state.is_ready();
         drop(state);
         self.shared
-            .live
-            .send_if_modified(|was| std::mem::replace(was, live) != live);
+            .ready
+            .send_if_modified(|was| std::mem::replace(was, ready) != ready);
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -187,7 +201,7 @@ impl Hub {
         state.closing = true;
         state.readers.wake_all(&mut wakers);
         drop(state);
-        self.shared.live.send_replace(false);
+        self.shared.ready.send_replace(false);
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -243,6 +257,11 @@ impl Intake<'_> {
     pub fn refused(&mut self, name: &ChannelName, generation: Generation) {
         let channel = self.state.readers.refused(name, generation);
         self.touched.extend(channel);
+    }
+
+    /// How full the cluster's notification queue is: 0 to 1.
+    pub fn queue_usage(&mut self, usage: f64) {
+        self.state.queue_usage = usage;
     }
 
     /// The source is lost, or suspect.

@@ -6,9 +6,10 @@ use std::{
 };
 
 use tokio::{select, time::timeout};
-use tokio_postgres::{AsyncMessage, Client, Error, SimpleQueryMessage};
+use tokio_postgres::{AsyncMessage, Client, Error, SimpleQueryMessage, error::SqlState};
 
 use super::conninfo::{ConnInfo, ConnInfoError, ConnectError, Connection, TargetSessionAttrs};
+use crate::publish::PublishError;
 
 /// How long two short queries on a new connection may take.
 const SET_UP: Duration = Duration::from_secs(10);
@@ -44,13 +45,32 @@ pub(super) enum SessionError {
     Closed,
     #[error("the session went silent: no answer in time")]
     Overdue,
+    #[error("the probe could not be sent: {0}")]
+    Probe(#[from] PublishError),
+    #[error(
+        "LISTEN was accepted, but a notification of another session did not arrive: is there a \
+         pooler in transaction or statement mode in between? LISTEN needs a session of its own"
+    )]
+    Deaf,
+    #[error("the server is shutting down, and waits for its sessions to end")]
+    ShuttingDown,
+    #[error("there is nothing more to do")]
+    Done,
     #[error("the connection string names no host")]
     NoHost,
 }
 
+impl SessionError {
+    /// The server takes no new session now
+    /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>, 57P03).
+    pub(super) fn is_shutting_down(&self) -> bool {
+        matches!(self, Self::Connect(error) if error.code() == Some(&SqlState::CANNOT_CONNECT_NOW))
+    }
+}
+
 /// Class 22, data exception: the text cannot be held in the server's encoding
 /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
-pub(super) fn is_about_the_name(error: &Error) -> bool {
+pub(super) fn is_about_the_text(error: &Error) -> bool {
     error
         .code()
         .is_some_and(|code| code.code().starts_with("22"))
@@ -103,7 +123,7 @@ async fn set_up(
 }
 
 /// A query makes progress only while its connection is polled.
-async fn drive<T>(
+pub(super) async fn drive<T>(
     connection: &mut Connection,
     work: impl Future<Output = Result<T, SessionError>>,
 ) -> Result<T, SessionError> {

@@ -61,15 +61,20 @@ impl Heartbeat {
     pub(super) fn due(&mut self, now: Instant) -> Due {
         match self.state {
             State::Resting { until } if now >= until => {
-                self.state = State::Waiting {
-                    sent: now,
-                    until: now + self.timeout,
-                };
+                self.sent(now);
                 Due::Beat
             }
             State::Waiting { until, .. } if now >= until => Due::Overdue,
             _ => Due::Nothing,
         }
+    }
+
+    /// A notification was committed just now that must arrive.
+    pub(super) fn sent(&mut self, now: Instant) {
+        self.state = State::Waiting {
+            sent: now,
+            until: now + self.timeout,
+        };
     }
 
     /// Something else was heard.

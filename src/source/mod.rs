@@ -6,8 +6,9 @@ mod connect;
 pub mod conninfo;
 mod heartbeat;
 mod listen;
+mod listening;
 mod postgres;
-mod publisher;
+mod second_session;
 mod session;
 
 use std::time::{Duration, SystemTime};
@@ -19,7 +20,7 @@ use crate::{
     event::{ChannelName, Notification},
 };
 pub use postgres::PostgresSource;
-pub use publisher::publish;
+pub use second_session::{Inspection, serve_second};
 
 /// The source's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +52,7 @@ pub trait Source {
 }
 
 /// What a source says, in the order in which it came to be true.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum SourceItem {
     /// One notification, of the session that is live.
     Notification(Notification),
@@ -64,6 +65,9 @@ pub enum SourceItem {
         /// By the gateway's clock.
         since: SystemTime,
     },
+    /// How full the cluster's notification queue is: 0 to 1. At 1 every
+    /// transaction that notifies fails.
+    QueueUsage(f64),
     /// A session is proven, and every LISTEN that was committed before the
     /// loss is committed again.
     Live {

@@ -3,29 +3,46 @@
 use std::{sync::Arc, time::SystemTime};
 
 use async_stream::stream;
-use tokio::time::sleep;
+use tokio::{sync::watch, time::sleep};
 use tokio_stream::Stream;
 use tracing::{info, warn};
 
 use super::{
-    Config, Source, SourceItem,
-    backoff::Backoff,
-    conninfo::ConnInfo,
-    session::{Session, Wanted},
+    Config, Inspection, Source, SourceItem, backoff::Backoff, connect::SessionError,
+    conninfo::ConnInfo, listening::Wanted, session::Session,
 };
-use crate::demand::Demand;
+use crate::{demand::Demand, publish::Publisher};
 
 /// Listens on one PostgreSQL session for the whole gateway.
 #[derive(Debug)]
 pub struct PostgresSource {
     conninfo: Arc<ConnInfo>,
     config: Config,
+    publisher: Publisher,
+    inspections: watch::Receiver<Inspection>,
 }
 
 impl PostgresSource {
-    /// Connects when its items are first asked for.
-    pub fn new(conninfo: Arc<ConnInfo>, config: Config) -> Self {
-        Self { conninfo, config }
+    /// Connects when its items are first asked for. `publisher` and
+    /// `inspections` are the second session's: it probes each new session,
+    /// and tells when the server is shutting down.
+    pub fn new(
+        conninfo: Arc<ConnInfo>,
+        config: Config,
+        publisher: Publisher,
+        inspections: watch::Receiver<Inspection>,
+    ) -> Self {
+        Self {
+            conninfo,
+            config,
+            publisher,
+            inspections,
+        }
+    }
+
+    async fn open(&self, wanted: &Wanted) -> Result<Session, SessionError> {
+        let (publisher, inspections) = (&self.publisher, &self.inspections);
+        Session::open(&self.conninfo, self.config, publisher, inspections, wanted).await
     }
 }
 
@@ -36,7 +53,7 @@ impl Source for PostgresSource {
             let mut backoff = Backoff::default();
             let mut lost = false;
             loop {
-                match Session::open(&self.conninfo, self.config, &wanted).await {
+                match self.open(&wanted).await {
                     Ok(mut session) => {
                         let ended = loop {
                             match session.next(&demand, &mut wanted).await {

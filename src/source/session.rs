@@ -1,101 +1,91 @@
-//! One listening session's life: set up, LISTEN, forward, and its end.
+//! One listening session's life: LISTEN, probe, forward, and its end.
 //!
-//! The session and the set of names it listens to have one owner, and one
-//! statement is in flight at a time; what is wished meanwhile waits, and goes
-//! out together. No transaction stays open: it would hold back every
-//! notification, and the cluster's queue with them.
+//! Nothing else speaks on it, and no transaction stays open: that would hold
+//! back every notification, and the cluster's queue with them.
 
-use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    pin::Pin,
-    sync::Arc,
-};
+use std::{pin::Pin, sync::Arc};
 
 use futures_util::FutureExt;
 use tokio::{
     select,
+    sync::watch,
     time::{Instant, Sleep, sleep_until},
 };
-use tokio_postgres::{AsyncMessage, Client, Error};
-use tracing::{debug, info};
+use tokio_postgres::{AsyncMessage, Client};
+use tracing::info;
 
 use super::{
-    Config, SourceItem,
-    connect::{SessionError, connect, describe, is_about_the_name, message},
+    Config, Inspection, SourceItem,
+    connect::{SessionError, connect, describe, message},
     conninfo::{ConnInfo, Connection},
     heartbeat::{Due, Heartbeat},
-    listen,
+    listening::{Listening, Wanted},
 };
 use crate::{
-    demand::{Demand, Generation, Wish},
-    event::{ChannelName, Notification},
+    demand::Demand,
+    event::{ChannelName, Notification, Payload},
+    publish::{PublishError, Publisher},
 };
 
-/// Names in one round trip: 10,000 channels take ten, and the text of one
-/// stays under 140 KB.
-const BATCH: usize = 1000;
-
-/// The channels somebody reads, and the newest wish for each.
-pub(super) type Wanted = HashMap<ChannelName, Generation>;
-
-/// LISTENs and UNLISTENs of one round trip.
-#[derive(Debug, Default)]
-struct Batch {
-    listen: Vec<ChannelName>,
-    unlisten: Vec<ChannelName>,
+/// How far a session has come.
+enum Stage {
+    /// It repeats the LISTENs of the one before.
+    SettingUp,
+    /// The second session notifies it.
+    Probing(Pin<Box<dyn Future<Output = Result<(), PublishError>> + Send>>),
+    /// The notification is committed, and has not arrived yet.
+    Probed,
+    Live,
 }
-
-type InFlight = Pin<Box<dyn Future<Output = (Batch, Result<(), Error>)> + Send>>;
 
 /// See the module.
 pub(super) struct Session {
     client: Arc<Client>,
     connection: Connection,
-    listening: HashSet<ChannelName>,
-    todo: VecDeque<Batch>,
-    in_flight: Option<InFlight>,
+    listening: Listening,
+    stage: Stage,
+    publisher: Publisher,
+    inspections: watch::Receiver<Inspection>,
     heartbeat: Heartbeat,
-    /// Where the session notifies itself.
-    private: ChannelName,
     timer: Pin<Box<Sleep>>,
-    /// To be said, in this order, before anything else is heard.
-    said: VecDeque<SourceItem>,
-    live: bool,
+    /// Where the session is notified by itself, and probed.
+    private: ChannelName,
 }
 
 impl Session {
-    /// Connects to the first host that can be listened to. Its first items
-    /// repeat the LISTENs of `wanted`, and end with `Live`.
+    /// Connects to the first host that can be listened to, and begins to
+    /// repeat the LISTENs of `wanted`.
     pub(super) async fn open(
         conninfo: &ConnInfo,
         config: Config,
+        publisher: &Publisher,
+        inspections: &watch::Receiver<Inspection>,
         wanted: &Wanted,
     ) -> Result<Self, SessionError> {
         let (client, connection) = connect(conninfo).await?;
         let now = Instant::now();
         let heartbeat = Heartbeat::new(config.heartbeat_interval, config.heartbeat_timeout, now);
         let private = private_channel();
-        let mut session = Self {
-            client: Arc::new(client),
+        let client = Arc::new(client);
+        let names = wanted.keys().cloned().chain([private.clone()]);
+        let mut inspections = inspections.clone();
+        inspections.mark_unchanged();
+        Ok(Self {
+            listening: Listening::begin(Arc::clone(&client), names.collect()),
+            client,
             connection,
-            listening: HashSet::new(),
-            todo: VecDeque::new(),
-            in_flight: None,
+            stage: Stage::SettingUp,
+            publisher: publisher.clone(),
+            inspections,
             timer: Box::pin(sleep_until(heartbeat.wakes_at())),
             heartbeat,
-            private: private.clone(),
-            said: VecDeque::new(),
-            live: false,
-        };
-        let listen = wanted.keys().cloned().chain([private]);
-        session.plan(listen.collect(), Vec::new());
-        session.proceed(wanted);
-        Ok(session)
+            private,
+        })
     }
 
     /// Whether `Live` was said.
     pub(super) fn is_live(&self) -> bool {
-        self.live
+        matches!(self.stage, Stage::Live)
     }
 
     /// What the session says next. Cancel-safe.
@@ -105,32 +95,58 @@ impl Session {
         wanted: &mut Wanted,
     ) -> Result<SourceItem, SessionError> {
         loop {
-            if let Some(item) = self.said.pop_front() {
+            if let Some(item) = self.listening.say() {
                 return Ok(item);
             }
-            let idle = self.in_flight.is_none();
-            select! {
-                message = message(&mut self.connection) => {
-                    if let Some(item) = self.hear(message?) {
-                        return Ok(item);
-                    }
-                }
-                (batch, result) = answer(&mut self.in_flight) => {
-                    self.in_flight = None;
-                    self.done(batch, result, wanted)?;
-                    self.proceed(wanted);
+            let idle = !self.listening.is_busy();
+            if idle && matches!(self.stage, Stage::SettingUp) {
+                self.probe();
+            }
+            let item = select! {
+                message = message(&mut self.connection) => self.hear(message?),
+                committed = self.listening.advance(wanted) => {
+                    committed?;
+                    None
                 }
                 wishes = demand.changed(), if idle => {
-                    self.follow(wishes, wanted);
-                    self.proceed(wanted);
+                    self.listening.follow(wishes, wanted);
+                    None
                 }
-                () = self.timer.as_mut() => {
-                    if let Some(item) = self.look_at_the_clock()? {
-                        return Ok(item);
-                    }
+                sent = probe_sent(&mut self.stage) => {
+                    sent?;
+                    self.probed();
+                    None
                 }
+                Ok(()) = self.inspections.changed() => Some(self.inspected()?),
+                () = self.timer.as_mut() => self.look_at_the_clock()?,
+            };
+            if let Some(item) = item {
+                return Ok(item);
             }
         }
+    }
+
+    /// A notification of another session must arrive here: one of this
+    /// session would even through a pooler that keeps nothing for it.
+    fn probe(&mut self) {
+        let (publisher, private) = (self.publisher.clone(), self.private.clone());
+        self.stage = Stage::Probing(Box::pin(async move {
+            publisher.publish(private, Payload::default()).await
+        }));
+    }
+
+    fn probed(&mut self) {
+        self.stage = Stage::Probed;
+        self.heartbeat.sent(Instant::now());
+        self.timer.as_mut().reset(self.heartbeat.wakes_at());
+    }
+
+    fn inspected(&mut self) -> Result<SourceItem, SessionError> {
+        let seen = *self.inspections.borrow_and_update();
+        if seen.shutting_down {
+            return Err(SessionError::ShuttingDown);
+        }
+        Ok(SourceItem::QueueUsage(seen.queue_usage))
     }
 
     fn look_at_the_clock(&mut self) -> Result<Option<SourceItem>, SessionError> {
@@ -138,10 +154,11 @@ impl Session {
         if let Some(message) = message(&mut self.connection).now_or_never() {
             return Ok(self.hear(message?));
         }
-        match self.heartbeat.due(Instant::now()) {
-            Due::Nothing => {}
-            Due::Beat => self.beat(),
-            Due::Overdue => return Err(SessionError::Overdue),
+        match (self.heartbeat.due(Instant::now()), &self.stage) {
+            (Due::Nothing, _) => {}
+            (Due::Beat, _) => self.beat(),
+            (Due::Overdue, Stage::Probed) => return Err(SessionError::Deaf),
+            (Due::Overdue, _) => return Err(SessionError::Overdue),
         }
         self.timer.as_mut().reset(self.heartbeat.wakes_at());
         Ok(None)
@@ -151,9 +168,11 @@ impl Session {
     /// notification that does not come.
     fn beat(&self) {
         let client = Arc::clone(&self.client);
-        let private = self.private.clone();
+        let sql = format!(
+            "SELECT pg_catalog.pg_notify('{}', '')",
+            self.private.as_str()
+        );
         tokio::spawn(async move {
-            let sql = format!("SELECT pg_catalog.pg_notify('{}', '')", private.as_str());
             if let Err(error) = client.batch_execute(&sql).await {
                 info!(reason = %describe(&error), "a heartbeat could not be sent");
             }
@@ -164,143 +183,38 @@ impl Session {
     fn hear(&mut self, message: AsyncMessage) -> Option<SourceItem> {
         self.heartbeat.progress(Instant::now());
         match message {
-            AsyncMessage::Notification(n) if n.channel() == self.private.as_str() => {
-                self.heartbeat.proven();
-                self.timer.as_mut().reset(self.heartbeat.wakes_at());
-                None
-            }
-            AsyncMessage::Notification(n) if self.live => {
+            AsyncMessage::Notification(n) if n.channel() == self.private.as_str() => self.proven(),
+            AsyncMessage::Notification(n) if self.is_live() => {
                 Some(SourceItem::Notification(Notification {
                     channel: n.channel().into(),
                     payload: n.payload().into(),
                 }))
             }
             AsyncMessage::Notice(notice) => {
-                info!(
-                    code = notice.code().code(),
-                    message = notice.message(),
-                    "notice"
-                );
+                let (code, message) = (notice.code().code(), notice.message());
+                info!(code, message, "the server says");
                 None
             }
             _ => None,
         }
     }
 
-    fn follow(&mut self, wishes: HashMap<ChannelName, Wish>, wanted: &mut Wanted) {
-        let (mut listen, mut unlisten, mut have) = (Vec::new(), Vec::new(), Vec::new());
-        for (name, wish) in wishes {
-            match wish {
-                Wish::Listen(generation) => {
-                    wanted.insert(name.clone(), generation);
-                    if self.listening.contains(&name) {
-                        have.push((name, generation));
-                    } else {
-                        listen.push(name);
-                    }
-                }
-                Wish::Unlisten => {
-                    wanted.remove(&name);
-                    if self.listening.contains(&name) {
-                        unlisten.push(name);
-                    }
-                }
-            }
-        }
-        if !have.is_empty() {
-            self.said.push_back(SourceItem::Listening(have));
-        }
-        self.plan(listen, unlisten);
-    }
-
-    fn plan(&mut self, mut listen: Vec<ChannelName>, mut unlisten: Vec<ChannelName>) {
-        while !listen.is_empty() || !unlisten.is_empty() {
-            self.todo.push_back(Batch {
-                listen: listen.split_off(listen.len().saturating_sub(BATCH)),
-                unlisten: unlisten.split_off(unlisten.len().saturating_sub(BATCH)),
-            });
-        }
-    }
-
-    /// Sends the next batch; when the first ones are done, the session is
-    /// live.
-    fn proceed(&mut self, wanted: &Wanted) {
-        if let Some(batch) = self.todo.pop_front() {
-            self.in_flight = Some(Box::pin(run(Arc::clone(&self.client), batch)));
-        } else if !self.live {
-            self.live = true;
-            self.heartbeat.proven();
-            self.timer.as_mut().reset(self.heartbeat.wakes_at());
-            self.said.push_back(SourceItem::Live { lost: false });
-            let listening = self.listening.iter();
-            self.say_listening(listening.cloned().collect(), wanted);
-        }
-    }
-
-    fn done(
-        &mut self,
-        batch: Batch,
-        result: Result<(), Error>,
-        wanted: &mut Wanted,
-    ) -> Result<(), SessionError> {
-        match result {
-            Ok(()) => {
-                debug!(
-                    listen = batch.listen.len(),
-                    unlisten = batch.unlisten.len(),
-                    "committed"
-                );
-                for name in &batch.unlisten {
-                    self.listening.remove(name);
-                }
-                self.listening.extend(batch.listen.iter().cloned());
-                if self.live {
-                    self.say_listening(batch.listen, wanted);
-                }
-                Ok(())
-            }
-            Err(error) if is_about_the_name(&error) => {
-                self.narrow_down(batch, wanted);
-                Ok(())
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn say_listening(&mut self, names: Vec<ChannelName>, wanted: &Wanted) {
-        let answers = names.into_iter().filter_map(|name| {
-            let generation = *wanted.get(&name)?;
-            Some((name, generation))
-        });
-        self.said
-            .push_back(SourceItem::Listening(answers.collect()));
-    }
-
-    /// One name that the database's encoding cannot hold fails the whole
-    /// batch: halving finds it in a few round trips, and the others go on.
-    fn narrow_down(&mut self, mut batch: Batch, wanted: &mut Wanted) {
-        let half = batch.listen.split_off(batch.listen.len().div_ceil(2));
-        if !half.is_empty() {
-            self.todo.push_front(Batch {
-                listen: half,
-                unlisten: Vec::new(),
-            });
-        } else if let Some(name) = batch.listen.pop()
-            && let Some(generation) = wanted.remove(&name)
-        {
-            self.said.push_back(SourceItem::Refused(name, generation));
-        }
-        if !batch.listen.is_empty() || !batch.unlisten.is_empty() {
-            self.todo.push_front(batch);
-        }
+    /// A beat or the probe has arrived; the probe perhaps before the answer to
+    /// its statement.
+    fn proven(&mut self) -> Option<SourceItem> {
+        self.heartbeat.proven();
+        self.timer.as_mut().reset(self.heartbeat.wakes_at());
+        let was_live = self.is_live();
+        self.stage = Stage::Live;
+        (!was_live).then_some(SourceItem::Live { lost: false })
     }
 }
 
-/// Waits for ever when nothing is in flight.
-async fn answer(in_flight: &mut Option<InFlight>) -> (Batch, Result<(), Error>) {
-    match in_flight {
-        Some(statement) => statement.await,
-        None => std::future::pending().await,
+/// Waits for ever when no probe is on its way. Cancel-safe.
+async fn probe_sent(stage: &mut Stage) -> Result<(), PublishError> {
+    match stage {
+        Stage::Probing(sent) => sent.await,
+        _ => std::future::pending().await,
     }
 }
 
@@ -310,10 +224,4 @@ fn private_channel() -> ChannelName {
     let prefix = ChannelName::RESERVED_PREFIX;
     let name = format!("{prefix}heartbeat:{:016x}", fastrand::u64(..));
     ChannelName::new(&name).expect("a short text without NUL is a channel name")
-}
-
-async fn run(client: Arc<Client>, batch: Batch) -> (Batch, Result<(), Error>) {
-    let sql = listen::statements(batch.listen.iter(), batch.unlisten.iter());
-    let result = client.batch_execute(&sql).await;
-    (batch, result)
 }

@@ -73,9 +73,9 @@ impl Admission {
         self.tasks.clone()
     }
 
-    /// Whether the source is live.
-    pub(super) fn live(&self) -> watch::Receiver<bool> {
-        self.hub.live()
+    /// Whether the gateway does all it is there for.
+    pub(super) fn ready(&self) -> watch::Receiver<bool> {
+        self.hub.ready()
     }
 
     /// What this client may do. Without tokens, everybody may do the same.

@@ -59,7 +59,7 @@ fn grpc(admission: Admission) -> Result<Router, tonic_reflection::server::Error>
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     let (reporter, health) = tonic_health::server::health_reporter();
-    tokio::spawn(report(admission.live(), reporter));
+    tokio::spawn(report(admission.ready(), reporter));
     let gateway = pb::gateway_service_server::GatewayServiceServer::new(Grpc::new(admission))
         .max_decoding_message_size(MAX_GRPC_REQUEST);
     let mut routes = Routes::builder();
@@ -79,16 +79,16 @@ fn grpc(admission: Admission) -> Result<Router, tonic_reflection::server::Error>
 }
 
 /// Ends with the hub.
-async fn report(mut live: watch::Receiver<bool>, reporter: tonic_health::server::HealthReporter) {
+async fn report(mut ready: watch::Receiver<bool>, reporter: tonic_health::server::HealthReporter) {
     loop {
-        let status = match *live.borrow_and_update() {
+        let status = match *ready.borrow_and_update() {
             true => ServingStatus::Serving,
             false => ServingStatus::NotServing,
         };
         for service in ["", pb::gateway_service_server::SERVICE_NAME] {
             reporter.set_service_status(service, status).await;
         }
-        if live.changed().await.is_err() {
+        if ready.changed().await.is_err() {
             return;
         }
     }
@@ -119,12 +119,16 @@ async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Whether a new reader would be ready at once.
+/// Whether the gateway does all it is there for.
 async fn readyz(State(admission): State<Admission>) -> Response {
-    if *admission.live().borrow() {
+    if *admission.ready().borrow() {
         "ok\n".into_response()
     } else {
-        Refusal::new(Code::SourceUnavailable, "the source is not live").into_response()
+        Refusal::new(
+            Code::SourceUnavailable,
+            "the database is not listened to, or its queue is filling",
+        )
+        .into_response()
     }
 }
 

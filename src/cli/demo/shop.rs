@@ -33,7 +33,7 @@ const SCHEMA: &str = "
 const CHANGE: &str = "
     UPDATE orders SET changed_at = now(),
         status = (ARRAY['new', 'paid', 'packed', 'sent'])[1 + floor(random() * 4)::int]
-    WHERE id = 1 + floor(random() * 5)::int";
+    WHERE id = (SELECT 1 + floor(random() * 5)::int)";
 
 /// The application's own connection.
 pub(super) struct Shop {

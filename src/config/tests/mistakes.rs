@@ -1,0 +1,89 @@
+//! What is said about settings that cannot be meant.
+
+use std::path::PathBuf;
+
+use super::{Pairs, flag, resolve, with_path};
+
+fn mistakes(flags: Pairs<'_>, variables: Pairs<'_>, toml: &str) -> String {
+    resolve(flags, variables, toml).expect_err("a mistake")
+}
+
+#[test]
+fn all_mistakes_are_told_at_once_and_where_they_stand() {
+    let flags = [("linger", "60"), ("max-readers", "many")];
+    let variables = [("PGFAN_LISTEN", "8000"), ("PGSSLMODE", "always")];
+    let toml = "history_events = 5\nshop = 1\nkeepalive = [1]\nmax-channels = 0.5\n\
+                database-url = 'port=x'\n[section]\nlisten = 1";
+    let said = mistakes(&flags, &variables, toml);
+    let expected = [
+        "FILE: history_events: there is no such setting, but `history-events`",
+        "FILE: keepalive: not a text, a whole number, or true or false",
+        "FILE: max-channels: not a text, a whole number, or true or false",
+        "FILE: section: there is no such setting",
+        "FILE: shop: there is no such setting",
+        "--linger: not a time, like 15s or 10m",
+        "--max-readers: not a whole number",
+        "PGFAN_LISTEN: not an address and port, like 127.0.0.1:8000",
+        "FILE: database-url: port (connection string)",
+        "database: sslmode (PGSSLMODE)",
+    ];
+    for line in expected {
+        assert!(said.contains(line), "{line:?} is not in\n{said}");
+    }
+    assert_eq!(said.lines().count(), expected.len(), "{said}");
+}
+
+#[test]
+fn a_file_that_cannot_be_read_is_named() {
+    for path in ["/nonexistent/pgfan.toml", "/", "/dev/zero"] {
+        let path = PathBuf::from(path);
+        let mistake = with_path(&[], &[], Some(&path)).unwrap_err();
+        assert!(
+            mistake.starts_with(&format!("{}: ", path.display())),
+            "{mistake}"
+        );
+    }
+    let mistake = mistakes(&[("linger", "60")], &[], "keepalive = '1s'\n\nlinger = = 4");
+    assert!(mistake.starts_with("FILE: line 3: "), "{mistake}");
+    assert!(
+        mistake.ends_with("\n--linger: not a time, like 15s or 10m"),
+        "{mistake}"
+    );
+}
+
+#[test]
+fn no_mistake_repeats_a_secret() {
+    let urls = [
+        "postgresql://ann:s3cret@host:port/db",
+        "postgresql://ann:s3cret@[::1/db",
+        "postgresql://ann:s3%ZZcret@host/db",
+        "postgresql://ann@host/db?password=s3cret&sslmode=s3cret",
+        "host=h password='s3cret",
+        "password=s3cret port=s3cret",
+    ];
+    for url in urls {
+        let key = format!("database-url = {url:?}\nlinger = 60");
+        let unquoted = format!("database-url = {url}");
+        let unended = format!("database-url = \"{url}\n");
+        let said = [
+            flag("database-url", url).unwrap_err(),
+            mistakes(&[], &[("DATABASE_URL", url)], ""),
+            mistakes(&[], &[], &key),
+            mistakes(&[], &[], &unquoted),
+            mistakes(&[], &[], &unended),
+        ];
+        assert!(said[0].starts_with("--database-url: "), "{}", said[0]);
+        assert!(said[1].starts_with("DATABASE_URL: "), "{}", said[1]);
+        for said in said {
+            assert!(!said.contains("s3") && !said.contains("cret"), "{said}");
+        }
+    }
+    let secret = [
+        ("PGPASSWORD", "s3cret"),
+        ("PGFAN_LISTEN", "s3cret"),
+        ("PGPORT", "s3cret"),
+    ];
+    assert!(!mistakes(&[], &secret, "").contains("s3cret"));
+    let config = resolve(&[("database-url", "password=s3cret")], &[], "").unwrap();
+    assert!(!format!("{config:?}").contains("s3cret"));
+}
