@@ -5,7 +5,6 @@ use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use futures_util::StreamExt;
 use tokio::{
     net::{TcpListener, TcpSocket},
-    sync::watch,
     time::{MissedTickBehavior, interval},
 };
 use tokio_stream::Stream;
@@ -17,7 +16,7 @@ use crate::{
     hub::{Hub, Intake},
     publish,
     shutdown::Shutdown,
-    source::{Inspection, PostgresSource, Source, SourceItem, conninfo::ConnInfo, serve_second},
+    source::{PostgresSource, Source, SourceItem, conninfo::ConnInfo},
     transport::{self, Admission},
 };
 
@@ -92,11 +91,10 @@ impl Gateway {
             shutdown.tasks.clone(),
         );
         let app = transport::router(admission)?;
-        let (inspection, inspections) = watch::channel(Inspection::default());
-        let database = Arc::clone(&config.database);
-        let listening = PostgresSource::new(database, config.source, publisher, inspections);
+        let (listening, second) =
+            PostgresSource::new(config.database, config.source, publisher, requests);
         let source = tokio::spawn(pump(listening.items(demand), hub.clone()));
-        let second = tokio::spawn(serve_second(config.database, requests, inspection));
+        let second = tokio::spawn(second.run());
         let sweeping = tokio::spawn(sweep(hub.clone()));
         let (begun, tasks) = (shutdown.begun.clone(), shutdown.tasks.clone());
         transport::serve(listener, app, config.transport, begun, tasks).await;

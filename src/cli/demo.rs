@@ -4,7 +4,13 @@
 
 mod shop;
 
-use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    io::{self, Write as _},
+    net::SocketAddr,
+    path::Path,
+    sync::Arc,
+};
 
 use tokio::{select, time::Duration};
 use tracing::info;
@@ -39,7 +45,8 @@ pub(super) async fn run(flags: &HashMap<String, String>) -> CommandResult {
     gateway.connect_to(Arc::clone(&database));
     let shop = Shop::open(&database).await?;
     let writing = tokio::spawn(shop.keep_busy());
-    println!("{}", instructions(address, &started));
+    // Who closed the other end does not want to read them.
+    let _ = writeln!(io::stdout(), "{}", instructions(address, &started));
     let result = gateway.run(shutdown).await;
     writing.abort();
     info!("removing the private PostgreSQL");
@@ -52,6 +59,10 @@ pub(super) async fn run(flags: &HashMap<String, String>) -> CommandResult {
 fn settings(flags: &HashMap<String, String>) -> Result<Config, Mistakes> {
     let ours = |name: &str| environment(name).filter(|_| name == "PGFAN_LISTEN");
     let mut config = Config::resolve(flags, &ours, None)?;
+    if !config.listen.ip().is_loopback() {
+        let rule = "everybody may publish on the demo, so it serves on the loopback alone";
+        return Err(Mistakes(vec![format!("{}: {rule}", config.listen)]));
+    }
     config.allow_publish = true;
     config.drain_timeout = DRAIN;
     Ok(config)

@@ -18,7 +18,10 @@ type CommandResult = Result<(), Box<dyn std::error::Error>>;
 /// Runs the chosen command. 0: it ended as it should; 1: it could not; 2: it
 /// was not understood.
 pub fn main() -> ExitCode {
-    let matches = command().get_matches();
+    let matches = match command().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return not_understood(&error),
+    };
     let log = environment("RUST_LOG");
     let result = telemetry::start(log.as_deref()).map_err(|e| Mistakes(vec![e]).into());
     let result = result.and_then(|()| run(&matches));
@@ -33,6 +36,19 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Help and version too come here. A connection string that stands where none
+/// is understood must not be repeated: it may hold a password.
+fn not_understood(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    if text.contains("://") || text.contains("password=") {
+        eprintln!("error: a connection string stands where none is understood; see --help");
+    } else {
+        // A closed terminal is no reason for another exit code.
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 fn run(matches: &ArgMatches) -> CommandResult {
@@ -101,7 +117,8 @@ fn flags(matches: &ArgMatches) -> HashMap<String, String> {
 
 fn settings(matches: &ArgMatches) -> Result<Config, Mistakes> {
     let flag = matches.get_one::<PathBuf>("config").cloned();
-    let file = flag.or_else(|| environment("PGFAN_CONFIG").map(PathBuf::from));
+    let variable = environment("PGFAN_CONFIG").filter(|path| !path.is_empty());
+    let file = flag.or_else(|| variable.map(PathBuf::from));
     Config::resolve(&flags(matches), &environment, file.as_deref())
 }
 

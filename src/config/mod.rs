@@ -87,10 +87,12 @@ impl std::error::Error for Mistakes {}
 /// The environment, as a function so that tests have their own.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// The real environment; a variable that is not UTF-8 is none of ours.
+/// The real environment. What is not UTF-8 is taken as far as it is: so it is
+/// refused where it is used, and not as if it had not been set.
 #[allow(clippy::disallowed_methods, reason = "the one place that reads it")]
 pub fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+    let value = std::env::var_os(name)?;
+    Some(value.to_string_lossy().into_owned())
 }
 
 impl Config {

@@ -16,12 +16,18 @@ use super::{SandboxError, place::Place};
 pub(super) const LIMIT_SECONDS: &str = "8";
 
 /// `$1` is pg_ctl, `$2` the sandbox's folder, `$3` the limit. The first line of postmaster.pid is the process id.
+/// The children of an initdb that was killed write on for a moment, so that the folder may fill again while it is
+/// emptied: it is tried for 5 s.
 const SCRIPT: &str = r#"
 read -r end
 cd /
 "$1" stop -m immediate -t "$3" -D "$2/data" ||
     { read -r pid <"$2/data/postmaster.pid" && kill -9 "$pid"; }
-rm -rf "$2"
+tries=50
+until rm -rf "$2" || [ -z "$(ls -A "$2")" ] || [ "$tries" = 0 ]; do
+    tries=$((tries - 1))
+    sleep 0.1
+done
 "#;
 
 /// The guardian of one sandbox.

@@ -56,12 +56,14 @@ pub(super) enum SessionError {
     ShuttingDown,
     #[error("there is nothing more to do")]
     Done,
+    #[error("{0}: the first queries were not answered in time")]
+    NotSetUp(String),
     #[error("the connection string names no host")]
     NoHost,
 }
 
 impl SessionError {
-    /// The server takes no new session now
+    /// A server that had a session of ours takes no new one now
     /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>, 57P03).
     pub(super) fn is_shutting_down(&self) -> bool {
         matches!(self, Self::Connect(error) if error.code() == Some(&SqlState::CANNOT_CONNECT_NOW))
@@ -76,19 +78,39 @@ pub(super) fn is_about_the_text(error: &Error) -> bool {
         .is_some_and(|code| code.code().starts_with("22"))
 }
 
-/// The first host that will do; of the others, the last one's error.
-pub(super) async fn connect(conninfo: &ConnInfo) -> Result<(Client, Connection), SessionError> {
+/// A session and the name of its host.
+pub(super) struct Connected {
+    pub(super) client: Client,
+    pub(super) connection: Connection,
+    pub(super) host: String,
+}
+
+/// The first host that will do, or `only` that one; of several that will not,
+/// the last one's error.
+pub(super) async fn connect(
+    conninfo: &ConnInfo,
+    only: Option<&str>,
+) -> Result<Connected, SessionError> {
     let mut last = SessionError::NoHost;
     for target in conninfo.targets()? {
         let host = target.to_string();
+        if only.is_some_and(|only| only != host) {
+            continue;
+        }
         match target.connect().await {
             Ok((client, mut connection)) => {
                 let wants = conninfo.target_session_attrs();
                 let set_up = drive(&mut connection, set_up(&client, wants, &host));
                 match timeout(SET_UP, set_up).await {
-                    Ok(Ok(())) => return Ok((client, connection)),
+                    Ok(Ok(())) => {
+                        return Ok(Connected {
+                            client,
+                            connection,
+                            host,
+                        });
+                    }
                     Ok(Err(error)) => last = error,
-                    Err(_) => last = SessionError::Overdue,
+                    Err(_) => last = SessionError::NotSetUp(host),
                 }
             }
             Err(error) if error.ends_search() => return Err(error.into()),

@@ -20,7 +20,7 @@ use crate::{
     event::{ChannelName, Notification},
 };
 pub use postgres::PostgresSource;
-pub use second_session::{Inspection, serve_second};
+pub use second_session::SecondSession;
 
 /// The source's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

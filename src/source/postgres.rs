@@ -3,46 +3,48 @@
 use std::{sync::Arc, time::SystemTime};
 
 use async_stream::stream;
-use tokio::{sync::watch, time::sleep};
+use tokio::time::sleep;
 use tokio_stream::Stream;
 use tracing::{info, warn};
 
 use super::{
-    Config, Inspection, Source, SourceItem, backoff::Backoff, connect::SessionError,
-    conninfo::ConnInfo, listening::Wanted, session::Session,
+    Config, SecondSession, Source, SourceItem,
+    backoff::Backoff,
+    conninfo::ConnInfo,
+    listening::Wanted,
+    second_session::{self, Second},
+    session::Session,
 };
-use crate::{demand::Demand, publish::Publisher};
+use crate::{
+    demand::Demand,
+    publish::{PublishQueue, Publisher},
+};
 
 /// Listens on one PostgreSQL session for the whole gateway.
 #[derive(Debug)]
 pub struct PostgresSource {
     conninfo: Arc<ConnInfo>,
     config: Config,
-    publisher: Publisher,
-    inspections: watch::Receiver<Inspection>,
+    second: Second,
 }
 
 impl PostgresSource {
-    /// Connects when its items are first asked for. `publisher` and
-    /// `inspections` are the second session's: it probes each new session,
-    /// and tells when the server is shutting down.
+    /// Connects when its items are first asked for. The second session has to
+    /// run beside it: it serves `queue`, and proves each session of the source
+    /// through `publisher`.
     pub fn new(
         conninfo: Arc<ConnInfo>,
         config: Config,
         publisher: Publisher,
-        inspections: watch::Receiver<Inspection>,
-    ) -> Self {
-        Self {
+        queue: PublishQueue,
+    ) -> (Self, SecondSession) {
+        let (second, session) = second_session::pair(Arc::clone(&conninfo), publisher, queue);
+        let source = Self {
             conninfo,
             config,
-            publisher,
-            inspections,
-        }
-    }
-
-    async fn open(&self, wanted: &Wanted) -> Result<Session, SessionError> {
-        let (publisher, inspections) = (&self.publisher, &self.inspections);
-        Session::open(&self.conninfo, self.config, publisher, inspections, wanted).await
+            second,
+        };
+        (source, session)
     }
 }
 
@@ -53,7 +55,7 @@ impl Source for PostgresSource {
             let mut backoff = Backoff::default();
             let mut lost = false;
             loop {
-                match self.open(&wanted).await {
+                match Session::open(&self.conninfo, self.config, &self.second, &wanted).await {
                     Ok(mut session) => {
                         let ended = loop {
                             match session.next(&demand, &mut wanted).await {
@@ -64,6 +66,7 @@ impl Source for PostgresSource {
                             }
                         };
                         warn!(reason = %ended, "the listening session ended");
+                        self.second.listens_on.send_replace(None);
                         if session.is_live() {
                             yield SourceItem::Interrupted { since: SystemTime::now() };
                         }

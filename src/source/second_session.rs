@@ -18,10 +18,10 @@ use tokio_postgres::{Client, types::Type};
 use tracing::{debug, warn};
 
 use super::{
-    connect::{SessionError, connect, describe, drive, is_about_the_text, message},
-    conninfo::{ConnInfo, Connection},
+    connect::{Connected, SessionError, connect, describe, drive, is_about_the_text, message},
+    conninfo::ConnInfo,
 };
-use crate::publish::{PublishError, PublishQueue, PublishRequest, TIME_LIMIT};
+use crate::publish::{PublishError, PublishQueue, PublishRequest, Publisher, TIME_LIMIT};
 
 /// How often the queue is looked at. The look itself is what frees a queue
 /// that once was full.
@@ -39,104 +39,143 @@ const PIPELINE: usize = 64;
 
 /// What the last look at the server showed.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Inspection {
+pub(super) struct Inspection {
     /// `pg_notification_queue_usage()`: 0 to 1, full at 1.
-    pub queue_usage: f64,
+    pub(super) queue_usage: f64,
     /// The server takes no new session, and waits for those it has to end.
-    pub shutting_down: bool,
+    pub(super) shutting_down: bool,
 }
 
-/// Serves `queue` until every [`Publisher`](crate::publish::Publisher) is
-/// gone, and tells what it sees to `inspection`.
-pub async fn serve_second(
+/// The listening session's end of the two.
+#[derive(Debug)]
+pub(super) struct Second {
+    pub(super) publisher: Publisher,
+    pub(super) inspections: watch::Receiver<Inspection>,
+    /// The host it listens on: what is notified on another is not heard.
+    pub(super) listens_on: watch::Sender<Option<String>>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct SecondSession {
     conninfo: Arc<ConnInfo>,
-    mut queue: PublishQueue,
+    queue: PublishQueue,
     inspection: watch::Sender<Inspection>,
-) {
-    let mut inspections = interval(INSPECTION);
-    inspections.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        let first = select! {
-            request = queue.recv() => match request {
-                Some(request) => Some(request),
-                None => return,
-            },
-            _ = inspections.tick() => None,
-        };
-        match open(&conninfo).await {
-            Ok((client, connection, seen)) => {
-                inspection.send_replace(seen);
-                let ended = serve(first, &mut queue, &client, connection).await;
-                debug!(reason = %ended, "the second session ended");
-            }
-            Err(error) => {
-                warn!(reason = %error, "no second session");
-                inspection.send_modify(|seen| seen.shutting_down = error.is_shutting_down());
-                refuse(first, &mut queue);
-            }
-        }
-    }
+    listens_on: watch::Receiver<Option<String>>,
 }
 
-/// Looks at the queue before anything is notified: until then one that was
-/// full refuses every notification.
-async fn open(conninfo: &ConnInfo) -> Result<(Client, Connection, Inspection), SessionError> {
-    let (client, mut connection) = connect(conninfo).await?;
-    let look = async {
-        let sql = "SELECT pg_catalog.pg_notification_queue_usage()";
-        let row = client.query_typed_one(sql, &[]).await?;
-        Ok(row.try_get(0)?)
+/// The two ends.
+pub(super) fn pair(
+    conninfo: Arc<ConnInfo>,
+    publisher: Publisher,
+    queue: PublishQueue,
+) -> (Second, SecondSession) {
+    let (inspection, inspections) = watch::channel(Inspection::default());
+    let (listens_on, host) = watch::channel(None);
+    let second = Second {
+        publisher,
+        inspections,
+        listens_on,
     };
-    // After 8 GB of backlog the first look takes some 15 s.
-    let looked = timeout(6 * TIME_LIMIT, drive(&mut connection, look)).await;
-    let queue_usage = looked.unwrap_or(Err(SessionError::Overdue))?;
-    let seen = Inspection {
-        queue_usage,
-        shutting_down: false,
+    let session = SecondSession {
+        conninfo,
+        queue,
+        inspection,
+        listens_on: host,
     };
-    Ok((client, connection, seen))
+    (second, session)
 }
 
-/// Everybody who waits is told now: each would only wait for the same answer.
-fn refuse(first: Option<PublishRequest>, queue: &mut PublishQueue) {
-    let waiting = std::iter::from_fn(|| queue.try_recv().ok());
-    for request in first.into_iter().chain(waiting) {
-        let _ = request.reply.send(Err(PublishError::Unavailable));
-    }
-}
-
-/// Ends when there is nothing more to do, or at the end of its life.
-async fn serve(
-    first: Option<PublishRequest>,
-    queue: &mut PublishQueue,
-    client: &Client,
-    mut connection: Connection,
-) -> SessionError {
-    let mut pipeline = FuturesUnordered::new();
-    pipeline.extend(first.map(|request| notify(client, request)));
-    let end = Instant::now() + LIFE;
-    let mut rest = Instant::now() + REST;
-    loop {
-        let now = Instant::now();
-        let takes = now < end && pipeline.len() < PIPELINE;
-        if pipeline.is_empty() && (now >= end || now >= rest) {
-            return SessionError::Done;
-        }
-        select! {
-            request = queue.recv(), if takes => match request {
-                Some(request) => {
-                    pipeline.push(notify(client, request));
-                    rest = now + REST;
+impl SecondSession {
+    /// Serves until every [`Publisher`] is gone.
+    pub async fn run(mut self) {
+        let mut inspections = interval(INSPECTION);
+        inspections.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let first = select! {
+                request = self.queue.recv() => match request {
+                    Some(request) => Some(request),
+                    None => return,
+                },
+                _ = inspections.tick() => None,
+            };
+            match self.open().await {
+                Ok(connected) => {
+                    let ended = self.serve(first, connected).await;
+                    debug!(reason = %ended, "the second session ended");
                 }
-                None => return SessionError::Done,
-            },
-            Some(answered) = pipeline.next() => if !answered {
-                return SessionError::Overdue;
-            },
-            message = message(&mut connection) => if let Err(ended) = message {
-                return ended;
-            },
-            () = sleep_until(rest.min(end)), if pipeline.is_empty() => {}
+                Err(error) => {
+                    warn!(reason = %error, "no second session");
+                    let shutting_down = error.is_shutting_down();
+                    self.inspection
+                        .send_modify(|seen| seen.shutting_down = shutting_down);
+                    self.refuse(first);
+                }
+            }
+        }
+    }
+
+    /// Where the listening session is. Looks at the queue before anything is
+    /// notified: until then one that was full refuses every notification.
+    async fn open(&mut self) -> Result<Connected, SessionError> {
+        let host = self.listens_on.borrow_and_update().clone();
+        let mut connected = connect(&self.conninfo, host.as_deref()).await?;
+        let client = &connected.client;
+        let look = async {
+            let sql = "SELECT pg_catalog.pg_notification_queue_usage()";
+            let row = client.query_typed_one(sql, &[]).await?;
+            Ok(row.try_get(0)?)
+        };
+        // After 8 GB of backlog the first look takes some 15 s.
+        let looked = timeout(6 * TIME_LIMIT, drive(&mut connected.connection, look)).await;
+        let queue_usage = looked.unwrap_or(Err(SessionError::Overdue))?;
+        self.inspection.send_replace(Inspection {
+            queue_usage,
+            shutting_down: false,
+        });
+        Ok(connected)
+    }
+
+    /// Everybody who waits is told now: each would only wait for the same
+    /// answer.
+    fn refuse(&mut self, first: Option<PublishRequest>) {
+        let waiting = std::iter::from_fn(|| self.queue.try_recv().ok());
+        for request in first.into_iter().chain(waiting) {
+            let _ = request.reply.send(Err(PublishError::Unavailable));
+        }
+    }
+
+    /// Ends when there is nothing more to do, at the end of its life, or when
+    /// the listening session has gone elsewhere.
+    async fn serve(&mut self, first: Option<PublishRequest>, connected: Connected) -> SessionError {
+        let (client, mut connection) = (connected.client, connected.connection);
+        let mut pipeline = FuturesUnordered::new();
+        pipeline.extend(first.map(|request| notify(&client, request)));
+        let mut end = Instant::now() + LIFE;
+        let mut rest = Instant::now() + REST;
+        loop {
+            let now = Instant::now();
+            let takes = now < end && pipeline.len() < PIPELINE;
+            if pipeline.is_empty() && now >= end.min(rest) {
+                return SessionError::Done;
+            }
+            select! {
+                request = self.queue.recv(), if takes => match request {
+                    Some(request) => {
+                        pipeline.push(notify(&client, request));
+                        rest = now + REST;
+                    }
+                    None => return SessionError::Done,
+                },
+                Some(answered) = pipeline.next() => if !answered {
+                    return SessionError::Overdue;
+                },
+                message = message(&mut connection) => if let Err(ended) = message {
+                    return ended;
+                },
+                Ok(()) = self.listens_on.changed() => end = now,
+                () = sleep_until(end.min(rest)), if pipeline.is_empty() => {}
+            }
         }
     }
 }

@@ -15,11 +15,12 @@ use tokio_postgres::{AsyncMessage, Client};
 use tracing::info;
 
 use super::{
-    Config, Inspection, SourceItem,
+    Config, SourceItem,
     connect::{SessionError, connect, describe, message},
     conninfo::{ConnInfo, Connection},
     heartbeat::{Due, Heartbeat},
     listening::{Listening, Wanted},
+    second_session::{Inspection, Second},
 };
 use crate::{
     demand::Demand,
@@ -58,24 +59,24 @@ impl Session {
     pub(super) async fn open(
         conninfo: &ConnInfo,
         config: Config,
-        publisher: &Publisher,
-        inspections: &watch::Receiver<Inspection>,
+        second: &Second,
         wanted: &Wanted,
     ) -> Result<Self, SessionError> {
-        let (client, connection) = connect(conninfo).await?;
+        let connected = connect(conninfo, None).await?;
+        second.listens_on.send_replace(Some(connected.host));
         let now = Instant::now();
         let heartbeat = Heartbeat::new(config.heartbeat_interval, config.heartbeat_timeout, now);
         let private = private_channel();
-        let client = Arc::new(client);
+        let client = Arc::new(connected.client);
         let names = wanted.keys().cloned().chain([private.clone()]);
-        let mut inspections = inspections.clone();
+        let mut inspections = second.inspections.clone();
         inspections.mark_unchanged();
         Ok(Self {
             listening: Listening::begin(Arc::clone(&client), names.collect()),
             client,
-            connection,
+            connection: connected.connection,
             stage: Stage::SettingUp,
-            publisher: publisher.clone(),
+            publisher: second.publisher.clone(),
             inspections,
             timer: Box::pin(sleep_until(heartbeat.wakes_at())),
             heartbeat,
