@@ -2,15 +2,19 @@
 //! a page of the contract.
 
 #![allow(
+    clippy::unwrap_used,
     missing_docs,
     unreachable_pub,
-    reason = "a test binary has no public face"
+    reason = "a test binary has no public face, and fails by panicking"
 )]
 
 mod support;
 
 /// Everything else on the one port.
 mod http;
+
+/// The arrows between the layers.
+mod layering;
 
 /// What holds on every wire: nothing is missed after `ready`.
 mod parity;

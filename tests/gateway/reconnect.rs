@@ -1,9 +1,10 @@
 //! A lost session: each reader is told at once, and all is live again by
 //! itself.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pgfan::sandbox::Mode;
+use tokio::time::Instant;
 
 use crate::support::{
     Database, Reader, Said, TestGateway, WebSocket, Wire, own_server, until, within,

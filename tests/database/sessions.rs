@@ -1,0 +1,101 @@
+//! The two sessions: when they are there, and what keeps them.
+
+use futures_util::future::{join, join_all};
+use tokio_postgres::Row;
+
+use crate::{
+    support::{Database, TestGateway, Wire, post, until},
+    tap::Tap,
+};
+
+/// A backend of the gateway.
+struct Session {
+    pid: i32,
+    listens: bool,
+    /// For 2 s.
+    silent: bool,
+}
+
+async fn sessions(database: &Database) -> Vec<Session> {
+    let sql = "SELECT pid, query ~ 'LISTEN|pgfan:', \
+               clock_timestamp() - state_change > interval '2 s' FROM pg_stat_activity \
+               WHERE datname = current_database() AND application_name = 'pgfan'";
+    let rows = database.client.query(sql, &[]).await.unwrap();
+    let session = |row: &Row| Session {
+        pid: row.get(0),
+        listens: row.get(1),
+        silent: row.get(2),
+    };
+    rows.iter().map(session).collect()
+}
+
+/// The pid of the one session that listens; of others there is one at most.
+async fn listening(database: &Database) -> i32 {
+    let sessions = sessions(database).await;
+    assert!(sessions.len() <= 2, "{} sessions", sessions.len());
+    let listens: Vec<_> = sessions.iter().filter(|session| session.listens).collect();
+    assert_eq!(listens.len(), 1);
+    listens[0].pid
+}
+
+async fn publish(gateway: &TestGateway, payload: String) {
+    let answer = post(gateway.address, "/v1/channels/a", payload).await;
+    assert_eq!(answer.status, 204);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_listens_and_another_comes_to_publish_and_leaves() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[("allow-publish", "on")]).await;
+    let mut readers = Vec::new();
+    for wire in Wire::ALL {
+        for channel in ["a", "b"] {
+            readers.push(gateway.reader(wire, channel).await);
+        }
+    }
+    let first = listening(&database).await;
+    for round in 0..3 {
+        let publishing = (0..100).map(|n| publish(&gateway, format!("{round} {n}")));
+        let (_, during) = join(join_all(publishing), listening(&database)).await;
+        assert_eq!(during, first);
+        assert_eq!(readers[0].payloads(100).await.len(), 100);
+        let alone = || async { sessions(&database).await.len() == 1 };
+        until("the other has left", alone).await;
+        assert_eq!(listening(&database).await, first);
+    }
+}
+
+/// A database may end idle sessions by default; the one that listens is idle
+/// by nature.
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_does_not_end_it() {
+    let database = Database::new().await;
+    let name = database.url.rsplit('/').next().unwrap();
+    let idle = format!("ALTER DATABASE {name} SET idle_session_timeout = '1s'");
+    database.client.batch_execute(&idle).await.unwrap();
+    let gateway = TestGateway::with(&database, &[("heartbeat-interval", "1h")]).await;
+    let mut reader = gateway.reader(Wire::WebSocket, "a").await;
+    let first = listening(&database).await;
+    let silent = || async {
+        let sessions = sessions(&database).await;
+        sessions
+            .iter()
+            .any(|session| session.listens && session.silent)
+    };
+    until("it was silent for 2 s", silent).await;
+    database.notify("a", "after").await;
+    assert_eq!(reader.event().await.1, "after", "and nothing before it");
+    assert_eq!(listening(&database).await, first);
+}
+
+/// As the server answers, who asks its socket for the last four.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_gateway_would_be_noticed_by_the_server() {
+    let database = Database::new().await;
+    let tap = Tap::on(&database.url).await;
+    let gateway = TestGateway::starting(&tap.url, &[]);
+    gateway.ready().await;
+    let mut values = tap.seen().values[..5].to_vec();
+    values.sort_unstable();
+    assert_eq!(values, ["0", "15", "3", "30000", "5"]);
+}
