@@ -1,0 +1,209 @@
+//! `pgfan demo` as a person uses it: the printed commands work, and however
+//! it ends, nothing of it is left.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    process::Command,
+};
+
+use crate::{
+    gateway_process::{pgfan, upgrade},
+    program::{Program, command, run},
+    support::{until, within},
+};
+
+/// How long a person waits after Ctrl-C.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub struct Demo {
+    pub program: Program,
+    /// What it told the person.
+    pub instructions: String,
+    /// Where its PostgreSQL is.
+    folder: PathBuf,
+}
+
+impl Demo {
+    pub async fn start() -> Self {
+        let mut program = Program::start(pgfan().args(["demo", "--listen", "127.0.0.1:0"]));
+        let last_line = "Ctrl-C ends it, and leaves nothing behind.\n";
+        let whole = |said: &[u8]| {
+            let text = String::from_utf8_lossy(said).into_owned();
+            text.contains(last_line).then_some(text)
+        };
+        let instructions = program.stdout.until("last line", whole).await;
+        let (_, rest) = instructions.split_once("host='").unwrap();
+        let folder = PathBuf::from(rest.split('\'').next().unwrap());
+        Self {
+            program,
+            instructions,
+            folder,
+        }
+    }
+
+    /// The first of the printed commands that begins so.
+    fn printed(&self, start: &str) -> &str {
+        let mut lines = self.instructions.lines().map(str::trim);
+        lines.find(|line| line.starts_with(start)).unwrap()
+    }
+
+    /// A printed command, by the shell that a person would paste it into.
+    fn paste(&self, start: &str) -> Command {
+        let mut shell = command("/bin/sh");
+        shell.args(["-c", &format!("exec {}", self.printed(start))]);
+        shell
+    }
+
+    /// A WebSocket that is open and answers nothing, a close frame neither.
+    async fn reader_that_never_leaves(&self) -> TcpStream {
+        let url = self.printed("websocat 'ws:");
+        let (_, rest) = url.split_once("ws://").unwrap();
+        let (address, path) = rest.trim_end_matches('\'').split_once('/').unwrap();
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        socket
+            .write_all(upgrade(&format!("/{path}")).as_bytes())
+            .await
+            .unwrap();
+        let mut status = [0; 12];
+        within("an answer", socket.read_exact(&mut status))
+            .await
+            .unwrap();
+        assert_eq!(&status, b"HTTP/1.1 101");
+        socket
+    }
+}
+
+/// Processes that run in `folder`: PostgreSQL's all stay in its data folder,
+/// and their guardian in the one above (proc(5), `cwd`).
+fn processes_in(folder: &Path) -> Vec<u32> {
+    let pids = fs::read_dir("/proc").unwrap().flatten();
+    let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    // Gone meanwhile, or not ours to look at: not in our folder.
+    let runs_in = |pid: &u32| {
+        fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(folder))
+    };
+    pids.filter(runs_in).collect()
+}
+
+/// Of all that a demo makes on the machine.
+async fn nothing_is_left(folder: &Path) {
+    until("folder and processes are gone", || async {
+        !folder.exists() && processes_in(folder).is_empty()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_printed_command_shows_a_row_that_changes() {
+    let demo = Demo::start().await;
+    let mut curl = Program::start(&mut demo.paste("curl -N"));
+    let text = curl.stdout.blocks(3).await;
+    let payload = text.lines().rfind(|line| line.starts_with("data: "));
+    let payload = payload.unwrap().strip_prefix("data: ").unwrap();
+    let payload: serde_json::Value = serde_json::from_str(payload).unwrap();
+    assert_eq!(payload["operation"], "update");
+    assert_eq!(payload["table"], "orders");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_person_publishes_arrives() {
+    let demo = Demo::start().await;
+    let mut reader = Program::start(&mut demo.paste("curl -N"));
+    reader.stdout.blocks(2).await;
+    let published = run(&mut demo.paste("curl -d 'hello'")).await;
+    assert!(published.status.success(), "{published:?}");
+    let is_there = |said: &[u8]| {
+        said.windows(13)
+            .any(|w| w == b"\ndata: hello\n")
+            .then_some(())
+    };
+    reader.stdout.until("hello", is_there).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_leaves_nothing_behind() {
+    let demo = Demo::start().await;
+    let mut reader = Program::start(&mut demo.paste("curl -N"));
+    reader.stdout.blocks(2).await;
+    let _stubborn = demo.reader_that_never_leaves().await;
+    assert!(processes_in(&demo.folder).len() > 1);
+    demo.program.signal("INT").await;
+    let ended = demo.program.ended_within(PATIENCE).await;
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    assert!(!demo.folder.exists());
+    assert_eq!(processes_in(&demo.folder), [0; 0]);
+    assert_eq!(reader.ended().await.status.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_it_leaves_nothing_behind_either() {
+    let demo = Demo::start().await;
+    assert!(processes_in(&demo.folder).len() > 1);
+    demo.program.signal("KILL").await;
+    assert_eq!(demo.program.ended().await.status.code(), None);
+    nothing_is_left(&demo.folder).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_while_it_starts_leaves_nothing_behind() {
+    ctrl_c_once(|_| true).await;
+    ctrl_c_once(|folder| folder.join("data/postmaster.pid").exists()).await;
+}
+
+/// At every moment of initdb's busiest time, when it fills `base/1`.
+#[tokio::test(flavor = "multi_thread")]
+async fn ctrl_c_during_initdb_leaves_nothing_behind() {
+    for count in (0..300).step_by(10) {
+        let files = |folder: &Path| fs::read_dir(folder.join("data/base/1")).map(Iterator::count);
+        ctrl_c_once(|folder| files(folder).is_ok_and(|there| there >= count)).await;
+    }
+}
+
+/// It has made a folder for its PostgreSQL of which `state` holds.
+async fn ctrl_c_once(state: impl Fn(&Path) -> bool) {
+    let parent = open_folder();
+    let mut command = pgfan();
+    command.env("TMPDIR", parent.path());
+    let demo = Program::start(command.args(["demo", "--listen", "127.0.0.1:0"]));
+    let folders = || fs::read_dir(parent.path()).unwrap().flatten();
+    until("it has come so far", || async {
+        folders().any(|folder| state(&folder.path()))
+    })
+    .await;
+    demo.signal("INT").await;
+    let ended = demo.ended_within(PATIENCE).await;
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    until("no process of it is left", || async {
+        processes_in(parent.path()).is_empty()
+    })
+    .await;
+    assert_eq!(folders().count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_taken_port_is_said_before_anything_is_started() {
+    let holder = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = holder.local_addr().unwrap().to_string();
+    let ended = run(pgfan().args(["demo", "--listen", &address])).await;
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert_eq!(ended.stdout, "");
+    let expected = format!("cannot listen on {address}: Address already in use (os error 98)\n");
+    // One line: a start of PostgreSQL would have been another, before it.
+    assert!(ended.stderr.ends_with(&expected), "{ended:?}");
+    assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+}
+
+/// Where the server's user may work too, whoever that is.
+fn open_folder() -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let all = fs::Permissions::from_mode(0o1777);
+    tempfile::Builder::new().permissions(all).tempdir().unwrap()
+}

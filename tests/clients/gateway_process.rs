@@ -1,0 +1,92 @@
+//! `pgfan serve`, the real program in a process of its own.
+
+use std::net::SocketAddr;
+
+use tokio::process::Command;
+
+use crate::{
+    program::{Ended, Program, command},
+    support::{Database, get, until},
+};
+
+/// Killed when it is dropped; `stop` ends it in good order.
+pub struct GatewayProcess {
+    pub address: SocketAddr,
+    pub program: Program,
+}
+
+/// The program itself.
+pub fn pgfan() -> Command {
+    command(env!("CARGO_BIN_EXE_pgfan"))
+}
+
+/// What a client of libpq is told in its environment, for a server that asks
+/// for no password: `postgresql://USER@HOST:PORT/DATABASE`.
+pub fn libpq_variables(url: &str) -> [(&'static str, &str); 4] {
+    let rest = url.strip_prefix("postgresql://").unwrap();
+    let (user, rest) = rest.split_once('@').unwrap();
+    let (address, database) = rest.split_once('/').unwrap();
+    let (host, port) = address.split_once(':').unwrap();
+    [
+        ("PGHOST", host),
+        ("PGPORT", port),
+        ("PGUSER", user),
+        ("PGDATABASE", database),
+    ]
+}
+
+/// The request of a WebSocket, for a client that writes its own bytes; the key
+/// is the example of RFC 6455, section 1.3.
+pub fn upgrade(path: &str) -> String {
+    format!(
+        "GET {path} HTTP/1.1\r\nHost: pgfan\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+}
+
+impl GatewayProcess {
+    /// Told by the libpq variables alone where its database is, and live; who
+    /// comes may publish.
+    pub async fn on(database: &Database) -> Self {
+        let mut command = pgfan();
+        command.envs(libpq_variables(&database.url));
+        let gateway = Self::serve(command.args(["serve", "--allow-publish"])).await;
+        gateway.ready().await;
+        gateway
+    }
+
+    /// Returns when its port is open: one that was free, taken by the gateway
+    /// itself, so that nobody can come between.
+    pub async fn serve(command: &mut Command) -> Self {
+        let mut program = Program::start(command.args(["--listen", "127.0.0.1:0"]));
+        let address = program.stderr.until("address", address_in_log).await;
+        Self { address, program }
+    }
+
+    pub async fn ready(&self) {
+        until("/readyz is 200", || async {
+            get(self.address, "/readyz", &[]).await.status == 200
+        })
+        .await;
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// By SIGTERM, with exit status 0.
+    pub async fn stop(self) -> Ended {
+        self.program.signal("TERM").await;
+        let ended = self.program.ended().await;
+        assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
+        ended
+    }
+}
+
+/// `… INFO pgfan::cli::serve: serving address=127.0.0.1:43085`
+fn address_in_log(log: &[u8]) -> Option<SocketAddr> {
+    let log = String::from_utf8_lossy(log);
+    let (_, rest) = log.split_once("serving address=")?;
+    let (address, _) = rest.split_once('\n')?;
+    address.parse().ok()
+}

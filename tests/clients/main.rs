@@ -1,0 +1,36 @@
+//! The real program, driven as its users drive it: by clients that others
+//! wrote, by signals, and by settings with mistakes in them.
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "a test binary has no public face, and fails by panicking"
+)]
+
+#[path = "../gateway/support/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "shared with tests/gateway, which uses all of it"
+)]
+mod support;
+
+mod gateway_process;
+mod program;
+
+/// curl, on every wire that it can speak.
+mod curl;
+/// `pgfan demo`, and that it leaves nothing behind.
+mod demo;
+/// What an idle reader costs.
+mod memory;
+/// PGCacheWatch, grpcio and the websockets library.
+mod python;
+/// The commands of the README.
+mod readme;
+/// Settings with mistakes in them, and a database that is not there.
+mod start;
+
+/// Held by a test that needs the machine for itself.
+static HEAVY: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

@@ -1,0 +1,107 @@
+//! What an idle reader costs the gateway.
+
+use std::{fs, net::SocketAddr};
+
+use futures_util::{StreamExt, stream};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+use crate::{
+    HEAVY,
+    gateway_process::{GatewayProcess, upgrade},
+    support::{Database, within},
+};
+
+const READERS: usize = 10_000;
+
+/// Fewer would prove nothing.
+const FEWEST_READERS: usize = 1000;
+
+/// What this process and the gateway need beside a descriptor for each
+/// reader, other tests at the same time included.
+const OTHER_DESCRIPTORS: usize = 1000;
+
+/// Readers that knock at the same time: a server's queue of connections to
+/// accept holds more.
+const AT_ONCE: usize = 100;
+
+const LIMIT_BYTES: usize = 8 << 10;
+
+/// A client that costs the test little: its bytes as they are on the wire.
+struct IdleReader {
+    socket: TcpStream,
+    heard: Vec<u8>,
+}
+
+impl IdleReader {
+    /// Once it has heard `ready`.
+    async fn open(address: SocketAddr) -> Self {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        let request = upgrade("/v1/ws?channel=all");
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let heard = Vec::new();
+        let mut reader = Self { socket, heard };
+        reader.hear(br#"{"type":"ready""#).await;
+        reader
+    }
+
+    async fn hear(&mut self, text: &[u8]) {
+        let is_there = |heard: &[u8]| heard.windows(text.len()).any(|part| part == text);
+        while !is_there(&self.heard) {
+            let length = self.socket.read_buf(&mut self.heard).await.unwrap();
+            assert!(length > 0, "{:?}", String::from_utf8_lossy(&self.heard));
+        }
+        self.heard = Vec::new();
+    }
+}
+
+/// As many as this process may open, and the gateway accept: both have the
+/// same limit of file descriptors.
+fn readers_that_fit() -> usize {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap();
+    let line = limits
+        .lines()
+        .find(|line| line.starts_with("Max open files"));
+    let soft = line.unwrap().split_whitespace().nth(3).unwrap();
+    let limit = soft.parse().unwrap_or(usize::MAX);
+    let readers = READERS.min(limit.saturating_sub(OTHER_DESCRIPTORS));
+    if readers < READERS {
+        eprintln!("{readers} readers instead of {READERS}: `ulimit -n` is {soft}");
+    }
+    assert!(readers >= FEWEST_READERS, "`ulimit -n` is {soft}: too few");
+    readers
+}
+
+/// `VmRSS` (proc(5)), in bytes.
+fn resident(pid: u32) -> usize {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+    let kilobytes = line.unwrap().split_whitespace().nth(1).unwrap();
+    kilobytes.parse::<usize>().unwrap() << 10
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_web_socket_reader_costs_less_than_8_kib() {
+    let _alone = HEAVY.lock().await;
+    let count = readers_that_fit();
+    let database = Database::new().await;
+    let gateway = GatewayProcess::on(&database).await;
+    let before = resident(gateway.program.pid());
+
+    let opening = stream::iter(0..count).map(|_| IdleReader::open(gateway.address));
+    let opened = opening.buffer_unordered(AT_ONCE).collect::<Vec<_>>();
+    let mut readers = within("all readers are ready", opened).await;
+    let each = (resident(gateway.program.pid()) - before) / count;
+    eprintln!("{count} idle readers, {each} bytes each");
+    assert!(each < LIMIT_BYTES, "{each} bytes for each of {count}");
+
+    database.notify("all", "are you all there?").await;
+    let hearing = readers
+        .iter_mut()
+        .map(|reader| reader.hear(b"are you all there?"));
+    within("all hear it", futures_util::future::join_all(hearing)).await;
+    drop(readers);
+    gateway.stop().await;
+}

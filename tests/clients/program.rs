@@ -1,0 +1,169 @@
+//! A program of any make, as a process: what it says, and how it ends.
+
+use std::{
+    ffi::OsStr,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    process::{Child, Command},
+    sync::watch,
+    time::timeout,
+};
+
+use crate::support::{LIMIT, environment, within};
+
+/// What a program may say on one stream; past it nobody reads on, and it
+/// waits with a full pipe until the test's own limit.
+const OUTPUT_LIMIT: usize = 16 << 20;
+
+/// Killed when it is dropped.
+pub struct Program {
+    child: Child,
+    pub stdout: Output,
+    pub stderr: Output,
+}
+
+/// What was said on one stream so far.
+pub struct Output(watch::Receiver<Vec<u8>>);
+
+/// A program that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub status: ExitStatus,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Without the test's own environment, of which any variable of PostgreSQL's
+/// or pgfan's would be a setting.
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().kill_on_drop(true);
+    for name in ["PATH", "PG_BIN", "TMPDIR"] {
+        if let Some(value) = environment(name) {
+            command.env(name, value);
+        }
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs a program to its end.
+pub async fn run(command: &mut Command) -> Ended {
+    run_within(LIMIT, command).await
+}
+
+pub async fn run_within(limit: Duration, command: &mut Command) -> Ended {
+    Program::start(command).ended_within(limit).await
+}
+
+impl Program {
+    pub fn start(command: &mut Command) -> Self {
+        let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped
+            .spawn()
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        let stdout = Output::follow(child.stdout.take().unwrap());
+        let stderr = Output::follow(child.stderr.take().unwrap());
+        Self {
+            child,
+            stdout,
+            stderr,
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id().expect("it was not waited for yet")
+    }
+
+    /// `signal` as kill(1) names it; by the shell's own `kill`, which is on
+    /// every machine.
+    pub async fn signal(&self, signal: &str) {
+        let mut kill = command("/bin/sh");
+        let pid = self.pid().to_string();
+        kill.args(["-c", r#"kill -s "$1" "$2""#, "kill", signal, &pid]);
+        let status = within("kill ends", kill.status()).await.unwrap();
+        assert!(status.success(), "kill -s {signal} {pid}: {status}");
+    }
+
+    pub async fn ended(self) -> Ended {
+        self.ended_within(LIMIT).await
+    }
+
+    pub async fn ended_within(mut self, limit: Duration) -> Ended {
+        let ending = async {
+            let status = self.child.wait().await.unwrap();
+            Ended {
+                status,
+                stdout: self.stdout.whole().await,
+                stderr: self.stderr.whole().await,
+            }
+        };
+        match timeout(limit, ending).await {
+            Ok(ended) => ended,
+            Err(_) => panic!("the program has not ended within {limit:?}"),
+        }
+    }
+}
+
+impl Drop for Program {
+    /// A test that fails shows what the programs in it had to say.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("pid {:?}: {}", self.child.id(), self.stderr.text());
+        }
+    }
+}
+
+impl Output {
+    fn follow(mut stream: impl AsyncRead + Send + Unpin + 'static) -> Self {
+        let (sender, receiver) = watch::channel(Vec::new());
+        tokio::spawn(async move {
+            let mut part = [0; 8 << 10];
+            while let Ok(length @ 1..) = stream.read(&mut part).await {
+                sender.send_modify(|said| said.extend_from_slice(&part[..length]));
+                if sender.borrow().len() > OUTPUT_LIMIT {
+                    return std::future::pending().await;
+                }
+            }
+        });
+        Self(receiver)
+    }
+
+    /// What `find` finds in all that was said, as soon as it does.
+    pub async fn until<T>(&mut self, what: &str, find: impl Fn(&[u8]) -> Option<T>) -> T {
+        let search = async {
+            loop {
+                if let Some(found) = find(&self.0.borrow_and_update()) {
+                    return Some(found);
+                }
+                self.0.changed().await.ok()?;
+            }
+        };
+        let found = timeout(LIMIT, search).await.ok().flatten();
+        found.unwrap_or_else(|| panic!("no {what} in what was said: {:?}", self.text()))
+    }
+
+    /// The first `count` blocks, each of which ends with an empty line.
+    pub async fn blocks(&mut self, count: usize) -> String {
+        let find = |said: &[u8]| {
+            let text = String::from_utf8_lossy(said);
+            let mut ends = text.match_indices("\n\n");
+            ends.nth(count - 1).map(|(at, _)| text[..at + 2].to_owned())
+        };
+        self.until(&format!("block {count}"), find).await
+    }
+
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.borrow()).into_owned()
+    }
+
+    /// Everything, once the stream has ended.
+    async fn whole(&mut self) -> String {
+        while self.0.changed().await.is_ok() {}
+        self.text()
+    }
+}
