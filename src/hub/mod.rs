@@ -1,7 +1,7 @@
 //! The stream, free of any transport: numbers the notifications, remembers
 //! them for a while, and wakes the readers of their channels.
 //!
-//! One lock guards [`State`]; it is held for a batch of notifications or for
+//! One lock guards all of it; it is held for a batch of notifications or for
 //! one reader's look at the log, never over an `await`. The order under it is
 //! the order every reader sees.
 

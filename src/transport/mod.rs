@@ -9,7 +9,7 @@
 //! | idle | ping | `id:` line | HTTP/2 ping | ping |
 //! | end | close code | last object | status | close code |
 //!
-//! Each wire decodes its request, passes [`admission`], encodes each delivery
+//! Each wire decodes its request, passes `admission`, encodes each delivery
 //! and ends; nothing else.
 
 mod admission;
