@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use futures_util::StreamExt;
 use tokio::{
     net::{TcpListener, TcpSocket},
-    time::{MissedTickBehavior, interval},
+    time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_stream::Stream;
 use tracing::info;
@@ -27,6 +27,12 @@ const INTAKE: usize = 256;
 /// Connections that may wait to be accepted; the kernel caps it at its
 /// `somaxconn`, 4096 by default.
 const BACKLOG: u32 = 4096;
+
+/// In so many steps a crowd is sent away.
+const STEPS: u32 = 20;
+
+/// So many readers are no crowd.
+const CROWD: usize = 100;
 
 /// How often what is too old is let go.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -98,8 +104,9 @@ impl Gateway {
         let sweeping = tokio::spawn(sweep(hub.clone()));
         let (begun, tasks) = (shutdown.begun.clone(), shutdown.tasks.clone());
         transport::serve(listener, app, config.transport, begun, tasks).await;
-        hub.close();
-        shutdown.ended(config.drain_timeout).await;
+        let drained = Instant::now() + config.drain_timeout;
+        send_away(&hub, config.drain_timeout / 2).await;
+        shutdown.ended(drained).await;
         // The source ends last: until here it was what the readers waited for.
         for task in [source, second, sweeping] {
             task.abort();
@@ -116,6 +123,16 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
+}
+
+/// Tells every reader to come back: a crowd not all at once, or it would be at
+/// the next gateway's door as one.
+async fn send_away(hub: &Hub, limit: Duration) {
+    hub.close();
+    let step = (hub.readers() / STEPS as usize).max(CROWD);
+    while hub.end(step) > 0 {
+        sleep(limit / STEPS).await;
+    }
 }
 
 /// From the source into the hub, without ever waiting for a reader.

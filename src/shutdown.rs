@@ -1,11 +1,11 @@
 //! One signal for all, one tracker of what must end, one time limit.
 
-use std::{io, time::Duration};
+use std::io;
 
 use tokio::{
     select,
     signal::unix::{SignalKind, signal},
-    time::timeout,
+    time::{Instant, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
@@ -48,11 +48,11 @@ impl Shutdown {
         Ok(())
     }
 
-    /// Waits until every task has ended, at most for `limit`; what is left
+    /// Waits until every task has ended, at most until `limit`; what is left
     /// then is dropped with the runtime.
-    pub async fn ended(&self, limit: Duration) {
+    pub async fn ended(&self, limit: Instant) {
         self.tasks.close();
-        if timeout(limit, self.tasks.wait()).await.is_err() {
+        if timeout_at(limit, self.tasks.wait()).await.is_err() {
             warn!(left = self.tasks.len(), "the drain time is over");
         }
     }

@@ -146,7 +146,8 @@ impl Hub {
         if state.readers.count() >= self.shared.config.max_readers {
             return Err(Full);
         }
-        let reader = state.readers.enter();
+        let closing = state.closing;
+        let reader = state.readers.enter(closing);
         drop(state);
         Ok(Subscription::new(self.clone(), reader))
     }
@@ -193,16 +194,20 @@ impl Hub {
         log.trim(now);
     }
 
-    /// Ends every reader's stream, and each new one's, with
-    /// [`Ended::ShuttingDown`].
+    /// Ends every new reader's stream at once with [`Ended::ShuttingDown`]; the
+    /// gateway is not ready any more.
     pub fn close(&self) {
-        let mut wakers = Vec::new();
-        let mut state = self.lock();
-        state.closing = true;
-        state.readers.wake_all(&mut wakers);
-        drop(state);
+        self.lock().closing = true;
         self.shared.ready.send_replace(false);
+    }
+
+    /// Ends the streams of `count` readers with [`Ended::ShuttingDown`], and
+    /// says how many go on.
+    pub fn end(&self, count: usize) -> usize {
+        let mut wakers = Vec::new();
+        let going_on = self.lock().readers.end(count, &mut wakers);
         wakers.into_iter().for_each(Waker::wake);
+        going_on
     }
 
     /// A panic under the lock would be a bug of ours; the readers are better

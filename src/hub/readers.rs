@@ -32,6 +32,14 @@ pub(super) enum Listening {
     Refused,
 }
 
+/// One reader's, until it leaves.
+#[derive(Debug)]
+struct Place {
+    waker: Option<Waker>,
+    /// The gateway is shutting down, and it is this reader's turn.
+    ended: bool,
+}
+
 #[derive(Debug)]
 struct Channel {
     name: ChannelName,
@@ -53,7 +61,7 @@ pub(super) struct Readers {
     max_channels: usize,
     names: HashMap<ChannelName, ChannelKey>,
     channels: Slab<Channel>,
-    wakers: Slab<Option<Waker>>,
+    places: Slab<Place>,
     generation: Generation,
 }
 
@@ -64,26 +72,26 @@ impl Readers {
             max_channels,
             names: HashMap::new(),
             channels: Slab::new(),
-            wakers: Slab::new(),
+            places: Slab::new(),
             generation: 0,
         }
     }
 
     pub(super) fn count(&self) -> usize {
-        self.wakers.len()
+        self.places.len()
     }
 
-    pub(super) fn enter(&mut self) -> ReaderKey {
-        self.wakers.insert(None)
+    pub(super) fn enter(&mut self, ended: bool) -> ReaderKey {
+        self.places.insert(Place { waker: None, ended })
     }
 
     pub(super) fn leave(&mut self, reader: ReaderKey) {
-        self.wakers.remove(reader);
+        self.places.remove(reader);
     }
 
     /// Remembers whom to wake for this reader, until it is woken once.
     pub(super) fn wait(&mut self, reader: ReaderKey, waker: &Waker) {
-        let slot = &mut self.wakers[reader];
+        let slot = &mut self.places[reader].waker;
         if !slot.as_ref().is_some_and(|known| known.will_wake(waker)) {
             *slot = Some(waker.clone());
         }
@@ -238,11 +246,26 @@ impl Readers {
             return;
         };
         let waiting = channel.readers.iter();
-        wakers.extend(waiting.filter_map(|&reader| self.wakers[reader].take()));
+        wakers.extend(waiting.filter_map(|&reader| self.places[reader].waker.take()));
     }
 
     /// Takes the wakers of all who wait.
     pub(super) fn wake_all(&mut self, wakers: &mut Vec<Waker>) {
-        wakers.extend(self.wakers.iter_mut().filter_map(|(_, waker)| waker.take()));
+        let places = self.places.iter_mut();
+        wakers.extend(places.filter_map(|(_, place)| place.waker.take()));
+    }
+
+    /// Ends the streams of `count` readers, and says how many go on.
+    pub(super) fn end(&mut self, count: usize, wakers: &mut Vec<Waker>) -> usize {
+        let mut going_on = self.places.iter_mut().filter(|(_, place)| !place.ended);
+        for (_, place) in going_on.by_ref().take(count) {
+            place.ended = true;
+            wakers.extend(place.waker.take());
+        }
+        going_on.count()
+    }
+
+    pub(super) fn has_ended(&self, reader: ReaderKey) -> bool {
+        self.places[reader].ended
     }
 }

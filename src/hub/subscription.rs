@@ -113,7 +113,7 @@ impl Subscription {
     /// first `Ready`, and while something waits to be delivered.
     pub fn cursor(&mut self) -> Option<EventId> {
         let state = self.hub.lock();
-        if self.reader.batch.is_empty() && !state.closing {
+        if self.reader.batch.is_empty() && !state.readers.has_ended(self.key) {
             self.reader.fill(&state).ok()?;
         }
         self.reader.drained().map(|position| state.log.id(position))
@@ -123,7 +123,7 @@ impl Subscription {
     fn take(&mut self, cx: &Context<'_>) -> Result<Option<Delivery>, Ended> {
         if self.reader.batch.is_empty() {
             let mut state = self.hub.lock();
-            if state.closing {
+            if state.readers.has_ended(self.key) {
                 return Err(Ended::ShuttingDown);
             }
             self.reader.fill(&state)?;

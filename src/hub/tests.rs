@@ -429,14 +429,19 @@ async fn an_idle_cursor_moves_with_the_traffic_of_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn closing_ends_every_stream() {
+async fn the_end_comes_to_some_readers_after_the_others() {
     let fixture = Fixture::live(Config::default());
-    let mut reader = fixture.subscribe(&["a"], None);
-    reader.next().await;
-    let (end, ()) = tokio::join!(reader.next(), async { fixture.hub.close() });
-    assert_eq!(end, Some(Err(Ended::ShuttingDown)));
+    let mut one = fixture.reader(&["a"]);
+    let mut two = fixture.reader(&["a"]);
+    fixture.hub.close();
     let mut late = fixture.subscribe(&["a"], None);
     assert_eq!(late.next().await, Some(Err(Ended::ShuttingDown)));
+    let (end, left) = tokio::join!(one.next(), async { fixture.hub.end(1) });
+    assert_eq!((end, left), (Some(Err(Ended::ShuttingDown)), 1));
+    fixture.notify("a", "meanwhile");
+    assert_eq!(now(&mut two), [r#""a" meanwhile"#]);
+    assert_eq!(fixture.hub.end(9), 0);
+    assert_eq!(two.next().await, Some(Err(Ended::ShuttingDown)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -60,14 +60,16 @@ async fn run(
 ) -> End {
     loop {
         let turn = select! {
-            delivery = subscription.next() => write(socket, subscription, delivery).await,
+            delivery = subscription.next() => {
+                idle.touch();
+                write(socket, subscription, delivery).await
+            }
             frame = socket.recv() => read(frame, frames),
             () = idle.due() => socket.send(Message::Ping("".into())).await.map_err(End::from),
         };
         if let Err(end) = turn {
             return end;
         }
-        idle.touch();
     }
 }
 

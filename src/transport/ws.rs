@@ -61,9 +61,8 @@ pub(super) async fn ws(
     let tasks = admission.tasks();
     Ok(upgrade.on_upgrade(move |socket| {
         tasks.track_future(async move {
-            let mut connection = Connection::new(socket, subscription, admission);
-            let end = connection.run().await;
-            close(connection.socket, end).await;
+            let (socket, end) = Connection::new(socket, subscription, admission).run().await;
+            close(socket, end).await;
         })
     }))
 }
@@ -107,10 +106,11 @@ impl Connection {
         }
     }
 
-    async fn run(&mut self) -> End {
+    /// Returns the socket alone: the reader has left when it is closed.
+    async fn run(mut self) -> (WebSocket, End) {
         loop {
             if let Err(end) = self.turn().await {
-                return end;
+                return (self.socket, end);
             }
         }
     }
@@ -130,7 +130,6 @@ impl Connection {
                 self.socket.send(Message::Ping(text.into())).await?;
             }
         }
-        self.idle.touch();
         Ok(())
     }
 
@@ -150,9 +149,11 @@ impl Connection {
             }
             match self.subscription.next().now_or_never() {
                 Some(more) => next = more,
-                None => return Ok(self.socket.flush().await?),
+                None => break,
             }
         }
+        self.idle.touch();
+        Ok(self.socket.flush().await?)
     }
 
     async fn read(&mut self, frame: Option<Result<Message, axum::Error>>) -> Result<(), End> {
@@ -231,6 +232,7 @@ impl Connection {
 
     async fn say(&mut self, message: &ServerMessage<'_>) -> Result<(), End> {
         let text = message.encode();
+        self.idle.touch();
         Ok(self.socket.send(Message::Text(text.into())).await?)
     }
 }
