@@ -34,5 +34,8 @@ mod resume;
 /// The gateway goes away.
 mod shutdown;
 
+/// Readers that do not read.
+mod slow_reader;
+
 /// What a WebSocket client can say.
 mod websocket;
