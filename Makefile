@@ -1,5 +1,5 @@
 # `make run` and `make test` are all a fresh machine needs besides Rust.
-.PHONY: run test lint clients postgres
+.PHONY: run test soak lint clients postgres
 
 # The main job: the gateway at work on a private PostgreSQL.
 run: postgres
@@ -8,6 +8,10 @@ run: postgres
 # Everything: unit, property and integration tests, with clients of other make.
 test: postgres clients
 	cargo test --locked
+
+# The promise under faults for half an hour; CHECKER_SECONDS=N for another time.
+soak: postgres
+	CHECKER_SECONDS=$${CHECKER_SECONDS:-1800} cargo test --locked --test checker -- --nocapture
 
 lint:
 	cargo fmt --check

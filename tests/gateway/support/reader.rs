@@ -7,7 +7,7 @@ use pgfan::transport::pb::{
     SubscribeRequest, SubscribeResponse, gateway_service_client::GatewayServiceClient,
     subscribe_response::Message,
 };
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{net::TcpStream, sync::mpsc, task::JoinHandle};
 use tonic::transport::{Channel, Endpoint};
 
 use super::{EventStream, Said, WebSocket, websocket::closed, within};
@@ -65,6 +65,17 @@ impl Reader {
         }
     }
 
+    /// `None` when nobody accepts.
+    pub async fn try_open(
+        wire: Wire,
+        address: SocketAddr,
+        channels: &[&str],
+        cursor: Option<&str>,
+    ) -> Option<Self> {
+        drop(TcpStream::connect(address).await.ok()?);
+        Some(Self::open(wire, address, channels, cursor).await)
+    }
+
     /// One of many streams on the same HTTP/2 connection.
     pub fn on_channel(client: &GatewayServiceClient<Channel>, channel: &str) -> Self {
         let (sender, said) = mpsc::channel(64);
@@ -78,8 +89,13 @@ impl Reader {
     }
 
     pub async fn said(&mut self) -> Said {
-        let said = within("the gateway says something", self.said.recv()).await;
+        let said = within("the gateway says something", self.next()).await;
         said.expect("nothing is said after the end")
+    }
+
+    /// `None` after the end, and when the connection could not be made.
+    pub async fn next(&mut self) -> Option<Said> {
+        self.said.recv().await
     }
 
     pub async fn ready(&mut self) {
