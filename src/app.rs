@@ -5,6 +5,8 @@ use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
 use futures_util::StreamExt;
 use tokio::{
     net::{TcpListener, TcpSocket},
+    select,
+    task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 use tokio_stream::Stream;
@@ -41,8 +43,12 @@ const SWEEP: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// `--listen` cannot be bound.
-    #[error("cannot listen on {0}: {1}")]
+    #[error("cannot listen on {0} (--listen): {1}")]
     Bind(SocketAddr, io::Error),
+    /// A part that should never end has: nobody could be sure of anything any
+    /// more.
+    #[error("a part of the gateway has failed: {0}")]
+    Worker(String),
     /// The build is broken.
     #[error("the description of the gRPC service cannot be read: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -83,7 +89,7 @@ impl Gateway {
     /// has left, or the drain time is over.
     ///
     /// # Errors
-    /// The build is broken.
+    /// The build is broken, or a part of the gateway has failed.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), AppError> {
         let Self { config, listener } = self;
         let demand = Demand::default();
@@ -99,19 +105,21 @@ impl Gateway {
         let app = transport::router(admission)?;
         let (listening, second) =
             PostgresSource::new(config.database, config.source, publisher, requests);
-        let source = tokio::spawn(pump(listening.items(demand), hub.clone()));
-        let second = tokio::spawn(second.run());
-        let sweeping = tokio::spawn(sweep(hub.clone()));
-        let (begun, tasks) = (shutdown.begun.clone(), shutdown.tasks.clone());
-        transport::serve(listener, app, config.transport, begun, tasks).await;
+        let mut workers = JoinSet::new();
+        workers.spawn(pump(listening.items(demand), hub.clone()));
+        workers.spawn(second.run());
+        workers.spawn(sweep(hub.clone()));
+        let result = select! {
+            () = transport::serve(listener, app, config.transport, &shutdown) => Ok(()),
+            ended = workers.join_next() => Err(AppError::Worker(format!("{ended:?}"))),
+        };
         let drained = Instant::now() + config.drain_timeout;
         send_away(&hub, config.drain_timeout / 2).await;
+        shutdown.told.cancel();
         shutdown.ended(drained).await;
         // The source ends last: until here it was what the readers waited for.
-        for task in [source, second, sweeping] {
-            task.abort();
-        }
-        Ok(())
+        workers.shutdown().await;
+        result
     }
 }
 

@@ -29,7 +29,7 @@ pub enum Wish {
 /// The wishes not yet taken, the newest for each channel.
 ///
 /// Bounded by the hub's `max_channels` and the channels it gave up since the
-/// source last looked; a source that is away collects them in one go.
+/// source last looked, which it does all the time, connected or not.
 #[derive(Debug, Clone, Default)]
 pub struct Demand {
     shared: Arc<Shared>,

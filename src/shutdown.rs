@@ -13,8 +13,11 @@ use tracing::{info, warn};
 /// Cheap to clone; all clones are the same.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
-    /// Cancelled when the end begins.
+    /// Cancelled when the end begins: nobody new is let in.
     pub begun: CancellationToken,
+    /// Cancelled when every reader was told: connections end when they have
+    /// nothing more to say.
+    pub told: CancellationToken,
     /// What is waited for.
     pub tasks: TaskTracker,
 }

@@ -67,7 +67,8 @@ pub const SETTINGS: &[Setting] = &[
         name: "history-bytes",
         default: "64MiB",
         value: "SIZE",
-        help: "Memory of all events together; at the limit the oldest leave",
+        help: "Memory of all events together; at the limit the oldest leave, and a reader \
+               that had not read them gets a gap",
         apply: |draft, text| size(&mut draft.hub.history.bytes, text, (1 << 20)..=(1 << 40)),
     },
     Setting {

@@ -72,10 +72,16 @@ impl Default for Config {
     }
 }
 
-/// Every place for a reader is taken.
+/// Why there is no new reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the gateway has as many readers as it may have")]
-pub struct Full;
+pub enum SubscribeError {
+    /// `max_readers` are there already.
+    #[error("the gateway has as many readers as it may have")]
+    TooMany,
+    /// The hub is closed.
+    #[error("the gateway is shutting down")]
+    ShuttingDown,
+}
 
 /// A handle on the one hub. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -140,14 +146,16 @@ impl Hub {
     /// A new reader, that has no channel yet.
     ///
     /// # Errors
-    /// `max_readers` are there already.
-    pub fn subscribe(&self) -> Result<Subscription, Full> {
+    /// There are as many as may be, or the hub is closed.
+    pub fn subscribe(&self) -> Result<Subscription, SubscribeError> {
         let mut state = self.lock();
-        if state.readers.count() >= self.shared.config.max_readers {
-            return Err(Full);
+        if state.closing {
+            return Err(SubscribeError::ShuttingDown);
         }
-        let closing = state.closing;
-        let reader = state.readers.enter(closing);
+        if state.readers.count() >= self.shared.config.max_readers {
+            return Err(SubscribeError::TooMany);
+        }
+        let reader = state.readers.enter();
         drop(state);
         Ok(Subscription::new(self.clone(), reader))
     }
@@ -176,11 +184,8 @@ impl Hub {
         };
         take_in(&mut intake);
         let wakers = intake.wakers();
-        let ready = state.is_ready();
+        self.tell_ready(&state);
         drop(state);
-        self.shared
-            .ready
-            .send_if_modified(|was| std::mem::replace(was, ready) != ready);
         wakers.into_iter().for_each(Waker::wake);
     }
 
@@ -194,11 +199,11 @@ impl Hub {
         log.trim(now);
     }
 
-    /// Ends every new reader's stream at once with [`Ended::ShuttingDown`]; the
-    /// gateway is not ready any more.
+    /// Lets no new reader in; the gateway is not ready any more.
     pub fn close(&self) {
-        self.lock().closing = true;
-        self.shared.ready.send_replace(false);
+        let mut state = self.lock();
+        state.closing = true;
+        self.tell_ready(&state);
     }
 
     /// Ends the streams of `count` readers with [`Ended::ShuttingDown`], and
@@ -208,6 +213,13 @@ impl Hub {
         let going_on = self.lock().readers.end(count, &mut wakers);
         wakers.into_iter().for_each(Waker::wake);
         going_on
+    }
+
+    /// Under the lock, so that the last word is the last state's.
+    fn tell_ready(&self, state: &State) {
+        let ready = state.is_ready();
+        let tell = |was: &mut bool| std::mem::replace(was, ready) != ready;
+        self.shared.ready.send_if_modified(tell);
     }
 
     /// A panic under the lock would be a bug of ours; the readers are better
@@ -245,7 +257,8 @@ impl Intake<'_> {
         }
     }
 
-    /// A notification that could not be decoded: for all, since its channel
+    /// A notification that could not be decoded, of a source that goes on
+    /// after it (the LISTEN source does not): for all, since its channel
     /// may be among what is unreadable.
     pub fn unreadable(&mut self) {
         self.signal(Signal::Gap(GapReason::Unreadable));
@@ -277,8 +290,8 @@ impl Intake<'_> {
         }
     }
 
-    /// The source is proven: every wish it took has been committed on the
-    /// present session. `lost`: what was committed since the last session is
+    /// The source is proven: what was committed on the session before is
+    /// committed again on the present one. `lost`: what was committed since the last session is
     /// unknown.
     pub fn live(&mut self, lost: bool) {
         if lost {

@@ -18,7 +18,12 @@ use crate::event::{ChannelName, EventId, GapReason};
 /// Deliveries taken from the log in one look. So many events a reader keeps
 /// alive beyond the log's limits at the most: 512 KiB, shared by all readers
 /// that are at the same place.
+#[cfg(not(test))]
 const BATCH: usize = 64;
+
+/// Few, so that the tests meet every boundary.
+#[cfg(test)]
+const BATCH: usize = 3;
 
 /// A channel the reader is ready on.
 #[derive(Debug)]
@@ -84,6 +89,18 @@ impl Reader {
         }
     }
 
+    /// The first of `names` that was joined before, ready or not.
+    pub(super) fn joined_of<'a>(&self, names: &'a [ChannelName]) -> Option<&'a ChannelName> {
+        let pending = self.pending.iter().flat_map(|p| &p.channels);
+        let joined: Vec<_> = self
+            .memberships
+            .iter()
+            .map(|m| &m.name)
+            .chain(pending.map(|(_, name)| name))
+            .collect();
+        names.iter().find(|name| joined.contains(name))
+    }
+
     /// How many channels the reader would have with `names` too.
     pub(super) fn channels_with(&self, names: &[ChannelName]) -> usize {
         let known = |name: &&ChannelName| self.memberships.iter().any(|m| m.name == **name);
@@ -134,6 +151,7 @@ impl Reader {
     /// Reads on from where the reader is into `batch`.
     /// Nothing there means that nothing can be read now.
     pub(super) fn fill(&mut self, state: &State) -> Result<(), Ended> {
+        self.check_memberships(state)?;
         while self.batch.is_empty() && self.replay.is_some() {
             self.read_replay(&state.log);
         }
@@ -145,6 +163,17 @@ impl Reader {
             self.admit(state)?;
         }
         Ok(())
+    }
+
+    /// The server of today may be one that cannot listen to a name which the
+    /// one before could.
+    fn check_memberships(&self, state: &State) -> Result<(), Ended> {
+        let refused =
+            |m: &&Membership| matches!(state.readers.listening(m.channel), Listening::Refused(_));
+        match self.memberships.iter().find(refused) {
+            Some(membership) => Err(Ended::Refused(membership.name.clone())),
+            None => Ok(()),
+        }
     }
 
     fn read_replay(&mut self, log: &Log) {
@@ -167,7 +196,7 @@ impl Reader {
             Ok(()) => self.batch.extend(replayed(entries, log)),
             Err(Overtaken) => self.batch.push_back(Delivery::Gap {
                 id: log.id(self.position),
-                reason: GapReason::SlowReader,
+                reason: GapReason::CursorTooOld,
             }),
         }
     }
@@ -292,7 +321,8 @@ impl Reader {
         let Some(pending) = self.pending.front() else {
             return Ok(None);
         };
-        if state.source != SourceState::Live {
+        // A reader that is behind has to hear of it first.
+        if state.source != SourceState::Live || !self.told_live {
             return Ok(None);
         }
         let mut histories = Vec::with_capacity(pending.channels.len());
@@ -300,7 +330,7 @@ impl Reader {
             match state.readers.listening(*key) {
                 Listening::Committed(history) => histories.push(history),
                 Listening::Asked => return Ok(None),
-                Listening::Refused => return Err(Ended::Refused(name.clone())),
+                Listening::Refused(_) => return Err(Ended::Refused(name.clone())),
             }
         }
         Ok(Some(histories))

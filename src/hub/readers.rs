@@ -28,12 +28,23 @@ pub(super) enum Listening {
     Asked,
     /// LISTEN has committed; a lost session repeats it before it is live.
     Committed(HistoryKey),
-    /// PostgreSQL cannot listen to this name, in its encoding.
-    Refused,
+    /// PostgreSQL cannot listen to this name, in its encoding; an earlier
+    /// server perhaps could.
+    Refused(Option<HistoryKey>),
+}
+
+impl Listening {
+    fn history(self) -> Option<HistoryKey> {
+        match self {
+            Self::Asked => None,
+            Self::Committed(history) => Some(history),
+            Self::Refused(history) => history,
+        }
+    }
 }
 
 /// One reader's, until it leaves.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Place {
     waker: Option<Waker>,
     /// The gateway is shutting down, and it is this reader's turn.
@@ -81,8 +92,8 @@ impl Readers {
         self.places.len()
     }
 
-    pub(super) fn enter(&mut self, ended: bool) -> ReaderKey {
-        self.places.insert(Place { waker: None, ended })
+    pub(super) fn enter(&mut self) -> ReaderKey {
+        self.places.insert(Place::default())
     }
 
     pub(super) fn leave(&mut self, reader: ReaderKey) {
@@ -184,7 +195,7 @@ impl Readers {
 
     fn give_up(&mut self, key: ChannelKey, log: &mut Log) {
         let channel = self.channels.remove(key);
-        if let Listening::Committed(history) = channel.listening {
+        if let Some(history) = channel.listening.history() {
             log.close(history);
         }
         self.names.remove(&channel.name);
@@ -199,7 +210,10 @@ impl Readers {
         generation: Generation,
         log: &mut Log,
     ) -> Option<ChannelKey> {
-        let (key, channel) = self.asked(name, generation)?;
+        let (key, channel) = self.wished(name, generation)?;
+        if channel.listening != Listening::Asked {
+            return None;
+        }
         channel.listening = Listening::Committed(log.open());
         Some(key)
     }
@@ -210,20 +224,20 @@ impl Readers {
         name: &ChannelName,
         generation: Generation,
     ) -> Option<ChannelKey> {
-        let (key, channel) = self.asked(name, generation)?;
-        channel.listening = Listening::Refused;
+        let (key, channel) = self.wished(name, generation)?;
+        channel.listening = Listening::Refused(channel.listening.history());
         Some(key)
     }
 
-    fn asked(
+    /// The channel, if the answer is to its newest wish.
+    fn wished(
         &mut self,
         name: &ChannelName,
         generation: Generation,
     ) -> Option<(ChannelKey, &mut Channel)> {
         let key = *self.names.get(name)?;
         let channel = &mut self.channels[key];
-        (channel.generation == generation && channel.listening == Listening::Asked)
-            .then_some((key, channel))
+        (channel.generation == generation).then_some((key, channel))
     }
 
     pub(super) fn listening(&self, key: ChannelKey) -> Listening {
@@ -236,7 +250,7 @@ impl Readers {
         let channel = &self.channels[key];
         match channel.listening {
             Listening::Committed(history) => Some((key, history, &channel.name)),
-            Listening::Asked | Listening::Refused => None,
+            Listening::Asked | Listening::Refused(_) => None,
         }
     }
 

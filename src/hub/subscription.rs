@@ -32,8 +32,12 @@ pub enum Ended {
 }
 
 /// Why channels were not joined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JoinError {
+    /// A cursor for a channel that is read already: its events would come
+    /// twice, and out of order.
+    #[error("{0:?} is subscribed to already: with a cursor, unsubscribe first")]
+    Joined(ChannelName),
     /// Over `max_channels_per_reader`.
     #[error("a reader may have at most {0} channels")]
     TooManyForReader(usize),
@@ -68,7 +72,8 @@ impl Subscription {
     /// With a cursor, what they missed comes first, or a gap.
     ///
     /// # Errors
-    /// A limit on channels; nothing was joined then.
+    /// A limit on channels, or a cursor for one that was joined before; nothing
+    /// was joined then.
     pub fn join(
         &mut self,
         channels: &[ChannelName],
@@ -76,6 +81,11 @@ impl Subscription {
     ) -> Result<(), JoinError> {
         let config = self.hub.shared.config;
         let names = each_once(channels);
+        if cursor.is_some()
+            && let Some(name) = self.reader.joined_of(&names)
+        {
+            return Err(JoinError::Joined(name.clone()));
+        }
         if self.reader.channels_with(&names) > config.max_channels_per_reader {
             return Err(JoinError::TooManyForReader(config.max_channels_per_reader));
         }

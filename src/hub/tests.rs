@@ -404,7 +404,7 @@ async fn limits_refuse_the_next_and_leave_the_others_alone() {
     );
     let mut two = fixture.subscribe(&["c"], None);
     assert_eq!(two.join(&names(&["d"]), None), Err(JoinError::TooMany));
-    assert_eq!(fixture.hub.subscribe().err(), Some(Full));
+    assert_eq!(fixture.hub.subscribe().err(), Some(SubscribeError::TooMany));
     drop(one);
     fixture.hub.subscribe().unwrap();
     two.join(&names(&["d"]), None).unwrap();
@@ -428,14 +428,54 @@ async fn an_idle_cursor_moves_with_the_traffic_of_others() {
     assert!(now(&mut fixture.subscribe(&["quiet"], idle)).contains(&r#""quiet" 2"#.to_owned()));
 }
 
+/// After a failover to a database of another encoding.
+#[tokio::test(start_paused = true)]
+async fn a_name_that_can_no_longer_be_listened_to_ends_its_readers() {
+    let fixture = Fixture::live(Config::default());
+    let mut reader = fixture.reader(&["a"]);
+    let mut other = fixture.reader(&["b"]);
+    fixture.lose();
+    fixture.hub.ingest(|intake| {
+        intake.refused(&names(&["a"])[0], 1);
+        intake.live(true);
+    });
+    let ended = Ended::Refused(names(&["a"]).remove(0));
+    assert_eq!(reader.next().await, Some(Err(ended.clone())));
+    let mut late = fixture.subscribe(&["a"], None);
+    assert_eq!(late.next().await, Some(Err(ended)));
+    fixture.notify("b", "goes on");
+    assert_eq!(
+        now(&mut other)[1..],
+        ["source_lost", "live", r#""b" goes on"#]
+    );
+}
+
+/// Its events would come twice, and out of order.
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_is_read_cannot_be_joined_with_a_cursor() {
+    let fixture = Fixture::live(Config::default());
+    let mut reader = fixture.reader(&["a"]);
+    let [a, b] = ["a", "b"].map(|name| ChannelName::new(name).unwrap());
+    let refused = |name: &ChannelName| Err(JoinError::Joined(name.clone()));
+    let both = [a.clone(), b.clone()];
+    assert_eq!(reader.join(&both, Some(Cursor::Strange)), refused(&a));
+    reader.join(&both[1..], None).unwrap();
+    assert_eq!(reader.join(&both[1..], Some(Cursor::Strange)), refused(&b));
+    reader.join(&[a], None).unwrap();
+    fixture.obey();
+    assert_eq!(now(&mut reader), [r#"ready ["b"]"#, r#"ready ["a"]"#]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_end_comes_to_some_readers_after_the_others() {
     let fixture = Fixture::live(Config::default());
     let mut one = fixture.reader(&["a"]);
     let mut two = fixture.reader(&["a"]);
     fixture.hub.close();
-    let mut late = fixture.subscribe(&["a"], None);
-    assert_eq!(late.next().await, Some(Err(Ended::ShuttingDown)));
+    assert_eq!(
+        fixture.hub.subscribe().err(),
+        Some(SubscribeError::ShuttingDown)
+    );
     let (end, left) = tokio::join!(one.next(), async { fixture.hub.end(1) });
     assert_eq!((end, left), (Some(Err(Ended::ShuttingDown)), 1));
     fixture.notify("a", "meanwhile");

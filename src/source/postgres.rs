@@ -3,20 +3,21 @@
 use std::{sync::Arc, time::SystemTime};
 
 use async_stream::stream;
-use tokio::time::sleep;
+use tokio::{select, time::sleep};
 use tokio_stream::Stream;
 use tracing::{info, warn};
 
 use super::{
     Config, SecondSession, Source, SourceItem,
     backoff::Backoff,
+    connect::connect,
     conninfo::ConnInfo,
     listening::Wanted,
     second_session::{self, Second},
     session::Session,
 };
 use crate::{
-    demand::Demand,
+    demand::{Demand, Wish},
     publish::{PublishQueue, Publisher},
 };
 
@@ -55,8 +56,11 @@ impl Source for PostgresSource {
             let mut backoff = Backoff::default();
             let mut lost = false;
             loop {
-                match Session::open(&self.conninfo, self.config, &self.second, &wanted).await {
-                    Ok(mut session) => {
+                let opening = connect(&self.conninfo, None);
+                match meanwhile(&demand, &mut wanted, opening).await {
+                    Ok(connected) => {
+                        let mut session =
+                            Session::begin(connected, self.config, &self.second, &wanted);
                         let ended = loop {
                             match session.next(&demand, &mut wanted).await {
                                 Ok(item) => {
@@ -75,7 +79,25 @@ impl Source for PostgresSource {
                 }
                 let wait = backoff.next(fastrand::f64());
                 info!(wait_ms = wait.as_millis(), "connecting again after a pause");
-                sleep(wait).await;
+                meanwhile(&demand, &mut wanted, sleep(wait)).await;
+            }
+        }
+    }
+}
+
+/// Follows the wishes while there is no session, so that they do not pile up:
+/// of a channel that came and went nothing is left.
+async fn meanwhile<T>(demand: &Demand, wanted: &mut Wanted, work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    loop {
+        let wishes = select! {
+            done = &mut work => return done,
+            wishes = demand.changed() => wishes,
+        };
+        for (name, wish) in wishes {
+            match wish {
+                Wish::Listen(generation) => drop(wanted.insert(name, generation)),
+                Wish::Unlisten => drop(wanted.remove(&name)),
             }
         }
     }

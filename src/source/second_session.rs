@@ -118,8 +118,7 @@ impl SecondSession {
     /// Where the listening session is. Looks at the queue before anything is
     /// notified: until then one that was full refuses every notification.
     async fn open(&mut self) -> Result<Connected, SessionError> {
-        let host = self.listens_on.borrow_and_update().clone();
-        let mut connected = connect(&self.conninfo, host.as_deref()).await?;
+        let mut connected = self.connect().await?;
         let client = &connected.client;
         let look = async {
             let sql = "SELECT pg_catalog.pg_notification_queue_usage()";
@@ -136,6 +135,18 @@ impl SecondSession {
         Ok(connected)
     }
 
+    /// Again, where the listening session went elsewhere meanwhile.
+    async fn connect(&mut self) -> Result<Connected, SessionError> {
+        loop {
+            let host = self.listens_on.borrow_and_update().clone();
+            let connected = connect(&self.conninfo, host.as_deref()).await?;
+            let listens_on = self.listens_on.borrow().clone();
+            if listens_on.is_none_or(|host| host == connected.host) {
+                return Ok(connected);
+            }
+        }
+    }
+
     /// Everybody who waits is told now: each would only wait for the same
     /// answer.
     fn refuse(&mut self, first: Option<PublishRequest>) {
@@ -149,17 +160,27 @@ impl SecondSession {
     /// the listening session has gone elsewhere.
     async fn serve(&mut self, first: Option<PublishRequest>, connected: Connected) -> SessionError {
         let (client, mut connection) = (connected.client, connected.connection);
+        let here = connected.host;
         let mut pipeline = FuturesUnordered::new();
         pipeline.extend(first.map(|request| notify(&client, request)));
         let mut end = Instant::now() + LIFE;
         let mut rest = Instant::now() + REST;
         loop {
             let now = Instant::now();
+            // Whatever is taken from here on must go where it is heard.
+            if self.listens_on.has_changed().unwrap_or(false) {
+                let host = self.listens_on.borrow_and_update();
+                if host.as_ref().is_some_and(|host| *host != here) {
+                    end = now;
+                }
+            }
             let takes = now < end && pipeline.len() < PIPELINE;
             if pipeline.is_empty() && now >= end.min(rest) {
                 return SessionError::Done;
             }
             select! {
+                biased;
+                Ok(()) = self.listens_on.changed() => self.listens_on.mark_changed(),
                 request = self.queue.recv(), if takes => match request {
                     Some(request) => {
                         pipeline.push(notify(&client, request));
@@ -173,7 +194,6 @@ impl SecondSession {
                 message = message(&mut connection) => if let Err(ended) = message {
                     return ended;
                 },
-                Ok(()) = self.listens_on.changed() => end = now,
                 () = sleep_until(end.min(rest)), if pipeline.is_empty() => {}
             }
         }
@@ -183,6 +203,10 @@ impl SecondSession {
 /// Each notification is a transaction of its own. Returns whether the server
 /// answered.
 async fn notify(client: &Client, request: PublishRequest) -> bool {
+    if request.reply.is_closed() {
+        // It was told that the notification was not confirmed.
+        return true;
+    }
     let (channel, payload) = (request.channel.as_str(), request.payload.as_str());
     let sql = "SELECT pg_catalog.pg_notify($1, $2)";
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =

@@ -16,8 +16,8 @@ use tracing::info;
 
 use super::{
     Config, SourceItem,
-    connect::{SessionError, connect, describe, message},
-    conninfo::{ConnInfo, Connection},
+    connect::{Connected, SessionError, describe, message},
+    conninfo::Connection,
     heartbeat::{Due, Heartbeat},
     listening::{Listening, Wanted},
     second_session::{Inspection, Second},
@@ -54,15 +54,13 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// Connects to the first host that can be listened to, and begins to
-    /// repeat the LISTENs of `wanted`.
-    pub(super) async fn open(
-        conninfo: &ConnInfo,
+    /// Begins to repeat the LISTENs of `wanted`.
+    pub(super) fn begin(
+        connected: Connected,
         config: Config,
         second: &Second,
         wanted: &Wanted,
-    ) -> Result<Self, SessionError> {
-        let connected = connect(conninfo, None).await?;
+    ) -> Self {
         second.listens_on.send_replace(Some(connected.host));
         let now = Instant::now();
         let heartbeat = Heartbeat::new(config.heartbeat_interval, config.heartbeat_timeout, now);
@@ -71,7 +69,7 @@ impl Session {
         let names = wanted.keys().cloned().chain([private.clone()]);
         let mut inspections = second.inspections.clone();
         inspections.mark_unchanged();
-        Ok(Self {
+        Self {
             listening: Listening::begin(Arc::clone(&client), names.collect()),
             client,
             connection: connected.connection,
@@ -81,7 +79,7 @@ impl Session {
             timer: Box::pin(sleep_until(heartbeat.wakes_at())),
             heartbeat,
             private,
-        })
+        }
     }
 
     /// Whether `Live` was said.

@@ -112,13 +112,22 @@ impl Admission {
         readable.collect()
     }
 
-    /// Notifies, and returns after the commit.
-    pub(super) async fn publish(&self, channel: &str, payload: String) -> Result<(), Refusal> {
+    /// The channel, if this client may publish on it.
+    pub(super) fn publishable(&self, channel: &str) -> Result<ChannelName, Refusal> {
         let channel = ChannelName::new(channel)?;
         if !self.grant().may_publish(&channel) {
             let message = format!("{channel:?} cannot be published on");
             return Err(Refusal::new(Code::Forbidden, message));
         }
+        Ok(channel)
+    }
+
+    /// Notifies, and returns after the commit.
+    pub(super) async fn publish(
+        &self,
+        channel: ChannelName,
+        payload: String,
+    ) -> Result<(), Refusal> {
         let payload = Payload::new(payload)?;
         Ok(self.publisher.publish(channel, payload).await?)
     }

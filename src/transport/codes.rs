@@ -10,7 +10,7 @@ use tonic::Status;
 
 use crate::{
     event::{ChannelNameError, PayloadError},
-    hub::{Ended, Full, JoinError},
+    hub::{Ended, JoinError, SubscribeError},
     publish::PublishError,
 };
 
@@ -144,15 +144,23 @@ impl From<PayloadError> for Refusal {
     }
 }
 
-impl From<Full> for Refusal {
-    fn from(error: Full) -> Self {
-        Self::new(Code::TooMany, error)
+impl From<SubscribeError> for Refusal {
+    fn from(error: SubscribeError) -> Self {
+        let code = match error {
+            SubscribeError::TooMany => Code::TooMany,
+            SubscribeError::ShuttingDown => Code::ShuttingDown,
+        };
+        Self::new(code, error)
     }
 }
 
 impl From<JoinError> for Refusal {
     fn from(error: JoinError) -> Self {
-        Self::new(Code::TooMany, error)
+        let code = match error {
+            JoinError::Joined(_) => Code::InvalidRequest,
+            JoinError::TooMany | JoinError::TooManyForReader(_) => Code::TooMany,
+        };
+        Self::new(code, error)
     }
 }
 

@@ -63,7 +63,8 @@ impl GatewayService for Grpc {
         request: Request<pb::PublishRequest>,
     ) -> Result<Response<pb::PublishResponse>, Status> {
         let pb::PublishRequest { channel, payload } = request.into_inner();
-        self.admission.publish(&channel, payload).await?;
+        let channel = self.admission.publishable(&channel)?;
+        self.admission.publish(channel, payload).await?;
         Ok(Response::new(pb::PublishResponse {}))
     }
 }

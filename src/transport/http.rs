@@ -1,6 +1,8 @@
 //! The routes of the one port: HTTP/1.1 and HTTP/2, WebSocket, SSE, gRPC and
 //! gRPC-Web side by side.
 
+use std::time::Duration;
+
 use axum::{
     Router,
     body::{Body, to_bytes},
@@ -9,7 +11,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use tokio::sync::watch;
+use http_body_util::LengthLimitError;
+use tokio::{sync::watch, time::timeout};
 use tonic::{Status, service::Routes};
 use tonic_health::ServingStatus;
 use tonic_web::GrpcWebLayer;
@@ -26,9 +29,8 @@ use super::{
 };
 use crate::event::Payload;
 
-/// A gRPC request holds names and at most one payload; tonic's own limit is
-/// 4 MiB.
-const MAX_GRPC_REQUEST: usize = 64 << 10;
+/// A body holds at most 8 KB.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Everything the port answers. To be called in a runtime: gRPC health follows
 /// the source.
@@ -60,8 +62,8 @@ fn grpc(admission: Admission) -> Result<Router, tonic_reflection::server::Error>
         .build_v1()?;
     let (reporter, health) = tonic_health::server::health_reporter();
     tokio::spawn(report(admission.ready(), reporter));
-    let gateway = pb::gateway_service_server::GatewayServiceServer::new(Grpc::new(admission))
-        .max_decoding_message_size(MAX_GRPC_REQUEST);
+    // Of at most 4 MiB, tonic's own limit: room for any number of channels.
+    let gateway = pb::gateway_service_server::GatewayServiceServer::new(Grpc::new(admission));
     let mut routes = Routes::builder();
     routes
         .add_service(health)
@@ -100,18 +102,23 @@ async fn publish(
     uri: Uri,
     body: Body,
 ) -> Result<StatusCode, Refusal> {
-    let channel = last_segment(uri.path())?;
-    let too_large = || {
-        let message = format!("a payload has at most {} bytes", Payload::MAX_BYTES);
-        Refusal::new(Code::PayloadTooLarge, message)
-    };
-    let bytes = to_bytes(body, Payload::MAX_BYTES)
-        .await
-        .map_err(|_| too_large())?;
+    let channel = admission.publishable(&last_segment(uri.path())?)?;
+    let body = timeout(BODY_TIMEOUT, to_bytes(body, Payload::MAX_BYTES)).await;
+    let bytes = body
+        .map_err(|_| Refusal::invalid("the body did not arrive in time"))?
+        .map_err(unread)?;
     let payload = String::from_utf8(bytes.into())
         .map_err(|_| Refusal::invalid("the payload is not UTF-8"))?;
-    admission.publish(&channel, payload).await?;
+    admission.publish(channel, payload).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+fn unread(error: axum::Error) -> Refusal {
+    if error.into_inner().is::<LengthLimitError>() {
+        let message = format!("a payload has at most {} bytes", Payload::MAX_BYTES);
+        return Refusal::new(Code::PayloadTooLarge, message);
+    }
+    Refusal::invalid("the body did not arrive whole")
 }
 
 /// Whether the process answers.

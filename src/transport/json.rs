@@ -4,6 +4,7 @@ use std::time::SystemTime;
 
 use humantime::format_rfc3339_micros;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::codes::Refusal;
 use crate::{
@@ -57,8 +58,9 @@ pub(super) enum ServerMessage<'a> {
 pub(super) enum ClientMessage {
     Subscribe {
         channels: Vec<String>,
+        /// Never an error, whatever it is.
         #[serde(default)]
-        cursor: Option<String>,
+        cursor: Value,
     },
     Unsubscribe {
         channels: Vec<String>,

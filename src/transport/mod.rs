@@ -24,6 +24,7 @@ mod query;
 mod raw;
 mod server;
 mod sse;
+mod upgrade;
 mod ws;
 
 pub use admission::{Admission, Settings};

@@ -9,7 +9,7 @@ use super::{
     codes::Refusal,
     query::last_segment,
     raw::{self, ClientFrames},
-    ws::{Upgrade, configure},
+    upgrade::{Upgrade, configure},
 };
 
 /// The 101 is sent when LISTEN has committed: it is the only acknowledgement
@@ -19,7 +19,10 @@ pub(super) async fn pgpubsub(
     uri: Uri,
     upgrade: Upgrade,
 ) -> Result<Response, Refusal> {
-    let upgrade = configure(upgrade, &admission)?;
+    let upgrade = match configure(upgrade, &admission) {
+        Ok(upgrade) => upgrade,
+        Err(response) => return Ok(*response),
+    };
     let channel = last_segment(uri.path())?;
     let subscription = admission.subscribe(&[channel], None)?;
     raw::upgrade(upgrade, subscription, &admission, ClientFrames::Ignored).await

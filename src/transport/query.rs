@@ -54,10 +54,13 @@ impl StreamQuery {
             }
         }
         parsed.format = format.unwrap_or_default();
+        if parsed.format == Format::Raw || parsed.cursor.is_some() {
+            parsed.demand_channel()?;
+        }
         Ok(parsed)
     }
 
-    /// For the wires on which nothing can be asked for later.
+    /// For where no channel can be asked for later, or not with this cursor.
     pub(super) fn demand_channel(&self) -> Result<(), Refusal> {
         if self.channels.is_empty() {
             return Err(Refusal::invalid(
@@ -148,12 +151,14 @@ mod tests {
         );
         assert!(channels("cursor=1&cursor=2").is_err());
         assert!(channels("format=xml").is_err());
-        assert!(channels("format=raw&format=raw").is_err());
+        assert!(channels("channel=a&format=raw&format=raw").is_err());
+        assert!(channels("cursor=1").is_err());
+        assert!(channels("format=raw").is_err());
     }
 
     #[test]
     fn a_cursor_may_be_anything() {
-        let parsed = StreamQuery::parse(Some("cursor=%FF%zz")).unwrap();
+        let parsed = StreamQuery::parse(Some("channel=a&cursor=%FF%zz")).unwrap();
         assert_eq!(parsed.cursor.as_deref(), Some(&b"\xff%zz"[..]));
     }
 }

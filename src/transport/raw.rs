@@ -17,6 +17,7 @@ use super::{
     close::{End, close},
     codes::{Code, Refusal},
     idle::Idle,
+    upgrade::WRITES,
 };
 use crate::hub::{Delivery, Ended, Subscription};
 
@@ -73,27 +74,30 @@ async fn run(
     }
 }
 
+/// As on the JSON wire, a limited number in one turn.
 async fn write(
     socket: &mut WebSocket,
     subscription: &mut Subscription,
-    mut next: Option<Result<Delivery, Ended>>,
+    first: Option<Result<Delivery, Ended>>,
 ) -> Result<(), End> {
-    loop {
-        match next {
-            Some(Ok(Delivery::Event(event))) => {
-                socket.feed(Message::Text((&*event.payload).into())).await?;
-            }
-            Some(Ok(other)) => {
-                socket.flush().await?;
-                return Err(End::Refused(told_by_closing(&other)));
-            }
-            Some(Err(ended)) => return Err(End::Refused(ended.into())),
-            None => return Err(End::ByClient),
-        }
+    put(socket, first).await?;
+    for _ in 1..WRITES {
         match subscription.next().now_or_never() {
-            Some(more) => next = more,
-            None => return Ok(socket.flush().await?),
+            Some(next) => put(socket, next).await?,
+            None => break,
         }
+    }
+    Ok(socket.flush().await?)
+}
+
+async fn put(socket: &mut WebSocket, item: Option<Result<Delivery, Ended>>) -> Result<(), End> {
+    match item {
+        Some(Ok(Delivery::Event(event))) => {
+            Ok(socket.feed(Message::Text((&*event.payload).into())).await?)
+        }
+        Some(Ok(other)) => Err(End::Refused(told_by_closing(&other))),
+        Some(Err(ended)) => Err(End::Refused(ended.into())),
+        None => Err(End::ByClient),
     }
 }
 

@@ -1,12 +1,19 @@
 //! The accept loop, and the limits of one connection.
 
-use std::{io, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use axum::Router;
+use axum::{Router, http::Request};
+use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
-    service::TowerToHyperService,
 };
 use socket2::SockRef;
 use tokio::{
@@ -15,12 +22,15 @@ use tokio::{
     time::sleep,
 };
 use tokio_io_timeout::TimeoutStream;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
 use super::admission::Settings;
+use crate::shutdown::Shutdown;
 
-/// A client sends its request's head within this time, or is dropped.
+/// A client sends its first request within this time, and each head in so much,
+/// or is dropped.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Room for the head of a request, with a cursor of any sane length; more is
@@ -34,25 +44,20 @@ const MAX_STREAMS: u32 = 1000;
 /// Out of file descriptors, accepting again at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Accepts until `stop`, then lets the open connections end by themselves,
-/// tracked by `tasks`.
-pub async fn serve(
-    listener: TcpListener,
-    app: Router,
-    settings: Settings,
-    stop: CancellationToken,
-    tasks: TaskTracker,
-) {
+/// Accepts until the end begins. Its connections end when every reader was
+/// told, and are waited for with the rest.
+pub async fn serve(listener: TcpListener, app: Router, settings: Settings, shutdown: &Shutdown) {
     let builder = builder(settings);
     loop {
         let accepted = select! {
             accepted = listener.accept() => accepted,
-            () = stop.cancelled() => return,
+            () = shutdown.begun.cancelled() => return,
         };
         match accepted.and_then(|(stream, _)| prepare(stream, settings)) {
             Ok(stream) => {
-                let (builder, app, stop) = (builder.clone(), app.clone(), stop.clone());
-                tasks.spawn(connection(builder, stream, app, stop));
+                let (builder, app) = (builder.clone(), app.clone());
+                let connection = connection(builder, stream, app, shutdown.told.clone());
+                shutdown.tasks.spawn(connection);
             }
             Err(error) if is_of_the_connection(&error) => debug!(%error, "not accepted"),
             Err(error) => {
@@ -97,21 +102,39 @@ async fn connection(
     builder: Builder<TokioExecutor>,
     stream: Stream,
     app: Router,
-    stop: CancellationToken,
+    told: CancellationToken,
 ) {
-    let service = TowerToHyperService::new(app);
+    let asked = Arc::new(AtomicBool::new(false));
+    let was_asked = Arc::clone(&asked);
+    let service = service_fn(move |request: Request<Incoming>| {
+        asked.store(true, Ordering::Relaxed);
+        app.clone().oneshot(request)
+    });
     let io = TokioIo::new(stream);
     let connection = builder.serve_connection_with_upgrades(io, service);
     tokio::pin!(connection);
     let result = select! {
         result = connection.as_mut() => result,
-        () = stop.cancelled() => {
+        () = silence(&was_asked) => return,
+        () = told.cancelled() => {
+            if !was_asked.load(Ordering::Relaxed) {
+                return;
+            }
             connection.as_mut().graceful_shutdown();
             connection.await
         }
     };
     if let Err(error) = result {
         debug!(%error, "a connection ended");
+    }
+}
+
+/// Returns when nothing was asked in time. hyper's own limit begins with the
+/// first line of HTTP/1, and there is none before it knows the protocol.
+async fn silence(was_asked: &AtomicBool) {
+    sleep(HEADER_TIMEOUT).await;
+    if was_asked.load(Ordering::Relaxed) {
+        std::future::pending().await
     }
 }
 

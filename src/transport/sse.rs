@@ -40,6 +40,7 @@ pub(super) async fn sse(
     let query = StreamQuery::parse(query.as_deref())?;
     query.demand_channel()?;
     let last_event_id = headers.get("last-event-id").map(HeaderValue::as_bytes);
+    let last_event_id = last_event_id.filter(|id| !id.is_empty());
     let handed_in = last_event_id.or(query.cursor.as_deref());
     let subscription =
         admission.subscribe(&query.channels, cursor(handed_in.unwrap_or_default()))?;

@@ -4,12 +4,13 @@ use std::{future::Future, pin::Pin};
 
 use axum::{
     extract::{
-        RawQuery, State, WebSocketUpgrade,
-        ws::{Message, WebSocket, rejection::WebSocketUpgradeRejection},
+        RawQuery, State,
+        ws::{Message, WebSocket},
     },
     response::Response,
 };
 use futures_util::{FutureExt, SinkExt, StreamExt};
+use serde_json::Value;
 use tokio::select;
 
 use super::{
@@ -19,45 +20,29 @@ use super::{
     idle::Idle,
     json::{ClientMessage, ServerMessage},
     query::{Format, StreamQuery},
-    raw,
+    raw::{self, ClientFrames},
+    upgrade::{Upgrade, WRITES, configure},
 };
 use crate::{
     event::ChannelName,
-    hub::{Delivery, Subscription},
+    hub::{Cursor, Delivery, Ended, Subscription},
 };
-
-/// A read buffer that holds what clients usually say: the library's own
-/// default costs 128 KiB for each connection.
-const READ_BUFFER: usize = 1024;
-
-/// Deliveries that are there together leave in one write, up to this size.
-const WRITE_BUFFER: usize = 16 << 10;
-
-/// More than a batch of the largest events, in JSON.
-const MAX_WRITE_BUFFER: usize = 8 << 20;
-
-pub(super) type Upgrade = Result<WebSocketUpgrade, WebSocketUpgradeRejection>;
 
 pub(super) async fn ws(
     State(admission): State<Admission>,
     RawQuery(query): RawQuery,
     upgrade: Upgrade,
 ) -> Result<Response, Refusal> {
-    let upgrade = configure(upgrade, &admission)?;
+    let upgrade = match configure(upgrade, &admission) {
+        Ok(upgrade) => upgrade,
+        Err(response) => return Ok(*response),
+    };
     let query = StreamQuery::parse(query.as_deref())?;
     let handed_in = query.cursor.as_deref().unwrap_or_default();
-    let subscription = admission.subscribe(&query.channels, cursor(handed_in));
+    let subscription = admission.subscribe(&query.channels, cursor(handed_in))?;
     if query.format == Format::Raw {
-        query.demand_channel()?;
-        return raw::upgrade(
-            upgrade,
-            subscription?,
-            &admission,
-            raw::ClientFrames::Refused,
-        )
-        .await;
+        return raw::upgrade(upgrade, subscription, &admission, ClientFrames::Refused).await;
     }
-    let subscription = subscription?;
     let tasks = admission.tasks();
     Ok(upgrade.on_upgrade(move |socket| {
         tasks.track_future(async move {
@@ -67,20 +52,8 @@ pub(super) async fn ws(
     }))
 }
 
-/// The limits of every WebSocket.
-pub(super) fn configure(
-    upgrade: Upgrade,
-    admission: &Admission,
-) -> Result<WebSocketUpgrade, Refusal> {
-    let upgrade = upgrade.map_err(|rejection| Refusal::invalid(rejection.body_text()))?;
-    let max = admission.settings().max_client_frame;
-    Ok(upgrade
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_write_buffer_size(MAX_WRITE_BUFFER)
-        .max_message_size(max)
-        .max_frame_size(max))
-}
+/// What a subscription yields.
+type Item = Result<Delivery, Ended>;
 
 /// A publish that waits for its commit, and the client's name for it.
 type Publishing = Pin<Box<dyn Future<Output = (Option<String>, Result<(), Refusal>)> + Send>>;
@@ -133,27 +106,29 @@ impl Connection {
         Ok(())
     }
 
-    /// Writes `next` and what else is there already, then flushes once.
-    async fn write(
-        &mut self,
-        mut next: Option<Result<Delivery, crate::hub::Ended>>,
-    ) -> Result<(), End> {
-        loop {
-            match next {
-                Some(Ok(delivery)) => {
-                    let text = ServerMessage::from(&delivery).encode();
-                    self.socket.feed(Message::Text(text.into())).await?;
-                }
-                Some(Err(ended)) => return Err(End::Refused(ended.into())),
-                None => return Err(End::ByClient),
-            }
+    /// Writes `first` and what else is there already, then flushes once: a
+    /// limited number, so that a busy reader is still listened to.
+    async fn write(&mut self, first: Option<Item>) -> Result<(), End> {
+        self.put(first).await?;
+        for _ in 1..WRITES {
             match self.subscription.next().now_or_never() {
-                Some(more) => next = more,
+                Some(next) => self.put(next).await?,
                 None => break,
             }
         }
         self.idle.touch();
         Ok(self.socket.flush().await?)
+    }
+
+    async fn put(&mut self, item: Option<Item>) -> Result<(), End> {
+        match item {
+            Some(Ok(delivery)) => {
+                let text = ServerMessage::from(&delivery).encode();
+                Ok(self.socket.feed(Message::Text(text.into())).await?)
+            }
+            Some(Err(ended)) => Err(End::Refused(ended.into())),
+            None => Err(End::ByClient),
+        }
     }
 
     async fn read(&mut self, frame: Option<Result<Message, axum::Error>>) -> Result<(), End> {
@@ -171,7 +146,7 @@ impl Connection {
 
     async fn follow(&mut self, text: &str) -> Result<(), End> {
         let followed = match parse(text) {
-            Ok(ClientMessage::Subscribe { channels, cursor }) => self.join(&channels, cursor),
+            Ok(ClientMessage::Subscribe { channels, cursor }) => self.join(&channels, &cursor),
             Ok(ClientMessage::Unsubscribe { channels }) => {
                 return match self.part(&channels) {
                     Ok(names) => self.say(&ServerMessage::unsubscribed(&names)).await,
@@ -195,12 +170,16 @@ impl Connection {
     }
 
     /// Answered by a `ready`, when it is so.
-    fn join(&mut self, channels: &[String], handed_in: Option<String>) -> Result<(), Refusal> {
+    fn join(&mut self, channels: &[String], handed_in: &Value) -> Result<(), Refusal> {
         if channels.is_empty() {
             return Err(Refusal::invalid("`channels` is empty"));
         }
         let names = self.admission.readable(channels)?;
-        let cursor = cursor(handed_in.unwrap_or_default().as_bytes());
+        let cursor = match handed_in {
+            Value::Null => None,
+            Value::String(text) => cursor(text.as_bytes()),
+            _ => Some(Cursor::Strange),
+        };
         Ok(self.subscription.join(&names, cursor)?)
     }
 
@@ -214,7 +193,10 @@ impl Connection {
     fn publish(&mut self, channel: String, payload: String, reference: Option<String>) {
         let admission = self.admission.clone();
         self.publishing = Some(Box::pin(async move {
-            let result = admission.publish(&channel, payload).await;
+            let result = match admission.publishable(&channel) {
+                Ok(channel) => admission.publish(channel, payload).await,
+                Err(refusal) => Err(refusal),
+            };
             (reference, result)
         }));
     }

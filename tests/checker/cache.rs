@@ -133,7 +133,7 @@ impl Client {
                 },
                 values = filled(&mut self.fill) => self.filled(values),
                 _ = reads.tick() => {
-                    if self.rng.u32(..) % 500 == 0 {
+                    if self.rng.u32(0..500) == 0 {
                         return;
                     }
                     self.ask();

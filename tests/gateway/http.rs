@@ -42,6 +42,9 @@ async fn an_error_is_a_problem_document() {
             "{path}"
         );
         assert_eq!(answer.header("cache-control"), "no-store", "{path}");
+        let is_web_socket = path.starts_with("/v1/ws") || path.starts_with("/pgpubsub");
+        let version = answer.header("sec-websocket-version");
+        assert_eq!(version, if is_web_socket { "13" } else { "" }, "{path}");
     }
 }
 

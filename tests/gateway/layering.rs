@@ -59,8 +59,6 @@ const BETWEEN_WIRES: &[(&str, &str)] = &[
     ("ws", "raw"),
     // The raw wire under another name and with another client.
     ("pgcachewatch", "raw"),
-    // The limits of every WebSocket.
-    ("pgcachewatch", "ws"),
 ];
 
 /// Foreign names, and the places that may know them.

@@ -124,6 +124,11 @@ async fn the_header_of_a_browser_wins_over_its_url() {
     let mut stream = stream.await;
     stream.message().await;
     assert!(stream.message().await.data.contains("missed"));
+    let path = format!("/v1/sse?channel=a&cursor={cursor}");
+    let empty = [("last-event-id", "")];
+    let mut stream = crate::support::EventStream::open(gateway.address, &path, &empty).await;
+    stream.message().await;
+    assert!(stream.message().await.data.contains("missed"));
     assert_eq!(
         get(gateway.address, "/v1/sse?cursor=1", &[]).await.status,
         400

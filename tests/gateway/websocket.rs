@@ -222,3 +222,45 @@ async fn on_the_raw_wires_a_client_has_nothing_to_say() {
     let none = WebSocket::open(gateway.address, "/v1/ws?format=raw").await;
     assert_eq!(none.err(), Some(400));
 }
+
+/// Else it could not unsubscribe from what is too much for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_busy_reader_is_listened_to() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    for path in ["/v1/ws?channel=a", "/pgpubsub/a"] {
+        let mut socket = WebSocket::open(gateway.address, path).await.unwrap();
+        if path.starts_with("/v1") {
+            socket.said().await;
+        }
+        database.notify_range("a", 1, 50_000).await;
+        socket.text().await.unwrap();
+        socket.send(Message::Ping("there?".into())).await;
+        let mut events = 0;
+        while socket.frame().await != Some(Message::Pong("there?".into())) {
+            events += 1;
+        }
+        assert!(events < 40_000, "{path}: {events} events before the pong");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_is_never_lost_without_a_word() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    let mut socket = open(&gateway).await;
+    for cursor in [json!(12), json!([]), json!("strange")] {
+        let channel = cursor.to_string();
+        let ask = json!({"type": "subscribe", "channels": [channel], "cursor": cursor});
+        subscribe(&mut socket, ask).await;
+        let gap = socket.said().await;
+        assert!(
+            matches!(&gap, Said::Gap { reason, .. } if reason == "unknown_cursor"),
+            "{gap:?}"
+        );
+    }
+    let again = json!({"type": "subscribe", "channels": ["12"], "cursor": "x"});
+    assert_eq!(answer(&mut socket, again).await["code"], "invalid_request");
+    let without = WebSocket::open(gateway.address, "/v1/ws?cursor=x").await;
+    assert_eq!(without.err(), Some(400));
+}

@@ -120,9 +120,9 @@ impl Server {
     fn reconnect(&mut self) {
         if !std::mem::replace(&mut self.connected, true) {
             self.listening = self.wanted.keys().copied().collect();
-            self.items.push_back(Item::Live);
             let again = self.wanted.iter().map(|(c, g)| Item::Listening(*c, *g));
             self.items.extend(again);
+            self.items.push_back(Item::Live);
         }
     }
 

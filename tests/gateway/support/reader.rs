@@ -66,6 +66,7 @@ impl Reader {
     }
 
     /// `None` when nobody accepts.
+    #[allow(dead_code, reason = "for tests in which the gateway goes away")]
     pub async fn try_open(
         wire: Wire,
         address: SocketAddr,
