@@ -195,7 +195,8 @@ async fn a_taken_port_is_said_before_anything_is_started() {
     let ended = run(pgfan().args(["demo", "--listen", &address])).await;
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     assert_eq!(ended.stdout, "");
-    let expected = format!("cannot listen on {address}: Address already in use (os error 98)\n");
+    let expected =
+        format!("cannot listen on {address} (--listen): Address already in use (os error 98)\n");
     // One line: a start of PostgreSQL would have been another, before it.
     assert!(ended.stderr.ends_with(&expected), "{ended:?}");
     assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
