@@ -58,12 +58,12 @@ async fn ten_thousand_channels_take_a_few_round_trips() {
     let settings = [("max-channels-per-reader", "1000"), ("linger", "0s")];
     let gateway = TestGateway::starting(&tap.url, &settings);
     gateway.ready().await;
+    tap.clear();
 
     let begun = Instant::now();
     let mut readers = readers(&gateway).await;
     assert!(begun.elapsed() < Duration::from_secs(5), "{begun:?}");
-    // And the private one of the heartbeat.
-    assert_eq!(tap.seen().statements("LISTEN"), 10_001);
+    assert_eq!(tap.seen().statements("LISTEN"), 10_000);
     let round_trips = tap.seen().count("LISTEN");
     assert!(round_trips <= FEW, "{round_trips} round trips");
     notify_sample(&database).await;
@@ -77,8 +77,12 @@ async fn ten_thousand_channels_take_a_few_round_trips() {
         assert!(matches!(reader.said().await, Said::Gap { .. }));
         assert!(matches!(reader.said().await, Said::Live { .. }));
     }
-    assert_eq!(tap.seen().statements("LISTEN"), 10_001);
-    assert_eq!(tap.seen().count("LISTEN"), 11);
+    // And the private one of the heartbeat; on a crowded machine a session may
+    // be given up before it is proven, and the next one repeats them again.
+    let sessions = tap.seen().statements("LISTEN") / 10_001;
+    assert!((1..=3).contains(&sessions), "{sessions} sessions");
+    assert_eq!(tap.seen().statements("LISTEN"), 10_001 * sessions);
+    assert_eq!(tap.seen().count("LISTEN"), 11 * sessions);
     notify_sample(&database).await;
     hear_sample(&mut readers).await;
 
