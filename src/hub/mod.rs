@@ -7,6 +7,7 @@
 
 mod delivery;
 mod history;
+mod join;
 mod log;
 mod reader;
 mod readers;

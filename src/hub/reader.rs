@@ -6,14 +6,13 @@
 
 use std::collections::VecDeque;
 
-use tokio::time::Instant;
-
 use super::{
-    Cursor, Delivery, Ended, SourceState, State,
+    Delivery, Ended, SourceState, State,
+    join::Pending,
     log::{Entry, HistoryKey, Log, Mark, Overtaken, Signal},
     readers::{ChannelKey, Listening},
 };
-use crate::event::{ChannelName, EventId, GapReason};
+use crate::event::{ChannelName, GapReason};
 
 /// Deliveries taken from the log in one look. So many events a reader keeps
 /// alive beyond the log's limits at the most: 512 KiB, shared by all readers
@@ -27,36 +26,20 @@ const BATCH: usize = 3;
 
 /// A channel the reader is ready on.
 #[derive(Debug)]
-struct Membership {
-    name: ChannelName,
-    channel: ChannelKey,
-    history: HistoryKey,
+pub(super) struct Membership {
+    pub(super) name: ChannelName,
+    pub(super) channel: ChannelKey,
+    pub(super) history: HistoryKey,
     /// Nothing up to here is to be delivered, wherever the reader is.
-    after: u64,
-}
-
-/// A `join` that waits for its LISTENs.
-#[derive(Debug)]
-pub(super) struct Pending {
-    pub(super) channels: Vec<(ChannelKey, ChannelName)>,
-    pub(super) cursor: Option<Cursor>,
-    pub(super) deadline: Instant,
+    pub(super) after: u64,
 }
 
 /// What a later `join` missed, up to where the reader was.
 #[derive(Debug)]
-struct Replay {
-    histories: Vec<(ChannelKey, HistoryKey)>,
-    after: u64,
-    until: u64,
-}
-
-/// Whether a cursor can be honoured.
-#[derive(Debug, Clone, Copy)]
-enum Verdict {
-    Fresh,
-    Resume(u64),
-    Gap(GapReason),
+pub(super) struct Replay {
+    pub(super) histories: Vec<(ChannelKey, HistoryKey)>,
+    pub(super) after: u64,
+    pub(super) until: u64,
 }
 
 /// See the module.
@@ -65,15 +48,15 @@ pub(super) struct Reader {
     /// Read from the log, not yet delivered.
     pub(super) batch: VecDeque<Delivery>,
     pub(super) pending: VecDeque<Pending>,
-    memberships: Vec<Membership>,
-    replay: Option<Replay>,
+    pub(super) memberships: Vec<Membership>,
+    pub(super) replay: Option<Replay>,
     /// The head when the first join became ready: what the source went
     /// through before is no news.
-    joined_at: Option<u64>,
+    pub(super) joined_at: Option<u64>,
     /// Read from the log up to here.
-    position: u64,
+    pub(super) position: u64,
     /// Whether the reader was last told that the source is live.
-    told_live: bool,
+    pub(super) told_live: bool,
 }
 
 impl Reader {
@@ -264,96 +247,6 @@ impl Reader {
             _ => self.batch.push_back(Delivery::Gap { id, reason }),
         }
     }
-
-    /// Makes the oldest pending join ready, once its LISTENs have committed
-    /// and the source is live: then, under the same lock, the position is
-    /// taken.
-    fn admit(&mut self, state: &State) -> Result<(), Ended> {
-        let Some(histories) = self.listened(state)? else {
-            return Ok(());
-        };
-        let Some(pending) = self.pending.pop_front() else {
-            return Ok(());
-        };
-        let log = &state.log;
-        let verdict = judge(pending.cursor, &histories, log);
-        let position = self.enter(verdict, log.head());
-        // Where this join's channels begin, and the cursor that repeats it. A
-        // reader that leaves before its gap must not resume without one: the
-        // id 0 is always too old.
-        let (after, cursor) = match verdict {
-            Verdict::Fresh => (log.head(), position),
-            Verdict::Resume(after) => (after, after.min(position)),
-            Verdict::Gap(_) => (log.head(), 0),
-        };
-        self.batch.push_back(Delivery::Ready {
-            channels: pending.channels.iter().map(|(_, n)| n.clone()).collect(),
-            cursor: log.id(cursor),
-        });
-        if let Verdict::Gap(reason) = verdict {
-            let id = log.id(position);
-            self.batch.push_back(Delivery::Gap { id, reason });
-        }
-        let keys = pending.channels.iter().map(|(key, _)| *key);
-        self.replay = (after < position).then(|| Replay {
-            histories: keys.zip(histories.iter().copied()).collect(),
-            after,
-            until: position,
-        });
-        self.add_memberships(pending.channels, histories, after);
-        Ok(())
-    }
-
-    /// The first join takes the reader's position.
-    fn enter(&mut self, verdict: Verdict, head: u64) -> u64 {
-        if self.joined_at.is_none() {
-            self.joined_at = Some(head);
-            self.position = match verdict {
-                Verdict::Resume(after) => after,
-                Verdict::Fresh | Verdict::Gap(_) => head,
-            };
-        }
-        self.position
-    }
-
-    /// The histories of the oldest pending `join`, when it is ready.
-    fn listened(&self, state: &State) -> Result<Option<Vec<HistoryKey>>, Ended> {
-        let Some(pending) = self.pending.front() else {
-            return Ok(None);
-        };
-        // A reader that is behind has to hear of it first.
-        if state.source != SourceState::Live || !self.told_live {
-            return Ok(None);
-        }
-        let mut histories = Vec::with_capacity(pending.channels.len());
-        for (key, name) in &pending.channels {
-            match state.readers.listening(*key) {
-                Listening::Committed(history) => histories.push(history),
-                Listening::Asked => return Ok(None),
-                Listening::Refused(_) => return Err(Ended::Refused(name.clone())),
-            }
-        }
-        Ok(Some(histories))
-    }
-
-    /// A channel that is read already keeps its place.
-    fn add_memberships(
-        &mut self,
-        channels: Vec<(ChannelKey, ChannelName)>,
-        histories: Vec<HistoryKey>,
-        after: u64,
-    ) {
-        for ((channel, name), history) in channels.into_iter().zip(histories) {
-            if !self.memberships.iter().any(|m| m.channel == channel) {
-                self.memberships.push(Membership {
-                    name,
-                    channel,
-                    history,
-                    after,
-                });
-            }
-        }
-    }
 }
 
 /// Of a replay, what a later `join` must hear: events and gaps. What the
@@ -370,21 +263,4 @@ fn replayed(entries: Vec<Entry>, log: &Log) -> impl Iterator<Item = Delivery> {
         }),
         Entry::Mark(_) => None,
     })
-}
-
-fn judge(cursor: Option<Cursor>, histories: &[HistoryKey], log: &Log) -> Verdict {
-    let Some(cursor) = cursor else {
-        return Verdict::Fresh;
-    };
-    let known = |id: &EventId| id.epoch == log.epoch() && id.sequence <= log.head();
-    match cursor {
-        Cursor::At(id) if known(&id) => {
-            if log.covers(histories.iter().copied(), id.sequence) {
-                Verdict::Resume(id.sequence)
-            } else {
-                Verdict::Gap(GapReason::CursorTooOld)
-            }
-        }
-        Cursor::At(_) | Cursor::Strange => Verdict::Gap(GapReason::UnknownCursor),
-    }
 }

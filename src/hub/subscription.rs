@@ -12,7 +12,8 @@ use tokio_stream::Stream;
 
 use super::{
     Cursor, Delivery, Hub, State,
-    reader::{Pending, Reader},
+    join::Pending,
+    reader::Reader,
     readers::{ChannelKey, ReaderKey},
 };
 use crate::event::{ChannelName, EventId};
