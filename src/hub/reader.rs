@@ -101,11 +101,8 @@ impl Reader {
     /// Forgets `names`, and says which channels those were.
     pub(super) fn part(&mut self, names: &[ChannelName]) -> Vec<ChannelKey> {
         let gone = |name: &ChannelName| names.contains(name);
-        let (parted, stay) = std::mem::take(&mut self.memberships)
-            .into_iter()
-            .partition(|m: &Membership| gone(&m.name));
-        self.memberships = stay;
-        let mut keys: Vec<_> = Vec::from_iter(parted.iter().map(|m: &Membership| m.channel));
+        let parted = self.memberships.extract_if(.., |m| gone(&m.name));
+        let mut keys: Vec<_> = parted.map(|m| m.channel).collect();
         for pending in &mut self.pending {
             let parted = pending.channels.extract_if(.., |(_, name)| gone(name));
             keys.extend(parted.map(|(key, _)| key));
@@ -131,8 +128,8 @@ impl Reader {
         (self.joined_at.is_some() && !waits).then_some(self.position)
     }
 
-    /// Reads on from where the reader is into `batch`.
-    /// Nothing there means that nothing can be read now.
+    /// Reads on from where the reader is into `batch`; nothing in it then means
+    /// that nothing can be read now.
     pub(super) fn fill(&mut self, state: &State) -> Result<(), Ended> {
         self.check_memberships(state)?;
         while self.batch.is_empty() && self.replay.is_some() {
