@@ -14,11 +14,11 @@
 
 /// One reader with a cache.
 mod cache;
-#[path = "../gateway/support/mod.rs"]
+#[path = "../support/mod.rs"]
 #[allow(
     dead_code,
     unused_imports,
-    reason = "shared with tests/gateway, which uses all of it"
+    reason = "shared by all test binaries; each uses a part"
 )]
 mod support;
 /// The table, its writer, the gateway, and what happens to them.

@@ -3,10 +3,10 @@
 use prost::Message;
 use tokio::process::Command;
 
-use crate::{
+use crate::support::{
+    Database,
     gateway_process::GatewayProcess,
     program::{Program, command, run},
-    support::Database,
 };
 use pgfan::transport::pb::{
     PublishRequest, SubscribeRequest, SubscribeResponse, subscribe_response,

@@ -14,10 +14,10 @@ use tokio::{
     process::Command,
 };
 
-use crate::{
+use crate::support::{
     gateway_process::{pgfan, upgrade},
     program::{Program, command, run},
-    support::{until, within},
+    until, within,
 };
 
 /// How long a person waits after Ctrl-C.

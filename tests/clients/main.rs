@@ -8,16 +8,13 @@
     reason = "a test binary has no public face, and fails by panicking"
 )]
 
-#[path = "../gateway/support/mod.rs"]
+#[path = "../support/mod.rs"]
 #[allow(
     dead_code,
     unused_imports,
-    reason = "shared with tests/gateway, which uses all of it"
+    reason = "shared by all test binaries; each uses a part"
 )]
 mod support;
-
-mod gateway_process;
-mod program;
 
 /// curl, on every wire that it can speak.
 mod curl;

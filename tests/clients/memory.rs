@@ -10,8 +10,11 @@ use tokio::{
 
 use crate::{
     HEAVY,
-    gateway_process::{GatewayProcess, upgrade},
-    support::{Database, within},
+    support::{
+        Database,
+        gateway_process::{GatewayProcess, upgrade},
+        within,
+    },
 };
 
 const READERS: usize = 10_000;

@@ -7,9 +7,12 @@ use tokio::process::Command;
 
 use crate::{
     HEAVY,
-    gateway_process::{GatewayProcess, libpq_variables},
-    program::{Ended, Program, command, run, run_within},
-    support::{Database, own_server},
+    support::{
+        Database,
+        gateway_process::{GatewayProcess, libpq_variables},
+        own_server,
+        program::{Ended, Program, command, run, run_within},
+    },
 };
 
 /// PGCacheWatch's own suite takes 30 s on a machine with nothing else to do.

@@ -5,8 +5,10 @@ use std::process::Stdio;
 
 use crate::{
     demo::Demo,
-    program::{Program, command},
-    support::environment,
+    support::{
+        environment,
+        program::{Program, command},
+    },
 };
 
 const README: &str = include_str!("../../README.md");

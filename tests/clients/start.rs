@@ -4,10 +4,11 @@ use std::net::TcpListener;
 
 use pgfan::{config::SETTINGS, sandbox::Mode};
 
-use crate::{
+use crate::support::{
+    Reader, Said, Wire,
     gateway_process::{GatewayProcess, pgfan},
+    get, own_server,
     program::{Ended, run},
-    support::{Reader, Said, Wire, get, own_server},
 };
 
 /// A password that nobody may read anywhere.
@@ -137,7 +138,7 @@ async fn a_refused_password_is_never_logged() {
 }
 
 async fn reload(postmaster: u32) {
-    let mut kill = crate::program::command("/bin/sh");
+    let mut kill = crate::support::program::command("/bin/sh");
     let script = format!("kill -s HUP {postmaster}");
     assert!(run(kill.args(["-c", &script])).await.status.success());
 }

@@ -5,9 +5,8 @@ use std::{fs, net::SocketAddr};
 use pgfan::sandbox::{Mode, Sandbox};
 use tokio::net::TcpSocket;
 
-use crate::{
-    process::Process,
-    support::{Database, Said, TestGateway, Wire, own_server, post, within},
+use crate::support::{
+    Database, Said, TestGateway, Wire, gateway_process::GatewayProcess, own_server, post, within,
 };
 
 /// A port that refuses, and stays nobody's while this is held.
@@ -81,7 +80,7 @@ async fn a_standby_is_passed_over() {
 async fn a_standby_alone_is_named_and_served_once_it_is_promoted() {
     let standby = standby().await;
     let url = standby.url();
-    let mut gateway = Process::serve(&[("PGFAN_DATABASE_URL", &url)]).await;
+    let mut gateway = GatewayProcess::with_variables(&[("PGFAN_DATABASE_URL", &url)]).await;
     for _ in 0..2 {
         let line = gateway.logged("25006").await;
         let place = format!("127.0.0.1:{}/postgres is a standby", standby.port());
@@ -96,7 +95,7 @@ async fn a_standby_alone_is_named_and_served_once_it_is_promoted() {
             .unwrap()
             .get::<_, bool>(0)
     );
-    gateway.live().await;
+    gateway.ready().await;
 }
 
 /// It waits for its sessions, and takes no new one; that another host cannot
@@ -149,8 +148,8 @@ async fn the_libpq_variables_are_enough() {
         ("PGDATABASE", name),
         ("PGAPPNAME", "by variables"),
     ];
-    let mut gateway = Process::serve(&variables).await;
-    gateway.live().await;
+    let gateway = GatewayProcess::with_variables(&variables).await;
+    gateway.ready().await;
     let sql = "SELECT bool_or(application_name = 'by variables') FROM pg_stat_activity \
                WHERE datname = current_database()";
     let row = database.client.query_one(sql, &[]).await.unwrap();

@@ -10,16 +10,13 @@
 #[allow(
     dead_code,
     unused_imports,
-    reason = "shared with the tests of the gateway, which need all of it"
+    reason = "shared by all test binaries; each uses a part"
 )]
-#[path = "../gateway/support/mod.rs"]
+#[path = "../support/mod.rs"]
 mod support;
 
 /// Authorities and certificates, made for one test.
 mod certificates;
-
-/// `pgfan serve` as a process.
-mod process;
 
 /// A server with TLS, and what its clients hold.
 mod secured;

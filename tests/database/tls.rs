@@ -3,9 +3,8 @@
 
 use crate::{
     certificates::{Authority, self_signed},
-    process::Process,
     secured::{Secured, reach},
-    support::{Database, Reader, Said, TestGateway, Wire, post},
+    support::{Database, Reader, Said, TestGateway, Wire, gateway_process::GatewayProcess, post},
 };
 
 fn assert_says(said: &str, expected: &str, case: &str) {
@@ -173,7 +172,7 @@ async fn a_rotated_password_is_picked_up_at_the_next_attempt() {
     let server = Secured::new().await;
     let file = server.file("pass", "db.test:*:*:scram:s3\\:cr\\\\et\n");
     let url = server.settings("scram", "db.test", &format!("passfile={file}"));
-    let mut gateway = Process::serve(&[("PGFAN_DATABASE_URL", &url)]).await;
+    let mut gateway = GatewayProcess::with_variables(&[("PGFAN_DATABASE_URL", &url)]).await;
     let mut reader = Reader::open(Wire::Grpc, gateway.address, &["a"], None).await;
     reader.ready().await;
     let rotate = "ALTER ROLE scram PASSWORD 'next'";

@@ -8,6 +8,12 @@
     reason = "a test binary has no public face, and fails by panicking"
 )]
 
+#[path = "../support/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "shared by all test binaries; each uses a part"
+)]
 mod support;
 
 /// Everything else on the one port.

@@ -4,8 +4,10 @@
 mod database;
 mod event_source;
 mod gateway;
+pub mod gateway_process;
 mod http;
 mod link;
+pub mod program;
 mod reader;
 mod said;
 mod websocket;

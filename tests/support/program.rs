@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{LIMIT, environment, within};
+use super::{LIMIT, environment, within};
 
 /// What a program may say on one stream; past it nobody reads on, and it
 /// waits with a full pipe until the test's own limit.
@@ -27,7 +27,11 @@ pub struct Program {
 }
 
 /// What was said on one stream so far.
-pub struct Output(watch::Receiver<Vec<u8>>);
+pub struct Output {
+    said: watch::Receiver<Vec<u8>>,
+    /// Up to here it was read line by line.
+    read: usize,
+}
 
 /// A program that has ended.
 #[derive(Debug)]
@@ -130,21 +134,39 @@ impl Output {
                 }
             }
         });
-        Self(receiver)
+        Self {
+            said: receiver,
+            read: 0,
+        }
     }
 
     /// What `find` finds in all that was said, as soon as it does.
     pub async fn until<T>(&mut self, what: &str, find: impl Fn(&[u8]) -> Option<T>) -> T {
         let search = async {
             loop {
-                if let Some(found) = find(&self.0.borrow_and_update()) {
+                if let Some(found) = find(&self.said.borrow_and_update()) {
                     return Some(found);
                 }
-                self.0.changed().await.ok()?;
+                self.said.changed().await.ok()?;
             }
         };
         let found = timeout(LIMIT, search).await.ok().flatten();
         found.unwrap_or_else(|| panic!("no {what} in what was said: {:?}", self.text()))
+    }
+
+    /// The next line with `text` in it.
+    pub async fn line(&mut self, text: &str) -> String {
+        let from = self.read;
+        let find = |said: &[u8]| {
+            let said = String::from_utf8_lossy(said.get(from..)?).into_owned();
+            let at = said.find(text)?;
+            let length = said[at..].find('\n')?;
+            let begin = said[..at].rfind('\n').map_or(0, |newline| newline + 1);
+            Some((said[begin..at + length].to_owned(), at + length))
+        };
+        let (line, length) = self.until(&format!("line with {text:?}"), find).await;
+        self.read = from + length;
+        line
     }
 
     /// The first `count` blocks, each of which ends with an empty line.
@@ -158,12 +180,12 @@ impl Output {
     }
 
     pub fn text(&self) -> String {
-        String::from_utf8_lossy(&self.0.borrow()).into_owned()
+        String::from_utf8_lossy(&self.said.borrow()).into_owned()
     }
 
     /// Everything, once the stream has ended.
     async fn whole(&mut self) -> String {
-        while self.0.changed().await.is_ok() {}
+        while self.said.changed().await.is_ok() {}
         self.text()
     }
 }

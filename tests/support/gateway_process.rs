@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 
 use tokio::process::Command;
 
-use crate::{
+use super::{
+    Database, get,
     program::{Ended, Program, command},
-    support::{Database, get, until},
+    until,
 };
 
 /// Killed when it is dropped; `stop` ends it in good order.
@@ -63,11 +64,24 @@ impl GatewayProcess {
         Self { address, program }
     }
 
+    /// With these variables, and no others but where to listen.
+    pub async fn with_variables(variables: &[(&str, &str)]) -> Self {
+        let mut command = pgfan();
+        command.arg("serve").envs(variables.iter().copied());
+        Self::serve(&mut command).await
+    }
+
+    pub async fn is_ready(&self) -> bool {
+        get(self.address, "/readyz", &[]).await.status == 200
+    }
+
     pub async fn ready(&self) {
-        until("/readyz is 200", || async {
-            get(self.address, "/readyz", &[]).await.status == 200
-        })
-        .await;
+        until("/readyz is 200", || self.is_ready()).await;
+    }
+
+    /// Its next line with `text` in it.
+    pub async fn logged(&mut self, text: &str) -> String {
+        self.program.stderr.line(text).await
     }
 
     pub fn url(&self, path: &str) -> String {

@@ -1,0 +1,188 @@
+//! A network link to a server, whose weather a test makes: frozen, slow,
+//! lossy, dead or cut.
+
+use std::{os::fd::AsFd, time::Duration};
+
+use socket2::{SockFilter, SockRef};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    select,
+    sync::{mpsc, watch},
+    task::{JoinHandle, JoinSet},
+    time::{Instant, sleep_until},
+};
+
+/// What is on its way in one direction; at the limit the sender waits, as
+/// with any network.
+const IN_FLIGHT: usize = 256;
+
+const CHUNK: usize = 16 << 10;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Weather {
+    /// Nothing passes, and TCP stays up: a middlebox that hangs.
+    frozen: bool,
+    latency: Duration,
+    /// Of 100 packets that come to the link so many are lost before TCP sees
+    /// them: at 100 a cable that was pulled.
+    loss: u32,
+    /// Rises when every connection is to be reset.
+    cuts: u32,
+}
+
+pub struct Link {
+    pub port: u16,
+    weather: watch::Sender<Weather>,
+    accepting: JoinHandle<()>,
+}
+
+impl Link {
+    pub async fn to(port: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let (weather, seen) = watch::channel(Weather::default());
+        Self {
+            port: listener.local_addr().unwrap().port(),
+            weather,
+            accepting: tokio::spawn(accept(listener, port, seen)),
+        }
+    }
+
+    /// New connections are accepted, and as silent as the old ones.
+    pub fn freeze(&self) {
+        self.weather.send_modify(|weather| weather.frozen = true);
+    }
+
+    pub fn thaw(&self) {
+        self.weather.send_modify(|weather| weather.frozen = false);
+    }
+
+    /// In each direction.
+    pub fn delay(&self, latency: Duration) {
+        self.weather
+            .send_modify(|weather| weather.latency = latency);
+    }
+
+    /// Of 100 packets, those that ask for a connection included.
+    pub fn lose(&self, percent: u32) {
+        self.weather.send_modify(|weather| weather.loss = percent);
+    }
+
+    /// Resets every connection; the next ones are carried.
+    pub fn cut(&self) {
+        self.weather.send_modify(|weather| weather.cuts += 1);
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, port: u16, mut weather: watch::Receiver<Weather>) {
+    loop {
+        set_loss(&listener, &weather.borrow_and_update());
+        select! {
+            accepted = listener.accept() => {
+                let (near, _) = accepted.unwrap();
+                tokio::spawn(carry(near, port, weather.clone()));
+            }
+            changed = weather.changed() => if changed.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Both ways, until one side has ended or the link is cut.
+async fn carry(near: TcpStream, port: u16, mut weather: watch::Receiver<Weather>) {
+    let Ok(far) = TcpStream::connect(("127.0.0.1", port)).await else {
+        return;
+    };
+    let cuts = weather.borrow().cuts;
+    let sockets = [&near, &far].map(|socket| SockRef::from(socket).try_clone().unwrap());
+    let ((near_read, near_write), (far_read, far_write)) = (near.into_split(), far.into_split());
+    let mut ways = JoinSet::new();
+    ways.spawn(way(near_read, far_write, weather.clone()));
+    ways.spawn(way(far_read, near_write, weather.clone()));
+    loop {
+        let now = *weather.borrow_and_update();
+        for socket in &sockets {
+            set_loss(socket, &now);
+            if now.cuts != cuts {
+                // Its end is a reset then.
+                socket.set_linger(Some(Duration::ZERO)).unwrap();
+            }
+        }
+        if now.cuts != cuts {
+            return;
+        }
+        select! {
+            _ = ways.join_next() => return,
+            changed = weather.changed() => if changed.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// One way: what comes is passed on when its time has come.
+async fn way(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    mut weather: watch::Receiver<Weather>,
+) {
+    let (sender, mut in_flight) = mpsc::channel::<(Instant, Vec<u8>)>(IN_FLIGHT);
+    let latency = weather.clone();
+    let take_in = async move {
+        loop {
+            let mut chunk = Vec::with_capacity(CHUNK);
+            let length = from.read_buf(&mut chunk).await.unwrap_or(0);
+            let due = Instant::now() + latency.borrow().latency;
+            if length == 0 || sender.send((due, chunk)).await.is_err() {
+                return;
+            }
+        }
+    };
+    let pass_on = async move {
+        while let Some((due, chunk)) = in_flight.recv().await {
+            sleep_until(due).await;
+            let passes = |now: &Weather| !now.frozen && now.loss < 100;
+            let is_gone = weather.wait_for(passes).await.is_err();
+            if is_gone || to.write_all(&chunk).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::join!(take_in, pass_on);
+}
+
+/// By a filter in the kernel, before TCP sees a packet and acknowledges it
+/// (<https://www.kernel.org/doc/html/latest/networking/filter.html>). A socket
+/// that was accepted has the filter of its listener.
+fn set_loss(socket: &impl AsFd, weather: &Weather) {
+    const LOAD_ABSOLUTE: u16 = 0x20;
+    const JUMP_IF_GREATER_OR_EQUAL: u16 = 0x35;
+    const RETURN: u16 = 0x06;
+    const RANDOM_NUMBER: u32 = 0xFFFF_F000 + 56;
+    let socket = SockRef::from(socket);
+    if weather.loss == 0 {
+        // It fails where there was none.
+        let _ = socket.detach_filter();
+        return;
+    }
+    let lost = u64::from(weather.loss) * (1 << 32) / 100;
+    let program = [
+        SockFilter::new(LOAD_ABSOLUTE, 0, 0, RANDOM_NUMBER),
+        SockFilter::new(
+            JUMP_IF_GREATER_OR_EQUAL,
+            1,
+            0,
+            u32::try_from(lost).unwrap_or(u32::MAX),
+        ),
+        SockFilter::new(RETURN, 0, 0, 0),
+        SockFilter::new(RETURN, 0, 0, u32::MAX),
+    ];
+    socket.attach_filter(&program).unwrap();
+}
