@@ -6,7 +6,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
-use super::codes::{Code, Refusal};
+use super::{
+    codes::{Code, Refusal},
+    idle::Idle,
+};
 use crate::{
     auth::Grant,
     event::{ChannelName, EventId, Payload},
@@ -31,7 +34,8 @@ pub struct Settings {
     pub keepalive: Duration,
     /// The largest WebSocket message of a client, in bytes.
     pub max_client_frame: usize,
-    /// A socket that takes nothing for so long is closed.
+    /// A reader that takes nothing, or whose client answers no ping, for so
+    /// long is closed.
     pub write_timeout: Duration,
 }
 
@@ -42,6 +46,13 @@ impl Default for Settings {
             max_client_frame: 64 << 10,
             write_timeout: Duration::from_secs(30),
         }
+    }
+}
+
+impl Settings {
+    /// Of a reader whose client answers pings.
+    pub(super) fn answered_idle(&self) -> Idle {
+        Idle::answered(self.keepalive, self.write_timeout)
     }
 }
 

@@ -7,7 +7,7 @@ use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use tokio::time::timeout;
 use tungstenite::Error as WsError;
 
-use super::codes::Refusal;
+use super::codes::{Code, Refusal};
 
 /// How long the client may take to answer a close frame, before the
 /// connection is simply dropped.
@@ -25,6 +25,13 @@ pub(super) enum End {
     Protocol(u16, &'static str),
     /// The client closed, or is gone: an answer it may still get.
     ByClient,
+}
+
+impl End {
+    /// The client has answered no ping within `write_timeout`.
+    pub(super) fn unanswered() -> Self {
+        Self::Refused(Refusal::new(Code::WriteTimeout, "no answer to a ping"))
+    }
 }
 
 impl From<axum::Error> for End {

@@ -32,6 +32,8 @@ pub enum Code {
     SourceUnavailable,
     /// Raw and PGCacheWatch wires, which can say nothing else: come back.
     Interrupted,
+    /// The client takes nothing, or answers no ping: come back.
+    WriteTimeout,
     /// Come back.
     ShuttingDown,
     /// Come back.
@@ -52,6 +54,7 @@ impl Code {
             Self::TooMany => "too_many",
             Self::SourceUnavailable => "source_unavailable",
             Self::Interrupted => "interrupted",
+            Self::WriteTimeout => "write_timeout",
             Self::ShuttingDown => "shutting_down",
             Self::Internal => "internal",
         }
@@ -63,7 +66,7 @@ impl Code {
         match self {
             Self::InvalidRequest | Self::PayloadTooLarge | Self::NotFound => 1008,
             Self::Forbidden => 4403,
-            Self::TooMany | Self::SourceUnavailable => 1013,
+            Self::TooMany | Self::SourceUnavailable | Self::WriteTimeout => 1013,
             Self::Interrupted | Self::ShuttingDown => 1012,
             Self::Internal => 1011,
         }
@@ -77,9 +80,10 @@ impl Code {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
-            Self::SourceUnavailable | Self::Interrupted | Self::ShuttingDown => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::SourceUnavailable
+            | Self::Interrupted
+            | Self::WriteTimeout
+            | Self::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -91,9 +95,10 @@ impl Code {
             Self::NotFound => tonic::Code::Unimplemented,
             Self::Forbidden => tonic::Code::PermissionDenied,
             Self::TooMany => tonic::Code::ResourceExhausted,
-            Self::SourceUnavailable | Self::Interrupted | Self::ShuttingDown => {
-                tonic::Code::Unavailable
-            }
+            Self::SourceUnavailable
+            | Self::Interrupted
+            | Self::WriteTimeout
+            | Self::ShuttingDown => tonic::Code::Unavailable,
             Self::Internal => tonic::Code::Internal,
         }
     }
@@ -241,6 +246,7 @@ mod tests {
             (Code::Forbidden, 4403, 403, Grpc::PermissionDenied, false),
             (Code::TooMany, 1013, 429, Grpc::ResourceExhausted, true),
             (Code::SourceUnavailable, 1013, 503, Grpc::Unavailable, true),
+            (Code::WriteTimeout, 1013, 503, Grpc::Unavailable, true),
             (Code::ShuttingDown, 1012, 503, Grpc::Unavailable, true),
             (Code::Internal, 1011, 500, Grpc::Internal, false),
         ];

@@ -1,64 +1,176 @@
-//! When a reader to whom nothing was sent is due a sign of life.
+//! When a reader is due a sign of life, and when it gives none itself.
 
 use std::{pin::Pin, time::Duration};
 
 use tokio::time::{Instant, Sleep, sleep_until};
+
+/// What is due now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// Nothing was sent for a period, or nothing heard where an answer can be
+    /// expected: a sign of life, which asks for one.
+    Sign,
+    /// The client has answered nothing for too long: it is gone, whatever its
+    /// socket still takes.
+    Gone,
+}
 
 /// One timer for a connection. It is not re-armed for each message: when it
 /// fires, it looks whether there was any.
 #[derive(Debug)]
 pub(super) struct Idle {
     period: Duration,
-    last: Instant,
+    sent: Instant,
+    answers: Option<Answers>,
     timer: Pin<Box<Sleep>>,
 }
 
+/// What is known of a client that answers signs of life.
+#[derive(Debug)]
+struct Answers {
+    /// How long an answer may take.
+    limit: Duration,
+    heard: Instant,
+    /// When the first sign was sent that is not answered yet.
+    asked: Option<Instant>,
+}
+
 impl Idle {
+    /// Of a wire on which the client says nothing.
     pub(super) fn new(period: Duration) -> Self {
-        let last = Instant::now();
+        let sent = Instant::now();
         Self {
             period,
-            last,
-            timer: Box::pin(sleep_until(last + period)),
+            sent,
+            answers: None,
+            timer: Box::pin(sleep_until(sent + period)),
+        }
+    }
+
+    /// Of a wire on which the client answers within `limit`. It is asked once
+    /// a period also while much is sent: a middlebox may take that for one who
+    /// is no longer there.
+    pub(super) fn answered(period: Duration, limit: Duration) -> Self {
+        let idle = Self::new(period);
+        let answers = Answers {
+            limit,
+            heard: idle.sent,
+            asked: None,
+        };
+        Self {
+            answers: Some(answers),
+            ..idle
         }
     }
 
     /// Something was sent just now.
     pub(super) fn touch(&mut self) {
-        self.last = Instant::now();
+        self.sent = Instant::now();
     }
 
-    /// Returns when nothing was sent for a period, and begins the next one.
-    /// Cancel-safe.
-    pub(super) async fn due(&mut self) {
+    /// Something was heard just now.
+    pub(super) fn heard(&mut self) {
+        if let Some(answers) = &mut self.answers {
+            answers.heard = Instant::now();
+            answers.asked = None;
+        }
+    }
+
+    /// Waits for what is due next; a sign counts as sent. Cancel-safe.
+    pub(super) async fn due(&mut self) -> Due {
         loop {
             self.timer.as_mut().await;
-            let due = self.last + self.period;
             let now = Instant::now();
-            if due <= now {
-                self.last = now;
-                self.timer.as_mut().reset(now + self.period);
-                return;
+            if self.is_gone(now) {
+                return Due::Gone;
             }
-            self.timer.as_mut().reset(due);
+            let is_sign_due = self.sign_at() <= now;
+            if is_sign_due {
+                self.sent = now;
+                if let Some(answers) = &mut self.answers {
+                    answers.asked.get_or_insert(now);
+                }
+            }
+            let next = self.wakes_at();
+            self.timer.as_mut().reset(next);
+            if is_sign_due {
+                return Due::Sign;
+            }
         }
+    }
+
+    fn is_gone(&self, now: Instant) -> bool {
+        self.gone_at().is_some_and(|at| at <= now)
+    }
+
+    fn gone_at(&self) -> Option<Instant> {
+        let answers = self.answers.as_ref()?;
+        Some(answers.asked? + answers.limit)
+    }
+
+    fn sign_at(&self) -> Instant {
+        let unasked = self.answers.as_ref().filter(|a| a.asked.is_none());
+        let last = unasked.map_or(self.sent, |answers| answers.heard.min(self.sent));
+        last + self.period
+    }
+
+    fn wakes_at(&self) -> Instant {
+        let sign_at = self.sign_at();
+        self.gone_at().map_or(sign_at, |at| at.min(sign_at))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use tokio::time::advance;
+
     use super::*;
+
+    const PERIOD: Duration = Duration::from_secs(15);
+    const LIMIT: Duration = Duration::from_secs(30);
 
     #[tokio::test(start_paused = true)]
     async fn a_sign_is_due_a_period_after_the_last_message() {
-        let period = Duration::from_secs(15);
         let start = Instant::now();
-        let mut idle = Idle::new(period);
-        tokio::time::advance(Duration::from_secs(10)).await;
+        let mut idle = Idle::new(PERIOD);
+        advance(Duration::from_secs(10)).await;
         idle.touch();
-        idle.due().await;
+        assert_eq!(idle.due().await, Due::Sign);
         assert_eq!(start.elapsed().as_secs(), 25);
-        idle.due().await;
+        assert_eq!(idle.due().await, Due::Sign);
         assert_eq!(start.elapsed().as_secs(), 40);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_answers_nothing_is_gone_after_the_limit() {
+        let start = Instant::now();
+        let mut idle = Idle::answered(PERIOD, LIMIT);
+        assert_eq!(idle.due().await, Due::Sign);
+        assert_eq!(idle.due().await, Due::Sign);
+        assert_eq!(start.elapsed().as_secs(), 30);
+        assert_eq!(idle.due().await, Due::Gone);
+        assert_eq!(start.elapsed().as_secs(), 45);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_answers_stays() {
+        let mut idle = Idle::answered(PERIOD, LIMIT);
+        for _ in 0..10 {
+            assert_eq!(idle.due().await, Due::Sign);
+            advance(Duration::from_secs(14)).await;
+            idle.heard();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_to_whom_much_is_sent_is_asked_too() {
+        let start = Instant::now();
+        let mut idle = Idle::answered(PERIOD, LIMIT);
+        for _ in 0..14 {
+            advance(Duration::from_secs(1)).await;
+            idle.touch();
+        }
+        assert_eq!(idle.due().await, Due::Sign);
+        assert_eq!(start.elapsed().as_secs(), 15);
     }
 }

@@ -16,7 +16,7 @@ use super::{
     admission::Admission,
     close::{End, close},
     codes::{Code, Refusal},
-    idle::Idle,
+    idle::{Due, Idle},
     upgrade::WRITES,
 };
 use crate::hub::{Delivery, Ended, Subscription};
@@ -42,7 +42,7 @@ pub(super) async fn upgrade(
         Some(Err(ended)) => return Err(ended.into()),
         None => return Err(Refusal::from(Ended::ShuttingDown)),
     }
-    let idle = Idle::new(admission.settings().keepalive);
+    let idle = admission.settings().answered_idle();
     let tasks = admission.tasks();
     Ok(upgrade.on_upgrade(move |mut socket| {
         tasks.track_future(async move {
@@ -65,8 +65,15 @@ async fn run(
                 idle.touch();
                 write(socket, subscription, delivery).await
             }
-            frame = socket.recv() => read(frame, frames),
-            () = idle.due() => socket.send(Message::Ping("".into())).await.map_err(End::from),
+            frame = socket.recv() => read(frame, frames, &mut idle),
+            due = idle.due() => match due {
+                Due::Sign => socket.send(Message::Ping("".into())).await.map_err(End::from),
+                // The process may have slept: what waits in the socket counts first.
+                Due::Gone => match socket.recv().now_or_never() {
+                    Some(frame) => read(frame, frames, &mut idle),
+                    None => Err(End::unanswered()),
+                },
+            },
         };
         if let Err(end) = turn {
             return end;
@@ -109,7 +116,12 @@ fn told_by_closing(delivery: &Delivery) -> Refusal {
     Refusal::new(Code::Interrupted, message)
 }
 
-fn read(frame: Option<Result<Message, axum::Error>>, frames: ClientFrames) -> Result<(), End> {
+fn read(
+    frame: Option<Result<Message, axum::Error>>,
+    frames: ClientFrames,
+    idle: &mut Idle,
+) -> Result<(), End> {
+    idle.heard();
     match frame {
         Some(Ok(Message::Text(_) | Message::Binary(_))) if frames == ClientFrames::Refused => {
             Err(End::Refused(Refusal::invalid(

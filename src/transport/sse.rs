@@ -70,7 +70,7 @@ fn chunks(
                 delivery = subscription.next() => {
                     fill(&mut chunk, delivery, &mut subscription, format)
                 }
-                () = idle.due() => {
+                _ = idle.due() => {
                     sign_of_life(&mut chunk, subscription.cursor());
                     true
                 }

@@ -17,7 +17,7 @@ use super::{
     admission::{Admission, cursor},
     close::{End, close},
     codes::Refusal,
-    idle::Idle,
+    idle::{Due, Idle},
     json::{ClientMessage, ServerMessage},
     query::{Format, StreamQuery},
     raw::{self, ClientFrames},
@@ -69,7 +69,7 @@ struct Connection {
 
 impl Connection {
     fn new(socket: WebSocket, subscription: Subscription, admission: Admission) -> Self {
-        let idle = Idle::new(admission.settings().keepalive);
+        let idle = admission.settings().answered_idle();
         Self {
             socket,
             subscription,
@@ -97,11 +97,10 @@ impl Connection {
                 self.publishing = None;
                 self.answer(reference.as_deref(), result).await?;
             }
-            () = self.idle.due() => {
-                let cursor = self.subscription.cursor();
-                let text = cursor.map(|id| id.to_string()).unwrap_or_default();
-                self.socket.send(Message::Ping(text.into())).await?;
-            }
+            due = self.idle.due(), if reads => match due {
+                Due::Sign => self.ping().await?,
+                Due::Gone => self.read_last().await?,
+            },
         }
         Ok(())
     }
@@ -131,7 +130,22 @@ impl Connection {
         }
     }
 
+    async fn ping(&mut self) -> Result<(), End> {
+        let cursor = self.subscription.cursor();
+        let text = cursor.map(|id| id.to_string()).unwrap_or_default();
+        Ok(self.socket.send(Message::Ping(text.into())).await?)
+    }
+
+    /// The process may have slept: what waits in the socket counts first.
+    async fn read_last(&mut self) -> Result<(), End> {
+        match self.socket.recv().now_or_never() {
+            Some(frame) => self.read(frame).await,
+            None => Err(End::unanswered()),
+        }
+    }
+
     async fn read(&mut self, frame: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+        self.idle.heard();
         match frame {
             Some(Ok(Message::Text(text))) => self.follow(&text).await,
             Some(Ok(Message::Binary(_))) => {

@@ -37,11 +37,5 @@ mod reconnect;
 /// Readers go away and come back.
 mod resume;
 
-/// The gateway goes away.
-mod shutdown;
-
-/// Readers that do not read.
-mod slow_reader;
-
 /// What a WebSocket client can say.
 mod websocket;

@@ -1,0 +1,26 @@
+//! The failure matrix: each row is a test whose name begins with it, makes
+//! the fault happen for real, and sees on each wire what the contract says.
+
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test binary has no public face, and fails by panicking"
+)]
+
+#[path = "../support/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "shared by all test binaries; each uses a part"
+)]
+mod support;
+
+/// F13 to F15: the gateway is killed, ends, or stands still.
+mod gateway_away;
+
+/// F17: readers that are gone and have not said so.
+mod dead_reader;
+
+/// F19 to F21: cursors that are too old, of another life, or broken.
+mod cursors;
