@@ -25,6 +25,7 @@ mod raw;
 mod server;
 mod sse;
 mod upgrade;
+mod uptake;
 mod ws;
 
 pub use admission::{Admission, Settings};

@@ -1,6 +1,7 @@
 //! The accept loop, and the limits of one connection.
 
 use std::{
+    convert::Infallible,
     io,
     sync::{
         Arc,
@@ -12,7 +13,7 @@ use std::{
 use axum::{Router, http::Request};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioIo, TokioTimer},
     server::conn::auto::Builder,
 };
 use socket2::SockRef;
@@ -26,7 +27,10 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
-use super::admission::Settings;
+use super::{
+    admission::Settings,
+    uptake::{Streams, Watched},
+};
 use crate::shutdown::Shutdown;
 
 /// A client sends its first request within this time, and each head in so much,
@@ -68,8 +72,9 @@ pub async fn serve(listener: TcpListener, app: Router, settings: Settings, shutd
     }
 }
 
-fn builder(settings: Settings) -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+fn builder(settings: Settings) -> Builder<Streams> {
+    let limit = settings.write_timeout;
+    let mut builder = Builder::new(Streams { limit });
     builder
         .http1()
         .timer(TokioTimer::new())
@@ -99,7 +104,7 @@ fn prepare(stream: TcpStream, settings: Settings) -> io::Result<Stream> {
 }
 
 async fn connection(
-    builder: Builder<TokioExecutor>,
+    builder: Builder<Streams>,
     stream: Stream,
     app: Router,
     told: CancellationToken,
@@ -108,7 +113,8 @@ async fn connection(
     let was_asked = Arc::clone(&asked);
     let service = service_fn(move |request: Request<Incoming>| {
         asked.store(true, Ordering::Relaxed);
-        app.clone().oneshot(request)
+        let answer = app.clone().oneshot(request);
+        async move { Ok::<_, Infallible>(answer.await?.map(Watched::new)) }
     });
     let io = TokioIo::new(stream);
     let connection = builder.serve_connection_with_upgrades(io, service);

@@ -19,6 +19,9 @@ mod support;
 /// F13 to F15: the gateway is killed, ends, or stands still.
 mod gateway_away;
 
+/// F16: readers that do not read.
+mod slow_reader;
+
 /// F17: readers that are gone and have not said so.
 mod dead_reader;
 

@@ -7,7 +7,9 @@ use tokio::{
     net::{TcpSocket, TcpStream},
 };
 
-use crate::support::{Database, TestGateway, Wire, get, until, within};
+use futures_util::future::join_all;
+
+use crate::support::{Database, Reader, Said, TestGateway, Wire, get, grpc_client, until, within};
 
 /// More than the kernel's buffers of a connection hold.
 const EVENTS: i32 = 4000;
@@ -17,6 +19,22 @@ const WEB_SOCKET: &str = "GET /v1/ws?channel=a HTTP/1.1\r\nHost: pgfan\r\nConnec
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 const SSE: &str = "GET /v1/sse?channel=a HTTP/1.1\r\nHost: pgfan\r\n\r\n";
+
+/// Notifications of 7.9 KB, numbered.
+async fn notify_large(database: &Database, numbers: std::ops::RangeInclusive<i32>) {
+    let sql = "SELECT pg_notify('a', n || ' ' || repeat('x', 7900)) \
+               FROM generate_series($1::int, $2::int) AS n";
+    let ends: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [numbers.start(), numbers.end()];
+    database.client.query(sql, &ends).await.unwrap();
+}
+
+/// Each of these numbers, in order.
+async fn hears_large(reader: &mut Reader, numbers: std::ops::RangeInclusive<i32>) {
+    for n in numbers {
+        let (_, payload) = reader.event().await;
+        assert!(payload.starts_with(&format!("{n} ")), "{n}: {payload:.20}");
+    }
+}
 
 /// Reads until it is ready, and never again.
 async fn never_reads(address: SocketAddr, request: &str) -> TcpStream {
@@ -32,20 +50,15 @@ async fn never_reads(address: SocketAddr, request: &str) -> TcpStream {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_takes_nothing_is_closed_and_the_others_get_everything() {
+async fn f16_who_takes_nothing_is_closed_and_the_others_get_everything() {
     let database = Database::new().await;
     let settings = [("write-timeout", "1s"), ("max-readers", "2")];
     for request in [WEB_SOCKET, SSE] {
         let gateway = TestGateway::with(&database, &settings).await;
         let stuck = never_reads(gateway.address, request).await;
         let mut reader = gateway.reader(Wire::WebSocket, "a").await;
-        let sql = "SELECT pg_notify('a', n || ' ' || repeat('x', 7900)) \
-                   FROM generate_series(1, $1::int) AS n";
-        database.client.query(sql, &[&EVENTS]).await.unwrap();
-        for n in 1..=EVENTS {
-            let (_, payload) = reader.event().await;
-            assert!(payload.starts_with(&format!("{n} ")), "{n}: {payload:.20}");
-        }
+        notify_large(&database, 1..=EVENTS).await;
+        hears_large(&mut reader, 1..=EVENTS).await;
         // Its place is free again when it is closed.
         until("the one that takes nothing is closed", || async {
             let head = hyper::body::Bytes::new();
@@ -56,5 +69,79 @@ async fn who_takes_nothing_is_closed_and_the_others_get_everything() {
         .await;
         drop(stuck);
         assert_eq!(get(gateway.address, "/readyz", &[]).await.status, 200);
+    }
+}
+
+/// Its connection takes pings and what another stream is sent: the stream
+/// alone is reset.
+#[tokio::test(flavor = "multi_thread")]
+async fn f16_a_stream_that_takes_nothing_is_reset_and_its_neighbour_gets_everything() {
+    let database = Database::new().await;
+    let settings = [
+        ("write-timeout", "1s"),
+        ("keepalive", "200ms"),
+        ("max-readers", "2"),
+    ];
+    let gateway = TestGateway::with(&database, &settings).await;
+    let client = grpc_client(gateway.address).await;
+    let mut stuck = Reader::on_channel(&client, "a");
+    stuck.ready().await;
+    let mut neighbour = Reader::on_channel(&client, "b");
+    neighbour.ready().await;
+    notify_large(&database, 1..=EVENTS).await;
+    until("the one that takes nothing is reset", || async {
+        let body = hyper::body::Bytes::new();
+        let path = "/v1/sse?channel=c";
+        let answer = crate::support::request(gateway.address, "GET", path, &[], body);
+        answer.await.status() == 200
+    })
+    .await;
+    database.notify_range("b", 1, 100).await;
+    assert_eq!(neighbour.payloads(100).await.len(), 100);
+    let mut said = stuck.said().await;
+    while matches!(said, Said::Event { .. }) {
+        said = stuck.said().await;
+    }
+    assert!(matches!(said, Said::Closed(..)), "{said:?}");
+}
+
+/// Four of them, overtaken by a log of 1 MiB, while others get everything.
+#[tokio::test(flavor = "multi_thread")]
+async fn f16_a_slow_reader_gets_a_gap_and_goes_on_at_the_head() {
+    let database = Database::new().await;
+    let settings = [("history-bytes", "1MiB"), ("write-timeout", "1m")];
+    let gateway = TestGateway::with(&database, &settings).await;
+    let (mut slow, mut quick) = (Vec::new(), Vec::new());
+    for wire in Wire::ALL {
+        slow.push((wire, gateway.reader(wire, "a").await));
+        quick.push(gateway.reader(wire, "a").await);
+    }
+    // So many at once the log holds for those who read.
+    for first in (1..EVENTS).step_by(50) {
+        let numbers = first..=first + 49;
+        notify_large(&database, numbers.clone()).await;
+        let reading = quick.iter_mut();
+        join_all(reading.map(|reader| hears_large(reader, numbers.clone()))).await;
+    }
+    for (wire, reader) in &mut slow {
+        let mut heard = 0;
+        let end = loop {
+            match reader.said().await {
+                Said::Event { .. } => heard += 1,
+                other => break other,
+            }
+        };
+        assert!(heard < EVENTS, "{wire:?} was overtaken");
+        match wire {
+            Wire::PgCacheWatch => assert_eq!(end, Said::Closed(1012, "interrupted".into())),
+            _ => assert!(
+                matches!(&end, Said::Gap { reason, .. } if reason == "slow_reader"),
+                "{wire:?}: {end:?}"
+            ),
+        }
+    }
+    database.notify("a", "at the head").await;
+    for (wire, reader) in slow.iter_mut().filter(|(w, _)| *w != Wire::PgCacheWatch) {
+        assert_eq!(reader.event().await.1, "at the head", "{wire:?}");
     }
 }
