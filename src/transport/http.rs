@@ -7,7 +7,7 @@ use axum::{
     Router,
     body::{Body, to_bytes},
     extract::State,
-    http::{HeaderMap, StatusCode, Uri, header},
+    http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -139,13 +139,31 @@ async fn readyz(State(admission): State<Admission>) -> Response {
     }
 }
 
+/// What is answered when there is no room for another connection.
+pub(super) fn full() -> Router {
+    Router::new().fallback(async |version: Version, headers: HeaderMap| {
+        let message = "the gateway has as many connections as it may";
+        let mut response = answer(&headers, Refusal::new(Code::TooMany, message));
+        if version < Version::HTTP_2 {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
+        }
+        response
+    })
+}
+
 async fn not_found(uri: Uri, headers: HeaderMap) -> Response {
+    let message = format!("there is nothing at {}", uri.path());
+    answer(&headers, Refusal::new(Code::NotFound, message))
+}
+
+/// As the client's protocol has it, where no service is there to say so.
+fn answer(headers: &HeaderMap, refusal: Refusal) -> Response {
     let content_type = headers.get(header::CONTENT_TYPE);
     if content_type.is_some_and(|v| v.as_bytes().starts_with(b"application/grpc")) {
-        return Status::unimplemented("no such service").into_http::<Body>();
+        return Status::from(refusal).into_http::<Body>();
     }
-    let message = format!("there is nothing at {}", uri.path());
-    Refusal::new(Code::NotFound, message).into_response()
+    refusal.into_response()
 }
 
 async fn method_not_allowed() -> Response {

@@ -15,6 +15,7 @@
 mod admission;
 mod close;
 mod codes;
+mod descriptors;
 mod grpc;
 mod http;
 mod idle;

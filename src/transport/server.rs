@@ -20,7 +20,7 @@ use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     select,
-    time::sleep,
+    time::{sleep, timeout},
 };
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +29,8 @@ use tracing::{debug, warn};
 
 use super::{
     admission::Settings,
+    descriptors::{Descriptors, Place},
+    http::full,
     uptake::{Streams, Watched},
 };
 use crate::shutdown::Shutdown;
@@ -45,30 +47,68 @@ const MAX_HEADER_BYTES: usize = 32 << 10;
 /// next one; hyper's own default is 200.
 const MAX_STREAMS: u32 = 1000;
 
+/// How long one who comes when there is no room may take to be told so.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// Out of file descriptors, accepting again at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts until the end begins. Its connections end when every reader was
 /// told, and are waited for with the rest.
 pub async fn serve(listener: TcpListener, app: Router, settings: Settings, shutdown: &Shutdown) {
-    let builder = builder(settings);
+    let server = Server {
+        app,
+        full: full(),
+        descriptors: Descriptors::claim(),
+        settings,
+        builder: builder(settings),
+        shutdown,
+    };
     loop {
         let accepted = select! {
             accepted = listener.accept() => accepted,
             () = shutdown.begun.cancelled() => return,
         };
-        match accepted.and_then(|(stream, _)| prepare(stream, settings)) {
-            Ok(stream) => {
-                let (builder, app) = (builder.clone(), app.clone());
-                let connection = connection(builder, stream, app, shutdown.told.clone());
-                shutdown.tasks.spawn(connection);
-            }
+        match accepted.and_then(|(stream, _)| server.receive(stream)) {
+            Ok(()) => {}
             Err(error) if is_of_the_connection(&error) => debug!(%error, "not accepted"),
             Err(error) => {
                 warn!(%error, "cannot accept");
                 sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+struct Server<'a> {
+    app: Router,
+    /// Answers those for whom there is no room.
+    full: Router,
+    descriptors: Descriptors,
+    settings: Settings,
+    builder: Builder<Streams>,
+    shutdown: &'a Shutdown,
+}
+
+impl Server<'_> {
+    fn receive(&self, stream: TcpStream) -> io::Result<()> {
+        let place = self.descriptors.place(&stream);
+        let stream = prepare(stream, self.settings)?;
+        let tasks = &self.shutdown.tasks;
+        match place {
+            Place::Free => drop(tasks.spawn(self.connection(stream, &self.app))),
+            Place::Full => {
+                let farewell = timeout(FAREWELL, self.connection(stream, &self.full));
+                drop(tasks.spawn(farewell));
+            }
+            Place::Crowded => drop(stream),
+        }
+        Ok(())
+    }
+
+    fn connection(&self, stream: Stream, app: &Router) -> impl Future<Output = ()> + Send + use<> {
+        let (builder, app) = (self.builder.clone(), app.clone());
+        connection(builder, stream, app, self.shutdown.told.clone())
     }
 }
 

@@ -27,3 +27,6 @@ mod dead_reader;
 
 /// F19 to F21: cursors that are too old, of another life, or broken.
 mod cursors;
+
+/// F32: no more file descriptors.
+mod descriptors;
