@@ -77,26 +77,18 @@ fn readers_that_fit() -> usize {
     readers
 }
 
-/// `VmRSS` (proc(5)), in bytes.
-fn resident(pid: u32) -> usize {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"));
-    let kilobytes = line.unwrap().split_whitespace().nth(1).unwrap();
-    kilobytes.parse::<usize>().unwrap() << 10
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_web_socket_reader_costs_less_than_8_kib() {
     let _alone = HEAVY.lock().await;
     let count = readers_that_fit();
     let database = Database::new().await;
     let gateway = GatewayProcess::on(&database).await;
-    let before = resident(gateway.program.pid());
+    let before = gateway.resident();
 
     let opening = stream::iter(0..count).map(|_| IdleReader::open(gateway.address));
     let opened = opening.buffer_unordered(AT_ONCE).collect::<Vec<_>>();
     let mut readers = within("all readers are ready", opened).await;
-    let each = (resident(gateway.program.pid()) - before) / count;
+    let each = (gateway.resident() - before) / count;
     eprintln!("{count} idle readers, {each} bytes each");
     assert!(each < LIMIT_BYTES, "{each} bytes for each of {count}");
 

@@ -13,7 +13,7 @@ use tokio::{
 use crate::support::{
     Database, Reader, Said, TestGateway, Wire,
     gateway_process::{GatewayProcess, libpq_variables, pgfan},
-    grpc_client, within,
+    grpc_client, stuck_web_socket, within,
 };
 
 /// As each wire ends when the gateway does.
@@ -171,13 +171,7 @@ async fn frame(stream: &mut TcpStream, wanted: u8) -> Vec<u8> {
 async fn f14_a_second_signal_ends_it_at_once() {
     let database = Database::new().await;
     let mut gateway = serve(&database, &["--drain-timeout", "1m"]).await;
-    let mut stuck = TcpStream::connect(gateway.address).await.unwrap();
-    let request = crate::support::gateway_process::upgrade("/v1/ws?channel=a");
-    stuck.write_all(request.as_bytes()).await.unwrap();
-    let mut said = Vec::new();
-    while !String::from_utf8_lossy(&said).contains("\"ready\"") {
-        within("ready", stuck.read_buf(&mut said)).await.unwrap();
-    }
+    let _stuck = stuck_web_socket(gateway.address, "/v1/ws?channel=a").await;
     gateway.program.signal("TERM").await;
     gateway.logged("ending").await;
     gateway.program.signal("TERM").await;

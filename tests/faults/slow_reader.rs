@@ -1,24 +1,13 @@
 //! A reader that takes nothing holds up nobody, and is let go.
 
-use std::net::SocketAddr;
-
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpSocket, TcpStream},
-};
-
 use futures_util::future::join_all;
 
-use crate::support::{Database, Reader, Said, TestGateway, Wire, get, grpc_client, until, within};
+use crate::support::{
+    Database, Reader, Said, TestGateway, Wire, get, grpc_client, stuck_sse, stuck_web_socket, until,
+};
 
 /// More than the kernel's buffers of a connection hold.
 const EVENTS: i32 = 4000;
-
-const WEB_SOCKET: &str = "GET /v1/ws?channel=a HTTP/1.1\r\nHost: pgfan\r\nConnection: Upgrade\r\n\
-    Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-
-const SSE: &str = "GET /v1/sse?channel=a HTTP/1.1\r\nHost: pgfan\r\n\r\n";
 
 /// Notifications of 7.9 KB, numbered.
 async fn notify_large(database: &Database, numbers: std::ops::RangeInclusive<i32>) {
@@ -36,26 +25,18 @@ async fn hears_large(reader: &mut Reader, numbers: std::ops::RangeInclusive<i32>
     }
 }
 
-/// Reads until it is ready, and never again.
-async fn never_reads(address: SocketAddr, request: &str) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(4096).unwrap();
-    let mut stream = socket.connect(address).await.unwrap();
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let mut said = Vec::new();
-    while !String::from_utf8_lossy(&said).contains("\"ready\"") {
-        within("ready", stream.read_buf(&mut said)).await.unwrap();
-    }
-    stream
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn f16_who_takes_nothing_is_closed_and_the_others_get_everything() {
     let database = Database::new().await;
     let settings = [("write-timeout", "1s"), ("max-readers", "2")];
-    for request in [WEB_SOCKET, SSE] {
+    for wire in [Wire::WebSocket, Wire::Sse, Wire::PgCacheWatch] {
         let gateway = TestGateway::with(&database, &settings).await;
-        let stuck = never_reads(gateway.address, request).await;
+        let address = gateway.address;
+        let stuck = match wire {
+            Wire::Sse => stuck_sse(address, "/v1/sse?channel=a").await,
+            Wire::PgCacheWatch => stuck_web_socket(address, "/pgpubsub/a").await,
+            _ => stuck_web_socket(address, "/v1/ws?channel=a").await,
+        };
         let mut reader = gateway.reader(Wire::WebSocket, "a").await;
         notify_large(&database, 1..=EVENTS).await;
         hears_large(&mut reader, 1..=EVENTS).await;

@@ -84,6 +84,15 @@ impl GatewayProcess {
         self.program.stderr.line(text).await
     }
 
+    /// `VmRSS` (proc(5)), in bytes.
+    pub fn resident(&self) -> usize {
+        let status = format!("/proc/{}/status", self.program.pid());
+        let status = std::fs::read_to_string(status).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:"));
+        let kilobytes = line.unwrap().split_whitespace().nth(1).unwrap();
+        kilobytes.parse::<usize>().unwrap() << 10
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }

@@ -10,6 +10,7 @@ mod link;
 pub mod program;
 mod reader;
 mod said;
+mod stuck;
 mod websocket;
 
 pub use database::{Database, own_server};
@@ -19,6 +20,7 @@ pub use http::{Answer, get, get_h2, post, request};
 pub use link::Link;
 pub use reader::{Reader, Wire, grpc_client};
 pub use said::Said;
+pub use stuck::{stuck_sse, stuck_web_socket};
 pub use websocket::WebSocket;
 
 use std::{future::Future, time::Duration};

@@ -1,0 +1,38 @@
+//! Clients that read until they are ready, and never again.
+
+use std::net::SocketAddr;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+};
+
+use super::{gateway_process::upgrade, within};
+
+/// On a WebSocket of this path. That of the PGCacheWatch wire is ready with
+/// its 101.
+pub async fn stuck_web_socket(address: SocketAddr, path: &str) -> TcpStream {
+    let ready = match path.starts_with("/pgpubsub/") {
+        true => "\r\n\r\n",
+        false => "\"ready\"",
+    };
+    stuck(address, &upgrade(path), ready).await
+}
+
+pub async fn stuck_sse(address: SocketAddr, path: &str) -> TcpStream {
+    let request = format!("GET {path} HTTP/1.1\r\nHost: pgfan\r\n\r\n");
+    stuck(address, &request, "\"ready\"").await
+}
+
+/// With little room for what it does not read.
+async fn stuck(address: SocketAddr, request: &str, ready: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut said = Vec::new();
+    while !String::from_utf8_lossy(&said).contains(ready) {
+        within("ready", stream.read_buf(&mut said)).await.unwrap();
+    }
+    stream
+}
