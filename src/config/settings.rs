@@ -118,7 +118,7 @@ pub const SETTINGS: &[Setting] = &[
         name: "write-timeout",
         default: "30s",
         value: "TIME",
-        help: "A connection that takes nothing for so long is closed",
+        help: "A reader that takes nothing, or answers no ping, for so long is closed",
         apply: |draft, text| time(&mut draft.transport.write_timeout, text, SECOND..=HOUR),
     },
     Setting {
