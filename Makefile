@@ -1,13 +1,15 @@
 # `make run` and `make test` are all a fresh machine needs besides Rust.
-.PHONY: run test soak lint clients postgres
+.PHONY: run test soak lint clients postgres postgres-18 fault-tools
 
 # The main job: the gateway at work on a private PostgreSQL.
 run: postgres
 	@exec cargo run --locked -- demo
 
 # Everything: unit, property and integration tests, with clients of other make.
-test: postgres clients
+# The faults once more on PostgreSQL 18: what a session sees of them differs between versions.
+test: postgres postgres-18 clients fault-tools
 	cargo test --locked
+	PG_BIN=$(CURDIR)/target/postgres-18/bin cargo test --locked --test faults
 
 # The promise under faults for half an hour; CHECKER_SECONDS=N for another time.
 soak: postgres
@@ -21,6 +23,14 @@ lint:
 # A PostgreSQL server, where the machine has none.
 postgres:
 	@tests/postgres/setup
+
+# The same version on every machine, beside what it has.
+postgres-18:
+	@tests/postgres/setup --wheel target/postgres-18
+
+# PgBouncer, and what steps a clock.
+fault-tools:
+	@tests/faults/setup
 
 # The Python clients that the tests run.
 clients:
