@@ -47,7 +47,7 @@ use system_user::SystemUser;
 use tls::TlsSettings;
 
 /// Resolved connection settings. Files that may change while the gateway runs (the password file,
-/// certificates) are read anew by [`ConnInfo::targets`].
+/// a service's password, certificates) are read anew by [`ConnInfo::targets`].
 pub struct ConnInfo {
     endpoints: Endpoints,
     session: Session,
@@ -96,8 +96,8 @@ impl ConnInfo {
     /// One target for each host, in the order to try them: the one given, or a random one if so
     /// set.
     ///
-    /// To be called before every connect and reconnect, since it reads the password file and the
-    /// certificates: small files, read without leaving the thread.
+    /// To be called before every connect and reconnect, since it reads the password file, the
+    /// service's password and the certificates: small files, read without leaving the thread.
     ///
     /// # Errors
     /// A certificate or key file that has become unreadable.

@@ -10,8 +10,25 @@ use super::small_file;
 /// Where the system's file lies when `PGSYSCONFDIR` is unset: the folder of Debian's libpq.
 const SYSTEM_FOLDER: &str = "/etc/postgresql-common";
 
+/// A named group of settings, and where it may be.
+#[derive(Debug, Clone)]
+pub(super) struct Service {
+    pub(super) name: String,
+    pub(super) files: Vec<ServiceFile>,
+}
+
+impl Service {
+    /// As the files have it now; `None` also while they cannot be read.
+    pub(super) fn password(&self) -> Option<String> {
+        let pairs = find(&self.name, &self.files).ok()?;
+        let mut values = pairs.into_iter().filter(|(name, _)| name == "password");
+        let first = values.next().map(|(_, value)| value);
+        first.filter(|value| !value.is_empty())
+    }
+}
+
 /// A place to look for the service.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ServiceFile {
     path: PathBuf,
     /// Named by the operator: then it must exist.

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use tokio_postgres::config::ChannelBinding;
 
-use super::error::{ConnInfoError, Mistakes};
+use super::error::{ConnInfoError, Mistakes, Origin};
+use super::service::Service;
 use super::settings::Settings;
 use super::system_user::SystemUser;
 
@@ -48,6 +49,8 @@ pub(super) struct Session {
     pub(super) database: String,
     /// Given by the settings; without it the passfile is asked at each connect.
     pub(super) password: Option<Password>,
+    /// What gave the password, and is asked again at each connect.
+    pub(super) service: Option<Service>,
     pub(super) passfile: Option<PathBuf>,
     pub(super) options: Option<String>,
     pub(super) application_name: String,
@@ -71,6 +74,7 @@ impl Session {
             database: owned("dbname").unwrap_or_else(|| user.clone()),
             user,
             password: owned("password").map(|text| Password(text.into_bytes())),
+            service: service(settings),
             passfile: passfile(settings, system_user.home.as_deref()),
             options: owned("options"),
             application_name: owned("application_name")
@@ -87,6 +91,12 @@ fn user(settings: &Settings, system_user: &SystemUser) -> Result<String, ConnInf
     given
         .or_else(|| system_user.name.clone())
         .ok_or(ConnInfoError::NoUser)
+}
+
+fn service(settings: &Settings) -> Option<Service> {
+    let given = settings.get("password")?;
+    let service = settings.service.clone();
+    service.filter(|_| given.origin == Origin::ServiceFile)
 }
 
 fn passfile(settings: &Settings, home: Option<&Path>) -> Option<PathBuf> {

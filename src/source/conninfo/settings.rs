@@ -6,7 +6,8 @@ use std::path::Path;
 
 use super::error::{ConnInfoError, Mistakes, Origin};
 use super::keywords::{self, Handling, KEYWORDS};
-use super::{key_value, service, uri};
+use super::service::{self, Service};
+use super::{key_value, uri};
 
 /// Keywords with their values, in the order they were written; the keywords are not checked yet.
 pub(super) type Pairs = Vec<(String, String)>;
@@ -18,6 +19,8 @@ pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 #[derive(Default)]
 pub(super) struct Settings {
     values: BTreeMap<&'static str, Setting>,
+    /// The service that gave some of them.
+    pub(super) service: Option<Service>,
 }
 
 /// A value and the layer that gave it.
@@ -110,12 +113,13 @@ impl Settings {
                 self.fill(keyword, value, Origin::Variable(variable));
             }
         }
-        let Some(name) = self.text("service") else {
+        let Some(name) = self.text("service").map(str::to_owned) else {
             return;
         };
         let files = service::files(self.text("servicefile"), environment("PGSYSCONFDIR"), home);
-        if let Some(pairs) = mistakes.catch(service::find(name, &files)) {
+        if let Some(pairs) = mistakes.catch(service::find(&name, &files)) {
             self.add(pairs, Origin::ServiceFile, mistakes);
+            self.service = Some(Service { name, files });
         }
     }
 

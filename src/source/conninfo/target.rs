@@ -9,6 +9,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::ConnInfo;
 use super::endpoints::{Endpoint, Place};
 use super::passfile::{self, Wanted};
+use super::service::Service;
 use super::session::Password;
 use super::tls::SslMode;
 
@@ -128,6 +129,10 @@ fn password(info: &ConnInfo, endpoint: &Endpoint) -> Option<Password> {
         database: &session.database,
         user: &session.user,
     };
+    let from_service = session.service.as_ref().and_then(Service::password);
+    let given = from_service.map(|text| Password(text.into_bytes()));
     let from_file = || passfile::password(session.passfile.as_ref()?, &wanted);
-    session.password.clone().or_else(from_file)
+    given
+        .or_else(|| session.password.clone())
+        .or_else(from_file)
 }

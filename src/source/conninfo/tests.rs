@@ -113,6 +113,33 @@ fn a_changed_password_file_is_seen_by_the_next_targets() {
 }
 
 #[test]
+fn a_changed_password_of_a_service_is_seen_by_the_next_targets() {
+    let folder = tempfile::tempdir().expect("temp dir");
+    let path = folder.path().join("service");
+    let write = |text: &str| fs::write(&path, text).expect("write");
+    let password = |info: &ConnInfo| {
+        let target = &targets(info)[0];
+        target.config.get_password().map(<[u8]>::to_vec)
+    };
+    write("[shop]\npassword=one\nport=7\n");
+    let service = format!("host=a user=u service=shop servicefile={}", path.display());
+    let (info, own) = (
+        resolve(&service),
+        resolve(&format!("{service} password=mine")),
+    );
+    assert_eq!(password(&info), Some(b"one".to_vec()));
+    write("[shop]\npassword=two\n");
+    assert_eq!(password(&info), Some(b"two".to_vec()));
+    assert_eq!(password(&own), Some(b"mine".to_vec()), "it comes first");
+    fs::remove_file(&path).expect("remove");
+    assert_eq!(
+        password(&info),
+        Some(b"one".to_vec()),
+        "what was said at first"
+    );
+}
+
+#[test]
 fn all_mistakes_are_told_at_once() {
     let told = mistakes(
         "host=a,b port=1,2,3 sslmode=x connect_timeout=y hots=c sslcrl=d client_encoding=e",
