@@ -14,15 +14,16 @@ use crate::publish::PublishError;
 /// How long two short queries on a new connection may take.
 const SET_UP: Duration = Duration::from_secs(10);
 
-/// What makes a dead gateway's backend die, and keeps a silent one alive. Sent
-/// as a query and not at start-up, so that a server which does not know one of
-/// them does not mind.
+/// What makes a dead gateway's backend die within 14 s, and keeps a silent one
+/// alive; the numbers are those of `DEFAULT_TCP_USER_TIMEOUT` and its like, for
+/// the server's end of the socket. Sent as a query and not at start-up, so that
+/// a server which does not know one of them does not mind.
 const SETTINGS: &str = "SELECT set_config(name, value, false) FROM (VALUES \
     ('idle_session_timeout', '0'), \
-    ('tcp_keepalives_idle', '15'), \
-    ('tcp_keepalives_interval', '5'), \
-    ('tcp_keepalives_count', '3'), \
-    ('tcp_user_timeout', '30000')) AS wanted (name, value) \
+    ('tcp_keepalives_idle', '3'), \
+    ('tcp_keepalives_interval', '2'), \
+    ('tcp_keepalives_count', '2'), \
+    ('tcp_user_timeout', '7000')) AS wanted (name, value) \
     JOIN pg_catalog.pg_settings USING (name)";
 
 const STATE: &str = "SELECT pg_catalog.pg_is_in_recovery(), \

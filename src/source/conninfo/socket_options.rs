@@ -12,16 +12,20 @@ use super::values::Span;
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Silence on the link before the first probe. The system's own default is two hours.
-pub const DEFAULT_KEEPALIVES_IDLE: Duration = Duration::from_secs(15);
+pub const DEFAULT_KEEPALIVES_IDLE: Duration = Duration::from_secs(3);
 
 /// Time between two unanswered probes.
-pub const DEFAULT_KEEPALIVES_INTERVAL: Duration = Duration::from_secs(5);
+pub const DEFAULT_KEEPALIVES_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Unanswered probes until the link counts as dead: with the two above, after 30 s of silence.
-pub const DEFAULT_KEEPALIVES_COUNT: u32 = 3;
+/// Unanswered probes until the link counts as dead: with the two above, after 7 s of silence.
+pub const DEFAULT_KEEPALIVES_COUNT: u32 = 2;
 
 /// How long sent data may stay unacknowledged; the system would wait about 15 minutes.
-pub const DEFAULT_TCP_USER_TIMEOUT: Duration = Duration::from_secs(20);
+///
+/// A listening session is given up after 5 s without a sign of life, so no dead link is needed any
+/// longer. What is sent just before an idle link counts as dead, at 7 s, has this time again: both
+/// sides have let go within 14 s, whatever they were doing.
+pub const DEFAULT_TCP_USER_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// Linux's own first probe, for an explicit `keepalives_idle=0` ("the system default"): tcp(7).
 const SYSTEM_KEEPALIVES_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
@@ -108,10 +112,10 @@ mod tests {
         let expected = SocketOptions {
             connect_timeout: Duration::from_secs(10),
             keepalives: true,
-            idle: Duration::from_secs(15),
-            interval: Some(Duration::from_secs(5)),
-            count: Some(3),
-            user_timeout: Some(Duration::from_secs(20)),
+            idle: Duration::from_secs(3),
+            interval: Some(Duration::from_secs(2)),
+            count: Some(2),
+            user_timeout: Some(Duration::from_secs(7)),
         };
         assert_eq!((options, mistakes), (expected, 0));
     }
