@@ -27,7 +27,8 @@ const SETTINGS: &str = "SELECT set_config(name, value, false) FROM (VALUES \
     JOIN pg_catalog.pg_settings USING (name)";
 
 const STATE: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
-    pg_catalog.current_setting('transaction_read_only')";
+    pg_catalog.current_setting('transaction_read_only'), \
+    pg_catalog.current_setting('server_encoding')";
 
 /// Why there is no session, or no longer one.
 #[derive(Debug, thiserror::Error)]
@@ -79,11 +80,12 @@ pub(super) fn is_about_the_text(error: &Error) -> bool {
         .is_some_and(|code| code.code().starts_with("22"))
 }
 
-/// A session and the name of its host.
+/// A session, the name of its host, and how its database holds text.
 pub(super) struct Connected {
     pub(super) client: Client,
     pub(super) connection: Connection,
     pub(super) host: String,
+    pub(super) encoding: String,
 }
 
 /// The first host that will do, or `only` that one; of several that will not,
@@ -103,11 +105,12 @@ pub(super) async fn connect(
                 let wants = conninfo.target_session_attrs();
                 let set_up = drive(&mut connection, set_up(&client, wants, &host));
                 match timeout(SET_UP, set_up).await {
-                    Ok(Ok(())) => {
+                    Ok(Ok(encoding)) => {
                         return Ok(Connected {
                             client,
                             connection,
                             host,
+                            encoding,
                         });
                     }
                     Ok(Err(error)) => last = error,
@@ -121,27 +124,31 @@ pub(super) async fn connect(
     Err(last)
 }
 
+/// In one round trip: a far server takes long enough to reach. Returns the
+/// database's encoding.
 async fn set_up(
     client: &Client,
     wants: TargetSessionAttrs,
     host: &str,
-) -> Result<(), SessionError> {
-    client.simple_query(SETTINGS).await?;
-    let answer = client.simple_query(STATE).await?;
-    let row = answer.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => Some((row.get(0) == Some("t"), row.get(1) == Some("on"))),
+) -> Result<String, SessionError> {
+    let answer = client.simple_query(&format!("{SETTINGS}; {STATE}")).await?;
+    let rows = answer.iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
     });
-    match (row, wants) {
-        (Some((true, _)), _) => Err(SessionError::Standby(host.into())),
-        (Some((_, true)), TargetSessionAttrs::ReadWrite) => {
+    // The rows before it are the settings'.
+    let state = rows.last().ok_or(SessionError::Closed)?;
+    let is = |column, value| state.try_get(column).ok().flatten() == Some(value);
+    match wants {
+        _ if is(0, "t") => Err(SessionError::Standby(host.into())),
+        TargetSessionAttrs::ReadWrite if is(1, "on") => {
             Err(SessionError::Unwanted(host.into(), "read-only"))
         }
-        (Some((_, false)), TargetSessionAttrs::ReadOnly) => {
+        TargetSessionAttrs::ReadOnly if is(1, "off") => {
             Err(SessionError::Unwanted(host.into(), "read-write"))
         }
-        (_, TargetSessionAttrs::Standby) => Err(SessionError::Unwanted(host.into(), "a primary")),
-        _ => Ok(()),
+        TargetSessionAttrs::Standby => Err(SessionError::Unwanted(host.into(), "a primary")),
+        _ => Ok(state.try_get(2)?.unwrap_or_default().to_owned()),
     }
 }
 

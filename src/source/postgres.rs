@@ -59,6 +59,7 @@ impl Source for PostgresSource {
                 let opening = connect(&self.conninfo, None);
                 match meanwhile(&demand, &mut wanted, opening).await {
                     Ok(connected) => {
+                        warn_of_encoding(&connected.encoding);
                         let mut session =
                             Session::begin(connected, self.config, &self.second, &wanted);
                         let ended = loop {
@@ -114,5 +115,13 @@ fn told(item: SourceItem, lost: &mut bool, backoff: &mut Backoff) -> SourceItem 
             }
         }
         other => other,
+    }
+}
+
+/// It holds bytes of any kind. What is not UTF-8 the server cannot send to this
+/// session, and ends it: that costs one gap each.
+fn warn_of_encoding(encoding: &str) {
+    if encoding == "SQL_ASCII" {
+        warn!("the database is SQL_ASCII: notifying what is not UTF-8 ends the session");
     }
 }
