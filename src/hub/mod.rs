@@ -102,13 +102,16 @@ struct State {
     log: Log,
     readers: Readers,
     source: SourceState,
-    queue_usage: f64,
+    /// `None` is unknown.
+    queue_usage: Option<f64>,
     closing: bool,
 }
 
 impl State {
     fn is_ready(&self) -> bool {
-        let has_room = self.queue_usage <= MAX_QUEUE_USAGE;
+        let has_room = self
+            .queue_usage
+            .is_some_and(|usage| usage <= MAX_QUEUE_USAGE);
         self.source == SourceState::Live && has_room && !self.closing
     }
 }
@@ -131,7 +134,7 @@ impl Hub {
             log: Log::new(Epoch::random(), config.history),
             readers: Readers::new(demand, config.max_channels),
             source: SourceState::Starting,
-            queue_usage: 0.0,
+            queue_usage: Some(0.0),
             closing: false,
         };
         let shared = Shared {
@@ -278,8 +281,8 @@ impl Intake<'_> {
         self.touched.extend(channel);
     }
 
-    /// How full the cluster's notification queue is: 0 to 1.
-    pub fn queue_usage(&mut self, usage: f64) {
+    /// How full the cluster's notification queue is: 0 to 1, or unknown.
+    pub fn queue_usage(&mut self, usage: Option<f64>) {
         self.state.queue_usage = usage;
     }
 

@@ -66,8 +66,8 @@ pub enum SourceItem {
         since: SystemTime,
     },
     /// How full the cluster's notification queue is: 0 to 1. At 1 every
-    /// transaction that notifies fails.
-    QueueUsage(f64),
+    /// transaction that notifies fails. `None`: nobody could look for a while.
+    QueueUsage(Option<f64>),
     /// A session is proven, and every LISTEN that was committed before the
     /// loss is committed again.
     Live {

@@ -71,7 +71,7 @@ impl Source for PostgresSource {
                             }
                         };
                         warn!(reason = %ended, "the listening session ended");
-                        self.second.listens_on.send_replace(None);
+                        self.second.left(session.is_live());
                         if session.is_live() {
                             yield SourceItem::Interrupted { since: SystemTime::now() };
                         }

@@ -6,7 +6,7 @@
 //! shutting down waits for the sessions it has, and a listening session alone
 //! would keep it waiting for ever (`pg_ctl stop -m smart`).
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
@@ -30,6 +30,17 @@ const INSPECTION: Duration = Duration::from_secs(5);
 /// How long one session serves requests before the next is opened.
 const LIFE: Duration = INSPECTION;
 
+/// After so long without a look nobody knows how full the queue is: three in
+/// a row have failed.
+const UNSEEN: Duration = Duration::from_secs(15);
+
+/// So full it should never be: one reads all the time, and the others should.
+const WORTH_A_WORD: f64 = 0.25;
+
+/// What is still to be answered when the listening session is lost has so
+/// long, and the next session's probe waits for it.
+const GRACE: Duration = Duration::from_secs(3);
+
 /// How long it waits for another request.
 const REST: Duration = Duration::from_secs(1);
 
@@ -40,8 +51,9 @@ const PIPELINE: usize = 64;
 /// What the last look at the server showed.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Inspection {
-    /// `pg_notification_queue_usage()`: 0 to 1, full at 1.
-    pub(super) queue_usage: f64,
+    /// `pg_notification_queue_usage()`: 0 to 1, full at 1. `None` when nobody
+    /// could look for long.
+    pub(super) queue_usage: Option<f64>,
     /// The server takes no new session, and waits for those it has to end.
     pub(super) shutting_down: bool,
 }
@@ -51,8 +63,31 @@ pub(super) struct Inspection {
 pub(super) struct Second {
     pub(super) publisher: Publisher,
     pub(super) inspections: watch::Receiver<Inspection>,
-    /// The host it listens on: what is notified on another is not heard.
-    pub(super) listens_on: watch::Sender<Option<String>>,
+    listening: watch::Sender<Listening>,
+}
+
+/// What the second session knows of the listening one.
+#[derive(Debug, Clone, Default)]
+struct Listening {
+    /// Where it is: what is notified on another host is not heard.
+    host: Option<String>,
+    /// How many were lost after they had been live.
+    losses: u64,
+}
+
+impl Second {
+    /// A listening session begins here.
+    pub(super) fn listens_on(&self, host: String) {
+        self.listening.send_modify(|seen| seen.host = Some(host));
+    }
+
+    /// It has ended.
+    pub(super) fn left(&self, was_live: bool) {
+        self.listening.send_modify(|seen| {
+            seen.host = None;
+            seen.losses += u64::from(was_live);
+        });
+    }
 }
 
 /// See the module.
@@ -61,7 +96,8 @@ pub struct SecondSession {
     conninfo: Arc<ConnInfo>,
     queue: PublishQueue,
     inspection: watch::Sender<Inspection>,
-    listens_on: watch::Receiver<Option<String>>,
+    looked: Instant,
+    listening: watch::Receiver<Listening>,
 }
 
 /// The two ends.
@@ -71,17 +107,18 @@ pub(super) fn pair(
     queue: PublishQueue,
 ) -> (Second, SecondSession) {
     let (inspection, inspections) = watch::channel(Inspection::default());
-    let (listens_on, host) = watch::channel(None);
+    let (listening, seen) = watch::channel(Listening::default());
     let second = Second {
         publisher,
         inspections,
-        listens_on,
+        listening,
     };
     let session = SecondSession {
         conninfo,
         queue,
         inspection,
-        listens_on: host,
+        looked: Instant::now(),
+        listening: seen,
     };
     (second, session)
 }
@@ -115,9 +152,31 @@ impl SecondSession {
         }
     }
 
+    /// A look that is missing for long is told, however long the next takes.
+    /// Begins anew when the listening session is lost: on the same dead link
+    /// this would wait for its own time limit, and the next probe with it.
+    async fn open(&mut self) -> Result<Connected, SessionError> {
+        let inspection = self.inspection.clone();
+        loop {
+            let (unseen, mut listening) = (self.looked + UNSEEN, self.listening.clone());
+            let losses = listening.borrow().losses;
+            let mut looking = pin!(self.look());
+            let is_lost = |seen: &Listening| seen.losses != losses;
+            loop {
+                select! {
+                    looked = &mut looking => return looked,
+                    Ok(_) = listening.wait_for(is_lost) => break,
+                    () = sleep_until(unseen), if inspection.borrow().queue_usage.is_some() => {
+                        inspection.send_modify(|seen| seen.queue_usage = None);
+                    }
+                }
+            }
+        }
+    }
+
     /// Where the listening session is. Looks at the queue before anything is
     /// notified: until then one that was full refuses every notification.
-    async fn open(&mut self) -> Result<Connected, SessionError> {
+    async fn look(&mut self) -> Result<Connected, SessionError> {
         let mut connected = self.connect().await?;
         let client = &connected.client;
         let look = async {
@@ -127,9 +186,16 @@ impl SecondSession {
         };
         // After 8 GB of backlog the first look takes some 15 s.
         let looked = timeout(6 * TIME_LIMIT, drive(&mut connected.connection, look)).await;
-        let queue_usage = looked.unwrap_or(Err(SessionError::Overdue))?;
+        let usage = looked.unwrap_or(Err(SessionError::Overdue))?;
+        if usage > WORTH_A_WORD {
+            warn!(
+                usage,
+                "notifications pile up: some session does not read its own"
+            );
+        }
+        self.looked = Instant::now();
         self.inspection.send_replace(Inspection {
-            queue_usage,
+            queue_usage: Some(usage),
             shutting_down: false,
         });
         Ok(connected)
@@ -138,9 +204,9 @@ impl SecondSession {
     /// Again, where the listening session went elsewhere meanwhile.
     async fn connect(&mut self) -> Result<Connected, SessionError> {
         loop {
-            let host = self.listens_on.borrow_and_update().clone();
+            let host = self.listening.borrow_and_update().host.clone();
             let connected = connect(&self.conninfo, host.as_deref()).await?;
-            let listens_on = self.listens_on.borrow().clone();
+            let listens_on = self.listening.borrow().host.clone();
             if listens_on.is_none_or(|host| host == connected.host) {
                 return Ok(connected);
             }
@@ -157,7 +223,7 @@ impl SecondSession {
     }
 
     /// Ends when there is nothing more to do, at the end of its life, or when
-    /// the listening session has gone elsewhere.
+    /// the listening session has gone elsewhere or is lost.
     async fn serve(&mut self, first: Option<PublishRequest>, connected: Connected) -> SessionError {
         let (client, mut connection) = (connected.client, connected.connection);
         let here = connected.host;
@@ -165,22 +231,33 @@ impl SecondSession {
         pipeline.extend(first.map(|request| notify(&client, request)));
         let mut end = Instant::now() + LIFE;
         let mut rest = Instant::now() + REST;
+        let mut patience = end + TIME_LIMIT;
+        let losses = self.listening.borrow().losses;
         loop {
             let now = Instant::now();
-            // Whatever is taken from here on must go where it is heard.
-            if self.listens_on.has_changed().unwrap_or(false) {
-                let host = self.listens_on.borrow_and_update();
-                if host.as_ref().is_some_and(|host| *host != here) {
-                    end = now;
+            // Whatever is taken from here on must go where it is heard, and
+            // not on a link that may be dead.
+            if self.listening.has_changed().unwrap_or(false) {
+                let seen = self.listening.borrow_and_update();
+                let is_elsewhere = seen.host.as_ref().is_some_and(|host| *host != here);
+                let is_lost = seen.losses != losses;
+                if is_elsewhere || is_lost {
+                    end = end.min(now);
+                }
+                if is_lost {
+                    patience = patience.min(now + GRACE);
                 }
             }
             let takes = now < end && pipeline.len() < PIPELINE;
             if pipeline.is_empty() && now >= end.min(rest) {
                 return SessionError::Done;
             }
+            if now >= patience {
+                return SessionError::Overdue;
+            }
             select! {
                 biased;
-                Ok(()) = self.listens_on.changed() => self.listens_on.mark_changed(),
+                Ok(()) = self.listening.changed() => self.listening.mark_changed(),
                 request = self.queue.recv(), if takes => match request {
                     Some(request) => {
                         pipeline.push(notify(&client, request));
@@ -195,6 +272,7 @@ impl SecondSession {
                     return ended;
                 },
                 () = sleep_until(end.min(rest)), if pipeline.is_empty() => {}
+                () = sleep_until(patience) => {}
             }
         }
     }

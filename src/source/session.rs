@@ -61,7 +61,7 @@ impl Session {
         second: &Second,
         wanted: &Wanted,
     ) -> Self {
-        second.listens_on.send_replace(Some(connected.host));
+        second.listens_on(connected.host);
         let now = Instant::now();
         let heartbeat = Heartbeat::new(config.heartbeat_interval, config.heartbeat_timeout, now);
         let private = private_channel();
