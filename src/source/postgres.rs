@@ -64,9 +64,7 @@ impl Source for PostgresSource {
                             Session::begin(connected, self.config, &self.second, &wanted);
                         let ended = loop {
                             match session.next(&demand, &mut wanted).await {
-                                Ok(item) => {
-                                    yield told(item, &mut lost, &mut backoff);
-                                }
+                                Ok(item) => yield told(item, &mut lost),
                                 Err(ended) => break ended,
                             }
                         };
@@ -74,6 +72,9 @@ impl Source for PostgresSource {
                         self.second.left(session.is_live());
                         if session.is_live() {
                             yield SourceItem::Interrupted { since: SystemTime::now() };
+                        }
+                        if session.has_lasted() {
+                            backoff.reset();
                         }
                     }
                     Err(error) => warn!(reason = %error, "the database cannot be listened to"),
@@ -104,16 +105,12 @@ async fn meanwhile<T>(demand: &Demand, wanted: &mut Wanted, work: impl Future<Ou
     }
 }
 
-/// The first session loses nothing; each later one follows a loss. Only a
-/// session that became live is a success.
-fn told(item: SourceItem, lost: &mut bool, backoff: &mut Backoff) -> SourceItem {
+/// The first session loses nothing; each later one follows a loss.
+fn told(item: SourceItem, lost: &mut bool) -> SourceItem {
     match item {
-        SourceItem::Live { .. } => {
-            backoff.reset();
-            SourceItem::Live {
-                lost: std::mem::replace(lost, true),
-            }
-        }
+        SourceItem::Live { .. } => SourceItem::Live {
+            lost: std::mem::replace(lost, true),
+        },
         other => other,
     }
 }

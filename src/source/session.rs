@@ -16,6 +16,7 @@ use tracing::info;
 
 use super::{
     Config, SourceItem,
+    backoff::Backoff,
     connect::{Connected, SessionError, describe, message},
     conninfo::Connection,
     heartbeat::{Due, Heartbeat},
@@ -36,7 +37,9 @@ enum Stage {
     Probing(Pin<Box<dyn Future<Output = Result<(), PublishError>> + Send>>),
     /// The notification is committed, and has not arrived yet.
     Probed,
-    Live,
+    Live {
+        since: Instant,
+    },
 }
 
 /// See the module.
@@ -51,6 +54,8 @@ pub(super) struct Session {
     timer: Pin<Box<Sleep>>,
     /// Where the session is notified by itself, and probed.
     private: ChannelName,
+    /// A beat of its own has arrived after it became live.
+    beats: bool,
 }
 
 impl Session {
@@ -79,12 +84,23 @@ impl Session {
             timer: Box::pin(sleep_until(heartbeat.wakes_at())),
             heartbeat,
             private,
+            beats: false,
         }
     }
 
     /// Whether `Live` was said.
     pub(super) fn is_live(&self) -> bool {
-        matches!(self.stage, Stage::Live)
+        matches!(self.stage, Stage::Live { .. })
+    }
+
+    /// Whether its end is news. One that was live for a moment only may be
+    /// followed by others like it, and each costs the readers a gap: then the
+    /// pauses in between have to grow.
+    pub(super) fn has_lasted(&self) -> bool {
+        match self.stage {
+            Stage::Live { since } => self.beats || since.elapsed() >= Backoff::MAX,
+            _ => false,
+        }
     }
 
     /// What the session says next. Cancel-safe.
@@ -203,9 +219,14 @@ impl Session {
     fn proven(&mut self) -> Option<SourceItem> {
         self.heartbeat.proven();
         self.timer.as_mut().reset(self.heartbeat.wakes_at());
-        let was_live = self.is_live();
-        self.stage = Stage::Live;
-        (!was_live).then_some(SourceItem::Live { lost: false })
+        if self.is_live() {
+            self.beats = true;
+            return None;
+        }
+        self.stage = Stage::Live {
+            since: Instant::now(),
+        };
+        Some(SourceItem::Live { lost: false })
     }
 }
 
