@@ -18,7 +18,7 @@ const SET_UP: Duration = Duration::from_secs(10);
 /// alive; the numbers are those of `DEFAULT_TCP_USER_TIMEOUT` and its like, for
 /// the server's end of the socket. Sent as a query and not at start-up, so that
 /// a server which does not know one of them does not mind.
-const SETTINGS: &str = "SELECT set_config(name, value, false) FROM (VALUES \
+const SETTINGS: &str = "SELECT name || ' = ' || pg_catalog.set_config(name, value, false) FROM (VALUES \
     ('idle_session_timeout', '0'), \
     ('tcp_keepalives_idle', '3'), \
     ('tcp_keepalives_interval', '2'), \

@@ -14,7 +14,7 @@ use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
-use tokio_postgres::{Client, types::Type};
+use tokio_postgres::{Client, SimpleQueryMessage, types::Type};
 use tracing::{debug, warn};
 
 use super::{
@@ -178,12 +178,7 @@ impl SecondSession {
     /// notified: until then one that was full refuses every notification.
     async fn look(&mut self) -> Result<Connected, SessionError> {
         let mut connected = self.connect().await?;
-        let client = &connected.client;
-        let look = async {
-            let sql = "SELECT pg_catalog.pg_notification_queue_usage()";
-            let row = client.query_typed_one(sql, &[]).await?;
-            Ok(row.try_get(0)?)
-        };
+        let look = queue_usage(&connected.client);
         // After 8 GB of backlog the first look takes some 15 s.
         let looked = timeout(6 * TIME_LIMIT, drive(&mut connected.connection, look)).await;
         let usage = looked.unwrap_or(Err(SessionError::Overdue))?;
@@ -276,6 +271,19 @@ impl SecondSession {
             }
         }
     }
+}
+
+/// A role's `statement_timeout` must not end the one look that frees a full
+/// queue; it holds for each statement by itself.
+async fn queue_usage(client: &Client) -> Result<f64, SessionError> {
+    let sql = "SELECT pg_catalog.set_config('statement_timeout', '0', true); \
+               SELECT pg_catalog.pg_notification_queue_usage()";
+    let answer = client.simple_query(sql).await?;
+    let last = answer.iter().rev().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0)?.parse().ok(),
+        _ => None,
+    });
+    last.ok_or(SessionError::Closed)
 }
 
 /// Each notification is a transaction of its own. Returns whether the server

@@ -88,14 +88,39 @@ async fn silence_does_not_end_it() {
     assert_eq!(listening(&database).await, first);
 }
 
-/// As the server answers, who asks its socket for the last four.
+/// As the server answers, who asks its socket for all but the first.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_gateway_would_be_noticed_by_the_server() {
     let database = Database::new().await;
     let tap = Tap::on(&database.url).await;
     let gateway = TestGateway::starting(&tap.url, &[]);
     gateway.ready().await;
-    let mut values = tap.seen().values[..5].to_vec();
-    values.sort_unstable();
-    assert_eq!(values, ["0", "2", "2", "3", "7000"]);
+    let seen = tap.seen();
+    for setting in [
+        "idle_session_timeout = 0",
+        "tcp_keepalives_idle = 3",
+        "tcp_keepalives_interval = 2",
+        "tcp_keepalives_count = 2",
+        "tcp_user_timeout = 7000",
+    ] {
+        let is_set = seen.values.iter().any(|value| value == setting);
+        assert!(is_set, "{setting}: {:?}", seen.values);
+    }
+}
+
+/// Whatever else is set for its role: it may take a while, and frees the queue.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_statement_timeout_ends_the_look_at_the_queue() {
+    let database = Database::new().await;
+    let name = database.url.rsplit('/').next().unwrap();
+    let limit = format!("ALTER DATABASE {name} SET statement_timeout = '30s'");
+    database.client.batch_execute(&limit).await.unwrap();
+    let tap = Tap::on(&database.url).await;
+    let gateway = TestGateway::starting(&tap.url, &[]);
+    gateway.ready().await;
+    let seen = tap.seen();
+    let mut looks = seen.queries.iter();
+    let look = looks.find(|query| query.contains("pg_notification_queue_usage"));
+    let own = "SELECT pg_catalog.set_config('statement_timeout', '0', true); ";
+    assert!(look.unwrap().starts_with(own), "{look:?}");
 }
