@@ -88,6 +88,14 @@ impl Place {
         self.run("initdb", command).await
     }
 
+    /// Copies the running server of this connection string, as a standby of it.
+    pub(super) async fn copy(&self, primary: &str) -> Result<(), SandboxError> {
+        let mut command = self.command(&self.binaries.program("pg_basebackup"));
+        command.arg("-D").arg(self.data());
+        command.args(["-d", primary, "-R", "-c", "fast", "--no-sync"]);
+        self.run("pg_basebackup", command).await
+    }
+
     /// Sends a signal, named without `SIG`, to a process of the server's user.
     pub(super) async fn signal(&self, pid: u32, signal: &str) -> Result<(), SandboxError> {
         let mut command = self.command(&self.pg_ctl());

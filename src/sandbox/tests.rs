@@ -92,6 +92,21 @@ async fn answers_over_both_sockets_and_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn a_standby_follows_and_is_promoted_when_its_primary_is_gone() {
+    let primary = start().await;
+    let standby = primary.start_standby(options()).await.expect("a copy");
+    assert_eq!(
+        ask(&standby.url(), "SELECT pg_is_in_recovery()::text").await,
+        "true"
+    );
+    drop(primary);
+    assert_eq!(
+        ask(&standby.url(), "SELECT pg_promote()::text").await,
+        "true"
+    );
+}
+
+#[tokio::test]
 async fn the_callers_settings_win() {
     let sandbox = Sandbox::start(options().with("fsync", "on").with("listen_addresses", ""))
         .await
