@@ -13,7 +13,7 @@ use tokio::{
 use crate::support::{
     Database, Reader, Said, TestGateway, Wire,
     gateway_process::{GatewayProcess, libpq_variables, pgfan},
-    grpc_client, stuck_web_socket, within,
+    grpc_client, stuck_web_socket, until, within,
 };
 
 /// As each wire ends when the gateway does.
@@ -82,7 +82,10 @@ async fn f14_every_reader_is_told_to_come_back() {
         assert_eq!(reader.said().await, shutting_down(*wire), "{wire:?}");
     }
     gateway.stop().await;
-    assert!(database.listeners().await.is_empty());
+    until("its sessions are gone", || async {
+        database.listeners().await.is_empty()
+    })
+    .await;
 }
 
 /// Five hundred leave in steps, within the drain time.

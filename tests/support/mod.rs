@@ -13,7 +13,7 @@ mod said;
 mod stuck;
 mod websocket;
 
-pub use database::{Database, own_server};
+pub use database::{Database, own_server, promote, standby_of};
 pub use event_source::EventStream;
 pub use gateway::{TestGateway, environment};
 pub use http::{Answer, get, get_h2, post, request};
@@ -36,12 +36,15 @@ pub async fn within<T>(what: &str, wait: impl Future<Output = T>) -> T {
     }
 }
 
-/// Waits until `state` holds, looking again as often as its own round trips
-/// allow.
+/// Between two looks: who looks all the time takes the processor from what is
+/// looked at.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Waits until `state` holds.
 pub async fn until<F: Future<Output = bool>>(what: &str, mut state: impl FnMut() -> F) {
     within(what, async {
         while !state().await {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(LOOK).await;
         }
     })
     .await;
