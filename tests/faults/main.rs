@@ -16,6 +16,12 @@
 )]
 mod support;
 
+/// One reader on each wire, and what all of them must see.
+mod audience;
+
+/// F1 to F4: the session or its whole server ends.
+mod lost_session;
+
 /// F13 to F15: the gateway is killed, ends, or stands still.
 mod gateway_away;
 

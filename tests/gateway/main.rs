@@ -31,9 +31,6 @@ mod payloads;
 /// The README.
 mod readme;
 
-/// The database goes away and comes back.
-mod reconnect;
-
 /// Readers go away and come back.
 mod resume;
 

@@ -2,6 +2,7 @@
 //! notifications stay within a database.
 
 use std::{
+    cell::Cell,
     path::Path,
     sync::atomic::{AtomicU32, Ordering},
 };
@@ -10,7 +11,7 @@ use pgfan::sandbox::{Binaries, Options, Sandbox, Search};
 use tokio::sync::OnceCell;
 use tokio_postgres::{Client, NoTls};
 
-use super::environment;
+use super::{environment, until};
 
 /// Never dropped: its guardian ends it with this process.
 static SERVER: OnceCell<Sandbox> = OnceCell::const_new();
@@ -35,6 +36,20 @@ pub async fn own_server(settings: &[(&str, &str)]) -> Sandbox {
     let with = |options: Options, (name, value): &(&str, &str)| options.with(name, value);
     let options = settings.iter().fold(options(), with);
     Sandbox::start(options).await.unwrap()
+}
+
+/// A standby of `primary`, which a test may promote.
+pub async fn standby_of(primary: &Sandbox) -> Sandbox {
+    primary.start_standby(options()).await.unwrap()
+}
+
+/// Promotes it, and returns when it takes changes.
+pub async fn promote(standby: &Sandbox) -> Database {
+    let database = Database::at(standby.url()).await;
+    let promoting = database.client.query_one("SELECT pg_promote()", &[]);
+    let promoted: bool = promoting.await.unwrap().get(0);
+    assert!(promoted);
+    database
 }
 
 /// A new database, and a connection to it as its application has one.
@@ -64,6 +79,18 @@ impl Database {
         Self { url, client }
     }
 
+    /// As soon as the server takes sessions again.
+    pub async fn back(url: String) -> Self {
+        let is_up = || async { tokio_postgres::connect(&url, NoTls).await.is_ok() };
+        until("the server takes sessions", is_up).await;
+        Self::at(url).await
+    }
+
+    /// Runs statements that have no answer.
+    pub async fn run(&self, sql: &str) {
+        self.client.batch_execute(sql).await.unwrap();
+    }
+
     /// Commits one notification.
     pub async fn notify(&self, channel: &str, payload: &str) {
         let sql = "SELECT pg_notify($1, $2)";
@@ -88,6 +115,25 @@ impl Database {
                    AND application_name = 'pgfan' AND query ~ '(LISTEN|pgfan:)'";
         let rows = self.client.query(sql, &[]).await.unwrap();
         rows.iter().map(|row| row.get(0)).collect()
+    }
+
+    /// Waits until the gateway's listening session has sent two more beats. The
+    /// first of them has arrived then: until that no other is sent.
+    pub async fn later_beats(&self) {
+        let sql = "SELECT query_start::text FROM pg_stat_activity \
+                   WHERE datname = current_database() AND application_name = 'pgfan' \
+                   AND query ~ 'pg_notify.*pgfan:'";
+        let last: Cell<Option<String>> = Cell::new(None);
+        let beats = Cell::new(0);
+        until("two beats are sent", || async {
+            let row = self.client.query_opt(sql, &[]).await.unwrap();
+            let sent: Option<String> = row.map(|row| row.get(0));
+            if sent.is_some() && last.replace(sent.clone()) != sent {
+                beats.set(beats.get() + 1);
+            }
+            beats.get() == 3
+        })
+        .await;
     }
 
     /// Ends the sessions of gateways on this database.
