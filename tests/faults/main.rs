@@ -22,6 +22,9 @@ mod audience;
 /// F1 to F4: the session or its whole server ends.
 mod lost_session;
 
+/// F5 to F7: packets are dropped, held back, or late.
+mod dead_link;
+
 /// F13 to F15: the gateway is killed, ends, or stands still.
 mod gateway_away;
 

@@ -1,7 +1,14 @@
 //! A network link to a server, whose weather a test makes: frozen, slow,
 //! lossy, dead or cut.
 
-use std::{os::fd::AsFd, time::Duration};
+use std::{
+    os::fd::AsFd,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use socket2::{SockFilter, SockRef};
 use tokio::{
@@ -34,6 +41,7 @@ struct Weather {
 pub struct Link {
     pub port: u16,
     weather: watch::Sender<Weather>,
+    accepted: Arc<AtomicUsize>,
     accepting: JoinHandle<()>,
 }
 
@@ -41,11 +49,18 @@ impl Link {
     pub async fn to(port: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let (weather, seen) = watch::channel(Weather::default());
+        let accepted = Arc::default();
         Self {
             port: listener.local_addr().unwrap().port(),
             weather,
-            accepting: tokio::spawn(accept(listener, port, seen)),
+            accepted: Arc::clone(&accepted),
+            accepting: tokio::spawn(accept(listener, port, seen, accepted)),
         }
+    }
+
+    /// How many connections were asked for so far.
+    pub fn accepted(&self) -> usize {
+        self.accepted.load(Ordering::Relaxed)
     }
 
     /// New connections are accepted, and as silent as the old ones.
@@ -80,12 +95,18 @@ impl Drop for Link {
     }
 }
 
-async fn accept(listener: TcpListener, port: u16, mut weather: watch::Receiver<Weather>) {
+async fn accept(
+    listener: TcpListener,
+    port: u16,
+    mut weather: watch::Receiver<Weather>,
+    count: Arc<AtomicUsize>,
+) {
     loop {
         set_loss(&listener, &weather.borrow_and_update());
         select! {
             accepted = listener.accept() => {
                 let (near, _) = accepted.unwrap();
+                count.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(carry(near, port, weather.clone()));
             }
             changed = weather.changed() => if changed.is_err() {
