@@ -76,28 +76,6 @@ async fn a_standby_is_passed_over() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_standby_alone_is_named_and_served_once_it_is_promoted() {
-    let standby = standby().await;
-    let url = standby.url();
-    let mut gateway = GatewayProcess::with_variables(&[("PGFAN_DATABASE_URL", &url)]).await;
-    for _ in 0..2 {
-        let line = gateway.logged("25006").await;
-        let place = format!("127.0.0.1:{}/postgres is a standby", standby.port());
-        assert!(line.contains(&place), "{line}");
-        assert!(!gateway.is_ready().await);
-    }
-    let database = Database::at(url).await;
-    let promote = database.client.query_one("SELECT pg_promote()", &[]);
-    assert!(
-        within("promotion", promote)
-            .await
-            .unwrap()
-            .get::<_, bool>(0)
-    );
-    gateway.ready().await;
-}
-
 /// It waits for its sessions, and takes no new one; that another host cannot
 /// be had either must not hide it.
 #[tokio::test(flavor = "multi_thread")]

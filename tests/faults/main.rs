@@ -25,6 +25,9 @@ mod lost_session;
 /// F5 to F7: packets are dropped, held back, or late.
 mod dead_link;
 
+/// F8, F10, F11, F26: standbys.
+mod failover;
+
 /// F13 to F15: the gateway is killed, ends, or stands still.
 mod gateway_away;
 
