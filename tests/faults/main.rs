@@ -28,6 +28,9 @@ mod dead_link;
 /// F8, F10, F11, F26: standbys.
 mod failover;
 
+/// F12: a PgBouncer in between.
+mod pooler;
+
 /// F13 to F15: the gateway is killed, ends, or stands still.
 mod gateway_away;
 
@@ -42,3 +45,15 @@ mod cursors;
 
 /// F32: no more file descriptors.
 mod descriptors;
+
+/// A program or library of others that `setup` made.
+fn tool(path: &str) -> std::path::PathBuf {
+    let made = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/faults");
+    let tool = made.join(path);
+    assert!(
+        tool.exists(),
+        "{} is not there: run `make test`",
+        tool.display()
+    );
+    tool
+}
