@@ -99,32 +99,3 @@ async fn among_many_names_only_the_bad_one_is_refused() {
         assert_eq!(readers[n].event().await.1, "heard");
     }
 }
-
-/// SQL_ASCII holds any bytes. What is not UTF-8 ends the session; it costs one
-/// gap each time, and nothing more.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_undecodable_payload_costs_one_gap() {
-    let database = Database::with_encoding("SQL_ASCII").await;
-    let gateway = TestGateway::on(&database).await;
-    let mut readers = Vec::new();
-    for wire in Wire::FULL {
-        readers.push(gateway.reader(wire, "a").await);
-    }
-    for round in ["one", "two"] {
-        let mut old = gateway.reader(Wire::PgCacheWatch, "a").await;
-        let poison = r"SELECT pg_notify('a', E'\xff')";
-        database.client.batch_execute(poison).await.unwrap();
-        assert_eq!(old.said().await, Said::Closed(1012, "interrupted".into()));
-        for reader in &mut readers {
-            assert_eq!(reader.said().await, Said::Interrupted);
-            let gap = reader.said().await;
-            assert!(matches!(&gap, Said::Gap { reason, .. } if reason == "source_lost"));
-            assert!(matches!(reader.said().await, Said::Live { .. }));
-        }
-        database.notify("a", round).await;
-        for reader in &mut readers {
-            assert_eq!(reader.event().await.1, round);
-        }
-    }
-    assert_eq!(database.listeners().await.len(), 1);
-}

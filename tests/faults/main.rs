@@ -31,6 +31,12 @@ mod failover;
 /// F12: a PgBouncer in between.
 mod pooler;
 
+/// F18: one transaction notifies very often.
+mod burst;
+
+/// F22: payloads that cannot be sent to the gateway.
+mod poison;
+
 /// F13 to F15: the gateway is killed, ends, or stands still.
 mod gateway_away;
 

@@ -1,0 +1,65 @@
+//! F18: one transaction notifies very often.
+
+use futures_util::future::join_all;
+
+use crate::{
+    audience::{Audience, come_back},
+    support::{Database, Reader, Said, TestGateway},
+};
+
+const BURST: i32 = 100_000;
+
+/// Reads on until the number `last`, or something that says there is a hole:
+/// then it may be overtaken by it. Returns what came, and the first that was
+/// no event.
+async fn read(reader: &mut Reader, last: i32) -> (i32, Option<Said>) {
+    let mut heard = 0;
+    while heard < last {
+        match reader.said().await {
+            Said::Event { payload, .. } => {
+                heard += 1;
+                assert_eq!(payload, heard.to_string());
+            }
+            other => return (heard, Some(other)),
+        }
+    }
+    (heard, None)
+}
+
+/// The heartbeat queues behind them, with its default deadline.
+#[tokio::test(flavor = "multi_thread")]
+async fn f18_a_burst_of_one_transaction_arrives_in_order_or_is_a_gap() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    let mut audience = Audience::of(gateway.address).await;
+    let pid = database.listeners().await;
+    database.notify_range("a", 1, BURST).await;
+    let reading = audience.everybody().map(|reader| read(reader, BURST));
+    let ends = join_all(reading).await;
+    for (heard, end) in &ends {
+        match end {
+            None => assert_eq!(*heard, BURST),
+            Some(Said::Gap { reason, .. }) => assert_eq!(reason, "slow_reader"),
+            Some(end) => assert_eq!(*end, Said::Closed(1012, "interrupted".into())),
+        }
+    }
+    assert_eq!(database.listeners().await, pid, "the same session");
+    database.notify("a", "end").await;
+    for (reader, (_, end)) in audience.everybody().zip(ends) {
+        if let Some(Said::Closed(..)) = end {
+            *reader = come_back(gateway.address).await;
+            database.notify("a", "end").await;
+        }
+        // What was heard after a gap is in order too.
+        let mut before = 0;
+        loop {
+            let (_, payload) = reader.event().await;
+            if payload == "end" {
+                break;
+            }
+            let number: i32 = payload.parse().unwrap();
+            assert!(number > before, "{number} after {before}");
+            before = number;
+        }
+    }
+}
