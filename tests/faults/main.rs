@@ -37,6 +37,9 @@ mod burst;
 /// F22: payloads that cannot be sent to the gateway.
 mod poison;
 
+/// F23: the cluster's notification queue is full.
+mod queue;
+
 /// F13 to F15: the gateway is killed, ends, or stands still.
 mod gateway_away;
 
