@@ -4,7 +4,7 @@
 use crate::{
     certificates::{Authority, self_signed},
     secured::{Secured, reach},
-    support::{Database, Reader, Said, TestGateway, Wire, gateway_process::GatewayProcess, post},
+    support::{Database, TestGateway, Wire, post},
 };
 
 fn assert_says(said: &str, expected: &str, case: &str) {
@@ -164,26 +164,4 @@ async fn the_gateway_hears_over_mutual_tls() {
                JOIN pg_stat_activity USING (pid) WHERE application_name = 'pgfan'";
     let row = server.database.client.query_one(sql, &[]).await.unwrap();
     assert!(row.get::<_, bool>(0), "every session of the gateway");
-}
-
-/// The file is read at each attempt to connect.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_rotated_password_is_picked_up_at_the_next_attempt() {
-    let server = Secured::new().await;
-    let file = server.file("pass", "db.test:*:*:scram:s3\\:cr\\\\et\n");
-    let url = server.settings("scram", "db.test", &format!("passfile={file}"));
-    let mut gateway = GatewayProcess::with_variables(&[("PGFAN_DATABASE_URL", &url)]).await;
-    let mut reader = Reader::open(Wire::Grpc, gateway.address, &["a"], None).await;
-    reader.ready().await;
-    let rotate = "ALTER ROLE scram PASSWORD 'next'";
-    server.database.client.batch_execute(rotate).await.unwrap();
-    assert!(server.database.terminate().await > 0);
-    assert_eq!(reader.said().await, Said::Interrupted);
-    let refused = gateway.logged("28P01").await;
-    assert!(!refused.contains("s3:cr"), "{refused}");
-    server.file("pass", "db.test:*:*:scram:next\n");
-    assert!(matches!(reader.said().await, Said::Gap { .. }));
-    assert!(matches!(reader.said().await, Said::Live { .. }));
-    server.database.notify("a", "with the new one").await;
-    assert_eq!(reader.event().await.1, "with the new one");
 }

@@ -40,6 +40,9 @@ mod poison;
 /// F23: the cluster's notification queue is full.
 mod queue;
 
+/// F29 and F30: the server lets nobody in.
+mod refused;
+
 /// F13 to F15: the gateway is killed, ends, or stands still.
 mod gateway_away;
 
