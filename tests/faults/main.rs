@@ -43,6 +43,9 @@ mod queue;
 /// F29 and F30: the server lets nobody in.
 mod refused;
 
+/// F31: the clock is set.
+mod clock;
+
 /// F13 to F15: the gateway is killed, ends, or stands still.
 mod gateway_away;
 
