@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use pgfan::sandbox::Sandbox;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::{
-    audience::{Audience, SILENT},
-    support::{Database, Link, TestGateway, own_server, until},
+    audience::{AT_ONCE, Audience, SILENT},
+    support::{Database, Link, Reader, TestGateway, Wire, own_server, until},
 };
 
 /// A server, a link to it, and a gateway behind the link; the database is
@@ -21,10 +21,14 @@ struct Behind {
 
 impl Behind {
     async fn a_link() -> Self {
+        Self::a_link_with(&[]).await
+    }
+
+    async fn a_link_with(settings: &[(&str, &str)]) -> Self {
         let server = own_server(&[]).await;
         let link = Link::to(server.port()).await;
         let url = format!("postgresql://pgfan@127.0.0.1:{}/postgres", link.port);
-        let gateway = TestGateway::starting(&url, &[]);
+        let gateway = TestGateway::starting(&url, settings);
         gateway.ready().await;
         Self {
             link,
@@ -54,6 +58,18 @@ async fn f05_dropped_packets_are_noticed_and_the_backend_does_not_stay() {
         lost.elapsed()
     );
     behind.link.lose(0);
+    audience.are_live_again().await;
+    behind.database.notify("a", "again").await;
+    audience.hear("again").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn f05_a_connection_that_is_reset_is_told_at_once() {
+    let behind = Behind::a_link().await;
+    let mut audience = Audience::of(behind.gateway.address).await;
+    let lost = Instant::now();
+    behind.link.cut();
+    audience.are_interrupted(lost, AT_ONCE).await;
     audience.are_live_again().await;
     behind.database.notify("a", "again").await;
     audience.hear("again").await;
@@ -116,4 +132,38 @@ async fn f07_a_link_that_is_slower_than_the_deadline_is_lost_once() {
     audience.are_live_again().await;
     behind.database.notify("a", "again").await;
     audience.hear("again").await;
+}
+
+/// Readers come and go while a session is slowly set up: it takes several
+/// round trips of 0.2 s until it is live.
+#[tokio::test(flavor = "multi_thread")]
+async fn f07_channels_that_change_while_a_session_is_set_up_are_all_heard() {
+    let behind = Behind::a_link_with(&[("linger", "0s")]).await;
+    let mut audience = Audience::of(behind.gateway.address).await;
+    behind.link.delay(Duration::from_millis(100));
+    assert!(behind.database.terminate().await >= 1);
+    audience.are_interrupted(Instant::now(), SILENT).await;
+    let mut readers = Vec::new();
+    for n in 0..30 {
+        for wire in Wire::FULL {
+            let name = format!("new {n}");
+            let reader = Reader::open(wire, behind.gateway.address, &[&name], None).await;
+            // Of some channels all readers stay, of some one, of some none.
+            if n % 3 == 0 || n % 3 == 1 && wire == Wire::Sse {
+                readers.push((name, reader));
+            }
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+    for (_, reader) in &mut readers {
+        reader.ready().await;
+    }
+    audience.are_live_again().await;
+    for n in 0..30 {
+        let name = format!("new {n}");
+        behind.database.notify(&name, &name).await;
+    }
+    for (name, reader) in &mut readers {
+        assert_eq!(reader.event().await.1, *name);
+    }
 }
