@@ -2,6 +2,7 @@
 //! a [`Demand`] and says what it hears as a stream of [`SourceItem`]s.
 
 mod backoff;
+mod between;
 mod connect;
 pub mod conninfo;
 mod heartbeat;

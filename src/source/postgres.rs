@@ -8,13 +8,8 @@ use tokio_stream::Stream;
 use tracing::{info, warn};
 
 use super::{
-    Config, SecondSession, Source, SourceItem,
-    backoff::Backoff,
-    connect::connect,
-    conninfo::ConnInfo,
-    listening::Wanted,
-    second_session::{self, Second},
-    session::Session,
+    Config, SecondSession, Source, SourceItem, backoff::Backoff, between::Second, connect::connect,
+    conninfo::ConnInfo, listening::Wanted, second_session, session::Session,
 };
 use crate::{
     demand::{Demand, Wish},

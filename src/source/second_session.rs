@@ -18,6 +18,7 @@ use tokio_postgres::{Client, SimpleQueryMessage, types::Type};
 use tracing::{debug, warn};
 
 use super::{
+    between::{Inspection, Second, Whereabouts},
     connect::{Connected, SessionError, connect, describe, drive, is_about_the_text, message},
     conninfo::ConnInfo,
 };
@@ -48,48 +49,6 @@ const REST: Duration = Duration::from_secs(1);
 /// stay in their queue.
 const PIPELINE: usize = 64;
 
-/// What the last look at the server showed.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Inspection {
-    /// `pg_notification_queue_usage()`: 0 to 1, full at 1. `None` when nobody
-    /// could look for long.
-    pub(super) queue_usage: Option<f64>,
-    /// The server takes no new session, and waits for those it has to end.
-    pub(super) shutting_down: bool,
-}
-
-/// The listening session's end of the two.
-#[derive(Debug)]
-pub(super) struct Second {
-    pub(super) publisher: Publisher,
-    pub(super) inspections: watch::Receiver<Inspection>,
-    listening: watch::Sender<Listening>,
-}
-
-/// What the second session knows of the listening one.
-#[derive(Debug, Clone, Default)]
-struct Listening {
-    /// Where it is: what is notified on another host is not heard.
-    host: Option<String>,
-    /// How many were lost after they had been live.
-    losses: u64,
-}
-
-impl Second {
-    /// A listening session begins here.
-    pub(super) fn listens_on(&self, host: String) {
-        self.listening.send_modify(|seen| seen.host = Some(host));
-    }
-
-    /// It has ended.
-    pub(super) fn left(&self, was_live: bool) {
-        self.listening.send_modify(|seen| {
-            seen.host = None;
-            seen.losses += u64::from(was_live);
-        });
-    }
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct SecondSession {
@@ -97,7 +56,7 @@ pub struct SecondSession {
     queue: PublishQueue,
     inspection: watch::Sender<Inspection>,
     looked: Instant,
-    listening: watch::Receiver<Listening>,
+    listening: watch::Receiver<Whereabouts>,
 }
 
 /// The two ends.
@@ -107,7 +66,7 @@ pub(super) fn pair(
     queue: PublishQueue,
 ) -> (Second, SecondSession) {
     let (inspection, inspections) = watch::channel(Inspection::default());
-    let (listening, seen) = watch::channel(Listening::default());
+    let (listening, seen) = watch::channel(Whereabouts::default());
     let second = Second {
         publisher,
         inspections,
@@ -161,7 +120,7 @@ impl SecondSession {
             let (unseen, mut listening) = (self.looked + UNSEEN, self.listening.clone());
             let losses = listening.borrow().losses;
             let mut looking = pin!(self.look());
-            let is_lost = |seen: &Listening| seen.losses != losses;
+            let is_lost = |seen: &Whereabouts| seen.losses != losses;
             loop {
                 select! {
                     looked = &mut looking => return looked,

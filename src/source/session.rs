@@ -17,11 +17,11 @@ use tracing::info;
 use super::{
     Config, SourceItem,
     backoff::Backoff,
+    between::{Inspection, Second},
     connect::{Connected, SessionError, describe, message},
     conninfo::Connection,
     heartbeat::{Due, Heartbeat},
     listening::{Listening, Wanted},
-    second_session::{Inspection, Second},
 };
 use crate::{
     demand::Demand,

@@ -1,0 +1,47 @@
+//! What the listening and the second session know of each other.
+
+use tokio::sync::watch;
+
+use crate::publish::Publisher;
+
+/// What the last look at the server showed.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Inspection {
+    /// `pg_notification_queue_usage()`: 0 to 1, full at 1. `None` when nobody
+    /// could look for long.
+    pub(super) queue_usage: Option<f64>,
+    /// The server takes no new session, and waits for those it has to end.
+    pub(super) shutting_down: bool,
+}
+
+/// What became of the listening session.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Whereabouts {
+    /// Where it is: what is notified on another host is not heard.
+    pub(super) host: Option<String>,
+    /// How many were lost after they had been live.
+    pub(super) losses: u64,
+}
+
+/// The listening session's end of the two.
+#[derive(Debug)]
+pub(super) struct Second {
+    pub(super) publisher: Publisher,
+    pub(super) inspections: watch::Receiver<Inspection>,
+    pub(super) listening: watch::Sender<Whereabouts>,
+}
+
+impl Second {
+    /// A listening session begins here.
+    pub(super) fn listens_on(&self, host: String) {
+        self.listening.send_modify(|seen| seen.host = Some(host));
+    }
+
+    /// It has ended.
+    pub(super) fn left(&self, was_live: bool) {
+        self.listening.send_modify(|seen| {
+            seen.host = None;
+            seen.losses += u64::from(was_live);
+        });
+    }
+}
