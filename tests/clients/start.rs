@@ -8,7 +8,7 @@ use crate::support::{
     Reader, Said, Wire,
     gateway_process::{GatewayProcess, pgfan},
     get, own_server,
-    program::{Ended, run},
+    program::{Ended, run, signal},
 };
 
 /// A password that nobody may read anywhere.
@@ -111,7 +111,7 @@ async fn a_refused_password_is_never_logged() {
     std::fs::write(hba, "host all all 127.0.0.1/32 scram-sha-256\n").unwrap();
     let port = server.port();
     // The file is read at a reload, which SIGHUP asks for.
-    reload(server.pid().unwrap()).await;
+    assert!(signal(server.pid().unwrap(), "HUP").await);
     let url = format!("postgresql://pgfan:{CANARY}@{DEAD},127.0.0.1:{port}/postgres");
     for (flags, variables) in [
         (vec!["--database-url", &url], vec![]),
@@ -135,12 +135,6 @@ async fn a_refused_password_is_never_logged() {
         assert_eq!(get(gateway.address, "/readyz", &[]).await.status, 503);
         keeps_the_secret(&gateway.stop().await);
     }
-}
-
-async fn reload(postmaster: u32) {
-    let mut kill = crate::support::program::command("/bin/sh");
-    let script = format!("kill -s HUP {postmaster}");
-    assert!(run(kill.args(["-c", &script])).await.status.success());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,8 +6,9 @@ use std::{collections::VecDeque, net::SocketAddr};
 
 use http_body_util::BodyExt;
 use hyper::body::{Bytes, Incoming};
+use tokio::net::TcpStream;
 
-use super::{request, within};
+use super::{http::request_over, within};
 
 /// One dispatched message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,8 +114,19 @@ impl EventStream {
         path: &str,
         headers: &[(&str, &str)],
     ) -> Result<Self, u16> {
-        let response = request(address, "GET", path, headers, Bytes::new()).await;
-        let (head, body) = response.into_parts();
+        let socket = TcpStream::connect(address).await.unwrap();
+        Self::over(socket, path, headers).await
+    }
+
+    /// On a connection that was made already; the status is 0 where it ends
+    /// before there is one.
+    pub async fn over(
+        socket: TcpStream,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Self, u16> {
+        let answered = request_over(socket, "GET", path, headers, Bytes::new()).await;
+        let (head, body) = answered.ok_or(0_u16)?.into_parts();
         if head.status != 200 {
             return Err(head.status.as_u16());
         }

@@ -93,6 +93,12 @@ impl GatewayProcess {
         kilobytes.parse::<usize>().unwrap() << 10
     }
 
+    /// How many file descriptors it has.
+    pub fn open_files(&self) -> usize {
+        let files = format!("/proc/{}/fd", self.program.pid());
+        std::fs::read_dir(files).unwrap().count()
+    }
+
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }

@@ -62,8 +62,22 @@ pub async fn request(
     headers: &[(&str, &str)],
     body: Bytes,
 ) -> Response<Incoming> {
-    let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+    let socket = TcpStream::connect(address).await.unwrap();
+    let answered = request_over(socket, method, path, headers, body).await;
+    answered.expect("an answer")
+}
+
+/// On a connection that was made already; nothing where it ends before the
+/// answer.
+pub async fn request_over(
+    socket: TcpStream,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Bytes,
+) -> Option<Response<Incoming>> {
+    let handshake = hyper::client::conn::http1::handshake(TokioIo::new(socket));
+    let (mut sender, connection) = handshake.await.ok()?;
     tokio::spawn(connection);
     let mut request = Request::builder()
         .method(method)
@@ -73,7 +87,7 @@ pub async fn request(
         request = request.header(*name, *value);
     }
     let request = request.body(Full::new(body)).unwrap();
-    sender.send_request(request).await.unwrap()
+    sender.send_request(request).await.ok()
 }
 
 /// The same as h2c, with prior knowledge.

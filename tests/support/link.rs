@@ -28,6 +28,8 @@ const CHUNK: usize = 16 << 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Weather {
+    /// Where a new connection leads to.
+    to: u16,
     /// Nothing passes, and TCP stays up: a middlebox that hangs.
     frozen: bool,
     latency: Duration,
@@ -48,14 +50,22 @@ pub struct Link {
 impl Link {
     pub async fn to(port: u16) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let (weather, seen) = watch::channel(Weather::default());
+        let (weather, seen) = watch::channel(Weather {
+            to: port,
+            ..Weather::default()
+        });
         let accepted = Arc::default();
         Self {
             port: listener.local_addr().unwrap().port(),
             weather,
             accepted: Arc::clone(&accepted),
-            accepting: tokio::spawn(accept(listener, port, seen, accepted)),
+            accepting: tokio::spawn(accept(listener, seen, accepted)),
         }
+    }
+
+    /// The next connections go to another server.
+    pub fn lead_to(&self, port: u16) {
+        self.weather.send_modify(|weather| weather.to = port);
     }
 
     /// How many connections were asked for so far.
@@ -97,7 +107,6 @@ impl Drop for Link {
 
 async fn accept(
     listener: TcpListener,
-    port: u16,
     mut weather: watch::Receiver<Weather>,
     count: Arc<AtomicUsize>,
 ) {
@@ -107,7 +116,7 @@ async fn accept(
             accepted = listener.accept() => {
                 let (near, _) = accepted.unwrap();
                 count.fetch_add(1, Ordering::Relaxed);
-                tokio::spawn(carry(near, port, weather.clone()));
+                tokio::spawn(carry(near, weather.clone()));
             }
             changed = weather.changed() => if changed.is_err() {
                 return;
@@ -117,7 +126,8 @@ async fn accept(
 }
 
 /// Both ways, until one side has ended or the link is cut.
-async fn carry(near: TcpStream, port: u16, mut weather: watch::Receiver<Weather>) {
+async fn carry(near: TcpStream, mut weather: watch::Receiver<Weather>) {
+    let port = weather.borrow().to;
     let Ok(far) = TcpStream::connect(("127.0.0.1", port)).await else {
         return;
     };

@@ -64,6 +64,15 @@ pub async fn run_within(limit: Duration, command: &mut Command) -> Ended {
     Program::start(command).ended_within(limit).await
 }
 
+/// By the shell's own `kill`, which is on every machine. Whether there was
+/// such a process.
+pub async fn signal(pid: u32, name: &str) -> bool {
+    let mut kill = command("/bin/sh");
+    let script = r#"kill -s "$1" "$2" 2>/dev/null"#;
+    kill.args(["-c", script, "kill", name, &pid.to_string()]);
+    within("kill ends", kill.status()).await.unwrap().success()
+}
+
 impl Program {
     pub fn start(command: &mut Command) -> Self {
         let piped = command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -83,14 +92,10 @@ impl Program {
         self.child.id().expect("it was not waited for yet")
     }
 
-    /// `signal` as kill(1) names it; by the shell's own `kill`, which is on
-    /// every machine.
-    pub async fn signal(&self, signal: &str) {
-        let mut kill = command("/bin/sh");
-        let pid = self.pid().to_string();
-        kill.args(["-c", r#"kill -s "$1" "$2""#, "kill", signal, &pid]);
-        let status = within("kill ends", kill.status()).await.unwrap();
-        assert!(status.success(), "kill -s {signal} {pid}: {status}");
+    /// `name` as kill(1) has it.
+    pub async fn signal(&self, name: &str) {
+        let pid = self.pid();
+        assert!(signal(pid, name).await, "kill -s {name} {pid}");
     }
 
     pub async fn ended(self) -> Ended {

@@ -3,14 +3,16 @@
 use std::net::SocketAddr;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use pgfan::transport::pb::{
-    SubscribeRequest, SubscribeResponse, gateway_service_client::GatewayServiceClient,
-    subscribe_response::Message,
-};
+use pgfan::transport::pb::gateway_service_client::GatewayServiceClient;
 use tokio::{net::TcpStream, sync::mpsc, task::JoinHandle};
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
-use super::{EventStream, Said, WebSocket, websocket::closed, within};
+use super::{
+    EventStream, Said, WebSocket,
+    grpc::{grpc, grpc_over, subscribe_request},
+    websocket::closed,
+    within,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wire {
@@ -43,18 +45,30 @@ impl Reader {
         channels: &[&str],
         cursor: Option<&str>,
     ) -> Self {
+        let socket = TcpStream::connect(address).await.unwrap();
+        Self::over(socket, wire, channels, cursor).await
+    }
+
+    /// On a connection that was made already. Where that ends too soon, all
+    /// that is said is `Closed`.
+    pub async fn over(
+        socket: TcpStream,
+        wire: Wire,
+        channels: &[&str],
+        cursor: Option<&str>,
+    ) -> Self {
         // A reader that nobody asks waits, as a slow client would.
         let (sender, said) = mpsc::channel(64);
         let reading = match wire {
-            Wire::WebSocket => tokio::spawn(web_socket(address, query(channels, cursor), sender)),
-            Wire::Sse => tokio::spawn(sse(address, query(channels, cursor), sender)),
+            Wire::WebSocket => tokio::spawn(web_socket(socket, query(channels, cursor), sender)),
+            Wire::Sse => tokio::spawn(sse(socket, query(channels, cursor), sender)),
             Wire::Grpc => {
-                let client = grpc_client(address).await;
+                let client = grpc_over(socket).await;
                 tokio::spawn(grpc(client, subscribe_request(channels, cursor), sender))
             }
             Wire::PgCacheWatch => {
                 let path = format!("/pgpubsub/{}", encode(channels[0]));
-                let socket = WebSocket::open(address, &path).await;
+                let socket = WebSocket::over(socket, &path).await;
                 tokio::spawn(pgcachewatch(socket, channels[0].to_owned(), sender))
             }
         };
@@ -65,23 +79,11 @@ impl Reader {
         }
     }
 
-    /// `None` when nobody accepts.
-    #[allow(dead_code, reason = "for tests in which the gateway goes away")]
-    pub async fn try_open(
-        wire: Wire,
-        address: SocketAddr,
-        channels: &[&str],
-        cursor: Option<&str>,
-    ) -> Option<Self> {
-        drop(TcpStream::connect(address).await.ok()?);
-        Some(Self::open(wire, address, channels, cursor).await)
-    }
-
     /// One of many streams on the same HTTP/2 connection.
     pub fn on_channel(client: &GatewayServiceClient<Channel>, channel: &str) -> Self {
         let (sender, said) = mpsc::channel(64);
         let request = subscribe_request(&[channel], None);
-        let reading = tokio::spawn(grpc(client.clone(), request, sender));
+        let reading = tokio::spawn(grpc(Ok(client.clone()), request, sender));
         Self {
             ready: None,
             said,
@@ -134,18 +136,6 @@ impl Drop for Reader {
     }
 }
 
-pub async fn grpc_client(address: SocketAddr) -> GatewayServiceClient<Channel> {
-    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
-    GatewayServiceClient::new(endpoint.connect().await.unwrap())
-}
-
-fn subscribe_request(channels: &[&str], cursor: Option<&str>) -> SubscribeRequest {
-    SubscribeRequest {
-        channels: channels.iter().map(|name| name.to_string()).collect(),
-        cursor: cursor.unwrap_or_default().to_owned(),
-    }
-}
-
 fn encode(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
@@ -158,8 +148,8 @@ fn query(channels: &[&str], cursor: Option<&str>) -> String {
     channels.chain(cursor).collect::<Vec<_>>().join("&")
 }
 
-async fn web_socket(address: SocketAddr, query: String, sender: mpsc::Sender<Said>) {
-    let mut socket = match WebSocket::open(address, &format!("/v1/ws?{query}")).await {
+async fn web_socket(socket: TcpStream, query: String, sender: mpsc::Sender<Said>) {
+    let mut socket = match WebSocket::over(socket, &format!("/v1/ws?{query}")).await {
         Ok(socket) => socket,
         Err(status) => return refused(status, &sender).await,
     };
@@ -174,8 +164,8 @@ async fn web_socket(address: SocketAddr, query: String, sender: mpsc::Sender<Sai
     }
 }
 
-async fn sse(address: SocketAddr, query: String, sender: mpsc::Sender<Said>) {
-    let mut stream = match EventStream::try_open(address, &format!("/v1/sse?{query}"), &[]).await {
+async fn sse(socket: TcpStream, query: String, sender: mpsc::Sender<Said>) {
+    let mut stream = match EventStream::over(socket, &format!("/v1/sse?{query}"), &[]).await {
         Ok(stream) => stream,
         Err(status) => return refused(status, &sender).await,
     };
@@ -197,63 +187,6 @@ fn ended(said: Said) -> Said {
     match said {
         Said::Answer(object) => Said::Closed(200, object["code"].as_str().unwrap().to_owned()),
         other => other,
-    }
-}
-
-async fn grpc(
-    mut client: GatewayServiceClient<Channel>,
-    request: SubscribeRequest,
-    sender: mpsc::Sender<Said>,
-) {
-    let mut stream = match client.subscribe(request).await {
-        Ok(response) => response.into_inner(),
-        Err(status) => {
-            send(&sender, status_of(&status)).await;
-            return;
-        }
-    };
-    loop {
-        let said = match stream.message().await {
-            Ok(Some(response)) => from_proto(response),
-            Ok(None) => Said::Closed(0, String::new()),
-            Err(status) => status_of(&status),
-        };
-        if send(&sender, said).await {
-            return;
-        }
-    }
-}
-
-fn status_of(status: &tonic::Status) -> Said {
-    Said::Closed(status.code() as i32, status.message().to_owned())
-}
-
-fn from_proto(response: SubscribeResponse) -> Said {
-    match response.message.expect("every response has a message") {
-        Message::Ready(ready) => Said::Ready {
-            channels: ready.channels,
-            cursor: ready.cursor,
-        },
-        Message::Event(event) => {
-            assert_eq!(event.received_at.expect("a time").nanos % 1000, 0);
-            Said::Event {
-                id: event.id,
-                channel: event.channel,
-                payload: event.payload,
-            }
-        }
-        Message::Gap(gap) => {
-            let name = gap.reason().as_str_name();
-            let reason = name.strip_prefix("GAP_REASON_").unwrap().to_lowercase();
-            Said::Gap { id: gap.id, reason }
-        }
-        Message::Interrupted(interrupted) => {
-            assert!(interrupted.since.is_some());
-            Said::Interrupted
-        }
-        Message::Live(live) => Said::Live {
-            cursor: live.cursor,
-        },
     }
 }
 
@@ -280,12 +213,12 @@ async fn pgcachewatch(socket: Result<WebSocket, u16>, channel: String, sender: m
     }
 }
 
-async fn refused(status: u16, sender: &mpsc::Sender<Said>) {
+pub(super) async fn refused(status: u16, sender: &mpsc::Sender<Said>) {
     send(sender, Said::Closed(status.into(), String::new())).await;
 }
 
 /// Returns whether that was the last.
-async fn send(sender: &mpsc::Sender<Said>, said: Said) -> bool {
+pub(super) async fn send(sender: &mpsc::Sender<Said>, said: Said) -> bool {
     let is_end = matches!(said, Said::Closed(..));
     sender.send(said).await.is_err() || is_end
 }

@@ -18,16 +18,26 @@ pub struct WebSocket {
 impl WebSocket {
     /// Once the 101 is seen; else the status.
     pub async fn open(address: SocketAddr, path: &str) -> Result<Self, u16> {
-        let socket = TcpStream::connect(address).await.unwrap();
-        match client_async(format!("ws://{address}{path}"), socket).await {
+        Self::over(TcpStream::connect(address).await.unwrap(), path).await
+    }
+
+    /// On a connection that was made already; the status is 0 where it ends
+    /// before there is one.
+    pub async fn over(socket: TcpStream, path: &str) -> Result<Self, u16> {
+        match client_async(format!("ws://pgfan{path}"), socket).await {
             Ok((stream, _)) => Ok(Self { stream }),
             Err(Error::Http(response)) => Err(response.status().as_u16()),
-            Err(error) => panic!("{error}"),
+            Err(_) => Err(0),
         }
     }
 
     pub async fn say(&mut self, text: &str) {
         self.send(Message::Text(text.into())).await;
+    }
+
+    /// Whether the connection took it.
+    pub async fn try_say(&mut self, text: &str) -> bool {
+        self.stream.send(Message::Text(text.into())).await.is_ok()
     }
 
     pub async fn send(&mut self, message: Message) {
