@@ -11,9 +11,10 @@ test: postgres postgres-18 clients fault-tools
 	cargo test --locked
 	PG_BIN=$(CURDIR)/target/postgres-18/bin cargo test --locked --test faults
 
-# The promise under faults for half an hour; CHECKER_SECONDS=N for another time.
+# The promise under faults for half an hour; CHECKER_SECONDS=N for another time,
+# CHECKER_SEED=N for the faults of a run before.
 soak: postgres
-	CHECKER_SECONDS=$${CHECKER_SECONDS:-1800} cargo test --locked --test checker -- --nocapture
+	CHECKER_SECONDS=$${CHECKER_SECONDS:-1800} cargo test --release --locked --test checker -- --nocapture
 
 lint:
 	cargo fmt --check

@@ -1,219 +1,117 @@
-//! A cache as the contract's recipe has it: filled only while it is live,
-//! emptied by a gap, bypassed while interrupted or disconnected. A fill that
-//! was overtaken by an invalidation is thrown away.
+//! A cache as the contract's recipe has it: filled only after `ready`, emptied
+//! by a gap, bypassed while interrupted or disconnected. A fill that was
+//! overtaken by an invalidation is thrown away.
+//!
+//! No connection and no clock in here: it is told what was said.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
-};
+use std::collections::HashMap;
 
-use fastrand::Rng;
-use tokio::{
-    select,
-    task::JoinHandle,
-    time::{Duration, interval},
-};
+use crate::{application::key, support::Said};
 
-use crate::{
-    support::{Reader, Said, Wire},
-    world::{BLOCK, CHANNELS, KEYS, View, channel},
-};
-
-/// How often the application asks for a block of keys.
-const READS: Duration = Duration::from_millis(5);
-
+#[derive(Debug, Default)]
 pub struct Cache {
-    pub wire: Wire,
-    shared: Arc<Mutex<Shared>>,
-    running: JoinHandle<()>,
-}
-
-#[derive(Default)]
-struct Shared {
     values: HashMap<i32, i64>,
+    /// Whether it may be asked: after `ready` or `live`, until an
+    /// interruption or the end of the connection.
     live: bool,
-    events: u32,
-    gaps: u32,
-    connections: u32,
+    /// How often each key was invalidated.
+    invalidations: HashMap<i32, u64>,
+    flushes: u64,
 }
 
-/// Values that are being read, and the generation of each when that began.
-struct Fill {
-    generations: HashMap<i32, u64>,
-    values: JoinHandle<Option<HashMap<i32, i64>>>,
+/// Moves whenever what is being read for a key may be out of date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Generation {
+    flushes: u64,
+    invalidations: u64,
 }
 
-struct Client {
-    wire: Wire,
-    view: View,
-    rng: Rng,
-    shared: Arc<Mutex<Shared>>,
-    /// Moves at every invalidation of the key.
-    generations: HashMap<i32, u64>,
-    cursor: Option<String>,
-    fill: Option<Fill>,
+/// A value that is not the table's, and nobody said so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stale {
+    pub key: i32,
+    pub cached: i64,
+    pub table: i64,
 }
 
 impl Cache {
-    pub fn spawn(wire: Wire, view: View, rng: Rng) -> Self {
-        let shared = Arc::default();
-        let client = Client {
-            wire,
-            view,
-            rng,
-            shared: Arc::clone(&shared),
-            generations: HashMap::new(),
-            cursor: None,
-            fill: None,
-        };
-        Self {
-            wire,
-            shared,
-            running: tokio::spawn(client.run()),
+    pub fn hear(&mut self, said: &Said) {
+        match said {
+            Said::Ready { .. } | Said::Live { .. } => self.live = true,
+            Said::Event { payload, .. } => {
+                let key = key(payload);
+                self.values.remove(&key);
+                *self.invalidations.entry(key).or_default() += 1;
+            }
+            Said::Gap { .. } => self.flush(),
+            Said::Interrupted | Said::Closed(..) => self.live = false,
+            Said::Answer(_) => {}
         }
+    }
+
+    /// Who cannot resume from a cursor begins anew.
+    pub fn disconnected(&mut self, has_cursor: bool) {
+        self.live = false;
+        if !has_cursor {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        self.values.clear();
+        self.flushes += 1;
+    }
+
+    /// What is to be read of `keys`, each with its generation before that;
+    /// nothing while the cache is bypassed.
+    pub fn missing(&self, keys: impl Iterator<Item = i32>) -> HashMap<i32, Generation> {
+        let keys = keys.filter(|key| self.live && !self.values.contains_key(key));
+        keys.map(|key| (key, self.generation(key))).collect()
+    }
+
+    /// Keeps what was read, unless it was overtaken; returns how many.
+    pub fn fill(&mut self, missing: &HashMap<i32, Generation>, read: &HashMap<i32, i64>) -> u64 {
+        let mut filled = 0;
+        for (&key, &generation) in missing {
+            if self.live && self.generation(key) == generation {
+                self.values.insert(key, read[&key]);
+                filled += 1;
+            }
+        }
+        filled
+    }
+
+    fn generation(&self, key: i32) -> Generation {
+        Generation {
+            flushes: self.flushes,
+            invalidations: self.invalidations.get(&key).copied().unwrap_or_default(),
+        }
+    }
+
+    pub fn is_live(&self) -> bool {
+        self.live
+    }
+
+    pub fn len(&self) -> usize {
+        self.values.len()
     }
 
     /// It is live, holds something, and nothing that is not so.
     pub fn agrees_with(&self, table: &HashMap<i32, i64>) -> bool {
-        assert!(!self.running.is_finished(), "{:?} has failed", self.wire);
-        let shared = self.shared.lock().unwrap();
         let is_true = |(key, value): (&i32, &i64)| table[key] == *value;
-        shared.live && !shared.values.is_empty() && shared.values.iter().all(is_true)
+        self.live && !self.values.is_empty() && self.values.iter().all(is_true)
     }
 
-    /// Events, gaps, connections.
-    pub fn told(&self) -> (u32, u32, u32) {
-        let shared = self.shared.lock().unwrap();
-        (shared.events, shared.gaps, shared.connections)
-    }
-}
-
-impl Drop for Cache {
-    fn drop(&mut self) {
-        self.running.abort();
-    }
-}
-
-impl Client {
-    async fn run(mut self) {
-        loop {
-            if let Some(reader) = self.connect().await {
-                self.shared.lock().unwrap().connections += 1;
-                self.read(reader).await;
-            }
-            self.shared.lock().unwrap().live = false;
-            if self.wire == Wire::PgCacheWatch {
-                self.forget_all();
-            }
-            // As every client does, before it comes back.
-            tokio::time::sleep(Duration::from_millis(self.rng.u64(10..100))).await;
-        }
-    }
-
-    async fn connect(&mut self) -> Option<Reader> {
-        let address = self.view.address();
-        let all: Vec<_> = (0..CHANNELS).map(channel).collect();
-        let one = channel(0);
-        let channels: Vec<&str> = match self.wire {
-            Wire::PgCacheWatch => vec![&one],
-            _ => all.iter().map(String::as_str).collect(),
-        };
-        let open = Reader::try_open(self.wire, address, &channels, self.cursor.as_deref());
-        open.await
-    }
-
-    /// Until the connection ends, or is given up.
-    async fn read(&mut self, mut reader: Reader) {
-        let mut reads = interval(READS);
-        loop {
-            select! {
-                said = reader.next() => match said {
-                    Some(Said::Closed(..)) | None => return,
-                    Some(said) => self.hear(said),
-                },
-                values = filled(&mut self.fill) => self.filled(values),
-                _ = reads.tick() => {
-                    if self.rng.u32(0..500) == 0 {
-                        return;
-                    }
-                    self.ask();
-                }
-            }
-        }
-    }
-
-    fn hear(&mut self, said: Said) {
-        if let Some(cursor) = said.cursor() {
-            self.cursor = Some(cursor.to_owned()).filter(|cursor| !cursor.is_empty());
-        }
-        match said {
-            Said::Ready { .. } | Said::Live { .. } => self.shared.lock().unwrap().live = true,
-            Said::Event { payload, .. } => {
-                let key = payload.parse().unwrap();
-                *self.generations.entry(key).or_default() += 1;
-                let mut shared = self.shared.lock().unwrap();
-                shared.events += 1;
-                shared.values.remove(&key);
-            }
-            Said::Gap { .. } => {
-                self.shared.lock().unwrap().gaps += 1;
-                self.forget_all();
-            }
-            Said::Interrupted => self.shared.lock().unwrap().live = false,
-            other => panic!("{other:?}"),
-        }
-    }
-
-    fn forget_all(&mut self) {
-        (0..KEYS).for_each(|key| *self.generations.entry(key).or_default() += 1);
-        self.shared.lock().unwrap().values.clear();
-    }
-
-    /// The application wants a block: what the cache has not is read.
-    fn ask(&mut self) {
-        let block = self.rng.i32(0..KEYS / BLOCK);
-        let shared = self.shared.lock().unwrap();
-        if !shared.live || self.fill.is_some() {
-            return;
-        }
-        let is_covered = |key: &i32| self.wire != Wire::PgCacheWatch || key % CHANNELS == 0;
-        let keys = (block * BLOCK..(block + 1) * BLOCK).filter(is_covered);
-        let missing = keys.filter(|key| !shared.values.contains_key(key));
-        let generations: HashMap<_, _> = missing.map(|key| (key, self.generation(key))).collect();
-        if !generations.is_empty() {
-            let view = self.view.clone();
-            self.fill = Some(Fill {
-                generations,
-                values: tokio::spawn(async move { view.read(block).await }),
-            });
-        }
-    }
-
-    fn generation(&self, key: i32) -> u64 {
-        self.generations.get(&key).copied().unwrap_or_default()
-    }
-
-    /// Stores what no invalidation has overtaken.
-    fn filled(&mut self, values: Option<HashMap<i32, i64>>) {
-        let (Some(fill), Some(values)) = (self.fill.take(), values) else {
-            return;
-        };
-        let mut shared = self.shared.lock().unwrap();
-        if !shared.live {
-            return;
-        }
-        for (key, generation) in fill.generations {
-            if self.generation(key) == generation {
-                shared.values.insert(key, values[&key]);
-            }
-        }
-    }
-}
-
-/// Waits for ever when nothing is being read.
-async fn filled(fill: &mut Option<Fill>) -> Option<HashMap<i32, i64>> {
-    match fill {
-        Some(fill) => (&mut fill.values).await.unwrap(),
-        None => std::future::pending().await,
+    pub fn stale(&self, table: &HashMap<i32, i64>) -> Vec<Stale> {
+        let entries = self.values.iter().map(|(&key, &cached)| Stale {
+            key,
+            cached,
+            table: table[&key],
+        });
+        let mut stale: Vec<_> = entries
+            .filter(|entry| entry.cached != entry.table)
+            .collect();
+        stale.sort_by_key(|entry| entry.key);
+        stale
     }
 }

@@ -12,8 +12,6 @@
     reason = "a test binary has no public face, and fails by panicking"
 )]
 
-/// One reader with a cache.
-mod cache;
 #[path = "../support/mod.rs"]
 #[allow(
     dead_code,
@@ -21,17 +19,38 @@ mod cache;
     reason = "shared by all test binaries; each uses a part"
 )]
 mod support;
-/// The table, its writer, the gateway, and what happens to them.
+
+/// The table, and who writes it.
+mod application;
+/// The recipe.
+mod cache;
+/// Readers that come and go.
+mod churn;
+/// What happens to all of them.
+mod faults;
+/// A reader with a cache.
+mod keeper;
+/// What is printed, and what must hold.
+mod report;
+/// Rounds of faults and peace.
+mod run;
+/// Whether every cache agrees with the table.
+mod settled;
+/// The gateway, its server, and the links around it.
 mod world;
 
 use std::time::Duration;
 
-use cache::Cache;
-use fastrand::Rng;
-use support::{Wire, environment, until};
-use world::World;
+use run::Run;
+use support::environment;
 
 const DEFAULT_SECONDS: u64 = 15;
+
+/// After the last change everything is right within this time.
+const SETTLED: Duration = Duration::from_secs(10);
+
+/// In a run that is longer the last gateway lasts two thirds of it.
+const SHORT_SECONDS: u64 = 60;
 
 fn number(name: &str) -> Option<u64> {
     environment(name).map(|text| text.parse().unwrap())
@@ -42,29 +61,12 @@ async fn no_cache_is_stale_whatever_happens() {
     let seed = number("CHECKER_SEED").unwrap_or_else(|| fastrand::u64(..));
     let seconds = number("CHECKER_SECONDS").unwrap_or(DEFAULT_SECONDS);
     println!("CHECKER_SEED={seed} CHECKER_SECONDS={seconds}");
-    let mut rng = Rng::with_seed(seed);
-    let mut world = World::new().await;
-    let readers = Wire::ALL.into_iter().flat_map(|wire| [wire; 2]);
-    let caches: Vec<_> = readers
-        .map(|wire| Cache::spawn(wire, world.view(), rng.fork()))
-        .collect();
-    let faults = world.suffer(Duration::from_secs(seconds), &mut rng).await;
-    world.settle().await;
-    let table = world.table().await;
-    for cache in &caches {
-        let what = format!("{:?} agrees with the table (seed {seed})", cache.wire);
-        until(&what, || async { cache.agrees_with(&table) }).await;
+    let mut run = Run::begin(seed).await;
+    let passed = |run: &Run| run.begin.elapsed().as_secs();
+    while passed(&run) < seconds {
+        let is_lasting = seconds > SHORT_SECONDS && passed(&run) > seconds / 3;
+        run.round(is_lasting).await;
     }
-    let told: Vec<_> = caches.iter().map(Cache::told).collect();
-    println!("faults {faults:?}\n(events, gaps, connections) {told:?}");
-    for (cache, (events, gaps, _)) in caches.iter().zip(&told) {
-        assert!(*events > 0, "{:?} proves nothing", cache.wire);
-        let bound = 2 * faults.values().sum::<u32>();
-        assert!(*gaps <= bound, "{:?}: {gaps} gaps", cache.wire);
-    }
-    let connections: u32 = told.iter().map(|(.., connections)| connections).sum();
-    assert!(
-        connections > 2 * u32::try_from(caches.len()).unwrap(),
-        "nobody came back"
-    );
+    run.print();
+    run.check();
 }

@@ -1,206 +1,189 @@
-//! A server, a table whose writer notifies, a link that freezes, a gateway
-//! that is restarted.
+//! The gateway as a process, its server, and the links around it; and how
+//! each is harmed.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use fastrand::Rng;
 use pgfan::sandbox::{Mode, Sandbox};
-use tokio::{
-    sync::watch,
-    task::JoinHandle,
-    time::{Instant, sleep},
+use tokio::{sync::watch, time::sleep};
+
+use crate::{
+    application::{self, Database, View, Writer},
+    faults::Fault,
+    support::{Link, gateway_process::GatewayProcess, program::signal},
 };
-use tokio_postgres::{Client, NoTls, Row};
 
-use crate::support::{Link, TestGateway, own_server, within};
-
-/// So many that each is written seldom: what is stale stays so.
-pub const KEYS: i32 = 2000;
-pub const CHANNELS: i32 = 4;
-
-/// Keys that are read together.
-pub const BLOCK: i32 = 50;
-
-/// A session is suspect soon, a channel given up soon, a cursor soon too old.
-const SETTINGS: [(&str, &str); 5] = [
-    ("heartbeat-interval", "200ms"),
-    ("heartbeat-timeout", "400ms"),
-    ("linger", "1s"),
-    ("history-events", "50"),
-    ("keepalive", "500ms"),
+/// A session is suspect soon, a channel given up soon, a cursor soon too old,
+/// a reader that takes nothing soon closed.
+const SETTINGS: [(&str, &str); 8] = [
+    ("PGFAN_HEARTBEAT_INTERVAL", "250ms"),
+    ("PGFAN_HEARTBEAT_TIMEOUT", "600ms"),
+    ("PGFAN_LINGER", "500ms"),
+    ("PGFAN_HISTORY_EVENTS", "50"),
+    ("PGFAN_HISTORY_BYTES", "1MiB"),
+    ("PGFAN_KEEPALIVE", "500ms"),
+    ("PGFAN_WRITE_TIMEOUT", "3s"),
+    ("PGFAN_DRAIN_TIMEOUT", "2s"),
 ];
 
-const TABLE: &str = "CREATE TABLE entry (key int PRIMARY KEY, value bigint NOT NULL); \
-    INSERT INTO entry SELECT key, 0 FROM generate_series(0, 1999) AS key";
+const BACKENDS: &str = "SELECT pid FROM pg_stat_activity \
+    WHERE application_name = 'pgfan' AND $1::int > 0 ORDER BY pid";
 
-pub fn channel(key: i32) -> String {
-    format!("entries {}", key % CHANNELS)
-}
+const TERMINATE: &str = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
+    WHERE application_name = 'pgfan' AND $1::int > 0";
 
 pub struct World {
     server: Sandbox,
-    link: Link,
-    gateway: TestGateway,
+    /// Between the gateway and the server.
+    pub link: Link,
+    /// Between some readers and the gateway.
+    pub readers_link: Arc<Link>,
+    pub gateway: GatewayProcess,
+    /// How many gateways there were.
+    pub gateways: u32,
     address: watch::Sender<SocketAddr>,
-    view: View,
-    writer: JoinHandle<()>,
-}
-
-/// What an application sees: where the gateway is, and its own database.
-#[derive(Clone)]
-pub struct View {
-    address: watch::Receiver<SocketAddr>,
-    database: Arc<Database>,
-}
-
-/// A connection that is made anew when it broke.
-struct Database {
-    url: String,
-    client: tokio::sync::Mutex<Option<Client>>,
-}
-
-impl Database {
-    /// Nothing while the server is away.
-    async fn query(&self, sql: &str, number: i32) -> Option<Vec<Row>> {
-        let mut client = self.client.lock().await;
-        if client.as_ref().is_none_or(Client::is_closed) {
-            let (new, connection) = tokio_postgres::connect(&self.url, NoTls).await.ok()?;
-            tokio::spawn(connection);
-            *client = Some(new);
-        }
-        client.as_ref()?.query(sql, &[&number]).await.ok()
-    }
-
-    fn of(server: &Sandbox) -> Arc<Self> {
-        Arc::new(Self {
-            url: server.url(),
-            client: tokio::sync::Mutex::new(None),
-        })
-    }
-}
-
-impl View {
-    pub fn address(&self) -> SocketAddr {
-        *self.address.borrow()
-    }
-
-    /// The values of a block, by key.
-    pub async fn read(&self, block: i32) -> Option<HashMap<i32, i64>> {
-        let sql = "SELECT key, value FROM entry WHERE key / 50 = $1";
-        let rows = self.database.query(sql, block).await?;
-        Some(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
-    }
-}
-
-/// Changes a key and says so, in one transaction.
-async fn write(database: Arc<Database>, mut rng: Rng) {
-    let sql = "WITH changed AS (UPDATE entry SET value = value + 1 WHERE key = $1 RETURNING key) \
-        SELECT count(pg_notify('entries ' || key % 4, key::text)) FROM changed";
-    loop {
-        database.query(sql, rng.i32(0..KEYS)).await;
-        sleep(Duration::from_millis(2)).await;
-    }
+    /// The keepers', the churn's, the writer's, and what harms the gateway.
+    databases: [Arc<Database>; 4],
 }
 
 impl World {
     pub async fn new() -> Self {
-        let server = own_server(&[]).await;
-        let (client, connection) = tokio_postgres::connect(&server.url(), NoTls).await.unwrap();
-        let connection = tokio::spawn(connection);
-        client.batch_execute(TABLE).await.unwrap();
-        drop(client);
-        within("the connection ends", connection)
-            .await
-            .unwrap()
-            .unwrap();
+        let server = application::server().await;
         let link = Link::to(server.port()).await;
-        let gateway = gateway(&link);
-        let (address, addresses) = watch::channel(gateway.address);
-        let view = View {
-            address: addresses,
-            database: Database::of(&server),
-        };
-        let writer = tokio::spawn(write(Database::of(&server), Rng::with_seed(1)));
+        let gateway = serve(&link).await;
+        let readers_link = Link::to(gateway.address.port()).await;
         Self {
+            databases: std::array::from_fn(|_| Database::of(&server)),
+            address: watch::channel(gateway.address).0,
             server,
             link,
+            readers_link: Arc::new(readers_link),
             gateway,
-            address,
-            view,
-            writer,
+            gateways: 1,
         }
     }
 
+    /// Of who connects to the gateway itself.
     pub fn view(&self) -> View {
-        self.view.clone()
-    }
-
-    /// Faults at random for so long; returns how many of each.
-    pub async fn suffer(&mut self, time: Duration, rng: &mut Rng) -> BTreeMap<&'static str, u32> {
-        let end = Instant::now() + time;
-        let mut faults = BTreeMap::new();
-        while Instant::now() < end {
-            sleep(Duration::from_millis(rng.u64(200..1500))).await;
-            *faults.entry(self.fault(rng).await).or_default() += 1;
-        }
-        faults
-    }
-
-    async fn fault(&mut self, rng: &mut Rng) -> &'static str {
-        match rng.u8(0..8) {
-            0..3 => {
-                let sql = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity \
-                    WHERE application_name = 'pgfan' AND $1::int > 0";
-                self.view.database.query(sql, 1).await;
-                "terminate"
-            }
-            3..5 => {
-                self.link.freeze();
-                sleep(Duration::from_millis(rng.u64(50..1500))).await;
-                self.link.thaw();
-                "freeze"
-            }
-            5 => self.restart(Mode::Fast).await,
-            6 => self.restart(Mode::Immediate).await,
-            _ => {
-                self.gateway.begin_shutdown();
-                self.gateway = gateway(&self.link);
-                self.address.send_replace(self.gateway.address);
-                "gateway"
-            }
+        View {
+            address: self.address.subscribe(),
+            database: Arc::clone(&self.databases[0]),
         }
     }
 
-    async fn restart(&mut self, mode: Mode) -> &'static str {
-        self.server.stop(mode).await.unwrap();
+    /// Of who connects through the link.
+    pub fn view_by_link(&self) -> View {
+        let address = SocketAddr::from(([127, 0, 0, 1], self.readers_link.port));
+        View {
+            address: watch::channel(address).1,
+            database: Arc::clone(&self.databases[0]),
+        }
+    }
+
+    pub fn view_of_churn(&self) -> View {
+        View {
+            address: self.address.subscribe(),
+            database: Arc::clone(&self.databases[1]),
+        }
+    }
+
+    pub fn writer(&self, rng: Rng) -> Writer {
+        Writer::start(Arc::clone(&self.databases[2]), rng)
+    }
+
+    fn own(&self) -> &Database {
+        &self.databases[3]
+    }
+
+    pub async fn burst(&self, rng: &mut Rng) {
+        self.own().burst(rng).await;
+    }
+
+    pub async fn terminate(&self) {
+        self.own().query(TERMINATE, 1).await;
+    }
+
+    /// A session of the gateway, if it has one now.
+    async fn backend(&self, rng: &mut Rng) -> Option<u32> {
+        let rows = self.own().query(BACKENDS, 1).await?;
+        let pids: Vec<i32> = rows.iter().map(|row| row.get(0)).collect();
+        let pid = rng.choice(pids)?;
+        Some(pid.unsigned_abs())
+    }
+
+    pub async fn signal_backend(&self, name: &str, rng: &mut Rng) {
+        if let Some(pid) = self.backend(rng).await {
+            signal(pid, name).await;
+        }
+    }
+
+    /// Suspended for so long.
+    pub async fn stop_backend(&self, time: Duration, rng: &mut Rng) {
+        if let Some(pid) = self.backend(rng).await {
+            signal(pid, "STOP").await;
+            sleep(time).await;
+            signal(pid, "CONT").await;
+        }
+    }
+
+    /// Away for so long.
+    pub async fn restart_server(&mut self, how: Fault, time: Duration) {
+        match how {
+            Fault::KillServer => self.server.kill().await.unwrap(),
+            Fault::SmartRestart => self.stop_smart().await,
+            Fault::FastRestart => self.server.stop(Mode::Fast).await.unwrap(),
+            _ => self.server.stop(Mode::Immediate).await.unwrap(),
+        }
+        sleep(time).await;
         self.server.start_again().await.unwrap();
-        match mode {
-            Mode::Immediate => "immediate",
-            _ => "fast",
+    }
+
+    /// It waits for every session to end: the application lets go of its own,
+    /// and the gateway has to do it by itself.
+    async fn stop_smart(&mut self) {
+        let held_back = self.databases.iter().map(|database| database.held_back());
+        let _held_back = futures_util::future::join_all(held_back).await;
+        self.server.stop(Mode::Smart).await.unwrap();
+    }
+
+    /// Suspended for so long.
+    pub async fn stop_gateway(&self, time: Duration) {
+        self.gateway.program.signal("STOP").await;
+        sleep(time).await;
+        self.gateway.program.signal("CONT").await;
+    }
+
+    /// By SIGTERM; the next one is there before or after that.
+    pub async fn end_gateway(&mut self, is_before: bool) {
+        if is_before {
+            self.replace_gateway().await.stop().await;
+        } else {
+            self.gateway.program.signal("TERM").await;
+            let ended = self.replace_gateway().await.program.ended().await;
+            assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
         }
     }
 
-    /// The writer stops, and nothing happens any more.
-    pub async fn settle(&mut self) {
-        self.writer.abort();
-        self.gateway.ready().await;
+    pub async fn kill_gateway(&mut self) {
+        self.gateway.program.signal("KILL").await;
+        let old = self.replace_gateway().await;
+        old.program.ended().await;
     }
 
-    pub async fn table(&self) -> HashMap<i32, i64> {
-        let mut table = HashMap::new();
-        for block in 0..KEYS / BLOCK {
-            table.extend(self.view.read(block).await.unwrap());
-        }
-        table
+    /// Tells the readers where the new one is, and returns the old one.
+    async fn replace_gateway(&mut self) -> GatewayProcess {
+        let new = serve(&self.link).await;
+        self.gateways += 1;
+        self.readers_link.lead_to(new.address.port());
+        self.address.send_replace(new.address);
+        std::mem::replace(&mut self.gateway, new)
     }
 }
 
-fn gateway(link: &Link) -> TestGateway {
-    let url = format!("postgresql://pgfan@127.0.0.1:{}/postgres", link.port);
-    TestGateway::starting(&url, &SETTINGS)
+async fn serve(link: &Link) -> GatewayProcess {
+    let port = link.port;
+    let url = format!("postgresql://pgfan@127.0.0.1:{port}/postgres?connect_timeout=2");
+    let mut variables = vec![("PGFAN_DATABASE_URL", url.as_str())];
+    variables.extend(SETTINGS);
+    GatewayProcess::with_variables(&variables).await
 }

@@ -1,0 +1,202 @@
+//! The application: its table, its own way to the database, and its writer,
+//! which changes a row and says so in one transaction.
+
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use fastrand::Rng;
+use pgfan::sandbox::Sandbox;
+use tokio::{
+    sync::{Mutex, MutexGuard, watch},
+    task::{JoinHandle, yield_now},
+    time::sleep,
+};
+use tokio_postgres::{Client, NoTls, Row};
+
+use crate::support::{own_server, within};
+
+/// So many that each is written seldom: what is stale stays so.
+pub const KEYS: i32 = 2000;
+pub const CHANNELS: i32 = 4;
+
+/// Keys that are read together.
+pub const BLOCK: i32 = 50;
+
+/// Blocks of a burst, and how often it names each key.
+const BURST_BLOCKS: i32 = 5;
+const COPIES: i32 = 12;
+
+/// What a burst notifies in one transaction: a few thousand, and more bytes
+/// than the gateway's history holds.
+pub const BURST: i32 = BURST_BLOCKS * BLOCK * COPIES;
+
+/// The writer's own pace: about 200 changes a second.
+const WRITES: Duration = Duration::from_millis(4);
+
+const TABLE: &str = "CREATE TABLE entry (key int PRIMARY KEY, value bigint NOT NULL); \
+    INSERT INTO entry SELECT key, 0 FROM generate_series(0, 1999) AS key";
+
+const SELECT: &str = "SELECT key, value FROM entry WHERE key / 50 = $1";
+
+/// What follows the key makes the notification as long as those of real
+/// applications: one who does not read has full buffers soon.
+const CHANGE: &str = "WITH changed AS \
+    (UPDATE entry SET value = value + 1 WHERE key = $1 RETURNING key) \
+    SELECT count(pg_notify('entries ' || key % 4, key || ' ' || repeat('.', 300))) FROM changed";
+
+const CHANGE_MANY: &str = "WITH changed AS \
+    (UPDATE entry SET value = value + 1 WHERE key / 50 BETWEEN $1 AND $1 + 4 RETURNING key) \
+    SELECT count(pg_notify('entries ' || key % 4, key || ' ' || n || repeat('.', 1000))) \
+    FROM changed, generate_series(1, 12) AS n";
+
+const CHANGE_ALL: &str = "WITH changed AS \
+    (UPDATE entry SET value = value + 1 WHERE key >= $1 RETURNING key) \
+    SELECT count(pg_notify('entries ' || key % 4, key::text)) FROM changed";
+
+pub fn channel(key: i32) -> String {
+    format!("entries {}", key % CHANNELS)
+}
+
+/// The key that a notification names.
+pub fn key(payload: &str) -> i32 {
+    let key = payload.split(' ').next().unwrap();
+    key.parse().unwrap()
+}
+
+/// A server of its own, with the table.
+pub async fn server() -> Sandbox {
+    let server = own_server(&[]).await;
+    let (client, connection) = tokio_postgres::connect(&server.url(), NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    client.batch_execute(TABLE).await.unwrap();
+    drop(client);
+    let ended = within("the connection ends", connection).await;
+    ended.unwrap().unwrap();
+    server
+}
+
+/// A connection that is made anew when it broke.
+pub struct Database {
+    url: String,
+    client: Mutex<Option<Client>>,
+}
+
+impl Database {
+    pub fn of(server: &Sandbox) -> Arc<Self> {
+        Arc::new(Self {
+            url: server.url(),
+            client: Mutex::new(None),
+        })
+    }
+
+    /// Nothing while the server is away: it may be done then, or not.
+    pub async fn query(&self, sql: &str, number: i32) -> Option<Vec<Row>> {
+        let mut client = self.connected().await?;
+        client.as_mut()?.query(sql, &[&number]).await.ok()
+    }
+
+    /// Whether this notification is committed for certain.
+    pub async fn notify(&self, channel: &str, payload: &str) -> bool {
+        let Some(mut client) = self.connected().await else {
+            return false;
+        };
+        let sql = "SELECT pg_notify($1, $2)";
+        let client = client.as_mut().unwrap();
+        client.execute(sql, &[&channel, &payload]).await.is_ok()
+    }
+
+    async fn connected(&self) -> Option<MutexGuard<'_, Option<Client>>> {
+        let mut client = self.client.lock().await;
+        if client.as_ref().is_none_or(Client::is_closed) {
+            let (new, connection) = tokio_postgres::connect(&self.url, NoTls).await.ok()?;
+            tokio::spawn(connection);
+            *client = Some(new);
+        }
+        Some(client)
+    }
+
+    /// Has no connection as long as this is held: a smart shutdown waits for
+    /// every one.
+    pub async fn held_back(&self) -> MutexGuard<'_, Option<Client>> {
+        let mut client = self.client.lock().await;
+        *client = None;
+        client
+    }
+
+    /// A few thousand notifications in one transaction.
+    pub async fn burst(&self, rng: &mut Rng) {
+        let block = rng.i32(0..=KEYS / BLOCK - BURST_BLOCKS);
+        self.query(CHANGE_MANY, block).await;
+    }
+
+    /// Leaves nothing in the table as it was.
+    pub async fn change_all(&self) {
+        self.query(CHANGE_ALL, 0).await.unwrap();
+    }
+}
+
+/// What an application sees: where the gateway is, and its own database.
+#[derive(Clone)]
+pub struct View {
+    pub address: watch::Receiver<SocketAddr>,
+    pub database: Arc<Database>,
+}
+
+impl View {
+    /// The values of a block, by key.
+    pub async fn read(&self, block: i32) -> Option<HashMap<i32, i64>> {
+        let rows = self.database.query(SELECT, block).await?;
+        Some(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    /// All of it, as soon as the server answers.
+    pub async fn table(&self) -> HashMap<i32, i64> {
+        let mut table = HashMap::new();
+        for block in 0..KEYS / BLOCK {
+            table.extend(within("the server answers", self.block(block)).await);
+        }
+        table
+    }
+
+    async fn block(&self, block: i32) -> HashMap<i32, i64> {
+        loop {
+            if let Some(values) = self.read(block).await {
+                return values;
+            }
+            yield_now().await;
+        }
+    }
+}
+
+/// Writes until it is stopped.
+pub struct Writer {
+    stopped: Arc<AtomicBool>,
+    running: JoinHandle<()>,
+}
+
+impl Writer {
+    pub fn start(database: Arc<Database>, mut rng: Rng) -> Self {
+        let stopped = Arc::new(AtomicBool::new(false));
+        let is_stopped = Arc::clone(&stopped);
+        let running = tokio::spawn(async move {
+            while !is_stopped.load(Ordering::Relaxed) {
+                database.query(CHANGE, rng.i32(0..KEYS)).await;
+                sleep(WRITES).await;
+            }
+        });
+        Self { stopped, running }
+    }
+
+    /// Returns when nothing is written any more.
+    pub async fn stop(self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        within("the writer ends", self.running).await.unwrap();
+    }
+}

@@ -1,0 +1,247 @@
+//! Readers that join and leave one channel all the while. What was committed
+//! after `ready`, or after the cursor, they hear, or that something may be
+//! missing.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use fastrand::Rng;
+use serde_json::json;
+use tokio::{
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+
+use crate::{
+    SETTLED,
+    application::View,
+    keeper::connected,
+    support::{Reader, Said, WebSocket, Wire},
+};
+
+/// How a reader joins and leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// A new connection each time.
+    Connections(Wire),
+    /// Frames on a WebSocket that stays.
+    Frames,
+}
+
+/// Ends when it is dropped.
+pub struct Churn {
+    pub way: Way,
+    pub joins: Arc<AtomicU64>,
+    running: JoinHandle<()>,
+}
+
+struct Client {
+    way: Way,
+    /// Its own, so that it is given up at times.
+    channel: String,
+    view: View,
+    rng: Rng,
+    joins: Arc<AtomicU64>,
+    cursor: Option<String>,
+    sent: u64,
+}
+
+/// What a reader of the channel comes upon.
+#[derive(Debug, PartialEq, Eq)]
+enum Heard {
+    Notification,
+    /// That something may be missing, or that nothing more will come.
+    Loss,
+}
+
+impl Churn {
+    pub fn spawn(way: Way, view: View, rng: Rng) -> Self {
+        let joins = Arc::default();
+        let client = Client {
+            way,
+            channel: format!("churn {way:?}"),
+            view,
+            rng,
+            joins: Arc::clone(&joins),
+            cursor: None,
+            sent: 0,
+        };
+        Self {
+            way,
+            joins,
+            running: tokio::spawn(client.run()),
+        }
+    }
+
+    /// It fails only where something was lost in silence.
+    pub fn is_running(&self) -> bool {
+        !self.running.is_finished()
+    }
+}
+
+impl Drop for Churn {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+impl Client {
+    async fn run(mut self) {
+        loop {
+            match self.way {
+                Way::Connections(wire) => drop(self.join(wire).await),
+                Way::Frames => drop(self.talk().await),
+            }
+            self.stay_away().await;
+        }
+    }
+
+    /// Sometimes so long that nobody listens to the channel any more.
+    async fn stay_away(&mut self) {
+        sleep(Duration::from_millis(self.rng.u64(0..1000))).await;
+    }
+
+    /// A notification that is committed, or nothing.
+    async fn notify(&mut self) -> Option<String> {
+        self.sent += 1;
+        let payload = format!("notification {}", self.sent);
+        let committed = self.view.database.notify(&self.channel, &payload).await;
+        committed.then_some(payload)
+    }
+
+    /// One visit; with a cursor it asks for what was committed meanwhile.
+    async fn join(&mut self, wire: Wire) -> Option<()> {
+        let cursor = self.cursor.take().filter(|_| self.rng.bool());
+        let missed = match cursor {
+            Some(_) => Some(self.notify().await?),
+            None => None,
+        };
+        let address = *self.view.address.borrow();
+        let socket = connected(address, false).await?;
+        let channels = [self.channel.as_str()];
+        let mut reader = Reader::over(socket, wire, &channels, cursor.as_deref()).await;
+        if self.ready(&mut reader).await == Heard::Loss {
+            return None;
+        }
+        self.joins.fetch_add(1, Ordering::Relaxed);
+        if let Some(missed) = missed {
+            self.hears(&mut reader, &missed).await?;
+        }
+        let payload = self.notify().await?;
+        self.hears(&mut reader, &payload).await
+    }
+
+    async fn ready(&mut self, reader: &mut Reader) -> Heard {
+        match self.next(reader).await {
+            Some(Said::Ready { .. }) => Heard::Notification,
+            Some(Said::Closed(..)) | None => Heard::Loss,
+            other => panic!("{:?}: not ready but {other:?}", self.way),
+        }
+    }
+
+    async fn hears(&mut self, reader: &mut Reader, payload: &str) -> Option<()> {
+        let way = self.way;
+        let hearing = async {
+            loop {
+                let said = self.next(reader).await;
+                if let Some(heard) = about(said.as_ref(), payload) {
+                    return heard;
+                }
+            }
+        };
+        let heard = timeout(SETTLED, hearing).await;
+        let heard = heard.unwrap_or_else(|_| panic!("{way:?}: {payload:?} was lost in silence"));
+        (heard == Heard::Notification).then_some(())
+    }
+
+    async fn next(&mut self, reader: &mut Reader) -> Option<Said> {
+        let said = reader.next().await;
+        if let Some(cursor) = said.as_ref().and_then(Said::cursor) {
+            self.cursor = Some(cursor.to_owned()).filter(|cursor| !cursor.is_empty());
+        }
+        said
+    }
+
+    /// Until the connection ends.
+    async fn talk(&mut self) -> Option<()> {
+        let address = *self.view.address.borrow();
+        let socket = connected(address, false).await?;
+        let mut socket = WebSocket::over(socket, "/v1/ws").await.ok()?;
+        loop {
+            self.say(&mut socket, "subscribe").await?;
+            self.until_answer(&mut socket, "ready").await?;
+            self.joins.fetch_add(1, Ordering::Relaxed);
+            if let Some(payload) = self.notify().await {
+                self.reads(&mut socket, &payload).await?;
+            }
+            self.say(&mut socket, "unsubscribe").await?;
+            self.until_answer(&mut socket, "unsubscribed").await?;
+            // Not for one who has left.
+            self.notify().await;
+            let absence = Duration::from_millis(self.rng.u64(0..1000));
+            let has_ended = timeout(absence, hears_no_event(&mut socket)).await.is_ok();
+            if has_ended {
+                return None;
+            }
+        }
+    }
+
+    async fn say(&self, socket: &mut WebSocket, what: &str) -> Option<()> {
+        let frame = json!({"type": what, "channels": [self.channel]});
+        socket.try_say(&frame.to_string()).await.then_some(())
+    }
+
+    async fn until_answer(&self, socket: &mut WebSocket, what: &str) -> Option<()> {
+        loop {
+            match said(socket).await? {
+                Said::Ready { .. } if what == "ready" => return Some(()),
+                Said::Answer(answer) => {
+                    assert_eq!(answer["type"], what, "{answer}");
+                    return Some(());
+                }
+                _ => {}
+            }
+        }
+    }
+
+    async fn reads(&self, socket: &mut WebSocket, payload: &str) -> Option<()> {
+        let reading = async {
+            loop {
+                let said = said(socket).await?;
+                if about(Some(&said), payload).is_some() {
+                    return Some(());
+                }
+            }
+        };
+        let read = timeout(SETTLED, reading).await;
+        read.unwrap_or_else(|_| panic!("frames: {payload:?} was lost in silence"))
+    }
+}
+
+/// Until the end of the connection.
+async fn hears_no_event(socket: &mut WebSocket) {
+    while let Some(said) = said(socket).await {
+        let is_event = matches!(said, Said::Event { .. });
+        assert!(!is_event, "{said:?} after `unsubscribed`");
+    }
+}
+
+/// Nothing at the end of the connection.
+async fn said(socket: &mut WebSocket) -> Option<Said> {
+    let text = socket.text().await.ok()?;
+    Some(Said::from_json(&text))
+}
+
+/// Nothing when it is about something else.
+fn about(said: Option<&Said>, wanted: &str) -> Option<Heard> {
+    match said {
+        Some(Said::Event { payload, .. }) if payload == wanted => Some(Heard::Notification),
+        Some(Said::Gap { .. } | Said::Interrupted | Said::Closed(..)) | None => Some(Heard::Loss),
+        _ => None,
+    }
+}
