@@ -13,7 +13,7 @@ test: postgres postgres-18 clients fault-tools
 
 # The promise under faults for half an hour; CHECKER_SECONDS=N for another time,
 # CHECKER_SEED=N for the faults of a run before.
-soak: postgres
+soak: postgres clients
 	CHECKER_SECONDS=$${CHECKER_SECONDS:-1800} cargo test --release --locked --test checker -- --nocapture
 
 lint:

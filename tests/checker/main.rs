@@ -22,6 +22,8 @@ mod support;
 
 /// The table, and who writes it.
 mod application;
+/// The original distributor, which does lose events.
+mod baseline;
 /// The recipe.
 mod cache;
 /// Readers that come and go.
