@@ -22,6 +22,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     )?;
     tonic_prost_build::configure()
         .build_transport(false)
+        .build_server(false)
+        .compile_fds(descriptors.clone())?;
+    // The server's responses are bytes that were encoded once for all readers.
+    let server = out.join("server");
+    fs::create_dir_all(&server)?;
+    tonic_prost_build::configure()
+        .build_transport(false)
+        .build_client(false)
+        .out_dir(server)
+        .extern_path(".pgfan.v1", "crate::transport::grpc::pb")
+        .extern_path(
+            ".pgfan.v1.SubscribeResponse",
+            "crate::transport::encoded::Encoded",
+        )
+        .codec_path("crate::transport::encoded::Codec")
         .compile_fds(descriptors)?;
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! The shared words: what PostgreSQL said, what the hub made of it, and the
 //! names both are called by.
 
+mod encodings;
+
 use std::{
     fmt,
     hash::{BuildHasher, Hasher, RandomState},
@@ -8,6 +10,8 @@ use std::{
     sync::Arc,
     time::SystemTime,
 };
+
+pub use encodings::{Encodings, Footprint, Form};
 
 /// A PostgreSQL notification channel, checked once at construction.
 ///
@@ -174,7 +178,7 @@ impl FromStr for EventId {
 }
 
 /// A notification after the hub gave it an id.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Event {
     /// Its place in the log.
     pub id: EventId,
@@ -184,7 +188,18 @@ pub struct Event {
     pub payload: Box<str>,
     /// The gateway's clock when it was received.
     pub received_at: SystemTime,
+    /// What the wires have made of it.
+    pub encodings: Encodings,
 }
+
+impl PartialEq for Event {
+    /// An id is given once.
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id && self.channel == other.channel && self.payload == other.payload
+    }
+}
+
+impl Eq for Event {}
 
 /// Why something may be missing at this place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -38,6 +38,7 @@ impl Reader {
         let Some(pending) = self.pending.pop_front() else {
             return Ok(());
         };
+        self.pending.shrink_to_fit();
         let log = &state.log;
         let verdict = judge(pending.cursor, &histories, log);
         let position = self.enter(verdict, log.head());

@@ -18,7 +18,7 @@ use slab::Slab;
 use tokio::time::Instant;
 
 use super::history::History;
-use crate::event::{ChannelName, Epoch, Event, EventId, GapReason};
+use crate::event::{ChannelName, Encodings, Epoch, Event, EventId, Footprint, GapReason};
 
 /// How long an event stays after its channel's `events` limit put it out of
 /// every cursor's reach, for those who are reading right now: as long as a
@@ -87,6 +87,13 @@ pub(super) struct Overtaken;
 /// Each history's next event: its sequence, and where it is. The lowest first.
 type Heads = BinaryHeap<Reverse<(u64, HistoryKey, usize)>>;
 
+/// What a look at the log needs room for; kept for the next look.
+#[derive(Debug, Default)]
+pub(super) struct Look {
+    pub(super) entries: Vec<Entry>,
+    heads: Heads,
+}
+
 /// An event's place in an order over all channels.
 #[derive(Debug, Clone, Copy)]
 struct Arrival {
@@ -109,7 +116,10 @@ pub(super) struct Log {
     /// they came to be, and when.
     excess: VecDeque<Arrival>,
     events: usize,
+    /// Of the events themselves.
     bytes: usize,
+    /// Of what the wires have made of them.
+    encoded: Footprint,
     marks: VecDeque<Mark>,
     marks_evicted_to: u64,
 }
@@ -127,6 +137,7 @@ impl Log {
             excess: VecDeque::new(),
             events: 0,
             bytes: 0,
+            encoded: Footprint::default(),
             marks: VecDeque::new(),
             marks_evicted_to: 0,
         }
@@ -163,8 +174,9 @@ impl Log {
     /// Forgets a channel's history: it is no longer listened to.
     pub(super) fn close(&mut self, key: HistoryKey) {
         let history = self.histories.remove(key);
-        self.events -= history.events.len();
-        self.bytes -= history.events.iter().map(|e| cost(e)).sum::<usize>();
+        for event in history.events {
+            self.let_go(&event);
+        }
     }
 
     pub(super) fn append(
@@ -181,6 +193,7 @@ impl Log {
             channel,
             payload,
             received_at,
+            encodings: Encodings::new(self.encoded.clone()),
         });
         self.events += 1;
         self.bytes += cost(&event);
@@ -242,7 +255,7 @@ impl Log {
 
     fn is_over(&self, oldest: Arrival, limit: Duration, now: Instant) -> bool {
         let age = now.saturating_duration_since(oldest.at);
-        self.bytes > self.limits.bytes || age > limit
+        self.bytes + self.encoded.bytes() > self.limits.bytes || age > limit
     }
 
     /// Costs a pass over all arrivals, once in as many appends.
@@ -259,9 +272,14 @@ impl Log {
         let history = &mut self.histories[key];
         if let Some(event) = history.events.pop_front() {
             history.evicted_to = event.id.sequence;
-            self.events -= 1;
-            self.bytes -= cost(&event);
+            self.let_go(&event);
         }
+    }
+
+    fn let_go(&mut self, event: &Event) {
+        self.events -= 1;
+        self.bytes -= cost(event);
+        event.encodings.release();
     }
 
     /// Whether a reader of `keys` that has seen everything up to `after` can
@@ -271,9 +289,9 @@ impl Log {
             && keys.all(|key| after >= self.histories[key].reaches_back_to(self.limits.events))
     }
 
-    /// Appends to `out`, in order, what follows `marks_after` among the marks
-    /// and each given position among the events, up to and with `until`: at
-    /// most `max` entries.
+    /// Looks, in order, at what follows `marks_after` among the marks and each
+    /// given position among the events, up to and with `until`: at most `max`
+    /// entries.
     ///
     /// # Errors
     /// Something that should have been read has left.
@@ -283,22 +301,24 @@ impl Log {
         marks_after: u64,
         until: u64,
         max: usize,
-        out: &mut Vec<Entry>,
+        look: &mut Look,
     ) -> Result<(), Overtaken> {
+        let Look { entries, heads } = look;
+        entries.clear();
         let mut mark = self.first_mark_after(marks_after)?;
-        let mut heads = self.heads(positions)?;
-        while out.len() < max {
+        self.find_heads(positions, heads)?;
+        while entries.len() < max {
             let next_mark = self.marks.get(mark).map_or(u64::MAX, |m| m.sequence);
             let next_event = heads.peek().map_or(u64::MAX, |Reverse((s, ..))| *s);
             if next_mark.min(next_event) > until {
                 break;
             }
             if next_mark < next_event {
-                out.push(Entry::Mark(self.marks[mark]));
+                entries.push(Entry::Mark(self.marks[mark]));
                 mark += 1;
             } else if let Some(Reverse((_, key, index))) = heads.pop() {
                 let events = &self.histories[key].events;
-                out.push(Entry::Event(Arc::clone(&events[index])));
+                entries.push(Entry::Event(Arc::clone(&events[index])));
                 if let Some(next) = events.get(index + 1) {
                     heads.push(Reverse((next.id.sequence, key, index + 1)));
                 }
@@ -320,11 +340,12 @@ impl Log {
     }
 
     /// The first event after each position that has one.
-    fn heads(
+    fn find_heads(
         &self,
         positions: impl Iterator<Item = (HistoryKey, u64)>,
-    ) -> Result<Heads, Overtaken> {
-        let mut heads = BinaryHeap::new();
+        heads: &mut Heads,
+    ) -> Result<(), Overtaken> {
+        heads.clear();
         for (key, after) in positions {
             let history = &self.histories[key];
             if after < history.evicted_to {
@@ -335,7 +356,7 @@ impl Log {
                 heads.push(Reverse((event.id.sequence, key, index)));
             }
         }
-        Ok(heads)
+        Ok(())
     }
 }
 

@@ -29,7 +29,7 @@ use crate::{
 };
 pub use delivery::{Cursor, Delivery};
 pub use log::Limits;
-use log::{Log, Signal};
+use log::{Log, Look, Signal};
 use readers::{ChannelKey, Readers};
 pub use subscription::{Ended, JoinError, Subscription};
 
@@ -105,6 +105,8 @@ struct State {
     /// `None` is unknown.
     queue_usage: Option<f64>,
     closing: bool,
+    /// Taken out while a reader looks at the log.
+    look: Look,
 }
 
 impl State {
@@ -136,6 +138,7 @@ impl Hub {
             source: SourceState::Starting,
             queue_usage: Some(0.0),
             closing: false,
+            look: Look::default(),
         };
         let shared = Shared {
             config,

@@ -4,12 +4,12 @@
 //! join with a cursor first replays its own channels up to that position,
 //! then they go on with the others.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, mem};
 
 use super::{
     Delivery, Ended, SourceState, State,
     join::Pending,
-    log::{Entry, HistoryKey, Log, Mark, Overtaken, Signal},
+    log::{Entry, HistoryKey, Log, Look, Mark, Overtaken, Signal},
     readers::{ChannelKey, Listening},
 };
 use crate::event::{ChannelName, GapReason};
@@ -23,6 +23,9 @@ const BATCH: usize = 64;
 /// Few, so that the tests meet every boundary.
 #[cfg(test)]
 const BATCH: usize = 3;
+
+/// Deliveries that a waiting reader keeps room for.
+const FEW: usize = 4;
 
 /// A channel the reader is ready on.
 #[derive(Debug)]
@@ -130,17 +133,25 @@ impl Reader {
 
     /// Reads on from where the reader is into `batch`; nothing in it then means
     /// that nothing can be read now.
-    pub(super) fn fill(&mut self, state: &State) -> Result<(), Ended> {
-        self.check_memberships(state)?;
+    pub(super) fn fill(&mut self, state: &mut State) -> Result<(), Ended> {
+        if state.readers.has_refusals() {
+            self.check_memberships(state)?;
+        }
+        let mut look = mem::take(&mut state.look);
         while self.batch.is_empty() && self.replay.is_some() {
-            self.read_replay(&state.log);
+            self.read_replay(&state.log, &mut look);
         }
         let is_behind = |r: &Self| r.joined_at.is_some() && r.position < state.log.head();
         while self.batch.is_empty() && is_behind(self) {
-            self.read_live(state);
+            self.read_live(state, &mut look);
         }
+        state.look = look;
         if self.replay.is_none() {
             self.admit(state)?;
+        }
+        if self.batch.is_empty() {
+            // A reader that waits needs no room for what a burst brought.
+            self.batch.shrink_to(FEW);
         }
         Ok(())
     }
@@ -156,24 +167,23 @@ impl Reader {
         }
     }
 
-    fn read_replay(&mut self, log: &Log) {
+    fn read_replay(&mut self, log: &Log, look: &mut Look) {
         let Some(replay) = &mut self.replay else {
             return;
         };
-        let mut entries = Vec::new();
         let after = replay.after;
         let positions = replay
             .histories
             .iter()
             .map(|(_, history)| (*history, after));
-        let read = log.read(positions, after, replay.until, BATCH, &mut entries);
-        if let (Ok(()), Some(last)) = (read, entries.last()) {
+        let read = log.read(positions, after, replay.until, BATCH, look);
+        if let (Ok(()), Some(last)) = (read, look.entries.last()) {
             replay.after = last.sequence();
         } else {
             self.replay = None;
         }
         match read {
-            Ok(()) => self.batch.extend(replayed(entries, log)),
+            Ok(()) => self.batch.extend(replayed(look.entries.drain(..), log)),
             Err(Overtaken) => self.batch.push_back(Delivery::Gap {
                 id: log.id(self.position),
                 reason: GapReason::CursorTooOld,
@@ -181,18 +191,17 @@ impl Reader {
         }
     }
 
-    fn read_live(&mut self, state: &State) {
+    fn read_live(&mut self, state: &State, look: &mut Look) {
         let (log, head) = (&state.log, state.log.head());
-        let mut entries = Vec::new();
         let memberships = self.memberships.iter();
         let positions = memberships.map(|m| (m.history, m.after.max(self.position)));
-        match log.read(positions, self.position, head, BATCH, &mut entries) {
+        match log.read(positions, self.position, head, BATCH, look) {
             Ok(()) => {
-                self.position = match entries.last() {
-                    Some(last) if entries.len() == BATCH => last.sequence(),
+                self.position = match look.entries.last() {
+                    Some(last) if look.entries.len() == BATCH => last.sequence(),
                     _ => head,
                 };
-                for entry in entries {
+                for entry in look.entries.drain(..) {
                     self.deliver(entry, log);
                 }
             }
@@ -248,8 +257,8 @@ impl Reader {
 
 /// Of a replay, what a later `join` must hear: events and gaps. What the
 /// source went through meanwhile the reader was told at the time.
-fn replayed(entries: Vec<Entry>, log: &Log) -> impl Iterator<Item = Delivery> {
-    entries.into_iter().filter_map(|entry| match entry {
+fn replayed(entries: impl Iterator<Item = Entry>, log: &Log) -> impl Iterator<Item = Delivery> {
+    entries.filter_map(|entry| match entry {
         Entry::Event(event) => Some(Delivery::Event(event)),
         Entry::Mark(Mark {
             sequence,

@@ -74,6 +74,8 @@ pub(super) struct Readers {
     channels: Slab<Channel>,
     places: Slab<Place>,
     generation: Generation,
+    /// Channels that PostgreSQL cannot listen to.
+    refusals: usize,
 }
 
 impl Readers {
@@ -85,6 +87,7 @@ impl Readers {
             channels: Slab::new(),
             places: Slab::new(),
             generation: 0,
+            refusals: 0,
         }
     }
 
@@ -195,6 +198,9 @@ impl Readers {
 
     fn give_up(&mut self, key: ChannelKey, log: &mut Log) {
         let channel = self.channels.remove(key);
+        if let Listening::Refused(_) = channel.listening {
+            self.refusals -= 1;
+        }
         if let Some(history) = channel.listening.history() {
             log.close(history);
         }
@@ -225,7 +231,11 @@ impl Readers {
         generation: Generation,
     ) -> Option<ChannelKey> {
         let (key, channel) = self.wished(name, generation)?;
-        channel.listening = Listening::Refused(channel.listening.history());
+        let was = channel.listening;
+        channel.listening = Listening::Refused(was.history());
+        if !matches!(was, Listening::Refused(_)) {
+            self.refusals += 1;
+        }
         Some(key)
     }
 
@@ -238,6 +248,11 @@ impl Readers {
         let key = *self.names.get(name)?;
         let channel = &mut self.channels[key];
         (channel.generation == generation).then_some((key, channel))
+    }
+
+    /// Whether there is a channel that PostgreSQL cannot listen to: seldom.
+    pub(super) fn has_refusals(&self) -> bool {
+        self.refusals > 0
     }
 
     pub(super) fn listening(&self, key: ChannelKey) -> Listening {

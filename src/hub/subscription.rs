@@ -123,9 +123,9 @@ impl Subscription {
     /// The newest cursor: everything up to it was delivered. `None` before the
     /// first `Ready`, and while something waits to be delivered.
     pub fn cursor(&mut self) -> Option<EventId> {
-        let state = self.hub.lock();
+        let mut state = self.hub.lock();
         if self.reader.batch.is_empty() && !state.readers.has_ended(self.key) {
-            self.reader.fill(&state).ok()?;
+            self.reader.fill(&mut state).ok()?;
         }
         self.reader.drained().map(|position| state.log.id(position))
     }
@@ -137,7 +137,7 @@ impl Subscription {
             if state.readers.has_ended(self.key) {
                 return Err(Ended::ShuttingDown);
             }
-            self.reader.fill(&state)?;
+            self.reader.fill(&mut state)?;
             if self.reader.batch.is_empty() {
                 state.readers.wait(self.key, cx.waker());
             }

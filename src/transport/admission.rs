@@ -1,7 +1,7 @@
 //! The one door: what a client asks for and may have becomes a
 //! [`Subscription`] or a publish, or a [`Refusal`]. The same on every wire.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
@@ -20,6 +20,11 @@ use crate::{
 /// What every transport needs. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Admission {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     hub: Hub,
     publisher: Publisher,
     allow_publish: bool,
@@ -66,32 +71,35 @@ impl Admission {
         settings: Settings,
         tasks: TaskTracker,
     ) -> Self {
-        Self {
+        let shared = Shared {
             hub,
             publisher,
             allow_publish,
             settings,
             tasks,
+        };
+        Self {
+            shared: Arc::new(shared),
         }
     }
 
     pub(super) fn settings(&self) -> Settings {
-        self.settings
+        self.shared.settings
     }
 
     /// What outlives its request, and is waited for at the end.
     pub(super) fn tasks(&self) -> TaskTracker {
-        self.tasks.clone()
+        self.shared.tasks.clone()
     }
 
     /// Whether the gateway does all it is there for.
     pub(super) fn ready(&self) -> watch::Receiver<bool> {
-        self.hub.ready()
+        self.shared.hub.ready()
     }
 
     /// What this client may do. Without tokens, everybody may do the same.
     fn grant(&self) -> Grant {
-        Grant::open(self.allow_publish)
+        Grant::open(self.shared.allow_publish)
     }
 
     /// A reader of `channels`; of none, where the wire can ask for them later.
@@ -101,7 +109,7 @@ impl Admission {
         cursor: Option<Cursor>,
     ) -> Result<Subscription, Refusal> {
         let channels = self.readable(channels)?;
-        let mut subscription = self.hub.subscribe()?;
+        let mut subscription = self.shared.hub.subscribe()?;
         if !channels.is_empty() {
             subscription.join(&channels, cursor)?;
         }
@@ -140,7 +148,7 @@ impl Admission {
         payload: String,
     ) -> Result<(), Refusal> {
         let payload = Payload::new(payload)?;
-        Ok(self.publisher.publish(channel, payload).await?)
+        Ok(self.shared.publisher.publish(channel, payload).await?)
     }
 }
 

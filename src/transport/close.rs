@@ -1,13 +1,15 @@
 //! How a WebSocket ends: the gateway's close codes, and what a client did
 //! against the protocol (RFC 6455, section 7.4.1).
 
-use std::time::Duration;
+use std::{future::poll_fn, time::Duration};
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
 use tokio::time::timeout;
-use tungstenite::Error as WsError;
+use tungstenite::{Error as WsError, Message, protocol::CloseFrame};
 
-use super::codes::{Code, Refusal};
+use super::{
+    codes::{Code, Refusal},
+    web_socket::WebSocket,
+};
 
 /// How long the client may take to answer a close frame, before the
 /// connection is simply dropped.
@@ -34,13 +36,12 @@ impl End {
     }
 }
 
-impl From<axum::Error> for End {
-    fn from(error: axum::Error) -> Self {
-        let error = error.into_inner();
-        match error.downcast_ref::<WsError>() {
-            Some(WsError::Capacity(_)) => Self::Protocol(1009, "the message is too large"),
-            Some(WsError::Utf8(_)) => Self::Protocol(1007, "the text is not UTF-8"),
-            Some(WsError::Protocol(_)) => Self::Protocol(1002, "not the WebSocket protocol"),
+impl From<WsError> for End {
+    fn from(error: WsError) -> Self {
+        match error {
+            WsError::Capacity(_) => Self::Protocol(1009, "the message is too large"),
+            WsError::Utf8(_) => Self::Protocol(1007, "the text is not UTF-8"),
+            WsError::Protocol(_) => Self::Protocol(1002, "not the WebSocket protocol"),
             _ => Self::ByClient,
         }
     }
@@ -57,7 +58,7 @@ pub(super) async fn close(mut socket: WebSocket, end: End) {
         {
             return;
         }
-        while let Some(Ok(_)) = socket.recv().await {}
+        while let Some(Ok(_)) = poll_fn(|cx| socket.poll_read(cx)).await {}
     };
     // At the limit the client is as good as gone.
     let _ = timeout(HANDSHAKE, handshake).await;
@@ -73,7 +74,10 @@ fn frame(end: End) -> Option<CloseFrame> {
         End::ByClient => return None,
     };
     let reason = cut(&reason).into();
-    Some(CloseFrame { code, reason })
+    Some(CloseFrame {
+        code: code.into(),
+        reason,
+    })
 }
 
 /// At most `MAX_REASON` bytes, and whole characters.

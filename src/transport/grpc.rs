@@ -2,18 +2,21 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
+use prost::Message as _;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 use super::{
     admission::{Admission, cursor},
     codes::Refusal,
+    encoded::Encoded,
 };
 use crate::{
-    event::{ChannelName, Event, GapReason},
+    event::{ChannelName, Event, Form, GapReason},
     hub::{Delivery, Subscription},
 };
 
@@ -21,6 +24,7 @@ use crate::{
 #[allow(missing_docs, clippy::all)]
 pub mod pb {
     tonic::include_proto!("pgfan.v1");
+    include!(concat!(env!("OUT_DIR"), "/server/pgfan.v1.rs"));
 
     /// For server reflection.
     pub const DESCRIPTORS: &[u8] =
@@ -74,18 +78,30 @@ impl GatewayService for Grpc {
 pub(super) struct Deliveries(Subscription);
 
 impl Stream for Deliveries {
-    type Item = Result<pb::SubscribeResponse, Status>;
+    type Item = Result<Encoded, Status>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         Pin::new(&mut self.0).poll_next(cx).map(|item| {
             item.map(|result| match result {
-                Ok(delivery) => Ok(pb::SubscribeResponse {
-                    message: Some(delivery.into()),
-                }),
+                Ok(Delivery::Event(event)) => Ok(event_message(&event)),
+                Ok(other) => Ok(encoded(other.into())),
                 Err(ended) => Err(Refusal::from(ended).into()),
             })
         })
     }
+}
+
+/// Once for all readers.
+fn event_message(event: &Arc<Event>) -> Encoded {
+    let encode = || encoded(Message::Event((&**event).into())).0;
+    Encoded(event.encodings.get_or_encode(Form::Grpc, encode).clone())
+}
+
+fn encoded(message: Message) -> Encoded {
+    let response = pb::SubscribeResponse {
+        message: Some(message),
+    };
+    Encoded(response.encode_to_vec().into())
 }
 
 impl From<Delivery> for Message {

@@ -1,6 +1,10 @@
 //! When a reader is due a sign of life, and when it gives none itself.
 
-use std::{pin::Pin, time::Duration};
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -76,13 +80,13 @@ impl Idle {
         }
     }
 
-    /// Waits for what is due next; a sign counts as sent. Cancel-safe.
-    pub(super) async fn due(&mut self) -> Due {
+    /// What is due next; a sign counts as sent.
+    pub(super) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<Due> {
         loop {
-            self.timer.as_mut().await;
+            ready!(self.timer.as_mut().poll(cx));
             let now = Instant::now();
             if self.is_gone(now) {
-                return Due::Gone;
+                return Poll::Ready(Due::Gone);
             }
             let is_sign_due = self.sign_at() <= now;
             if is_sign_due {
@@ -94,7 +98,7 @@ impl Idle {
             let next = self.wakes_at();
             self.timer.as_mut().reset(next);
             if is_sign_due {
-                return Due::Sign;
+                return Poll::Ready(Due::Sign);
             }
         }
     }
@@ -122,6 +126,8 @@ impl Idle {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+
     use tokio::time::advance;
 
     use super::*;
@@ -129,15 +135,19 @@ mod tests {
     const PERIOD: Duration = Duration::from_secs(15);
     const LIMIT: Duration = Duration::from_secs(30);
 
+    async fn due(idle: &mut Idle) -> Due {
+        poll_fn(|cx| idle.poll_due(cx)).await
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_sign_is_due_a_period_after_the_last_message() {
         let start = Instant::now();
         let mut idle = Idle::new(PERIOD);
         advance(Duration::from_secs(10)).await;
         idle.touch();
-        assert_eq!(idle.due().await, Due::Sign);
+        assert_eq!(due(&mut idle).await, Due::Sign);
         assert_eq!(start.elapsed().as_secs(), 25);
-        assert_eq!(idle.due().await, Due::Sign);
+        assert_eq!(due(&mut idle).await, Due::Sign);
         assert_eq!(start.elapsed().as_secs(), 40);
     }
 
@@ -145,10 +155,10 @@ mod tests {
     async fn who_answers_nothing_is_gone_after_the_limit() {
         let start = Instant::now();
         let mut idle = Idle::answered(PERIOD, LIMIT);
-        assert_eq!(idle.due().await, Due::Sign);
-        assert_eq!(idle.due().await, Due::Sign);
+        assert_eq!(due(&mut idle).await, Due::Sign);
+        assert_eq!(due(&mut idle).await, Due::Sign);
         assert_eq!(start.elapsed().as_secs(), 30);
-        assert_eq!(idle.due().await, Due::Gone);
+        assert_eq!(due(&mut idle).await, Due::Gone);
         assert_eq!(start.elapsed().as_secs(), 45);
     }
 
@@ -156,7 +166,7 @@ mod tests {
     async fn who_answers_stays() {
         let mut idle = Idle::answered(PERIOD, LIMIT);
         for _ in 0..10 {
-            assert_eq!(idle.due().await, Due::Sign);
+            assert_eq!(due(&mut idle).await, Due::Sign);
             advance(Duration::from_secs(14)).await;
             idle.heard();
         }
@@ -170,7 +180,7 @@ mod tests {
             advance(Duration::from_secs(1)).await;
             idle.touch();
         }
-        assert_eq!(idle.due().await, Due::Sign);
+        assert_eq!(due(&mut idle).await, Due::Sign);
         assert_eq!(start.elapsed().as_secs(), 15);
     }
 }

@@ -2,24 +2,25 @@
 //! PGCacheWatch wire. The 101 is their `ready`, and a closed socket their
 //! `gap` and `interrupted`: nothing else can be said on them.
 
-use axum::{
-    extract::{
-        WebSocketUpgrade,
-        ws::{Message, WebSocket},
-    },
-    response::Response,
-};
-use futures_util::{FutureExt, SinkExt, StreamExt};
-use tokio::select;
+use std::future::poll_fn;
+
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tungstenite::Message;
 
 use super::{
     admission::Admission,
-    close::{End, close},
+    close::End,
     codes::{Code, Refusal},
-    idle::{Due, Idle},
-    upgrade::WRITES,
+    turn::{Frame, Reader, Turn},
+    upgrade::Upgrade,
+    web_socket::{Item, frame},
 };
-use crate::hub::{Delivery, Ended, Subscription};
+use crate::{
+    event::Form,
+    hub::{Delivery, Ended, Subscription},
+};
 
 /// What becomes of the client's text and binary frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub(super) enum ClientFrames {
 
 /// Answers the request once the subscription is ready, or with its refusal.
 pub(super) async fn upgrade(
-    upgrade: WebSocketUpgrade,
+    upgrade: Upgrade,
     mut subscription: Subscription,
     admission: &Admission,
     frames: ClientFrames,
@@ -43,68 +44,65 @@ pub(super) async fn upgrade(
         None => return Err(Refusal::from(Ended::ShuttingDown)),
     }
     let idle = admission.settings().answered_idle();
-    let tasks = admission.tasks();
-    Ok(upgrade.on_upgrade(move |mut socket| {
-        tasks.track_future(async move {
-            let end = run(&mut socket, &mut subscription, idle, frames).await;
-            drop(subscription);
-            close(socket, end).await;
-        })
+    Ok(upgrade.accept(admission.tasks(), move |socket| {
+        let reader = Reader {
+            socket,
+            subscription,
+            idle,
+            put,
+        };
+        Box::new(Connection { reader, frames }).run()
     }))
 }
 
-async fn run(
-    socket: &mut WebSocket,
-    subscription: &mut Subscription,
-    mut idle: Idle,
+struct Connection {
+    reader: Reader,
     frames: ClientFrames,
-) -> End {
-    loop {
-        let turn = select! {
-            delivery = subscription.next() => {
-                idle.touch();
-                write(socket, subscription, delivery).await
+}
+
+impl Connection {
+    /// Boxed, so that the task that waits is small.
+    async fn run(mut self: Box<Self>) {
+        let end = loop {
+            let turn = match poll_fn(|cx| self.reader.poll_turn(cx, true)).await {
+                Turn::Delivered(delivered) => delivered,
+                Turn::Ping => self.reader.socket.send(Message::Ping(Bytes::new())).await,
+                Turn::Read(frame) => self.read(frame).await,
+            };
+            if let Err(end) = turn {
+                break end;
             }
-            frame = socket.recv() => read(frame, frames, &mut idle),
-            due = idle.due() => match due {
-                Due::Sign => socket.send(Message::Ping("".into())).await.map_err(End::from),
-                // The process may have slept: what waits in the socket counts first.
-                Due::Gone => match socket.recv().now_or_never() {
-                    Some(frame) => read(frame, frames, &mut idle),
-                    None => Err(End::unanswered()),
-                },
-            },
         };
-        if let Err(end) = turn {
-            return end;
+        self.reader.leave(end).await;
+    }
+
+    async fn read(&mut self, frame: Frame) -> Result<(), End> {
+        self.reader.idle.heard();
+        match frame {
+            Some(Ok(Message::Text(_) | Message::Binary(_)))
+                if self.frames == ClientFrames::Refused =>
+            {
+                let rule = "a raw stream takes no frames of the client";
+                Err(End::Refused(Refusal::invalid(rule)))
+            }
+            Some(Ok(Message::Ping(_))) => self.reader.socket.flush().await,
+            Some(Ok(Message::Close(_))) | None => Err(End::ByClient),
+            Some(Ok(_)) => Ok(()),
+            Some(Err(error)) => Err(error.into()),
         }
     }
 }
 
-/// As on the JSON wire, a limited number in one turn.
-async fn write(
-    socket: &mut WebSocket,
-    subscription: &mut Subscription,
-    first: Option<Result<Delivery, Ended>>,
-) -> Result<(), End> {
-    put(socket, first).await?;
-    for _ in 1..WRITES {
-        match subscription.next().now_or_never() {
-            Some(next) => put(socket, next).await?,
-            None => break,
-        }
-    }
-    Ok(socket.flush().await?)
-}
-
-async fn put(socket: &mut WebSocket, item: Option<Result<Delivery, Ended>>) -> Result<(), End> {
+fn put(item: Item, out: &mut Vec<u8>) -> Result<(), End> {
     match item {
-        Some(Ok(Delivery::Event(event))) => {
-            Ok(socket.feed(Message::Text((&*event.payload).into())).await?)
+        Ok(Delivery::Event(event)) => {
+            let encode = || Bytes::from(frame(event.payload.to_string()));
+            let bytes = event.encodings.get_or_encode(Form::WebSocketRaw, encode);
+            out.extend_from_slice(bytes);
+            Ok(())
         }
-        Some(Ok(other)) => Err(End::Refused(told_by_closing(&other))),
-        Some(Err(ended)) => Err(End::Refused(ended.into())),
-        None => Err(End::ByClient),
+        Ok(other) => Err(End::Refused(told_by_closing(&other))),
+        Err(ended) => Err(End::Refused(ended.into())),
     }
 }
 
@@ -114,22 +112,4 @@ fn told_by_closing(delivery: &Delivery) -> Refusal {
         _ => "the source is lost".to_owned(),
     };
     Refusal::new(Code::Interrupted, message)
-}
-
-fn read(
-    frame: Option<Result<Message, axum::Error>>,
-    frames: ClientFrames,
-    idle: &mut Idle,
-) -> Result<(), End> {
-    idle.heard();
-    match frame {
-        Some(Ok(Message::Text(_) | Message::Binary(_))) if frames == ClientFrames::Refused => {
-            Err(End::Refused(Refusal::invalid(
-                "a raw stream takes no frames of the client",
-            )))
-        }
-        Some(Ok(Message::Close(_))) | None => Err(End::ByClient),
-        Some(Ok(_)) => Ok(()),
-        Some(Err(error)) => Err(error.into()),
-    }
 }

@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     io,
+    pin::{Pin, pin},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,18 +12,17 @@ use std::{
 };
 
 use axum::{Router, http::Request};
-use hyper::{body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioIo, TokioTimer},
-    server::conn::auto::Builder,
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
 };
-use socket2::SockRef;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     select,
     time::{sleep, timeout},
 };
-use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 use tracing::{debug, warn};
@@ -31,6 +31,7 @@ use super::{
     admission::Settings,
     descriptors::{Descriptors, Place},
     http::full,
+    socket::{Protocol, Socket},
     uptake::{Streams, Watched},
 };
 use crate::shutdown::Shutdown;
@@ -61,7 +62,7 @@ pub async fn serve(listener: TcpListener, app: Router, settings: Settings, shutd
         full: full(),
         descriptors: Descriptors::claim(),
         settings,
-        builder: builder(settings),
+        protocols: Protocols::new(settings),
         shutdown,
     };
     loop {
@@ -86,14 +87,14 @@ struct Server<'a> {
     full: Router,
     descriptors: Descriptors,
     settings: Settings,
-    builder: Builder<Streams>,
+    protocols: Protocols,
     shutdown: &'a Shutdown,
 }
 
 impl Server<'_> {
     fn receive(&self, stream: TcpStream) -> io::Result<()> {
         let place = self.descriptors.place(&stream);
-        let stream = prepare(stream, self.settings)?;
+        let stream = Socket::new(stream, self.settings.write_timeout)?;
         let tasks = &self.shutdown.tasks;
         match place {
             Place::Free => drop(tasks.spawn(self.connection(stream, &self.app))),
@@ -106,49 +107,44 @@ impl Server<'_> {
         Ok(())
     }
 
-    fn connection(&self, stream: Stream, app: &Router) -> impl Future<Output = ()> + Send + use<> {
-        let (builder, app) = (self.builder.clone(), app.clone());
-        connection(builder, stream, app, self.shutdown.told.clone())
+    fn connection(&self, stream: Socket, app: &Router) -> impl Future<Output = ()> + Send + use<> {
+        let (protocols, app) = (self.protocols.clone(), app.clone());
+        connection(protocols, stream, app, self.shutdown.told.clone())
     }
 }
 
-fn builder(settings: Settings) -> Builder<Streams> {
-    let limit = settings.write_timeout;
-    let mut builder = Builder::new(Streams { limit });
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
-        .max_buf_size(MAX_HEADER_BYTES);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(settings.keepalive)
-        .keep_alive_timeout(settings.write_timeout)
-        .max_header_list_size(MAX_HEADER_BYTES as u32)
-        .max_concurrent_streams(MAX_STREAMS);
-    builder
+/// Each with its settings.
+#[derive(Clone)]
+struct Protocols {
+    http1: http1::Builder,
+    http2: http2::Builder<Streams>,
 }
 
-type Stream = std::pin::Pin<Box<TimeoutStream<TcpStream>>>;
-
-/// Events are sent at once, and a client that is gone, or takes nothing, is
-/// noticed within `write_timeout`: by the kernel where its packets are not
-/// acknowledged, by us where its window stays shut.
-fn prepare(stream: TcpStream, settings: Settings) -> io::Result<Stream> {
-    stream.set_nodelay(true)?;
-    SockRef::from(&stream).set_tcp_user_timeout(Some(settings.write_timeout))?;
-    let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(settings.write_timeout));
-    Ok(Box::pin(stream))
+impl Protocols {
+    fn new(settings: Settings) -> Self {
+        let mut http1 = http1::Builder::new();
+        http1
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEADER_TIMEOUT)
+            .max_buf_size(MAX_HEADER_BYTES);
+        let limit = settings.write_timeout;
+        let mut http2 = http2::Builder::new(Streams { limit });
+        http2
+            .timer(TokioTimer::new())
+            .keep_alive_interval(settings.keepalive)
+            .keep_alive_timeout(settings.write_timeout)
+            .max_header_list_size(MAX_HEADER_BYTES as u32)
+            .max_concurrent_streams(MAX_STREAMS);
+        Self { http1, http2 }
+    }
 }
 
-async fn connection(
-    builder: Builder<Streams>,
-    stream: Stream,
-    app: Router,
-    told: CancellationToken,
-) {
+async fn connection(protocols: Protocols, stream: Socket, app: Router, told: CancellationToken) {
+    let protocol = select! {
+        protocol = stream.protocol() => protocol,
+        () = sleep(HEADER_TIMEOUT) => return,
+        () = told.cancelled() => return,
+    };
     let asked = Arc::new(AtomicBool::new(false));
     let was_asked = Arc::clone(&asked);
     let service = service_fn(move |request: Request<Incoming>| {
@@ -157,26 +153,49 @@ async fn connection(
         async move { Ok::<_, Infallible>(answer.await?.map(Watched::new)) }
     });
     let io = TokioIo::new(stream);
-    let connection = builder.serve_connection_with_upgrades(io, service);
-    tokio::pin!(connection);
-    let result = select! {
-        result = connection.as_mut() => result,
-        () = silence(&was_asked) => return,
-        () = told.cancelled() => {
-            if !was_asked.load(Ordering::Relaxed) {
-                return;
-            }
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let result = match protocol {
+        Ok(Protocol::Http1) => {
+            let connection = protocols.http1.serve_connection(io, service);
+            let end = |c: Pin<&mut _>| http1::UpgradeableConnection::graceful_shutdown(c);
+            run(connection.with_upgrades(), end, &was_asked, told).await
         }
+        Ok(Protocol::Http2) => {
+            let connection = protocols.http2.serve_connection(io, service);
+            let end = |c: Pin<&mut _>| http2::Connection::graceful_shutdown(c);
+            run(connection, end, &was_asked, told).await
+        }
+        Err(_) => return,
     };
     if let Err(error) = result {
         debug!(%error, "a connection ended");
     }
 }
 
-/// Returns when nothing was asked in time. hyper's own limit begins with the
-/// first line of HTTP/1, and there is none before it knows the protocol.
+/// To its end, or that of the gateway: then it begins no more streams, and
+/// ends when those it has are over.
+async fn run<C>(
+    connection: C,
+    end: impl FnOnce(Pin<&mut C>),
+    was_asked: &AtomicBool,
+    told: CancellationToken,
+) -> hyper::Result<()>
+where
+    C: Future<Output = hyper::Result<()>>,
+{
+    let mut connection = pin!(connection);
+    select! {
+        result = connection.as_mut() => return result,
+        () = silence(was_asked) => return Ok(()),
+        () = told.cancelled() => {}
+    }
+    if !was_asked.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    end(connection.as_mut());
+    connection.await
+}
+
+/// Returns when nothing was asked in time: hyper's own limit is for HTTP/1.
 async fn silence(was_asked: &AtomicBool) {
     sleep(HEADER_TIMEOUT).await;
     if was_asked.load(Ordering::Relaxed) {

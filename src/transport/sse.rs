@@ -1,16 +1,20 @@
 //! Server-Sent Events: `GET /v1/sse`
 //! (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
 
-use async_stream::stream;
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
 use axum::{
     body::{Body, Bytes},
     extract::{RawQuery, State},
     response::Response,
 };
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
-use tokio::select;
-use tokio_stream::Stream;
+use hyper::body::{Body as HttpBody, Frame};
 
 use super::{
     admission::{Admission, cursor},
@@ -20,12 +24,12 @@ use super::{
     query::{Format, StreamQuery},
 };
 use crate::{
-    event::EventId,
-    hub::{Delivery, Subscription},
+    event::{Event, EventId, Form},
+    hub::{Delivery, Ended, Subscription},
 };
 
 /// Bytes after which a chunk is sent, though more deliveries are there.
-const CHUNK: usize = 32 << 10;
+const CHUNK: usize = 64 << 10;
 
 /// A browser comes back after 1 to 3 s: not all of them at once.
 const RETRY_MS: std::ops::Range<u64> = 1000..3000;
@@ -45,7 +49,12 @@ pub(super) async fn sse(
     let subscription =
         admission.subscribe(&query.channels, cursor(handed_in.unwrap_or_default()))?;
     let idle = Idle::new(admission.settings().keepalive);
-    let mut response = Response::new(Body::from_stream(chunks(subscription, query.format, idle)));
+    let mut response = Response::new(Body::new(Chunks {
+        subscription,
+        format: query.format,
+        idle,
+        phase: Phase::Beginning,
+    }));
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CONTENT_TYPE, "text/event-stream"),
@@ -57,87 +66,134 @@ pub(super) async fn sse(
     Ok(response)
 }
 
-fn chunks(
-    mut subscription: Subscription,
+/// The body of the response.
+struct Chunks {
+    subscription: Subscription,
     format: Format,
-    mut idle: Idle,
-) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> {
-    stream! {
-        yield Ok(format!("retry: {}\n\n", fastrand::u64(RETRY_MS)).into());
-        loop {
-            let mut chunk = Vec::new();
-            let going_on = select! {
-                delivery = subscription.next() => {
-                    fill(&mut chunk, delivery, &mut subscription, format)
-                }
-                _ = idle.due() => {
-                    sign_of_life(&mut chunk, subscription.cursor());
-                    true
-                }
-            };
-            idle.touch();
-            if !chunk.is_empty() {
-                yield Ok(chunk.into());
+    idle: Idle,
+    phase: Phase,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Beginning,
+    Open,
+    Ended,
+}
+
+impl HttpBody for Chunks {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        let chunk = match this.phase {
+            Phase::Beginning => {
+                this.phase = Phase::Open;
+                Some(format!("retry: {}\n\n", fastrand::u64(RETRY_MS)).into())
             }
-            if !going_on {
-                break;
+            Phase::Open => ready!(this.poll_chunk(cx)),
+            Phase::Ended => None,
+        };
+        Poll::Ready(chunk.map(|chunk| Ok(Frame::data(chunk))))
+    }
+}
+
+impl Chunks {
+    /// What is there already, or a sign of life when that is due.
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let first = match self.subscription.poll_next_unpin(cx) {
+            Poll::Ready(first) => first,
+            Poll::Pending => {
+                ready!(self.idle.poll_due(cx));
+                return Poll::Ready(Some(sign_of_life(self.subscription.cursor())));
+            }
+        };
+        self.idle.touch();
+        let Some(first) = first else {
+            return Poll::Ready(None);
+        };
+        let first = self.encoded(first);
+        let Some(second) = self.another(cx) else {
+            return Poll::Ready(Some(first));
+        };
+        // Together, so that they leave in one write.
+        let mut chunk = Vec::with_capacity(2 * first.len());
+        chunk.extend_from_slice(&first);
+        let mut next = Some(second);
+        while let Some(item) = next {
+            chunk.extend_from_slice(&self.encoded(item));
+            next = (chunk.len() < CHUNK).then(|| self.another(cx)).flatten();
+        }
+        Poll::Ready(Some(chunk.into()))
+    }
+
+    fn another(&mut self, cx: &mut Context<'_>) -> Option<Result<Delivery, Ended>> {
+        match (self.phase, self.subscription.poll_next_unpin(cx)) {
+            (Phase::Open, Poll::Ready(item)) => item,
+            _ => None,
+        }
+    }
+
+    /// After an end nothing follows.
+    fn encoded(&mut self, item: Result<Delivery, Ended>) -> Bytes {
+        match item {
+            Ok(Delivery::Event(event)) => encoded(&event, self.format),
+            Ok(other) => message(&other, self.format),
+            Err(ended) => {
+                self.phase = Phase::Ended;
+                end(&ended.into(), self.format)
             }
         }
     }
 }
 
-/// Writes `next` and what else is there already. Returns whether the stream
-/// goes on.
-fn fill(
-    chunk: &mut Vec<u8>,
-    mut next: Option<<Subscription as Stream>::Item>,
-    subscription: &mut Subscription,
-    format: Format,
-) -> bool {
-    loop {
-        match next {
-            Some(Ok(delivery)) => write(chunk, &delivery, format),
-            Some(Err(ended)) => write_end(chunk, &ended.into(), format),
-            None => return false,
-        }
-        if chunk.len() >= CHUNK {
-            return true;
-        }
-        match subscription.next().now_or_never() {
-            Some(more) => next = more,
-            None => return true,
-        }
-    }
+/// Once for all readers of this format.
+fn encoded(event: &std::sync::Arc<Event>, format: Format) -> Bytes {
+    let form = match format {
+        Format::Json => Form::Sse,
+        Format::Raw => Form::SseRaw,
+    };
+    let encode = || message(&Delivery::Event(event.clone()), format);
+    event.encodings.get_or_encode(form, encode).clone()
 }
 
 /// An id without data moves the browser's Last-Event-ID and fires nothing.
-fn sign_of_life(chunk: &mut Vec<u8>, cursor: Option<EventId>) {
+fn sign_of_life(cursor: Option<EventId>) -> Bytes {
     match cursor {
-        Some(cursor) => write_id(chunk, Some(cursor)),
-        None => chunk.push(b':'),
+        Some(cursor) => format!("id: {cursor}\n\n").into(),
+        None => Bytes::from_static(b":\n\n"),
     }
-    chunk.extend(if cursor.is_some() { "\n" } else { "\n\n" }.bytes());
 }
 
-fn write(chunk: &mut Vec<u8>, delivery: &Delivery, format: Format) {
-    write_id(chunk, json::cursor(delivery));
+fn message(delivery: &Delivery, format: Format) -> Bytes {
+    let mut chunk = Vec::new();
+    if let Some(id) = json::cursor(delivery) {
+        chunk.extend(format!("id: {id}\n").bytes());
+    }
     match (format, delivery) {
-        (Format::Raw, Delivery::Event(event)) => write_lines(chunk, &event.payload),
-        (Format::Raw, other) => write_named(chunk, name(other), &ServerMessage::from(other)),
-        (Format::Json, any) => write_data(chunk, &ServerMessage::from(any).encode()),
+        (Format::Raw, Delivery::Event(event)) => write_lines(&mut chunk, &event.payload),
+        (Format::Raw, other) => write_named(&mut chunk, name(other), &ServerMessage::from(other)),
+        (Format::Json, any) => write_data(&mut chunk, &ServerMessage::from(any).encode()),
     }
     chunk.push(b'\n');
+    chunk.into()
 }
 
 /// Why the stream ends. Not named `error`: that is the name of the event a
 /// browser fires by itself.
-fn write_end(chunk: &mut Vec<u8>, refusal: &Refusal, format: Format) {
+fn end(refusal: &Refusal, format: Format) -> Bytes {
+    let mut chunk = Vec::new();
     let message = ServerMessage::error(refusal, None);
     match format {
-        Format::Raw => write_named(chunk, "end", &message),
-        Format::Json => write_data(chunk, &message.encode()),
+        Format::Raw => write_named(&mut chunk, "end", &message),
+        Format::Json => write_data(&mut chunk, &message.encode()),
     }
     chunk.push(b'\n');
+    chunk.into()
 }
 
 fn name(delivery: &Delivery) -> &'static str {
@@ -153,12 +209,6 @@ fn name(delivery: &Delivery) -> &'static str {
 fn write_named(chunk: &mut Vec<u8>, name: &str, message: &ServerMessage<'_>) {
     chunk.extend(format!("event: {name}\n").bytes());
     write_data(chunk, &message.encode());
-}
-
-fn write_id(chunk: &mut Vec<u8>, id: Option<EventId>) {
-    if let Some(id) = id {
-        chunk.extend(format!("id: {id}\n").bytes());
-    }
 }
 
 /// CR, LF and CRLF all end a line, and each line has its own `data:`: a

@@ -1,39 +1,41 @@
 //! WebSocket: `GET /v1/ws` (RFC 6455), JSON in both directions.
 
-use std::{future::Future, pin::Pin};
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use axum::{
-    extract::{
-        RawQuery, State,
-        ws::{Message, WebSocket},
-    },
+    extract::{RawQuery, Request, State},
     response::Response,
 };
-use futures_util::{FutureExt, SinkExt, StreamExt};
+use bytes::Bytes;
 use serde_json::Value;
-use tokio::select;
+use tungstenite::Message;
 
 use super::{
     admission::{Admission, cursor},
-    close::{End, close},
+    close::End,
     codes::Refusal,
-    idle::{Due, Idle},
     json::{ClientMessage, ServerMessage},
     query::{Format, StreamQuery},
     raw::{self, ClientFrames},
-    upgrade::{Upgrade, WRITES, configure},
+    turn::{Frame, Reader, Turn},
+    upgrade::Upgrade,
+    web_socket::{Item, WebSocket, frame, put_frame},
 };
 use crate::{
-    event::ChannelName,
-    hub::{Cursor, Delivery, Ended, Subscription},
+    event::{ChannelName, Form},
+    hub::{Cursor, Delivery, Subscription},
 };
 
 pub(super) async fn ws(
     State(admission): State<Admission>,
     RawQuery(query): RawQuery,
-    upgrade: Upgrade,
+    mut request: Request,
 ) -> Result<Response, Refusal> {
-    let upgrade = match configure(upgrade, &admission) {
+    let upgrade = match Upgrade::of(&mut request, &admission) {
         Ok(upgrade) => upgrade,
         Err(response) => return Ok(*response),
     };
@@ -44,115 +46,99 @@ pub(super) async fn ws(
         return raw::upgrade(upgrade, subscription, &admission, ClientFrames::Refused).await;
     }
     let tasks = admission.tasks();
-    Ok(upgrade.on_upgrade(move |socket| {
-        tasks.track_future(async move {
-            let (socket, end) = Connection::new(socket, subscription, admission).run().await;
-            close(socket, end).await;
-        })
+    Ok(upgrade.accept(tasks, |socket| {
+        Box::new(Connection::new(socket, subscription, admission)).run()
     }))
 }
-
-/// What a subscription yields.
-type Item = Result<Delivery, Ended>;
 
 /// A publish that waits for its commit, and the client's name for it.
 type Publishing = Pin<Box<dyn Future<Output = (Option<String>, Result<(), Refusal>)> + Send>>;
 
 struct Connection {
-    socket: WebSocket,
-    subscription: Subscription,
+    reader: Reader,
     admission: Admission,
-    idle: Idle,
     /// One at a time: the client's next frame is read after the answer.
     publishing: Option<Publishing>,
+}
+
+/// What a connection does next.
+enum Next {
+    Answer(Option<String>, Result<(), Refusal>),
+    Turn(Turn),
 }
 
 impl Connection {
     fn new(socket: WebSocket, subscription: Subscription, admission: Admission) -> Self {
         let idle = admission.settings().answered_idle();
         Self {
-            socket,
-            subscription,
+            reader: Reader {
+                socket,
+                subscription,
+                idle,
+                put,
+            },
             admission,
-            idle,
             publishing: None,
         }
     }
 
-    /// Returns the socket alone: the reader has left when it is closed.
-    async fn run(mut self) -> (WebSocket, End) {
-        loop {
-            if let Err(end) = self.turn().await {
-                return (self.socket, end);
+    /// Boxed, so that the task that waits is small.
+    async fn run(mut self: Box<Self>) {
+        let end = loop {
+            match poll_fn(|cx| self.poll_next(cx)).await {
+                Next::Turn(Turn::Delivered(Ok(()))) => {}
+                Next::Turn(Turn::Delivered(Err(end))) => break end,
+                // Boxed, since a reader that waits has no need of its room.
+                next => {
+                    if let Err(end) = Box::pin(self.follow_up(next)).await {
+                        break end;
+                    }
+                }
             }
-        }
+        };
+        self.reader.leave(end).await;
     }
 
-    async fn turn(&mut self) -> Result<(), End> {
-        let reads = self.publishing.is_none();
-        select! {
-            delivery = self.subscription.next() => self.write(delivery).await?,
-            frame = self.socket.recv(), if reads => self.read(frame).await?,
-            (reference, result) = answer(&mut self.publishing) => {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        if let Some(publishing) = &mut self.publishing
+            && !self.reader.socket.is_writing()
+            && let Poll::Ready((reference, result)) = publishing.as_mut().poll(cx)
+        {
+            return Poll::Ready(Next::Answer(reference, result));
+        }
+        let listens = self.publishing.is_none();
+        self.reader.poll_turn(cx, listens).map(Next::Turn)
+    }
+
+    async fn follow_up(&mut self, next: Next) -> Result<(), End> {
+        match next {
+            Next::Answer(reference, result) => {
                 self.publishing = None;
-                self.answer(reference.as_deref(), result).await?;
+                self.answer(reference.as_deref(), result).await
             }
-            due = self.idle.due(), if reads => match due {
-                Due::Sign => self.ping().await?,
-                Due::Gone => self.read_last().await?,
-            },
-        }
-        Ok(())
-    }
-
-    /// Writes `first` and what else is there already, then flushes once: a
-    /// limited number, so that a busy reader is still listened to.
-    async fn write(&mut self, first: Option<Item>) -> Result<(), End> {
-        self.put(first).await?;
-        for _ in 1..WRITES {
-            match self.subscription.next().now_or_never() {
-                Some(next) => self.put(next).await?,
-                None => break,
-            }
-        }
-        self.idle.touch();
-        Ok(self.socket.flush().await?)
-    }
-
-    async fn put(&mut self, item: Option<Item>) -> Result<(), End> {
-        match item {
-            Some(Ok(delivery)) => {
-                let text = ServerMessage::from(&delivery).encode();
-                Ok(self.socket.feed(Message::Text(text.into())).await?)
-            }
-            Some(Err(ended)) => Err(End::Refused(ended.into())),
-            None => Err(End::ByClient),
+            Next::Turn(Turn::Read(frame)) => self.read(frame).await,
+            Next::Turn(Turn::Ping) => self.ping().await,
+            Next::Turn(Turn::Delivered(delivered)) => delivered,
         }
     }
 
+    /// It carries the newest cursor.
     async fn ping(&mut self) -> Result<(), End> {
-        let cursor = self.subscription.cursor();
+        let cursor = self.reader.subscription.cursor();
         let text = cursor.map(|id| id.to_string()).unwrap_or_default();
-        Ok(self.socket.send(Message::Ping(text.into())).await?)
+        self.reader.socket.send(Message::Ping(text.into())).await
     }
 
-    /// The process may have slept: what waits in the socket counts first.
-    async fn read_last(&mut self) -> Result<(), End> {
-        match self.socket.recv().now_or_never() {
-            Some(frame) => self.read(frame).await,
-            None => Err(End::unanswered()),
-        }
-    }
-
-    async fn read(&mut self, frame: Option<Result<Message, axum::Error>>) -> Result<(), End> {
-        self.idle.heard();
+    async fn read(&mut self, frame: Frame) -> Result<(), End> {
+        self.reader.idle.heard();
         match frame {
             Some(Ok(Message::Text(text))) => self.follow(&text).await,
             Some(Ok(Message::Binary(_))) => {
                 let refusal = Refusal::invalid("a binary frame; this wire speaks JSON in text");
                 self.say(&ServerMessage::error(&refusal, None)).await
             }
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(()),
+            Some(Ok(Message::Ping(_))) => self.reader.socket.flush().await,
+            Some(Ok(Message::Pong(_) | Message::Frame(_))) => Ok(()),
             Some(Ok(Message::Close(_))) | None => Err(End::ByClient),
             Some(Err(error)) => Err(error.into()),
         }
@@ -194,13 +180,13 @@ impl Connection {
             Value::String(text) => cursor(text.as_bytes()),
             _ => Some(Cursor::Strange),
         };
-        Ok(self.subscription.join(&names, cursor)?)
+        Ok(self.reader.subscription.join(&names, cursor)?)
     }
 
     fn part(&mut self, channels: &[String]) -> Result<Vec<ChannelName>, Refusal> {
         let names = channels.iter().map(|name| ChannelName::new(name));
         let names: Vec<_> = names.collect::<Result<_, _>>()?;
-        self.subscription.part(&names);
+        self.reader.subscription.part(&names);
         Ok(names)
     }
 
@@ -228,17 +214,26 @@ impl Connection {
 
     async fn say(&mut self, message: &ServerMessage<'_>) -> Result<(), End> {
         let text = message.encode();
-        self.idle.touch();
-        Ok(self.socket.send(Message::Text(text.into())).await?)
+        self.reader.idle.touch();
+        self.reader.socket.send(Message::Text(text.into())).await
     }
 }
 
-/// Waits for ever when nothing is being published.
-async fn answer(publishing: &mut Option<Publishing>) -> (Option<String>, Result<(), Refusal>) {
-    match publishing {
-        Some(publishing) => publishing.await,
-        None => std::future::pending().await,
+fn put(item: Item, out: &mut Vec<u8>) -> Result<(), End> {
+    match item {
+        Ok(Delivery::Event(event)) => {
+            let encode = || Bytes::from(frame(json(&Delivery::Event(event.clone()))));
+            let bytes = event.encodings.get_or_encode(Form::WebSocket, encode);
+            out.extend_from_slice(bytes);
+        }
+        Ok(other) => put_frame(json(&other), out),
+        Err(ended) => return Err(End::Refused(ended.into())),
     }
+    Ok(())
+}
+
+fn json(delivery: &Delivery) -> String {
+    ServerMessage::from(delivery).encode()
 }
 
 fn parse(text: &str) -> Result<ClientMessage, Refusal> {

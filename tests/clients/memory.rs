@@ -30,7 +30,7 @@ const OTHER_DESCRIPTORS: usize = 1000;
 /// accept holds more.
 const AT_ONCE: usize = 100;
 
-const LIMIT_BYTES: usize = 8 << 10;
+const LIMIT_BYTES: usize = 4 << 10;
 
 /// A client that costs the test little: its bytes as they are on the wire.
 struct IdleReader {
@@ -78,7 +78,7 @@ fn readers_that_fit() -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_web_socket_reader_costs_less_than_8_kib() {
+async fn an_idle_web_socket_reader_costs_less_than_4_kib() {
     let _alone = HEAVY.lock().await;
     let count = readers_that_fit();
     let database = Database::new().await;

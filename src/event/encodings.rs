@@ -1,0 +1,104 @@
+//! What the wires have made of an event: each once, whatever the number of
+//! its readers.
+
+use std::sync::{
+    Arc, OnceLock,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use bytes::Bytes;
+
+/// A form in which readers get an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// A WebSocket frame with the JSON object.
+    WebSocket,
+    /// A WebSocket frame with the payload alone.
+    WebSocketRaw,
+    /// The lines of an SSE message with the JSON object.
+    Sse,
+    /// The lines of an SSE message with the payload alone.
+    SseRaw,
+    /// A gRPC message.
+    Grpc,
+}
+
+const FORMS: usize = 5;
+
+/// The bytes of all encodings of the events that the log holds. Cheap to
+/// clone; all clones are the same.
+#[derive(Debug, Clone, Default)]
+pub struct Footprint(Arc<AtomicUsize>);
+
+impl Footprint {
+    /// For a moment it may be off by an encoding that is just being made.
+    pub fn bytes(&self) -> usize {
+        // An encoding can be taken off before it is put on.
+        let bytes = self.0.load(Ordering::Relaxed);
+        usize::try_from(bytes.cast_signed()).unwrap_or(0)
+    }
+}
+
+/// Set when the log has let the event go: what is encoded then is its last
+/// readers', and weighs on nobody else.
+const RELEASED: usize = 1 << (usize::BITS - 1);
+
+/// See the module.
+#[derive(Debug)]
+pub struct Encodings {
+    forms: [OnceLock<Bytes>; FORMS],
+    footprint: Footprint,
+    /// What of it is this event's, and `RELEASED`.
+    own: AtomicUsize,
+}
+
+impl Encodings {
+    /// None yet; what is made counts in `footprint`.
+    pub fn new(footprint: Footprint) -> Self {
+        Self {
+            forms: Default::default(),
+            footprint,
+            own: AtomicUsize::new(0),
+        }
+    }
+
+    /// The bytes of this form, by `encode` where nobody has made them.
+    pub fn get_or_encode(&self, form: Form, encode: impl FnOnce() -> Bytes) -> &Bytes {
+        let slot = &self.forms[form as usize];
+        slot.get_or_init(|| {
+            let bytes = encode();
+            let before = self.own.fetch_add(bytes.len(), Ordering::Relaxed);
+            if before & RELEASED == 0 {
+                self.footprint.0.fetch_add(bytes.len(), Ordering::Relaxed);
+            }
+            bytes
+        })
+    }
+
+    /// The log lets the event go.
+    pub fn release(&self) {
+        let own = self.own.fetch_or(RELEASED, Ordering::Relaxed) & !RELEASED;
+        self.footprint.0.fetch_sub(own, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_is_encoded_once_and_counted_until_it_is_released() {
+        let footprint = Footprint::default();
+        let encodings = Encodings::new(footprint.clone());
+        let encode = || Bytes::from_static(b"12345");
+        assert_eq!(encodings.get_or_encode(Form::Sse, encode).len(), 5);
+        assert_eq!(footprint.bytes(), 5);
+        encodings.get_or_encode(Form::Sse, || unreachable!("it is there"));
+        encodings.get_or_encode(Form::Grpc, encode);
+        assert_eq!(footprint.bytes(), 10);
+        encodings.release();
+        assert_eq!(footprint.bytes(), 0);
+        encodings.get_or_encode(Form::WebSocket, encode);
+        assert_eq!(footprint.bytes(), 0);
+    }
+}

@@ -1,0 +1,130 @@
+//! A client's connection: TCP, with a limit to how long it may take nothing.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+    time::{Sleep, sleep},
+};
+
+/// What a client speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// As much of HTTP/2's beginning as tells it from every method of HTTP/1.
+const PREFACE: [u8; 4] = *b"PRI ";
+
+/// How long the rest of the first four bytes is waited for, before they are
+/// looked at again.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Socket {
+    stream: TcpStream,
+    limit: Duration,
+    /// Runs while the socket takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl Socket {
+    /// Events are sent at once, and a client that is gone, or takes nothing,
+    /// is noticed within `limit`: by the kernel where its packets are not
+    /// acknowledged, by us where its window stays shut.
+    pub(super) fn new(stream: TcpStream, limit: Duration) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        SockRef::from(&stream).set_tcp_user_timeout(Some(limit))?;
+        Ok(Self {
+            stream,
+            limit,
+            stalled: None,
+        })
+    }
+
+    /// As its first bytes tell: those of HTTP/2 are a request that HTTP/1 will
+    /// never have (RFC 9113, section 3.4). They stay unread.
+    pub(super) async fn protocol(&self) -> io::Result<Protocol> {
+        let mut first = [0; PREFACE.len()];
+        loop {
+            let length = self.stream.peek(&mut first).await?;
+            if length == PREFACE.len() && first == PREFACE {
+                return Ok(Protocol::Http2);
+            }
+            if length == 0 || !PREFACE.starts_with(&first[..length]) {
+                return Ok(Protocol::Http1);
+            }
+            // So few bytes come alone from nobody who means well.
+            sleep(AGAIN).await;
+        }
+    }
+
+    /// What the socket took, or that it has taken nothing for the limit.
+    fn watch<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.stalled = None;
+            return written;
+        }
+        let limit = self.limit;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
+        stalled
+            .as_mut()
+            .poll(cx)
+            .map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.watch(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.watch(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
