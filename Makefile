@@ -1,5 +1,5 @@
 # `make run` and `make test` are all a fresh machine needs besides Rust.
-.PHONY: run test soak lint clients postgres postgres-18 fault-tools
+.PHONY: run test soak bench lint clients postgres postgres-18 fault-tools
 
 # The main job: the gateway at work on a private PostgreSQL.
 run: postgres
@@ -15,6 +15,12 @@ test: postgres postgres-18 clients fault-tools
 # CHECKER_SEED=N for the faults of a run before.
 soak: postgres clients
 	CHECKER_SECONDS=$${CHECKER_SECONDS:-1800} cargo test --release --locked --test checker -- --nocapture
+
+# What a delivery costs, next to the machine's limit and to other servers.
+# BENCH_ONLY=s1b,s2 BENCH_PEERS=raw,pgfan-ws BENCH_ROUNDS=3 for a part of it.
+bench: postgres
+	cargo build --locked --release
+	cargo bench --locked --profile load --bench fanout
 
 lint:
 	cargo fmt --check

@@ -1,0 +1,144 @@
+//! One connection: its bytes in both directions.
+
+use std::{
+    io::{ErrorKind, Read, Write},
+    net::SocketAddr,
+};
+
+use mio::{Interest, Registry, Token, net::TcpStream};
+
+use super::{
+    grpc,
+    http::{Broken, Request, Wire},
+    sse,
+    tally::Tally,
+    websocket,
+};
+use crate::payload::micros;
+
+enum Decoder {
+    WebSocket(websocket::Decoder),
+    Sse(sse::Decoder),
+    Grpc(grpc::Decoder),
+}
+
+pub struct Connection {
+    /// None when it could not be made, or has ended.
+    stream: Option<TcpStream>,
+    decoder: Decoder,
+    /// What could not be written yet.
+    out: Vec<u8>,
+    /// The start of a frame whose rest has not come.
+    part: Vec<u8>,
+    first_reader: usize,
+    readers: usize,
+    /// Of the readers, when the server says `ready` and has not yet.
+    awaited: Vec<bool>,
+    is_timed: bool,
+}
+
+impl Connection {
+    pub fn open(
+        address: SocketAddr,
+        request: &Request,
+        first_reader: usize,
+        is_timed: bool,
+    ) -> Self {
+        let readers = request.readers();
+        Self {
+            stream: TcpStream::connect(address).ok(),
+            decoder: match request.wire {
+                Wire::WebSocket => Decoder::WebSocket(websocket::Decoder::default()),
+                Wire::Sse => Decoder::Sse(sse::Decoder::default()),
+                Wire::Grpc => Decoder::Grpc(grpc::Decoder::new(readers)),
+            },
+            out: request.bytes(),
+            part: Vec::new(),
+            first_reader,
+            readers,
+            awaited: vec![request.ready_is_said; readers],
+            is_timed,
+        }
+    }
+
+    /// False when there is no socket: the machine has no more of them.
+    pub fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> bool {
+        let stream = self.stream.as_mut();
+        stream.is_some_and(|stream| registry.register(stream, token, interest).is_ok())
+    }
+
+    /// Reads all there is, and writes what can be written.
+    pub fn turn(&mut self, buffer: &mut [u8], tally: &mut Tally) {
+        let result = self.read(buffer, tally).and_then(|()| self.write());
+        if let Err(reason) = result
+            && self.stream.take().is_some()
+        {
+            tally.closed(self.readers, reason);
+        }
+    }
+
+    /// Until a read does not fill the buffer: then the socket was empty
+    /// (epoll(7), on edge-triggered streams).
+    fn read(&mut self, buffer: &mut [u8], tally: &mut Tally) -> Result<(), Broken> {
+        loop {
+            let Some(stream) = &mut self.stream else {
+                return Ok(());
+            };
+            let kept = self.part.len();
+            buffer[..kept].copy_from_slice(&self.part);
+            let filled = match stream.read(&mut buffer[kept..]) {
+                Ok(0) => return Err("ended by the server"),
+                Ok(length) => kept + length,
+                Err(error) if is_early(error.kind()) => return Ok(()),
+                Err(_) => return Err("broken"),
+            };
+            let done = self.decode(&buffer[..filled], tally)?;
+            self.part.clear();
+            self.part.extend(&buffer[done..filled]);
+            if filled < buffer.len() {
+                return Ok(());
+            }
+            if done == 0 {
+                return Err("a frame larger than the buffer");
+            }
+        }
+    }
+
+    fn decode(&mut self, bytes: &[u8], tally: &mut Tally) -> Result<usize, Broken> {
+        let read_at = self.is_timed.then(micros);
+        let (first, awaited) = (self.first_reader, &mut self.awaited);
+        let mut heard = |index: usize, message: Option<&[u8]>| match message {
+            None if !awaited[index] => tally.ready(),
+            None => {}
+            Some(message) => {
+                let is_ours = tally.message(first + index, message, read_at);
+                if !is_ours && std::mem::take(&mut awaited[index]) {
+                    tally.ready();
+                }
+            }
+        };
+        match &mut self.decoder {
+            Decoder::WebSocket(it) => it.take(bytes, &mut self.out, |said| heard(0, said)),
+            Decoder::Sse(it) => it.take(bytes, |said| heard(0, said)),
+            Decoder::Grpc(it) => it.take(bytes, &mut self.out, heard),
+        }
+    }
+
+    fn write(&mut self) -> Result<(), Broken> {
+        while let Some(stream) = &mut self.stream
+            && !self.out.is_empty()
+        {
+            match stream.write(&self.out) {
+                Ok(length) => drop(self.out.drain(..length)),
+                Err(error) if is_early(error.kind()) => return Ok(()),
+                Err(_) => return Err("broken"),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Nothing to read or no room, or the connection is still being made.
+fn is_early(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::WouldBlock | ErrorKind::NotConnected)
+}

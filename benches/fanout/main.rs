@@ -1,0 +1,108 @@
+//! `make bench`: what a delivery costs the server, next to the limit of the
+//! machine and to other servers, in one run.
+//!
+//! The limit is a bare loop that writes frames encoded beforehand (`raw.rs`).
+//! Every round measures it beside the others, since what a machine does in one
+//! minute is not what it does in the next. The server's CPU time is that of
+//! its processes; readers (`load`) and publisher are this process.
+
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "a benchmark has no public face, and fails by panicking"
+)]
+
+/// What is published, and the clock.
+mod payload;
+
+/// The kernel's account of processes, and their end.
+mod process;
+
+/// The readers, all in one thread.
+mod load;
+
+/// How messages reach a server.
+mod publish;
+
+/// The limit, as a server.
+mod raw;
+
+/// Who is measured.
+mod peers;
+
+/// What is measured.
+mod scenario;
+
+/// The caller's choice.
+mod settings;
+
+/// The database, and the settings.
+mod world;
+
+/// One measurement.
+mod measure;
+
+/// Table, JSON.
+mod report;
+
+use std::{error::Error, fs, process::ExitCode};
+
+use measure::measure;
+use report::Results;
+use scenario::Scenario;
+use settings::Settings;
+use world::World;
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let result = if words.first().is_some_and(|word| word == raw::ARGUMENT) {
+        raw::run(raw::Mode::from_arguments(&words)).map_err(Into::into)
+    } else {
+        bench()
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn bench() -> Result<(), Box<dyn Error>> {
+    let settings = Settings::read()?;
+    fs::create_dir_all(&settings.folder)?;
+    let world = World::new(settings).await?;
+    let mut all = Vec::new();
+    for scenario in &world.settings.scenarios {
+        let results = rounds(&world, *scenario).await;
+        print!("{}", report::table(&results));
+        all.push(results);
+        // Each time: a run that is cut short has what it measured.
+        let text = serde_json::to_string_pretty(&report::json(&all))?;
+        fs::write(world.settings.folder.join("results.json"), text + "\n")?;
+    }
+    println!("\n{}", report::conditions());
+    Ok(())
+}
+
+async fn rounds(world: &World, scenario: Scenario) -> Results {
+    let peers = world.settings.peers.iter().copied();
+    let peers = peers.filter(|peer| scenario.suits(peer)).collect();
+    let mut results = Results {
+        scenario,
+        peers,
+        outcomes: Vec::new(),
+    };
+    for round in 1..=world.settings.rounds.min(scenario.most_rounds) {
+        let mut outcomes = Vec::new();
+        for peer in &results.peers {
+            eprintln!("{} round {round}: {}", scenario.name, peer.name);
+            outcomes.push(measure(world, peer, &scenario).await);
+        }
+        results.outcomes.push(outcomes);
+    }
+    results
+}

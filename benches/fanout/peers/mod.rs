@@ -1,0 +1,123 @@
+//! Who is measured, and how each is started: on the loopback, on a free port,
+//! in processes that end with the measurement.
+
+mod pgfan;
+mod raw;
+mod server;
+
+pub use self::server::Server;
+use crate::{
+    load::{Request, Wire},
+    raw::Mode,
+    world::World,
+};
+
+/// Whether a program that is not there is a failure: never, it is skipped.
+pub enum Start {
+    Running(Box<Server>),
+    Missing(String),
+}
+
+impl Start {
+    fn running(server: Server) -> Self {
+        Self::Running(Box::new(server))
+    }
+}
+
+pub type StartResult = Result<Start, Box<dyn std::error::Error>>;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Program {
+    Raw(Mode),
+    Pgfan,
+}
+
+/// A server, by one of its wires.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer {
+    pub name: &'static str,
+    program: Program,
+    pub wire: Wire,
+    path: &'static str,
+    /// Of one connection.
+    pub streams: usize,
+    pub is_default: bool,
+}
+
+const fn raw(name: &'static str, wire: Wire, at_once: bool) -> Peer {
+    let program = Program::Raw(Mode { wire, at_once });
+    peer(name, program, wire, "/")
+}
+
+const fn peer(name: &'static str, program: Program, wire: Wire, path: &'static str) -> Peer {
+    Peer {
+        name,
+        program,
+        wire,
+        path,
+        streams: 1,
+        is_default: true,
+    }
+}
+
+/// The limit, to which all others are compared.
+pub const RAW: Peer = raw("raw", Wire::WebSocket, false);
+
+pub const PEERS: [Peer; 9] = [
+    RAW,
+    raw("raw-co", Wire::WebSocket, true),
+    Peer {
+        is_default: false,
+        ..raw("raw-sse", Wire::Sse, false)
+    },
+    Peer {
+        is_default: false,
+        ..raw("raw-grpc", Wire::Grpc, false)
+    },
+    peer(
+        "pgfan-ws",
+        Program::Pgfan,
+        Wire::WebSocket,
+        "/v1/ws?channel=",
+    ),
+    Peer {
+        is_default: false,
+        ..peer(
+            "pgfan-ws-raw",
+            Program::Pgfan,
+            Wire::WebSocket,
+            "/v1/ws?format=raw&channel=",
+        )
+    },
+    peer("pgfan-sse", Program::Pgfan, Wire::Sse, "/v1/sse?channel="),
+    peer("pgfan-grpc", Program::Pgfan, Wire::Grpc, ""),
+    Peer {
+        streams: 100,
+        ..peer("pgfan-grpc-100", Program::Pgfan, Wire::Grpc, "")
+    },
+];
+
+impl Peer {
+    pub async fn start(&self, world: &World) -> StartResult {
+        match self.program {
+            Program::Raw(mode) => raw::start(mode).await,
+            Program::Pgfan => pgfan::start(world).await,
+        }
+    }
+
+    /// The requests of readers of these channels, one channel each.
+    pub fn requests(&self, channels: &[String]) -> Vec<Request> {
+        let request = |channels: &[String]| Request {
+            wire: self.wire,
+            path: format!("{}{}", self.path, channels[0]),
+            channels: channels.to_vec(),
+            ready_is_said: self.program == Program::Pgfan && !self.path.contains("format=raw"),
+        };
+        channels.chunks(self.streams).map(request).collect()
+    }
+
+    /// Whether it knows channels at all.
+    pub fn has_channels(&self) -> bool {
+        !matches!(self.program, Program::Raw(_))
+    }
+}

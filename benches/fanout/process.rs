@@ -1,0 +1,100 @@
+//! What a server's processes cost, as the kernel counts it (proc(5)).
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::{process::Child, time::timeout};
+
+/// How long a server may take to end when it is asked to.
+const END_LIMIT: Duration = Duration::from_secs(3);
+
+/// CPU time and memory of a process and all that it started.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Usage {
+    pub cpu: Duration,
+    /// Pages that processes share count in part (PSS).
+    pub memory: u64,
+}
+
+/// CPU time alone is cheap to ask for; memory is not.
+pub fn cpu(root: u32) -> Duration {
+    family(root).into_iter().map(cpu_of).sum()
+}
+
+pub fn usage(root: u32) -> Usage {
+    Usage {
+        cpu: cpu(root),
+        memory: family(root).into_iter().map(memory_of).sum(),
+    }
+}
+
+/// Of the calling thread.
+pub fn own_thread_cpu() -> Duration {
+    run_time("/proc/thread-self/schedstat".into())
+}
+
+/// All threads that live: a server's do as long as it does.
+fn cpu_of(process: u32) -> Duration {
+    let tasks = fs::read_dir(format!("/proc/{process}/task"));
+    let tasks = tasks.into_iter().flatten().flatten();
+    tasks
+        .map(|task| run_time(task.path().join("schedstat")))
+        .sum()
+}
+
+/// The first field: nanoseconds on a CPU, user and system.
+fn run_time(schedstat: PathBuf) -> Duration {
+    let text = fs::read_to_string(schedstat).unwrap_or_default();
+    let nanoseconds = text.split(' ').next().and_then(|word| word.parse().ok());
+    Duration::from_nanos(nanoseconds.unwrap_or_default())
+}
+
+fn memory_of(process: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{process}/smaps_rollup")).unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kilobytes.unwrap_or_default() << 10
+}
+
+/// A process and those below it.
+fn family(root: u32) -> Vec<u32> {
+    let mut family = vec![root];
+    let mut at = 0;
+    while let Some(process) = family.get(at) {
+        family.extend(children(*process));
+        at += 1;
+    }
+    family
+}
+
+fn children(process: u32) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{process}/task"));
+    let tasks = tasks.into_iter().flatten().flatten();
+    let texts = tasks.map(|task| fs::read_to_string(task.path().join("children")));
+    let texts: String = texts.map(Result::unwrap_or_default).collect();
+    let numbers = texts.split_whitespace();
+    numbers.filter_map(|word| word.parse().ok()).collect()
+}
+
+/// Ends a process that the benchmark started: asked first, then, with what it
+/// started itself, killed.
+pub async fn end(mut child: Child) {
+    let Some(root) = child.id() else { return };
+    let family = family(root);
+    signal(root, Signal::TERM);
+    if timeout(END_LIMIT, child.wait()).await.is_ok() {
+        return;
+    }
+    for process in family {
+        signal(process, Signal::KILL);
+    }
+    let _ = timeout(END_LIMIT, child.wait()).await;
+}
+
+fn signal(process: u32, signal: Signal) {
+    let pid = i32::try_from(process).ok().and_then(Pid::from_raw);
+    if let Some(pid) = pid {
+        // Gone already: as well.
+        let _ = kill_process(pid, signal);
+    }
+}

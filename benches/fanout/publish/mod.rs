@@ -1,0 +1,46 @@
+//! How messages reach a server: each kind in its own way.
+
+mod lines;
+mod notify;
+
+use std::{io, net::SocketAddr};
+
+use crate::payload::payload;
+
+pub type PublishResult = Result<(), Box<dyn std::error::Error>>;
+
+pub enum Feed {
+    Lines(lines::Lines),
+    Notify(notify::Notify),
+}
+
+/// The number of a message on its channel; the text is made when it is sent.
+#[derive(Debug, Clone)]
+pub struct Message {
+    pub channel: String,
+    pub number: u32,
+}
+
+impl Message {
+    fn text(&self) -> String {
+        payload(self.number)
+    }
+}
+
+impl Feed {
+    pub async fn lines(address: SocketAddr) -> io::Result<Self> {
+        lines::Lines::connect(address).await.map(Self::Lines)
+    }
+
+    pub async fn notify(database: &str) -> Result<Self, tokio_postgres::Error> {
+        notify::Notify::connect(database).await.map(Self::Notify)
+    }
+
+    /// In one piece: a transaction, a write, or pipelined requests.
+    pub async fn publish(&mut self, messages: &[Message]) -> PublishResult {
+        match self {
+            Self::Lines(feed) => feed.publish(messages).await,
+            Self::Notify(feed) => feed.publish(messages).await,
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What is measured.
+
+use std::time::Duration;
+
+use crate::peers::Peer;
+
+/// Readers on channels, and messages to them.
+#[derive(Debug, Clone, Copy)]
+pub struct Scenario {
+    pub name: &'static str,
+    pub title: &'static str,
+    pub readers: usize,
+    /// One channel for all, or one for each.
+    pub own_channels: bool,
+    /// To each channel.
+    pub messages: u32,
+    /// In one piece.
+    pub burst: usize,
+    /// Pieces a second.
+    pub rate: f64,
+    /// How long the readers idle before the first message; also the time in
+    /// which the idle server's CPU is measured.
+    pub idle: Duration,
+    /// Readers that are not timed are left alone for so long.
+    pub batch: Duration,
+    /// More rounds add little where a measurement is long.
+    pub most_rounds: usize,
+    /// Measured unless it has to be asked for.
+    pub is_default: bool,
+}
+
+/// One channel, and what the others vary.
+const CROWD: Scenario = Scenario {
+    name: "",
+    title: "",
+    readers: 1000,
+    own_channels: false,
+    messages: 100,
+    burst: 1,
+    rate: 20.0,
+    idle: Duration::from_millis(300),
+    batch: Duration::from_millis(20),
+    most_rounds: usize::MAX,
+    is_default: true,
+};
+
+pub const SCENARIOS: [Scenario; 6] = [
+    Scenario {
+        name: "s1b",
+        title: "1,000 readers, 20 messages a second",
+        ..CROWD
+    },
+    Scenario {
+        name: "s2",
+        title: "1,000 readers, a burst of 500 messages",
+        messages: 500,
+        burst: 500,
+        batch: Duration::from_millis(2),
+        ..CROWD
+    },
+    Scenario {
+        name: "s1",
+        title: "1,000 readers, 200 messages a second: more than can be had",
+        messages: 1000,
+        rate: 200.0,
+        ..CROWD
+    },
+    Scenario {
+        name: "s3",
+        title: "10,000 readers on one channel, a message a second",
+        readers: 10_000,
+        messages: 10,
+        rate: 1.0,
+        idle: Duration::from_secs(4),
+        most_rounds: 3,
+        ..CROWD
+    },
+    Scenario {
+        name: "s4",
+        title: "10,000 channels with a reader each, a message to each at once",
+        readers: 10_000,
+        own_channels: true,
+        messages: 1,
+        burst: 10_000,
+        idle: Duration::from_secs(2),
+        batch: Duration::from_millis(2),
+        most_rounds: 3,
+        ..CROWD
+    },
+    Scenario {
+        name: "idle",
+        title: "10,000 readers that wait",
+        readers: 10_000,
+        messages: 0,
+        idle: Duration::from_secs(4),
+        most_rounds: 3,
+        is_default: false,
+        ..CROWD
+    },
+];
+
+impl Scenario {
+    /// The limit knows no channels; many streams on one connection are of
+    /// interest for their memory, and streams end to end at one socket have no
+    /// limit of one write each.
+    pub fn suits(&self, peer: &Peer) -> bool {
+        if self.own_channels {
+            peer.has_channels() && peer.streams == 1
+        } else {
+            peer.streams == 1 || self.readers > 1000
+        }
+    }
+}

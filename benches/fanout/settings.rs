@@ -1,0 +1,84 @@
+//! What the caller may choose, by variables.
+
+use std::path::PathBuf;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::{
+    peers::{PEERS, Peer, RAW},
+    scenario::{SCENARIOS, Scenario},
+};
+
+/// Descriptors of a process that are no readers.
+const RESERVED: usize = 500;
+
+pub struct Settings {
+    pub rounds: usize,
+    pub scenarios: Vec<Scenario>,
+    /// The raw limit first: ratios need it.
+    pub peers: Vec<Peer>,
+    /// The program that is measured; another build of it, to compare.
+    pub pgfan: PathBuf,
+    /// Where results go, and peers are installed.
+    pub folder: PathBuf,
+    /// A descriptor each.
+    pub most_connections: usize,
+}
+
+impl Settings {
+    /// `BENCH_ROUNDS`, `BENCH_ONLY`, `BENCH_PEERS`, `BENCH_PGFAN`; a word that
+    /// names nothing is a mistake and not ignored.
+    pub fn read() -> Result<Self, String> {
+        let target = concat!(env!("CARGO_MANIFEST_DIR"), "/target");
+        let rounds = variable("BENCH_ROUNDS").unwrap_or_else(|| "5".to_owned());
+        let rounds = rounds.parse().ok().filter(|rounds| *rounds > 0);
+        let names = SCENARIOS.map(|it| (it.name, it.is_default));
+        let scenarios = chosen("BENCH_ONLY", &names)?;
+        let names = PEERS.map(|it| (it.name, it.is_default));
+        let peers = chosen("BENCH_PEERS", &names)?;
+        let peers = peers.into_iter().map(|at| PEERS[at]);
+        let others = peers.filter(|peer| peer.name != RAW.name);
+        Ok(Self {
+            rounds: rounds.ok_or("BENCH_ROUNDS is no number above 0")?,
+            scenarios: scenarios.into_iter().map(|at| SCENARIOS[at]).collect(),
+            peers: std::iter::once(RAW).chain(others).collect(),
+            pgfan: variable("BENCH_PGFAN")
+                .map_or_else(|| format!("{target}/release/pgfan").into(), PathBuf::from),
+            folder: format!("{target}/bench").into(),
+            most_connections: descriptors().saturating_sub(RESERVED),
+        })
+    }
+}
+
+/// The places of the names that a variable lists, or of the default ones.
+fn chosen(variable_name: &str, names: &[(&str, bool)]) -> Result<Vec<usize>, String> {
+    let Some(words) = variable(variable_name) else {
+        let places = 0..names.len();
+        return Ok(places.filter(|at| names[*at].1).collect());
+    };
+    let place = |word: &str| {
+        let place = names.iter().position(|(name, _)| *name == word);
+        let known: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+        place.ok_or_else(|| format!("{variable_name}: {word} is none of {}", known.join(", ")))
+    };
+    let words = words.split([',', ' ']).filter(|word| !word.is_empty());
+    words.map(place).collect()
+}
+
+fn variable(name: &str) -> Option<String> {
+    pgfan::config::environment(name).filter(|value| !value.is_empty())
+}
+
+/// As many as this process may have; its children inherit them.
+fn descriptors() -> usize {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    let all = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    let _ = setrlimit(Resource::Nofile, all);
+    let current = getrlimit(Resource::Nofile).current;
+    current.map_or(usize::MAX, |limit| {
+        usize::try_from(limit).unwrap_or(usize::MAX)
+    })
+}
