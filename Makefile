@@ -19,6 +19,7 @@ soak: postgres clients
 # What a delivery costs, next to the machine's limit and to other servers.
 # BENCH_ONLY=s1b,s2 BENCH_PEERS=raw,pgfan-ws BENCH_ROUNDS=3 for a part of it.
 bench: postgres
+	@benches/setup
 	cargo build --locked --release
 	cargo bench --locked --profile load --bench fanout
 

@@ -19,7 +19,8 @@ use crate::{
 const CONNECT_LIMIT: Duration = Duration::from_secs(60);
 const DELIVER_LIMIT: Duration = Duration::from_secs(30);
 
-/// Nothing more is expected of a server that was silent for so long.
+/// Nothing more is expected of a server that, once it began, was silent for so
+/// long; in microseconds.
 const SILENCE: u64 = 5_000_000;
 
 /// How often the readers' thread is asked how far it is.
@@ -202,8 +203,9 @@ async fn deliver(
     let published = micros();
     let limit = Instant::now() + DELIVER_LIMIT;
     while progress.received.load(Ordering::Relaxed) < measured.expected && Instant::now() < limit {
-        let last = progress.last_at.load(Ordering::Relaxed).max(published);
-        if micros().saturating_sub(last) > SILENCE {
+        // Zero until the first delivery: PGCacheWatch thinks long about a burst.
+        let last = progress.last_at.load(Ordering::Relaxed);
+        if last > 0 && micros().saturating_sub(last.max(published)) > SILENCE {
             break;
         }
         sleep(LOOK).await;

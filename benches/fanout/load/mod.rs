@@ -147,9 +147,15 @@ impl Readers {
         self.tally.counts()
     }
 
+    /// The first comes alone, and makes the server LISTEN: PGCacheWatch ends
+    /// connections that come meanwhile.
+    fn in_flight(&self) -> usize {
+        IN_FLIGHT.min(1 + self.tally.present())
+    }
+
     fn open_more(&mut self) {
         while self.connections.len() < self.plan.requests.len()
-            && self.tally.opened < self.tally.present() + IN_FLIGHT
+            && self.tally.opened < self.tally.present() + self.in_flight()
         {
             let index = self.connections.len();
             let request = &self.plan.requests[index];

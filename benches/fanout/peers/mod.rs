@@ -1,9 +1,15 @@
 //! Who is measured, and how each is started: on the loopback, on a free port,
 //! in processes that end with the measurement.
 
+mod bun;
+mod nchan;
+mod node;
+mod pgcachewatch;
 mod pgfan;
 mod raw;
 mod server;
+
+use std::path::{Path, PathBuf};
 
 pub use self::server::Server;
 use crate::{
@@ -30,6 +36,10 @@ pub type StartResult = Result<Start, Box<dyn std::error::Error>>;
 enum Program {
     Raw(Mode),
     Pgfan,
+    Nchan,
+    Bun,
+    Node,
+    PgCacheWatch,
 }
 
 /// A server, by one of its wires.
@@ -63,7 +73,8 @@ const fn peer(name: &'static str, program: Program, wire: Wire, path: &'static s
 /// The limit, to which all others are compared.
 pub const RAW: Peer = raw("raw", Wire::WebSocket, false);
 
-pub const PEERS: [Peer; 9] = [
+/// Those to compare with come last.
+pub const PEERS: [Peer; 14] = [
     RAW,
     raw("raw-co", Wire::WebSocket, true),
     Peer {
@@ -95,6 +106,26 @@ pub const PEERS: [Peer; 9] = [
         streams: 100,
         ..peer("pgfan-grpc-100", Program::Pgfan, Wire::Grpc, "")
     },
+    peer(
+        "nchan-ws",
+        Program::Nchan,
+        Wire::WebSocket,
+        "/subscribe?channel=",
+    ),
+    peer(
+        "nchan-sse",
+        Program::Nchan,
+        Wire::Sse,
+        "/subscribe?channel=",
+    ),
+    peer("bun", Program::Bun, Wire::WebSocket, "/?channel="),
+    peer("node-ws", Program::Node, Wire::WebSocket, "/?channel="),
+    peer(
+        "pgcachewatch",
+        Program::PgCacheWatch,
+        Wire::WebSocket,
+        "/pgpubsub/",
+    ),
 ];
 
 impl Peer {
@@ -102,6 +133,10 @@ impl Peer {
         match self.program {
             Program::Raw(mode) => raw::start(mode).await,
             Program::Pgfan => pgfan::start(world).await,
+            Program::Nchan => nchan::start(world).await,
+            Program::Bun => bun::start(world).await,
+            Program::Node => node::start(world).await,
+            Program::PgCacheWatch => pgcachewatch::start(world).await,
         }
     }
 
@@ -116,8 +151,15 @@ impl Peer {
         channels.chunks(self.streams).map(request).collect()
     }
 
-    /// Whether it knows channels at all.
+    /// Whether it can have many channels. The limit has none, and PGCacheWatch
+    /// ends connections whose LISTEN comes while another one runs.
     pub fn has_channels(&self) -> bool {
-        !matches!(self.program, Program::Raw(_))
+        !matches!(self.program, Program::Raw(_) | Program::PgCacheWatch)
     }
+}
+
+/// A server's program under `benches/peers`.
+fn script(name: &str) -> PathBuf {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers");
+    Path::new(folder).join(name)
 }

@@ -1,6 +1,11 @@
 //! A running server of any make.
 
-use std::{io, net::SocketAddr, process::Stdio, time::Duration};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    process::Stdio,
+    time::Duration,
+};
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader, Lines},
@@ -63,4 +68,10 @@ async fn first<T>(
         *heard += &line;
     }
     None
+}
+
+/// `port 43085`, as the scripts under `benches/peers` say it.
+pub fn port(line: &str) -> Option<SocketAddr> {
+    let port: u16 = line.strip_prefix("port ")?.parse().ok()?;
+    Some((Ipv4Addr::LOCALHOST, port).into())
 }

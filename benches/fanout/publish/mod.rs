@@ -1,5 +1,6 @@
 //! How messages reach a server: each kind in its own way.
 
+mod http;
 mod lines;
 mod notify;
 
@@ -11,6 +12,7 @@ pub type PublishResult = Result<(), Box<dyn std::error::Error>>;
 
 pub enum Feed {
     Lines(lines::Lines),
+    Http(http::Http),
     Notify(notify::Notify),
 }
 
@@ -32,6 +34,10 @@ impl Feed {
         lines::Lines::connect(address).await.map(Self::Lines)
     }
 
+    pub async fn http(address: SocketAddr, path: &'static str) -> io::Result<Self> {
+        http::Http::connect(address, path).await.map(Self::Http)
+    }
+
     pub async fn notify(database: &str) -> Result<Self, tokio_postgres::Error> {
         notify::Notify::connect(database).await.map(Self::Notify)
     }
@@ -40,6 +46,7 @@ impl Feed {
     pub async fn publish(&mut self, messages: &[Message]) -> PublishResult {
         match self {
             Self::Lines(feed) => feed.publish(messages).await,
+            Self::Http(feed) => feed.publish(messages).await,
             Self::Notify(feed) => feed.publish(messages).await,
         }
     }

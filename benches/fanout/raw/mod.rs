@@ -5,6 +5,8 @@
 //! It takes lines on one port, writes them to who is connected to the other,
 //! and ends when the line of its feed does.
 
+mod frames;
+
 use std::{
     io::{self, ErrorKind, Read, Write},
     net::{Ipv4Addr, SocketAddr},
@@ -15,6 +17,7 @@ use mio::{
     net::{TcpListener, TcpStream},
 };
 
+use self::frames::{answer, encode};
 use crate::load::Wire;
 
 const LISTENER: Token = Token(usize::MAX);
@@ -225,39 +228,5 @@ fn accepted(listener: &TcpListener) -> io::Result<Option<TcpStream>> {
         Ok((stream, _)) => Ok(Some(stream)),
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
         Err(error) => Err(error),
-    }
-}
-
-/// HTTP/2's is SETTINGS, and HEADERS of stream 1 with `:status 200`.
-fn answer(wire: Wire) -> &'static [u8] {
-    match wire {
-        Wire::WebSocket => {
-            b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-              Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
-        }
-        Wire::Sse => b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n",
-        Wire::Grpc => b"\0\0\0\x04\0\0\0\0\0\0\0\x01\x01\x04\0\0\0\x01\x88",
-    }
-}
-
-fn encode(wire: Wire, line: &[u8], out: &mut Vec<u8>) {
-    let length = line.len().to_be_bytes();
-    match wire {
-        Wire::WebSocket => {
-            out.extend([0x81, 126]);
-            out.extend(&length[6..]);
-            out.extend(line);
-        }
-        Wire::Sse => {
-            out.extend(b"data: ");
-            out.extend(line);
-            out.extend(b"\n\n");
-        }
-        Wire::Grpc => {
-            out.extend(&(line.len() + 5).to_be_bytes()[5..]);
-            out.extend(b"\0\0\0\0\0\x01\0");
-            out.extend(&length[4..]);
-            out.extend(line);
-        }
     }
 }

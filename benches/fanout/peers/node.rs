@@ -1,0 +1,29 @@
+//! Node's `ws` with `pg`.
+
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use super::{Server, Start, StartResult, script, server};
+use crate::{publish::Feed, world::World};
+
+pub async fn start(world: &World) -> StartResult {
+    let folder = world.settings.folder.join("node");
+    if !folder.join("node_modules/ws").exists() {
+        return Ok(Start::Missing("ws and pg are not installed".to_owned()));
+    }
+    let mut command = Command::new("node");
+    command
+        .arg(script("node.mjs"))
+        .arg(folder)
+        .envs(world.libpq_variables())
+        .stdout(Stdio::piped());
+    let mut child = server::spawn(&mut command)?;
+    let output = child.stdout.take().ok_or("no output")?;
+    let address = server::said(output, server::port).await?;
+    Ok(Start::running(Server {
+        address,
+        feed: Feed::notify(world.database_url()).await?,
+        child,
+    }))
+}
