@@ -52,6 +52,7 @@ use measure::measure;
 use report::Results;
 use scenario::Scenario;
 use settings::Settings;
+use tokio::signal::unix::{SignalKind, signal};
 use world::World;
 
 fn main() -> ExitCode {
@@ -59,7 +60,7 @@ fn main() -> ExitCode {
     let result = if words.first().is_some_and(|word| word == raw::ARGUMENT) {
         raw::run(raw::Mode::from_arguments(&words)).map_err(Into::into)
     } else {
-        bench()
+        until_interrupted()
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -70,7 +71,17 @@ fn main() -> ExitCode {
     }
 }
 
+/// Interrupted, it still ends what it started: by dropping it.
 #[tokio::main(flavor = "current_thread")]
+async fn until_interrupted() -> Result<(), Box<dyn Error>> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        result = bench() => result,
+        _ = terminated.recv() => Err("terminated".into()),
+        _ = tokio::signal::ctrl_c() => Err("interrupted".into()),
+    }
+}
+
 async fn bench() -> Result<(), Box<dyn Error>> {
     let settings = Settings::read()?;
     fs::create_dir_all(&settings.folder)?;

@@ -1,9 +1,18 @@
 //! What a server's processes cost, as the kernel counts it (proc(5)).
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    path::PathBuf,
+    process::Stdio,
+    time::Duration,
+};
 
 use rustix::process::{Pid, Signal, kill_process};
-use tokio::{process::Child, time::timeout};
+use tokio::{
+    process::{Child, ChildStderr, ChildStdout, Command},
+    time::timeout,
+};
 
 /// How long a server may take to end when it is asked to.
 const END_LIMIT: Duration = Duration::from_secs(3);
@@ -76,19 +85,54 @@ fn children(process: u32) -> Vec<u32> {
     numbers.filter_map(|word| word.parse().ok()).collect()
 }
 
-/// Ends a process that the benchmark started: asked first, then, with what it
-/// started itself, killed.
-pub async fn end(mut child: Child) {
-    let Some(root) = child.id() else { return };
-    let family = family(root);
-    signal(root, Signal::TERM);
-    if timeout(END_LIMIT, child.wait()).await.is_ok() {
-        return;
+/// A process that the benchmark started, with all that it started itself.
+pub struct Family {
+    child: Child,
+}
+
+impl Family {
+    pub fn spawn(command: &mut Command) -> io::Result<Self> {
+        let command = command.stdin(Stdio::null()).kill_on_drop(true);
+        let child = command.spawn()?;
+        Ok(Self { child })
     }
-    for process in family {
-        signal(process, Signal::KILL);
+
+    pub fn root(&self) -> u32 {
+        self.child.id().unwrap_or_default()
     }
-    let _ = timeout(END_LIMIT, child.wait()).await;
+
+    /// What the process says, each to be taken once.
+    pub fn output(&mut self) -> io::Result<ChildStdout> {
+        self.child.stdout.take().ok_or(ErrorKind::BrokenPipe.into())
+    }
+
+    pub fn log(&mut self) -> io::Result<ChildStderr> {
+        self.child.stderr.take().ok_or(ErrorKind::BrokenPipe.into())
+    }
+
+    /// Asks it to end; then, with what it started, it is killed.
+    pub async fn end(mut self) {
+        let family = family(self.root());
+        signal(self.root(), Signal::TERM);
+        if timeout(END_LIMIT, self.child.wait()).await.is_err() {
+            for process in family {
+                signal(process, Signal::KILL);
+            }
+            let _ = timeout(END_LIMIT, self.child.wait()).await;
+        }
+    }
+}
+
+impl Drop for Family {
+    /// For a benchmark that is interrupted: nginx that is killed alone leaves
+    /// its worker.
+    fn drop(&mut self) {
+        if let Some(root) = self.child.id() {
+            for process in family(root) {
+                signal(process, Signal::TERM);
+            }
+        }
+    }
 }
 
 fn signal(process: u32, signal: Signal) {

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use super::{Server, Start, StartResult, script, server};
-use crate::{publish::Feed, world::World};
+use crate::{process::Family, publish::Feed, world::World};
 
 pub async fn start(world: &World) -> StartResult {
     let bun = world.settings.folder.join("node/bun");
@@ -14,12 +14,12 @@ pub async fn start(world: &World) -> StartResult {
     }
     let mut command = Command::new(bun);
     command.arg(script("bun.mjs")).stdout(Stdio::piped());
-    let mut child = server::spawn(&mut command)?;
-    let output = child.stdout.take().ok_or("no output")?;
+    let mut family = Family::spawn(&mut command)?;
+    let output = family.output()?;
     let address = server::said(output, server::port).await?;
     Ok(Start::running(Server {
         address,
         feed: Feed::http(address, "/").await?,
-        child,
+        family,
     }))
 }

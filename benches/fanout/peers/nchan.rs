@@ -10,8 +10,8 @@ use std::{
 
 use tokio::{net::TcpStream, process::Command, time::sleep};
 
-use super::{Server, Start, StartResult, server};
-use crate::{publish::Feed, world::World};
+use super::{Server, Start, StartResult};
+use crate::{process::Family, publish::Feed, world::World};
 
 const CONFIGURATION: &str = include_str!("../../peers/nginx.conf");
 
@@ -37,12 +37,12 @@ pub async fn start(world: &World) -> StartResult {
     let mut command = Command::new(program(&root));
     command.arg("-e").arg(folder.join("error.log"));
     command.arg("-p").arg(&folder).arg("-c").arg(&file);
-    let child = server::spawn(command.stdout(Stdio::null()).stderr(Stdio::null()))?;
+    let family = Family::spawn(command.stdout(Stdio::null()).stderr(Stdio::null()))?;
     is_open(address).await?;
     Ok(Start::running(Server {
         address,
         feed: Feed::http(address, "/publish").await?,
-        child,
+        family,
     }))
 }
 

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use super::{Server, Start, StartResult, script, server};
-use crate::{publish::Feed, world::World};
+use crate::{process::Family, publish::Feed, world::World};
 
 pub async fn start(world: &World) -> StartResult {
     let folder = world.settings.folder.join("node");
@@ -18,12 +18,12 @@ pub async fn start(world: &World) -> StartResult {
         .arg(folder)
         .envs(world.libpq_variables())
         .stdout(Stdio::piped());
-    let mut child = server::spawn(&mut command)?;
-    let output = child.stdout.take().ok_or("no output")?;
+    let mut family = Family::spawn(&mut command)?;
+    let output = family.output()?;
     let address = server::said(output, server::port).await?;
     Ok(Start::running(Server {
         address,
         feed: Feed::notify(world.database_url()).await?,
-        child,
+        family,
     }))
 }

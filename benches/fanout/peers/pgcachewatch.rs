@@ -5,7 +5,7 @@ use std::{net::SocketAddr, process::Stdio};
 use tokio::process::Command;
 
 use super::{Server, Start, StartResult, server};
-use crate::{publish::Feed, world::World};
+use crate::{process::Family, publish::Feed, world::World};
 
 pub async fn start(world: &World) -> StartResult {
     let python = world.settings.folder.join("venv/bin/python");
@@ -20,13 +20,13 @@ pub async fn start(world: &World) -> StartResult {
         .envs(world.libpq_variables())
         .stdout(Stdio::null())
         .stderr(Stdio::piped());
-    let mut child = server::spawn(&mut command)?;
-    let log = child.stderr.take().ok_or("no log")?;
+    let mut family = Family::spawn(&mut command)?;
+    let log = family.log()?;
     let address = server::said(log, address_in_log).await?;
     Ok(Start::running(Server {
         address,
         feed: Feed::notify(world.database_url()).await?,
-        child,
+        family,
     }))
 }
 

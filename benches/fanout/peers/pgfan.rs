@@ -5,7 +5,7 @@ use std::{net::SocketAddr, process::Stdio};
 use tokio::process::Command;
 
 use super::{Server, Start, StartResult, server};
-use crate::{publish::Feed, world::World};
+use crate::{process::Family, publish::Feed, world::World};
 
 pub async fn start(world: &World) -> StartResult {
     let program = &world.settings.pgfan;
@@ -20,14 +20,14 @@ pub async fn start(world: &World) -> StartResult {
         .args(["serve", "--listen", "127.0.0.1:0"])
         .envs(world.libpq_variables())
         .stderr(Stdio::piped());
-    let mut child = server::spawn(&mut command)?;
-    let log = child.stderr.take().ok_or("no log")?;
+    let mut family = Family::spawn(&mut command)?;
+    let log = family.log()?;
     let address = server::said(log, address_in_log).await?;
     let feed = Feed::notify(world.database_url()).await?;
     Ok(Start::running(Server {
         address,
         feed,
-        child,
+        family,
     }))
 }
 

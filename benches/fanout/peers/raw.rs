@@ -5,19 +5,19 @@ use std::{net::SocketAddr, process::Stdio};
 use tokio::process::Command;
 
 use super::{Server, Start, StartResult, server};
-use crate::{publish::Feed, raw::Mode};
+use crate::{process::Family, publish::Feed, raw::Mode};
 
 pub async fn start(mode: Mode) -> StartResult {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(mode.arguments()).stdout(Stdio::piped());
-    let mut child = server::spawn(&mut command)?;
-    let output = child.stdout.take().ok_or("no output")?;
+    let mut family = Family::spawn(&mut command)?;
+    let output = family.output()?;
     let (address, feed) = server::said(output, two_addresses).await?;
     let feed = Feed::lines(feed).await?;
     Ok(Start::running(Server {
         address,
         feed,
-        child,
+        family,
     }))
 }
 

@@ -3,17 +3,15 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
-    process::Stdio,
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader, Lines},
-    process::{Child, Command},
     time::timeout,
 };
 
-use crate::{process, publish::Feed};
+use crate::{process::Family, publish::Feed};
 
 /// No server needs longer to start; those in Python need a second.
 const START_LIMIT: Duration = Duration::from_secs(20);
@@ -22,24 +20,18 @@ pub struct Server {
     /// Where its readers connect.
     pub address: SocketAddr,
     pub feed: Feed,
-    pub child: Child,
+    pub family: Family,
 }
 
 impl Server {
     pub fn pid(&self) -> u32 {
-        self.child.id().unwrap_or_default()
+        self.family.root()
     }
 
     pub async fn stop(self) {
         drop(self.feed);
-        process::end(self.child).await;
+        self.family.end().await;
     }
-}
-
-/// Killed when it is dropped, which is only for a benchmark that fails: what
-/// the child itself started would be left.
-pub fn spawn(command: &mut Command) -> io::Result<Child> {
-    command.stdin(Stdio::null()).kill_on_drop(true).spawn()
 }
 
 /// The first answer of `found` to a line; what follows is read and dropped, so
