@@ -43,7 +43,7 @@ mod world;
 /// One measurement.
 mod measure;
 
-/// Table, JSON.
+/// Table, JSON, chart.
 mod report;
 
 use std::{error::Error, fs, process::ExitCode};
@@ -92,10 +92,23 @@ async fn bench() -> Result<(), Box<dyn Error>> {
         print!("{}", report::table(&results));
         all.push(results);
         // Each time: a run that is cut short has what it measured.
-        let text = serde_json::to_string_pretty(&report::json(&all))?;
-        fs::write(world.settings.folder.join("results.json"), text + "\n")?;
+        save(&world.settings, &all)?;
     }
     println!("\n{}", report::conditions());
+    Ok(())
+}
+
+fn save(settings: &Settings, all: &[Results]) -> Result<(), Box<dyn Error>> {
+    let text = serde_json::to_string_pretty(&report::json(all))?;
+    fs::write(settings.folder.join("results.json"), text + "\n")?;
+    let Some(chart) = report::chart(all) else {
+        return Ok(());
+    };
+    fs::write(settings.folder.join("chart.svg"), &chart)?;
+    if settings.is_whole {
+        let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/chart.svg");
+        fs::write(kept, chart)?;
+    }
     Ok(())
 }
 

@@ -21,6 +21,8 @@ pub struct Settings {
     pub pgfan: PathBuf,
     /// Where results go, and peers are installed.
     pub folder: PathBuf,
+    /// All that is measured by default: its chart is the repository's.
+    pub is_whole: bool,
     /// A descriptor each.
     pub most_connections: usize,
 }
@@ -45,6 +47,7 @@ impl Settings {
             pgfan: variable("BENCH_PGFAN")
                 .map_or_else(|| format!("{target}/release/pgfan").into(), PathBuf::from),
             folder: format!("{target}/bench").into(),
+            is_whole: ["BENCH_ONLY", "BENCH_PEERS"].map(variable) == [None, None],
             most_connections: descriptors().saturating_sub(RESERVED),
         })
     }

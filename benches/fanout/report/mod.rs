@@ -1,11 +1,12 @@
 //! What was measured, as medians over the rounds.
 
+mod chart;
 mod json;
 mod table;
 
 use serde::Serialize;
 
-pub use self::{json::json, table::table};
+pub use self::{chart::chart, json::json, table::table};
 use crate::{
     measure::{Measured, Outcome},
     payload,
