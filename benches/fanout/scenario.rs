@@ -19,7 +19,8 @@ pub struct Scenario {
     /// Pieces a second.
     pub rate: f64,
     /// How long the readers idle before the first message; also the time in
-    /// which the idle server's CPU is measured.
+    /// which the idle server's CPU is measured. Shorter than pgfan's
+    /// `--keepalive`: its pings are not in it.
     pub idle: Duration,
     /// Readers that are not timed are left alone for so long.
     pub batch: Duration,

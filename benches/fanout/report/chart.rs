@@ -107,7 +107,7 @@ fn bar(svg: &mut String, top: f64, row: &Row) {
 }
 
 fn place(ratio: f64) -> f64 {
-    let decades = (ratio / LOWEST).log10().clamp(0.02, DECADES);
+    let decades = (ratio / LOWEST).log10().clamp(0.0, DECADES);
     LEFT + decades / DECADES * (WIDTH - LEFT - RIGHT)
 }
 
