@@ -3,7 +3,7 @@
 use std::{
     convert::Infallible,
     io,
-    pin::{Pin, pin},
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -62,7 +62,7 @@ pub async fn serve(listener: TcpListener, app: Router, settings: Settings, shutd
         full: full(),
         descriptors: Descriptors::claim(),
         settings,
-        protocols: Protocols::new(settings),
+        protocols: Arc::new(Protocols::new(settings)),
         shutdown,
     };
     loop {
@@ -87,7 +87,7 @@ struct Server<'a> {
     full: Router,
     descriptors: Descriptors,
     settings: Settings,
-    protocols: Protocols,
+    protocols: Arc<Protocols>,
     shutdown: &'a Shutdown,
 }
 
@@ -108,13 +108,12 @@ impl Server<'_> {
     }
 
     fn connection(&self, stream: Socket, app: &Router) -> impl Future<Output = ()> + Send + use<> {
-        let (protocols, app) = (self.protocols.clone(), app.clone());
+        let (protocols, app) = (Arc::clone(&self.protocols), app.clone());
         connection(protocols, stream, app, self.shutdown.told.clone())
     }
 }
 
 /// Each with its settings.
-#[derive(Clone)]
 struct Protocols {
     http1: http1::Builder,
     http2: http2::Builder<Streams>,
@@ -139,7 +138,12 @@ impl Protocols {
     }
 }
 
-async fn connection(protocols: Protocols, stream: Socket, app: Router, told: CancellationToken) {
+async fn connection(
+    protocols: Arc<Protocols>,
+    stream: Socket,
+    app: Router,
+    told: CancellationToken,
+) {
     let protocol = select! {
         protocol = stream.protocol() => protocol,
         () = sleep(HEADER_TIMEOUT) => return,
@@ -157,12 +161,12 @@ async fn connection(protocols: Protocols, stream: Socket, app: Router, told: Can
         Ok(Protocol::Http1) => {
             let connection = protocols.http1.serve_connection(io, service);
             let end = |c: Pin<&mut _>| http1::UpgradeableConnection::graceful_shutdown(c);
-            run(connection.with_upgrades(), end, &was_asked, told).await
+            run(Box::pin(connection.with_upgrades()), end, &was_asked, told).await
         }
         Ok(Protocol::Http2) => {
             let connection = protocols.http2.serve_connection(io, service);
             let end = |c: Pin<&mut _>| http2::Connection::graceful_shutdown(c);
-            run(connection, end, &was_asked, told).await
+            run(Box::pin(connection), end, &was_asked, told).await
         }
         Err(_) => return,
     };
@@ -172,9 +176,10 @@ async fn connection(protocols: Protocols, stream: Socket, app: Router, told: Can
 }
 
 /// To its end, or that of the gateway: then it begins no more streams, and
-/// ends when those it has are over.
+/// ends when those it has are over. Boxed, so that a connection has the room of
+/// its own protocol and not of the larger one.
 async fn run<C>(
-    connection: C,
+    mut connection: Pin<Box<C>>,
     end: impl FnOnce(Pin<&mut C>),
     was_asked: &AtomicBool,
     told: CancellationToken,
@@ -182,7 +187,6 @@ async fn run<C>(
 where
     C: Future<Output = hyper::Result<()>>,
 {
-    let mut connection = pin!(connection);
     select! {
         result = connection.as_mut() => return result,
         () = silence(was_asked) => return Ok(()),
