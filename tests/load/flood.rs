@@ -1,13 +1,14 @@
 //! 20,000 notifications of 7.9 KB, 1,000 a second, while one reader on each
 //! wire never reads: the others and the database do not notice.
 
-use std::time::Duration;
+use std::{future::poll_fn, time::Duration};
 
 use futures_util::future::join_all;
 use tokio::{
     select,
     time::{Instant, MissedTickBehavior, interval},
 };
+use tokio_postgres::{AsyncMessage, NoTls};
 
 use crate::{
     MACHINE,
@@ -27,8 +28,14 @@ const TOGETHER: i32 = 10;
 const HISTORY: usize = 64 << 20;
 const GROWTH: usize = 64 << 20;
 
-/// 99 of 100 deliveries arrive within this time.
+/// 99 of 100 deliveries arrive within this time, on a machine that has nothing
+/// else to do.
 const P99: Duration = Duration::from_millis(250);
+
+/// On one that has, PostgreSQL's own notifications are late too. The gateway
+/// and four readers, which wait for a processor after one another, may be so
+/// many times later.
+const OTHERS_SHARE: u32 = 10;
 
 /// Nothing may fill the cluster's queue.
 const MAX_QUEUE_USAGE: f64 = 0.01;
@@ -48,17 +55,53 @@ async fn notify_all(database: &Database, begun: Instant) {
     }
 }
 
-/// How long each took; that all came, and in order.
-async fn hear_all(mut reader: Reader, begun: Instant) -> Vec<Duration> {
-    let mut latencies = Vec::with_capacity(EVENTS as usize);
-    for n in 0..EVENTS {
-        let (_, payload) = reader.event().await;
-        let mut words = payload.split(' ');
-        assert_eq!(words.next().unwrap(), n.to_string());
-        let at = Duration::from_micros(words.next().unwrap().parse().unwrap());
-        latencies.push(begun.elapsed().saturating_sub(at));
+/// How long each took, in order of time.
+struct Latencies(Vec<Duration>);
+
+impl Latencies {
+    /// Of what `next` hears; that all came, and in order.
+    async fn of(mut next: impl AsyncFnMut() -> String, begun: Instant) -> Self {
+        let mut latencies = Vec::with_capacity(EVENTS as usize);
+        for n in 0..EVENTS {
+            let payload = next().await;
+            let mut words = payload.split(' ');
+            assert_eq!(words.next().unwrap(), n.to_string());
+            let at = Duration::from_micros(words.next().unwrap().parse().unwrap());
+            latencies.push(begun.elapsed().saturating_sub(at));
+        }
+        latencies.sort_unstable();
+        Self(latencies)
     }
-    latencies
+
+    fn percentile(&self, part: usize) -> Duration {
+        self.0[(self.0.len() * part / 100).min(self.0.len() - 1)]
+    }
+
+    fn print(&self, who: &str) {
+        let [median, p99, worst] = [50, 99, 100].map(|part| self.percentile(part));
+        println!("{who}: p50 {median:?}, p99 {p99:?}, worst {worst:?}");
+    }
+}
+
+/// One who needs no gateway: what it waits for, the server or the machine is
+/// late with.
+async fn listener(database: &Database) -> impl AsyncFnMut() -> String {
+    let (client, mut connection) = tokio_postgres::connect(&database.url, NoTls).await.unwrap();
+    let (sender, mut heard) = tokio::sync::mpsc::channel(64);
+    tokio::spawn(async move {
+        while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+            if let AsyncMessage::Notification(n) = message
+                && sender.send(n.payload().to_owned()).await.is_err()
+            {
+                return;
+            }
+        }
+    });
+    client.batch_execute("LISTEN flood").await.unwrap();
+    async move || {
+        let _open = &client;
+        heard.recv().await.unwrap()
+    }
 }
 
 /// The most memory of the gateway, and the fullest queue, until dropped.
@@ -95,24 +138,25 @@ async fn who_never_reads_holds_up_nobody() {
     }
     let before = gateway.resident();
     let begun = Instant::now();
-    let hearing = join_all(readers.into_iter().map(|reader| hear_all(reader, begun)));
+    let hearing = join_all(readers.into_iter().map(async |mut reader| {
+        let next = async || reader.event().await.1;
+        Latencies::of(next, begun).await
+    }));
     let mut most = (before, 0.0);
     let observer = Database::at(database.url.clone()).await;
-    let flood = async { tokio::join!(notify_all(&database, begun), hearing).1 };
-    let latencies = select! {
-        latencies = flood => latencies,
+    let direct = Latencies::of(listener(&database).await, begun);
+    let flood = async { tokio::join!(notify_all(&database, begun), direct, hearing) };
+    let (direct, latencies) = select! {
+        ((), direct, latencies) = flood => (direct, latencies),
         () = watch(&gateway, &observer, &mut most) => unreachable!("it has no end"),
     };
     let grown = most.0 - before;
-    for (wire, mut latencies) in Wire::ALL.into_iter().zip(latencies) {
-        latencies.sort_unstable();
-        let p99 = latencies[latencies.len() * 99 / 100];
-        let (median, worst) = (
-            latencies[latencies.len() / 2],
-            latencies[latencies.len() - 1],
-        );
-        println!("{wire:?}: p50 {median:?}, p99 {p99:?}, worst {worst:?}");
-        assert!(p99 < P99, "{wire:?}: {p99:?}");
+    direct.print("PostgreSQL itself");
+    let bound = P99 + OTHERS_SHARE * direct.percentile(99);
+    for (wire, latencies) in Wire::ALL.into_iter().zip(latencies) {
+        latencies.print(&format!("{wire:?}"));
+        let p99 = latencies.percentile(99);
+        assert!(p99 < bound, "{wire:?}: {p99:?}, not within {bound:?}");
     }
     println!(
         "grown by {} MiB, queue at {} at most, {:?}",
