@@ -6,7 +6,6 @@ mod serve;
 use std::{collections::HashMap, path::PathBuf, process::ExitCode};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use tracing::error;
 
 use crate::{
     config::{Config, Mistakes, SETTINGS, Setting, environment},
@@ -32,7 +31,8 @@ pub fn main() -> ExitCode {
             ExitCode::from(2)
         }
         Err(error) => {
-            error!("{error}");
+            // Said also where nothing is logged.
+            eprintln!("{error}");
             ExitCode::FAILURE
         }
     }

@@ -47,7 +47,8 @@ impl Descriptors {
         };
         // No value is no limit.
         let limit = granted.map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX));
-        info!(connections = room(limit), "open files allow for so many");
+        let kept_free = limit - room(limit);
+        info!(limit, kept_free, "open files, one for each connection");
         Self { limit }
     }
 

@@ -142,7 +142,7 @@ async fn readyz(State(admission): State<Admission>) -> Response {
 /// What is answered when there is no room for another connection.
 pub(super) fn full() -> Router {
     Router::new().fallback(async |version: Version, headers: HeaderMap| {
-        let message = "the gateway has as many connections as it may";
+        let message = "no file descriptor is left for another connection (ulimit -n)";
         let mut response = answer(&headers, Refusal::new(Code::TooMany, message));
         if version < Version::HTTP_2 {
             let close = HeaderValue::from_static("close");

@@ -98,7 +98,7 @@ async fn the_original_distributor_leaves_stale_entries() {
     for found in &disagreements {
         let (reader, count) = (&found.reader, found.stale.len());
         println!(
-            "{reader} on the original: {count} of {} stale",
+            "{reader} on the original distributor, as expected: {count} of {} stale",
             found.cached
         );
         assert!(count > 0 && found.is_live, "{found:?}");

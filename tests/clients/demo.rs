@@ -15,6 +15,7 @@ use tokio::{
 };
 
 use crate::support::{
+    Database,
     gateway_process::{pgfan, upgrade},
     program::{Program, command, run},
     until, within,
@@ -99,6 +100,27 @@ async fn nothing_is_left(folder: &Path) {
         !folder.exists() && processes_in(folder).is_empty()
     })
     .await;
+}
+
+/// Who tries what a lost session looks like ends the writer's too.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_row_changes_on_after_every_session_was_ended() {
+    let demo = Demo::start().await;
+    let mut curl = Program::start(&mut demo.paste("curl -N"));
+    curl.stdout.blocks(3).await;
+    let (_, rest) = demo.instructions.split_once("psql \"").unwrap();
+    let database = Database::at(rest.split('"').next().unwrap().to_owned()).await;
+    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+               WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'";
+    assert!(database.client.query(sql, &[]).await.unwrap().len() >= 2);
+    let changes_again = |said: &[u8]| {
+        let said = String::from_utf8_lossy(said);
+        let (_, after) = said.split_once("event: live\n")?;
+        after.contains("\"table\" : \"orders\"").then_some(())
+    };
+    curl.stdout
+        .until("a change after the loss", changes_again)
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,12 +1,10 @@
 //! What the demo watches: an application's table, and somebody who writes it.
 
-use std::{sync::Arc, time::Duration};
+use std::{error::Error, sync::Arc, time::Duration};
 
-use tokio::{
-    task::JoinHandle,
-    time::{MissedTickBehavior, interval},
-};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_postgres::Client;
+use tracing::warn;
 
 use crate::source::conninfo::ConnInfo;
 
@@ -35,36 +33,47 @@ const CHANGE: &str = "
         status = (ARRAY['new', 'paid', 'packed', 'sent'])[1 + floor(random() * 4)::int]
     WHERE id = (SELECT 1 + floor(random() * 5)::int)";
 
-/// The application's own connection.
+/// The application.
 pub(super) struct Shop {
+    database: Arc<ConnInfo>,
     client: Client,
-    /// Drives the connection; ends when the client is dropped.
-    connection: JoinHandle<()>,
 }
 
 impl Shop {
     /// Makes the table.
-    pub(super) async fn open(database: &Arc<ConnInfo>) -> Result<Self, Box<dyn std::error::Error>> {
-        let target = database.targets()?.into_iter().next();
-        let target = target.ok_or("the private PostgreSQL has no address")?;
-        let (client, connection) = target.connect().await?;
-        let connection = tokio::spawn(async move {
-            // Its end is seen by the next statement.
-            let _ = connection.await;
-        });
+    pub(super) async fn open(database: &Arc<ConnInfo>) -> Result<Self, Box<dyn Error>> {
+        let client = connect(database).await?;
         client.batch_execute(SCHEMA).await?;
-        Ok(Self { client, connection })
+        Ok(Self {
+            database: Arc::clone(database),
+            client,
+        })
     }
 
-    /// Changes a row every second, until the server ends.
-    pub(super) async fn keep_busy(self) {
+    /// Changes a row every second, and comes back when its session was ended:
+    /// who tries what a lost session looks like often ends this one too.
+    pub(super) async fn keep_busy(mut self) {
         let mut seconds = interval(Duration::from_secs(1));
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        while !self.connection.is_finished() {
+        loop {
             seconds.tick().await;
             if self.client.batch_execute(CHANGE).await.is_err() {
-                return;
+                warn!("the demo's writer has lost its session");
+                if let Ok(client) = connect(&self.database).await {
+                    self.client = client;
+                }
             }
         }
     }
+}
+
+async fn connect(database: &ConnInfo) -> Result<Client, Box<dyn Error>> {
+    let target = database.targets()?.into_iter().next();
+    let target = target.ok_or("the private PostgreSQL has no address")?;
+    let (client, connection) = target.connect().await?;
+    tokio::spawn(async move {
+        // Its end is seen by the next statement.
+        let _ = connection.await;
+    });
+    Ok(client)
 }
