@@ -103,8 +103,7 @@ impl Gateway {
             shutdown.tasks.clone(),
         );
         let app = transport::router(admission)?;
-        let (listening, second) =
-            PostgresSource::new(config.database, config.source, publisher, requests);
+        let (listening, second) = PostgresSource::new(config.database, config.source, requests);
         let mut workers = JoinSet::new();
         workers.spawn(pump(listening.items(demand), hub.clone()));
         workers.spawn(second.run());

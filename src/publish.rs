@@ -14,6 +14,10 @@ use crate::event::{ChannelName, Payload};
 /// At the limit a publisher is told `too_many`, it never waits.
 const QUEUE: usize = 1024;
 
+/// Requests that nobody waits for any more are skipped; so many may stand
+/// before one that counts. At the limit it is told `too_many`, and tried again.
+const GIVEN_UP: usize = 4;
+
 /// How long one publish may take. Longer than a commit that waits for a slow
 /// disk, shorter than a client's patience.
 pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(10);
@@ -53,9 +57,18 @@ pub struct Publisher {
 /// What the publishing session takes its work from.
 pub type PublishQueue = mpsc::Receiver<PublishRequest>;
 
-/// The two ends of one bounded queue.
+/// The two ends of one bounded queue, for all who publish.
 pub fn channel() -> (Publisher, PublishQueue) {
-    let (queue, requests) = mpsc::channel(QUEUE);
+    bounded(QUEUE)
+}
+
+/// The same for one who publishes one at a time, and may have given some up.
+pub(crate) fn private_channel() -> (Publisher, PublishQueue) {
+    bounded(GIVEN_UP)
+}
+
+fn bounded(length: usize) -> (Publisher, PublishQueue) {
+    let (queue, requests) = mpsc::channel(length);
     (Publisher { queue }, requests)
 }
 

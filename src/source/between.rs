@@ -1,8 +1,8 @@
 //! What the listening and the second session know of each other.
 
-use tokio::sync::watch;
+use tokio::{select, sync::watch};
 
-use crate::publish::Publisher;
+use crate::publish::{PublishQueue, PublishRequest, Publisher};
 
 /// What the last look at the server showed.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -23,10 +23,36 @@ pub(super) struct Whereabouts {
     pub(super) losses: u64,
 }
 
+/// What the second session is to notify.
+#[derive(Debug)]
+pub(super) struct Requests {
+    /// Without an answer to them the source is not live: they go before what
+    /// clients publish, however much that is.
+    pub(super) probes: PublishQueue,
+    pub(super) clients: PublishQueue,
+}
+
+impl Requests {
+    /// `None` when nobody can publish any more. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Option<PublishRequest> {
+        select! {
+            biased;
+            Some(probe) = self.probes.recv() => Some(probe),
+            request = self.clients.recv() => request,
+        }
+    }
+
+    /// What waits already.
+    pub(super) fn waiting(&mut self) -> Option<PublishRequest> {
+        let probe = self.probes.try_recv();
+        probe.or_else(|_| self.clients.try_recv()).ok()
+    }
+}
+
 /// The listening session's end of the two.
 #[derive(Debug)]
 pub(super) struct Second {
-    pub(super) publisher: Publisher,
+    pub(super) prober: Publisher,
     pub(super) inspections: watch::Receiver<Inspection>,
     pub(super) listening: watch::Sender<Whereabouts>,
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     demand::{Demand, Wish},
-    publish::{PublishQueue, Publisher},
+    publish::PublishQueue,
 };
 
 /// Listens on one PostgreSQL session for the whole gateway.
@@ -26,15 +26,14 @@ pub struct PostgresSource {
 
 impl PostgresSource {
     /// Connects when its items are first asked for. The second session has to
-    /// run beside it: it serves `queue`, and proves each session of the source
-    /// through `publisher`.
+    /// run beside it: it serves `clients`, and proves each session of the
+    /// source.
     pub fn new(
         conninfo: Arc<ConnInfo>,
         config: Config,
-        publisher: Publisher,
-        queue: PublishQueue,
+        clients: PublishQueue,
     ) -> (Self, SecondSession) {
-        let (second, session) = second_session::pair(Arc::clone(&conninfo), publisher, queue);
+        let (second, session) = second_session::pair(Arc::clone(&conninfo), clients);
         let source = Self {
             conninfo,
             config,

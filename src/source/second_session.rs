@@ -18,11 +18,11 @@ use tokio_postgres::{Client, SimpleQueryMessage, types::Type};
 use tracing::{debug, warn};
 
 use super::{
-    between::{Inspection, Second, Whereabouts},
+    between::{Inspection, Requests, Second, Whereabouts},
     connect::{Connected, SessionError, connect, describe, drive, is_about_the_text, message},
     conninfo::ConnInfo,
 };
-use crate::publish::{PublishError, PublishQueue, PublishRequest, Publisher, TIME_LIMIT};
+use crate::publish::{PublishError, PublishQueue, PublishRequest, TIME_LIMIT, private_channel};
 
 /// How often the queue is looked at. The look itself is what frees a queue
 /// that once was full.
@@ -53,28 +53,25 @@ const PIPELINE: usize = 64;
 #[derive(Debug)]
 pub struct SecondSession {
     conninfo: Arc<ConnInfo>,
-    queue: PublishQueue,
+    requests: Requests,
     inspection: watch::Sender<Inspection>,
     looked: Instant,
     listening: watch::Receiver<Whereabouts>,
 }
 
 /// The two ends.
-pub(super) fn pair(
-    conninfo: Arc<ConnInfo>,
-    publisher: Publisher,
-    queue: PublishQueue,
-) -> (Second, SecondSession) {
+pub(super) fn pair(conninfo: Arc<ConnInfo>, clients: PublishQueue) -> (Second, SecondSession) {
+    let (prober, probes) = private_channel();
     let (inspection, inspections) = watch::channel(Inspection::default());
     let (listening, seen) = watch::channel(Whereabouts::default());
     let second = Second {
-        publisher,
+        prober,
         inspections,
         listening,
     };
     let session = SecondSession {
         conninfo,
-        queue,
+        requests: Requests { probes, clients },
         inspection,
         looked: Instant::now(),
         listening: seen,
@@ -83,13 +80,13 @@ pub(super) fn pair(
 }
 
 impl SecondSession {
-    /// Serves until every [`Publisher`] is gone.
+    /// Serves until no client can publish any more.
     pub async fn run(mut self) {
         let mut inspections = interval(INSPECTION);
         inspections.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let first = select! {
-                request = self.queue.recv() => match request {
+                request = self.requests.next() => match request {
                     Some(request) => Some(request),
                     None => return,
                 },
@@ -170,7 +167,7 @@ impl SecondSession {
     /// Everybody who waits is told now: each would only wait for the same
     /// answer.
     fn refuse(&mut self, first: Option<PublishRequest>) {
-        let waiting = std::iter::from_fn(|| self.queue.try_recv().ok());
+        let waiting = std::iter::from_fn(|| self.requests.waiting());
         for request in first.into_iter().chain(waiting) {
             let _ = request.reply.send(Err(PublishError::Unavailable));
         }
@@ -212,7 +209,7 @@ impl SecondSession {
             select! {
                 biased;
                 Ok(()) = self.listening.changed() => self.listening.mark_changed(),
-                request = self.queue.recv(), if takes => match request {
+                request = self.requests.next(), if takes => match request {
                     Some(request) => {
                         pipeline.push(notify(&client, request));
                         rest = now + REST;

@@ -48,7 +48,7 @@ pub(super) struct Session {
     connection: Connection,
     listening: Listening,
     stage: Stage,
-    publisher: Publisher,
+    prober: Publisher,
     inspections: watch::Receiver<Inspection>,
     heartbeat: Heartbeat,
     timer: Pin<Box<Sleep>>,
@@ -79,7 +79,7 @@ impl Session {
             client,
             connection: connected.connection,
             stage: Stage::SettingUp,
-            publisher: second.publisher.clone(),
+            prober: second.prober.clone(),
             inspections,
             timer: Box::pin(sleep_until(heartbeat.wakes_at())),
             heartbeat,
@@ -144,9 +144,9 @@ impl Session {
     /// A notification of another session must arrive here: one of this
     /// session would even through a pooler that keeps nothing for it.
     fn probe(&mut self) {
-        let (publisher, private) = (self.publisher.clone(), self.private.clone());
+        let (prober, private) = (self.prober.clone(), self.private.clone());
         self.stage = Stage::Probing(Box::pin(async move {
-            publisher.publish(private, Payload::default()).await
+            prober.publish(private, Payload::default()).await
         }));
     }
 

@@ -1,13 +1,26 @@
 //! F1 to F4: the session or its whole server ends.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use pgfan::sandbox::{Mode, Sandbox};
-use tokio::time::Instant;
+use pgfan::{
+    sandbox::{Mode, Sandbox},
+    transport::pb::{PublishRequest, gateway_service_client::GatewayServiceClient},
+};
+use tokio::{task::JoinSet, time::Instant};
+use tonic::transport::Channel;
 
 use crate::{
-    audience::{AT_ONCE, Audience, IMPATIENT, is_gap, newcomers_are_turned_away},
-    support::{Database, Reader, Said, TestGateway, WebSocket, Wire, own_server, program, within},
+    audience::{AT_ONCE, Audience, IMPATIENT, SILENT, is_gap, newcomers_are_turned_away},
+    support::{
+        Database, Reader, Said, TestGateway, WebSocket, Wire, grpc_client, own_server, program,
+        until, within,
+    },
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -49,6 +62,49 @@ async fn f01_sessions_that_die_young_are_replaced_ever_more_slowly() {
     database.terminate().await;
     while !matches!(reader.said().await, Said::Live { .. }) {}
     assert!(lost.elapsed() < AT_ONCE, "{:?}", lost.elapsed());
+}
+
+/// Clients publish more than can be taken: what proves the next session goes
+/// before them.
+#[tokio::test(flavor = "multi_thread")]
+async fn f01_a_flood_of_publishes_does_not_keep_the_source_away() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[("allow-publish", "on")]).await;
+    let mut audience = Audience::of(gateway.address).await;
+    let mut flood = JoinSet::new();
+    let refused = Arc::new(AtomicBool::new(false));
+    for _ in 0..2 {
+        let client = grpc_client(gateway.address).await;
+        for _ in 0..700 {
+            flood.spawn(publish(client.clone(), Arc::clone(&refused)));
+        }
+    }
+    until("the queue is full", || async {
+        refused.load(Ordering::Relaxed)
+    })
+    .await;
+    let lost = Instant::now();
+    assert!(database.terminate().await >= 1);
+    audience.are_interrupted(lost, SILENT).await;
+    audience.are_live_again().await;
+    let took = lost.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    flood.shutdown().await;
+}
+
+/// Again and again, on a channel that nobody reads.
+async fn publish(mut client: GatewayServiceClient<Channel>, refused: Arc<AtomicBool>) {
+    loop {
+        let request = PublishRequest {
+            channel: "flood".into(),
+            payload: fastrand::u64(..).to_string(),
+        };
+        if let Err(status) = client.publish(request).await
+            && status.code() == tonic::Code::ResourceExhausted
+        {
+            refused.store(true, Ordering::Relaxed);
+        }
+    }
 }
 
 /// The server ends every session then and recovers.
