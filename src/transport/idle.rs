@@ -72,6 +72,17 @@ impl Idle {
         self.sent = Instant::now();
     }
 
+    /// The socket was full, and has taken something just now: whom a ping
+    /// reaches only after all that stands before it has longer to answer.
+    pub(super) fn took(&mut self) {
+        let now = Instant::now();
+        self.sent = now;
+        let asked = self.answers.as_mut().and_then(|a| a.asked.as_mut());
+        if let Some(asked) = asked {
+            *asked = now;
+        }
+    }
+
     /// Something was heard just now.
     pub(super) fn heard(&mut self) {
         if let Some(answers) = &mut self.answers {
@@ -170,6 +181,19 @@ mod tests {
             advance(Duration::from_secs(14)).await;
             idle.heard();
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_slowly_stays_as_long_as_it_takes() {
+        let start = Instant::now();
+        let mut idle = Idle::answered(PERIOD, LIMIT);
+        assert_eq!(due(&mut idle).await, Due::Sign);
+        for _ in 0..10 {
+            advance(Duration::from_secs(14)).await;
+            idle.took();
+        }
+        while due(&mut idle).await == Due::Sign {}
+        assert_eq!(start.elapsed().as_secs(), 15 + 140 + 30);
     }
 
     #[tokio::test(start_paused = true)]

@@ -28,6 +28,12 @@ const PREFACE: [u8; 4] = *b"PRI ";
 /// looked at again.
 const AGAIN: Duration = Duration::from_millis(100);
 
+/// What the kernel holds for a client beside what is on its way: with more of
+/// it (tcp(7), `TCP_NOTSENT_LOWAT`; the default is megabytes) a slow reader
+/// looks like one that takes nothing, a ping waits long for its turn, and each
+/// costs the machine that memory.
+const UNSENT: u32 = 64 << 10;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Socket {
@@ -43,7 +49,9 @@ impl Socket {
     /// acknowledged, by us where its window stays shut.
     pub(super) fn new(stream: TcpStream, limit: Duration) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        SockRef::from(&stream).set_tcp_user_timeout(Some(limit))?;
+        let socket = SockRef::from(&stream);
+        socket.set_tcp_user_timeout(Some(limit))?;
+        socket.set_tcp_notsent_lowat(UNSENT)?;
         Ok(Self {
             stream,
             limit,

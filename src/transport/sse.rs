@@ -180,6 +180,8 @@ fn message(delivery: &Delivery, format: Format) -> Bytes {
         (Format::Json, any) => write_data(&mut chunk, &ServerMessage::from(any).encode()),
     }
     chunk.push(b'\n');
+    // It is kept with the event, and what is kept is counted.
+    chunk.shrink_to_fit();
     chunk.into()
 }
 

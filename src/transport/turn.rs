@@ -6,6 +6,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use tracing::debug;
 use tungstenite::{Error as WsError, Message};
 
 use super::{
@@ -48,14 +49,13 @@ impl Reader {
             }
         }
         let (subscription, idle) = (&mut self.subscription, &mut self.idle);
-        let delivered = self
-            .socket
-            .poll_deliver(cx, subscription, self.put, || idle.touch());
+        let delivered = self.socket.poll_deliver(cx, subscription, self.put, idle);
         delivered.map(Turn::Delivered)
     }
 
     /// Leaves, and then closes the socket.
     pub(super) fn leave(self, end: End) -> Pin<Box<impl Future<Output = ()> + use<>>> {
+        debug!(?end, "a WebSocket ends");
         Box::pin(close(self.socket, end))
     }
 

@@ -19,7 +19,7 @@ use tungstenite::{
     },
 };
 
-use super::{close::End, socket::Socket};
+use super::{close::End, idle::Idle, socket::Socket};
 use crate::hub::{Delivery, Ended};
 
 /// What a subscription yields.
@@ -91,18 +91,18 @@ impl WebSocket {
 
     /// Writes what `deliveries` has, as `put` puts it, each time in one write.
     /// Pending when there is no more, or the socket takes no more; ready after
-    /// much of it, so that the client is listened to, and at the end. `wrote`
-    /// is told of each write.
+    /// much of it, so that the client is listened to, and at the end. `idle` is
+    /// told of it.
     pub(super) fn poll_deliver(
         &mut self,
         cx: &mut Context<'_>,
         deliveries: &mut (impl Stream<Item = Item> + Unpin),
         put: fn(Item, &mut Vec<u8>) -> Result<(), End>,
-        mut wrote: impl FnMut(),
+        idle: &mut Idle,
     ) -> Poll<Result<(), End>> {
-        ready!(self.poll_write_rest(cx))?;
-        if let Some(end) = self.end.take() {
-            return Poll::Ready(Err(end));
+        if self.is_writing() {
+            ready!(self.poll_write_rest(cx, idle))?;
+            return Poll::Ready(self.end.take().map_or(Ok(()), Err));
         }
         let gathered = OUT.with_borrow_mut(|out| {
             out.clear();
@@ -113,7 +113,7 @@ impl WebSocket {
                     Poll::Pending => 0,
                 };
                 self.rest.extend_from_slice(&out[written..]);
-                wrote();
+                idle.touch();
             }
             Ok::<_, End>(gathered)
         })?;
@@ -124,16 +124,19 @@ impl WebSocket {
         {
             return Poll::Pending;
         }
-        ready!(self.poll_write_rest(cx))?;
+        ready!(self.poll_write_rest(cx, idle))?;
         Poll::Ready(self.end.take().map_or(Ok(()), Err))
     }
 
-    fn poll_write_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+    fn poll_write_rest(&mut self, cx: &mut Context<'_>, idle: &mut Idle) -> Poll<Result<(), End>> {
         let mut taken = 0;
         while taken < self.rest.len() {
             match Pin::new(self.stream.get_mut()).poll_write(cx, &self.rest[taken..]) {
                 Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Err(End::ByClient)),
-                Poll::Ready(Ok(written)) => taken += written,
+                Poll::Ready(Ok(written)) => {
+                    taken += written;
+                    idle.took();
+                }
                 Poll::Pending => {
                     self.rest.drain(..taken);
                     return Poll::Pending;
@@ -182,6 +185,8 @@ fn gather(
 pub(super) fn frame(text: impl Into<Bytes>) -> Vec<u8> {
     let mut bytes = Vec::new();
     put_frame(text, &mut bytes);
+    // It is kept with the event, and what is kept is counted.
+    bytes.shrink_to_fit();
     bytes
 }
 

@@ -1,9 +1,13 @@
 //! A reader that takes nothing holds up nobody, and is let go.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
+use tokio::{io::AsyncReadExt, net::TcpStream, time::interval};
 
 use crate::support::{
-    Database, Reader, Said, TestGateway, Wire, get, grpc_client, stuck_sse, stuck_web_socket, until,
+    Database, Reader, Said, TestGateway, Wire, get, grpc_client, stuck_sse, stuck_web_socket,
+    until, within,
 };
 
 /// More than the kernel's buffers of a connection hold.
@@ -124,5 +128,53 @@ async fn f16_a_slow_reader_gets_a_gap_and_goes_on_at_the_head() {
     database.notify("a", "at the head").await;
     for (wire, reader) in slow.iter_mut().filter(|(w, _)| *w != Wire::PgCacheWatch) {
         assert_eq!(reader.event().await.1, "at the head", "{wire:?}");
+    }
+}
+
+/// What it takes is little, and never nothing for long: it is overtaken, and
+/// not closed. Of what was sent before its gap the kernel holds little, so it
+/// is told soon.
+#[tokio::test(flavor = "multi_thread")]
+async fn f16_who_reads_slowly_gets_a_gap_and_stays() {
+    let database = Database::new().await;
+    let settings = [
+        ("history-bytes", "1MiB"),
+        ("write-timeout", "2s"),
+        ("keepalive", "1s"),
+    ];
+    let gateway = TestGateway::with(&database, &settings).await;
+    let address = gateway.address;
+    let slow = [
+        stuck_web_socket(address, "/v1/ws?channel=a").await,
+        stuck_sse(address, "/v1/sse?channel=a").await,
+    ];
+    let mut quick = gateway.reader(Wire::WebSocket, "a").await;
+    let flood = async {
+        for first in (1..EVENTS).step_by(50) {
+            notify_large(&database, first..=first + 49).await;
+            hears_large(&mut quick, first..=first + 49).await;
+        }
+    };
+    let reading = slow.map(|stream| tokio::spawn(reads_slowly(stream)));
+    flood.await;
+    for reader in reading {
+        within("a slow reader hears of its gap", reader)
+            .await
+            .unwrap();
+    }
+}
+
+/// 80 KB a second, until the gap.
+async fn reads_slowly(mut stream: TcpStream) {
+    let mut ticks = interval(Duration::from_millis(50));
+    let mut heard = Vec::new();
+    while !heard.windows(11).any(|part: &[u8]| part == b"slow_reader") {
+        // The word may have come in two parts.
+        heard.drain(..heard.len().saturating_sub(10));
+        ticks.tick().await;
+        let mut part = [0; 4096];
+        let length = stream.read(&mut part).await.unwrap();
+        assert!(length > 0, "it was closed");
+        heard.extend_from_slice(&part[..length]);
     }
 }
