@@ -147,6 +147,8 @@ impl Database {
 pub struct View {
     pub address: watch::Receiver<SocketAddr>,
     pub database: Arc<Database>,
+    /// Whether something is written: nobody begins to be slow after that.
+    pub writing: watch::Receiver<bool>,
 }
 
 impl View {

@@ -157,7 +157,8 @@ impl Client {
                     if self.habits.leaves && self.rng.u32(0..LEAVES) == 0 {
                         return;
                     }
-                    if self.habits.pauses && is_reading && self.rng.u32(0..PAUSES) == 0 {
+                    let may_pause = self.habits.pauses && is_reading && *self.view.writing.borrow();
+                    if may_pause && self.rng.u32(0..PAUSES) == 0 {
                         let pause = Duration::from_millis(self.rng.u64(1000..4000));
                         pause_ends = Instant::now() + pause;
                         self.kept.send_modify(|kept| kept.pauses += 1);

@@ -91,7 +91,7 @@ impl Run {
 
     /// Faults of all kinds at once, then peace.
     pub async fn round(&mut self, is_lasting: bool) {
-        let writer = self.world.writer(self.rng.fork());
+        let writer = self.world.begin_to_write(self.rng.fork());
         let link = Arc::clone(&self.world.readers_link);
         self.source_faults.round.clear();
         self.reader_faults.round.clear();
@@ -99,7 +99,7 @@ impl Run {
             () = befall(&mut self.world, &mut self.source_faults, is_lasting) => {}
             () = befall_readers(&link, &mut self.reader_faults) => {}
         }
-        writer.stop().await;
+        self.world.end_to_write(writer).await;
         self.rounds += 1;
         self.settle().await;
         if self.printed.elapsed() >= PRINTS {

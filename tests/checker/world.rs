@@ -42,6 +42,7 @@ pub struct World {
     /// How many gateways there were.
     pub gateways: u32,
     address: watch::Sender<SocketAddr>,
+    writing: watch::Sender<bool>,
     /// The keepers', the churn's, the writer's, and what harms the gateway.
     databases: [Arc<Database>; 4],
 }
@@ -55,6 +56,7 @@ impl World {
         Self {
             databases: std::array::from_fn(|_| Database::of(&server)),
             address: watch::channel(gateway.address).0,
+            writing: watch::channel(false).0,
             server,
             link,
             readers_link: Arc::new(readers_link),
@@ -65,30 +67,36 @@ impl World {
 
     /// Of who connects to the gateway itself.
     pub fn view(&self) -> View {
-        View {
-            address: self.address.subscribe(),
-            database: Arc::clone(&self.databases[0]),
-        }
+        self.view_of(self.address.subscribe(), 0)
     }
 
     /// Of who connects through the link.
     pub fn view_by_link(&self) -> View {
         let address = SocketAddr::from(([127, 0, 0, 1], self.readers_link.port));
-        View {
-            address: watch::channel(address).1,
-            database: Arc::clone(&self.databases[0]),
-        }
+        self.view_of(watch::channel(address).1, 0)
     }
 
     pub fn view_of_churn(&self) -> View {
+        self.view_of(self.address.subscribe(), 1)
+    }
+
+    fn view_of(&self, address: watch::Receiver<SocketAddr>, database: usize) -> View {
         View {
-            address: self.address.subscribe(),
-            database: Arc::clone(&self.databases[1]),
+            address,
+            database: Arc::clone(&self.databases[database]),
+            writing: self.writing.subscribe(),
         }
     }
 
-    pub fn writer(&self, rng: Rng) -> Writer {
+    pub fn begin_to_write(&self, rng: Rng) -> Writer {
+        self.writing.send_replace(true);
         Writer::start(Arc::clone(&self.databases[2]), rng)
+    }
+
+    /// Returns when nothing is written any more.
+    pub async fn end_to_write(&self, writer: Writer) {
+        writer.stop().await;
+        self.writing.send_replace(false);
     }
 
     fn own(&self) -> &Database {
