@@ -3,6 +3,7 @@
 //! missing.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -54,7 +55,7 @@ struct Client {
 /// What a reader of the channel comes upon.
 #[derive(Debug, PartialEq, Eq)]
 enum Heard {
-    Notification,
+    All,
     /// That something may be missing, or that nothing more will come.
     Loss,
 }
@@ -106,21 +107,27 @@ impl Client {
         sleep(Duration::from_millis(self.rng.u64(0..1000))).await;
     }
 
-    /// A notification that is committed, or nothing.
-    async fn notify(&mut self) -> Option<String> {
+    /// The number of a notification that is committed, or nothing.
+    async fn notify(&mut self) -> Option<u64> {
         self.sent += 1;
-        let payload = format!("notification {}", self.sent);
+        let payload = self.sent.to_string();
         let committed = self.view.database.notify(&self.channel, &payload).await;
-        committed.then_some(payload)
+        committed.then_some(self.sent)
+    }
+
+    /// Two: that the first is lost the second shows, and before another fault
+    /// hides it.
+    async fn notify_twice(&mut self) -> Option<[u64; 2]> {
+        Some([self.notify().await?, self.notify().await?])
     }
 
     /// One visit; with a cursor it asks for what was committed meanwhile.
     async fn join(&mut self, wire: Wire) -> Option<()> {
         let cursor = self.cursor.take().filter(|_| self.rng.bool());
-        let missed = match cursor {
-            Some(_) => Some(self.notify().await?),
-            None => None,
-        };
+        let mut wanted = VecDeque::new();
+        if cursor.is_some() {
+            wanted.push_back(self.notify().await?);
+        }
         let address = *self.view.address.borrow();
         let socket = connected(address, false).await?;
         let channels = [self.channel.as_str()];
@@ -129,34 +136,32 @@ impl Client {
             return None;
         }
         self.joins.fetch_add(1, Ordering::Relaxed);
-        if let Some(missed) = missed {
-            self.hears(&mut reader, &missed).await?;
-        }
-        let payload = self.notify().await?;
-        self.hears(&mut reader, &payload).await
+        wanted.extend(self.notify_twice().await?);
+        self.hears(&mut reader, wanted).await
     }
 
     async fn ready(&mut self, reader: &mut Reader) -> Heard {
         match self.next(reader).await {
-            Some(Said::Ready { .. }) => Heard::Notification,
+            Some(Said::Ready { .. }) => Heard::All,
             Some(Said::Closed(..)) | None => Heard::Loss,
             other => panic!("{:?}: not ready but {other:?}", self.way),
         }
     }
 
-    async fn hears(&mut self, reader: &mut Reader, payload: &str) -> Option<()> {
+    /// In this order.
+    async fn hears(&mut self, reader: &mut Reader, mut wanted: VecDeque<u64>) -> Option<()> {
         let way = self.way;
         let hearing = async {
             loop {
                 let said = self.next(reader).await;
-                if let Some(heard) = about(said.as_ref(), payload) {
+                if let Some(heard) = judge(said.as_ref(), &mut wanted, way) {
                     return heard;
                 }
             }
         };
         let heard = timeout(SETTLED, hearing).await;
-        let heard = heard.unwrap_or_else(|_| panic!("{way:?}: {payload:?} was lost in silence"));
-        (heard == Heard::Notification).then_some(())
+        let heard = heard.unwrap_or_else(|_| panic!("{way:?}: {wanted:?} was lost in silence"));
+        (heard == Heard::All).then_some(())
     }
 
     async fn next(&mut self, reader: &mut Reader) -> Option<Said> {
@@ -176,8 +181,8 @@ impl Client {
             self.say(&mut socket, "subscribe").await?;
             self.until_answer(&mut socket, "ready").await?;
             self.joins.fetch_add(1, Ordering::Relaxed);
-            if let Some(payload) = self.notify().await {
-                self.reads(&mut socket, &payload).await?;
+            if let Some(wanted) = self.notify_twice().await {
+                self.reads(&mut socket, wanted.into()).await?;
             }
             self.say(&mut socket, "unsubscribe").await?;
             self.until_answer(&mut socket, "unsubscribed").await?;
@@ -209,17 +214,17 @@ impl Client {
         }
     }
 
-    async fn reads(&self, socket: &mut WebSocket, payload: &str) -> Option<()> {
+    async fn reads(&self, socket: &mut WebSocket, mut wanted: VecDeque<u64>) -> Option<()> {
         let reading = async {
             loop {
                 let said = said(socket).await?;
-                if about(Some(&said), payload).is_some() {
+                if judge(Some(&said), &mut wanted, self.way).is_some() {
                     return Some(());
                 }
             }
         };
         let read = timeout(SETTLED, reading).await;
-        read.unwrap_or_else(|_| panic!("frames: {payload:?} was lost in silence"))
+        read.unwrap_or_else(|_| panic!("frames: {wanted:?} was lost in silence"))
     }
 }
 
@@ -237,10 +242,18 @@ async fn said(socket: &mut WebSocket) -> Option<Said> {
     Some(Said::from_json(&text))
 }
 
-/// Nothing when it is about something else.
-fn about(said: Option<&Said>, wanted: &str) -> Option<Heard> {
+/// Nothing when there is more to hear; each event is the next one that is
+/// wanted, or an older one.
+fn judge(said: Option<&Said>, wanted: &mut VecDeque<u64>, way: Way) -> Option<Heard> {
     match said {
-        Some(Said::Event { payload, .. }) if payload == wanted => Some(Heard::Notification),
+        Some(Said::Event { payload, .. }) => {
+            let number: u64 = payload.parse().unwrap();
+            if let Some(next) = wanted.front().copied().filter(|next| *next <= number) {
+                assert!(next == number, "{way:?}: {next} was lost in silence");
+                wanted.pop_front();
+            }
+            wanted.is_empty().then_some(Heard::All)
+        }
         Some(Said::Gap { .. } | Said::Interrupted | Said::Closed(..)) | None => Some(Heard::Loss),
         _ => None,
     }
