@@ -214,3 +214,40 @@ async fn f15_who_stands_still_loses_nothing() {
         assert_eq!(reader.event().await.1, "next", "{wire:?}");
     }
 }
+
+/// Half a minute with the default settings, whose every deadline is over then:
+/// each reader has it all, or is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn f15_who_stands_still_for_long_tells_of_what_it_has_lost() {
+    let database = Database::new().await;
+    let gateway = serve(&database, &[]).await;
+    let mut readers = Vec::new();
+    for wire in Wire::ALL {
+        readers.push((wire, ready(wire, gateway.address).await));
+    }
+    gateway.program.signal("STOP").await;
+    database.notify_range("a", 1, 50).await;
+    sleep(Duration::from_secs(30)).await;
+    database.notify_range("a", 51, 100).await;
+    gateway.program.signal("CONT").await;
+    for (wire, reader) in &mut readers {
+        let mut next = 1;
+        while next <= 100 {
+            match reader.said().await {
+                Said::Event { payload, .. } => {
+                    assert_eq!(payload, next.to_string(), "{wire:?}: a hole");
+                    next += 1;
+                }
+                told => {
+                    println!("{wire:?} after {next}: {told:?}");
+                    break;
+                }
+            }
+        }
+    }
+    for wire in Wire::ALL {
+        let mut reader = ready(wire, gateway.address).await;
+        database.notify("a", "next").await;
+        assert_eq!(reader.event().await.1, "next", "{wire:?}");
+    }
+}
