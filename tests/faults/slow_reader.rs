@@ -127,7 +127,19 @@ async fn f16_a_slow_reader_gets_a_gap_and_goes_on_at_the_head() {
     }
     database.notify("a", "at the head").await;
     for (wire, reader) in slow.iter_mut().filter(|(w, _)| *w != Wire::PgCacheWatch) {
-        assert_eq!(reader.event().await.1, "at the head", "{wire:?}");
+        goes_on_to(reader, "at the head", *wire).await;
+    }
+}
+
+/// What is at the head when it gets its gap may be overtaken in turn.
+async fn goes_on_to(reader: &mut Reader, last: &str, wire: Wire) {
+    loop {
+        match reader.said().await {
+            Said::Event { payload, .. } if payload == last => return,
+            Said::Event { .. } => {}
+            Said::Gap { reason, .. } if reason == "slow_reader" => {}
+            other => panic!("{wire:?}: {other:?}"),
+        }
     }
 }
 
