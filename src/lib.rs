@@ -34,6 +34,7 @@
 //! - `ready` follows, in this order: LISTEN committed, reader registered,
 //!   position taken.
 //! - Nothing a reader does holds up the source or another reader.
+//! - An event is encoded once for each wire, by the first reader that needs it.
 //! - Everything is bounded, and says what happens at its limit.
 
 pub mod demand;
