@@ -2,6 +2,8 @@
 
 use pgfan::config::SETTINGS;
 
+use crate::support::{Database, TestGateway, Wire};
+
 const README: &str = include_str!("../../README.md");
 
 #[test]
@@ -19,4 +21,26 @@ fn the_settings_table_is_the_programs() {
         })
         .collect();
     assert_eq!(rows, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_triggers_miss_no_change() {
+    let (_, rest) = README.split_once("```sql\n").unwrap();
+    let (triggers, _) = rest.split_once("```").unwrap();
+    let database = Database::new().await;
+    database
+        .run("CREATE TABLE orders (id int PRIMARY KEY)")
+        .await;
+    database.run(triggers).await;
+    let gateway = TestGateway::on(&database).await;
+    let mut reader = gateway.reader(Wire::WebSocket, "orders").await;
+    for (change, told) in [
+        ("INSERT INTO orders VALUES (1)", vec!["1"]),
+        ("UPDATE orders SET id = 2", vec!["1", "2"]),
+        ("DELETE FROM orders", vec!["2"]),
+        ("TRUNCATE orders", vec![""]),
+    ] {
+        database.run(change).await;
+        assert_eq!(reader.payloads(told.len()).await, told, "{change}");
+    }
 }
