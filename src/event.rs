@@ -11,7 +11,8 @@ use std::{
     time::SystemTime,
 };
 
-pub use encodings::{Encodings, Footprint, Form};
+use bytes::Bytes;
+pub use encodings::{Encodings, FORMS, Footprint, Form};
 
 /// A PostgreSQL notification channel, checked once at construction.
 ///
@@ -190,6 +191,13 @@ pub struct Event {
     pub received_at: SystemTime,
     /// What the wires have made of it.
     pub encodings: Encodings,
+}
+
+impl Event {
+    /// This event in `form`, by `encode` where nobody has made it.
+    pub fn encoded(event: &Arc<Self>, form: Form, encode: fn(&Arc<Self>) -> Bytes) -> &Bytes {
+        event.encodings.get_or_encode(form, || encode(event))
+    }
 }
 
 impl PartialEq for Event {

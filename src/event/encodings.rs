@@ -23,7 +23,8 @@ pub enum Form {
     Grpc,
 }
 
-const FORMS: usize = 5;
+/// How many there are.
+pub const FORMS: usize = 5;
 
 /// The bytes of all encodings of the events that the log holds. Cheap to
 /// clone; all clones are the same.

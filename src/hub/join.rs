@@ -114,9 +114,11 @@ impl Reader {
                     channel,
                     history,
                     after,
+                    seated: false,
                 });
             }
         }
+        self.unseated = true;
     }
 }
 

@@ -17,7 +17,7 @@ use std::{
 use slab::Slab;
 use tokio::time::Instant;
 
-use super::history::History;
+use super::{burst::Burst, history::History};
 use crate::event::{ChannelName, Encodings, Epoch, Event, EventId, Footprint, GapReason};
 
 /// How long an event stays after its channel's `events` limit put it out of
@@ -34,6 +34,18 @@ const MAX_MARKS: usize = 1024;
 /// What an event costs beside its payload: itself, its `Arc`, its place in a
 /// history and in the order of arrival.
 const EVENT_BYTES: usize = mem::size_of::<Event>() + 16 + 8 + mem::size_of::<Arrival>();
+
+/// Payloads in one burst: what a client does not take of it is kept for its
+/// reader, so this bounds what a slow reader costs.
+const BURST_BYTES: usize = 48 << 10;
+
+/// Events in one burst: it keeps them alive beyond the log's limits.
+#[cfg(not(test))]
+const BURST_EVENTS: usize = 256;
+
+/// Few, so that the tests meet every boundary.
+#[cfg(test)]
+const BURST_EVENTS: usize = 3;
 
 /// What the log may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -325,6 +337,25 @@ impl Log {
             }
         }
         Ok(())
+    }
+
+    /// What came on one channel after `looked`, as much as one write may hold,
+    /// and whether that is all.
+    pub(super) fn burst(&self, key: HistoryKey, looked: u64, alone: bool) -> (Burst, bool) {
+        let history = &self.histories[key];
+        let mark = self.marks.back().map_or(0, |mark| mark.sequence);
+        let since = mark.max(self.marks_evicted_to).max(history.evicted_to);
+        let mut bytes = 0;
+        let mut events = Vec::new();
+        let mut following = history.events.range(history.first_after(looked)..);
+        while bytes < BURST_BYTES
+            && events.len() < BURST_EVENTS
+            && let Some(event) = following.next()
+        {
+            bytes += event.payload.len();
+            events.push(Arc::clone(event));
+        }
+        (Burst::new(events, since, alone), following.len() == 0)
     }
 
     fn first_mark_after(&self, after: u64) -> Result<usize, Overtaken> {

@@ -1,19 +1,23 @@
 //! The stream, free of any transport: numbers the notifications, remembers
-//! them for a while, and wakes the readers of their channels.
+//! them for a while, and wakes the readers of their channels, or has a
+//! [`Writer`] serve them where they sleep.
 //!
 //! One lock guards all of it; it is held for a batch of notifications or for
 //! one reader's look at the log, never over an `await`. The order under it is
 //! the order every reader sees.
 
+mod burst;
 mod delivery;
 mod history;
 mod join;
 mod log;
 mod reader;
 mod readers;
+mod seat;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -27,11 +31,15 @@ use crate::{
     demand::{Demand, Generation},
     event::{ChannelName, Epoch, GapReason, Notification},
 };
+pub use burst::Burst;
 pub use delivery::{Cursor, Delivery};
 pub use log::Limits;
 use log::{Log, Look, Signal};
 use readers::{ChannelKey, Readers};
+pub use seat::{Outlet, Seat};
 pub use subscription::{Ended, JoinError, Subscription};
+use writer::Inboxes;
+pub use writer::Writer;
 
 /// Above this part of the cluster's notification queue the gateway is not
 /// ready: some listener has stopped reading, and at 1 every transaction that
@@ -101,6 +109,7 @@ struct Shared {
 struct State {
     log: Log,
     readers: Readers,
+    inboxes: Inboxes,
     source: SourceState,
     /// `None` is unknown.
     queue_usage: Option<f64>,
@@ -135,6 +144,7 @@ impl Hub {
         let state = State {
             log: Log::new(Epoch::random(), config.history),
             readers: Readers::new(demand, config.max_channels),
+            inboxes: Inboxes::default(),
             source: SourceState::Starting,
             queue_usage: Some(0.0),
             closing: false,
@@ -318,13 +328,19 @@ impl Intake<'_> {
 
     fn wakers(mut self) -> Vec<Waker> {
         let mut wakers = Vec::new();
+        let State {
+            readers, inboxes, ..
+        } = self.state;
+        self.touched.sort_unstable();
+        self.touched.dedup();
+        for &channel in &self.touched {
+            inboxes.touch(channel, readers.writers(channel), &mut wakers);
+        }
         if self.all {
-            self.state.readers.wake_all(&mut wakers);
+            readers.wake_all(&mut wakers);
         } else {
-            self.touched.sort_unstable();
-            self.touched.dedup();
             for channel in self.touched {
-                self.state.readers.wake(channel, &mut wakers);
+                readers.wake(channel, &mut wakers);
             }
         }
         wakers

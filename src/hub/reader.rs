@@ -4,13 +4,15 @@
 //! join with a cursor first replays its own channels up to that position,
 //! then they go on with the others.
 
-use std::{collections::VecDeque, mem};
+use std::{collections::VecDeque, mem, sync::Arc};
 
 use super::{
     Delivery, Ended, SourceState, State,
     join::Pending,
     log::{Entry, HistoryKey, Log, Look, Mark, Overtaken, Signal},
-    readers::{ChannelKey, Listening},
+    readers::{ChannelKey, Listening, ReaderKey},
+    seat::Seat,
+    writer::WriterKey,
 };
 use crate::event::{ChannelName, GapReason};
 
@@ -35,6 +37,8 @@ pub(super) struct Membership {
     pub(super) history: HistoryKey,
     /// Nothing up to here is to be delivered, wherever the reader is.
     pub(super) after: u64,
+    /// Whether a writer serves the reader here.
+    pub(super) seated: bool,
 }
 
 /// What a later `join` missed, up to where the reader was.
@@ -52,6 +56,8 @@ pub(super) struct Reader {
     pub(super) batch: VecDeque<Delivery>,
     pub(super) pending: VecDeque<Pending>,
     pub(super) memberships: Vec<Membership>,
+    /// Where it could be served by a writer, and is not yet.
+    pub(super) unseated: bool,
     pub(super) replay: Option<Replay>,
     /// The head when the first join became ready: what the source went
     /// through before is no news.
@@ -68,6 +74,7 @@ impl Reader {
             batch: VecDeque::new(),
             pending: VecDeque::new(),
             memberships: Vec::new(),
+            unseated: false,
             replay: None,
             joined_at: None,
             position: 0,
@@ -92,6 +99,31 @@ impl Reader {
         let known = |name: &&ChannelName| self.memberships.iter().any(|m| m.name == **name);
         let waiting: usize = self.pending.iter().map(|p| p.channels.len()).sum();
         self.memberships.len() + waiting + names.len() - names.iter().filter(known).count()
+    }
+
+    pub(super) fn is_seated(&self, key: ChannelKey) -> bool {
+        self.memberships
+            .iter()
+            .any(|m| m.channel == key && m.seated)
+    }
+
+    /// From now on `writer` serves the reader on all its channels.
+    pub(super) fn take_seats(
+        &mut self,
+        (key, seat): (ReaderKey, &Arc<Seat>),
+        writer: WriterKey,
+        state: &mut State,
+    ) {
+        if !mem::take(&mut self.unseated) {
+            return;
+        }
+        let head = state.log.head();
+        for membership in self.memberships.iter_mut().filter(|m| !m.seated) {
+            let channel = membership.channel;
+            state.readers.seat(key, channel, writer);
+            state.inboxes.seated(writer, channel, (key, seat), head);
+            membership.seated = true;
+        }
     }
 
     /// All channels that were joined, ready or not; some perhaps twice.

@@ -9,7 +9,10 @@ use std::{
 use slab::Slab;
 use tokio::time::Instant;
 
-use super::log::{HistoryKey, Log};
+use super::{
+    log::{HistoryKey, Log},
+    writer::{WriterKey, WriterSet},
+};
 use crate::{
     demand::{Demand, Generation, Wish},
     event::ChannelName,
@@ -56,7 +59,12 @@ struct Channel {
     name: ChannelName,
     generation: Generation,
     listening: Listening,
+    /// Those that are woken for its events.
     readers: HashSet<ReaderKey>,
+    /// How many readers are served by a writer.
+    seated: usize,
+    /// The writers that have, or once had, one of those.
+    writers: WriterSet,
     /// When the last reader left.
     idle_since: Option<Instant>,
 }
@@ -113,21 +121,36 @@ impl Readers {
 
     /// Joins `names`, all or none, in their order; asks the source for those
     /// that nobody has read. At `max_channels` a channel that only lingers
-    /// gives its place to a new one.
+    /// gives its place to a new one. Where the reader `is_seated` it stays so.
     pub(super) fn join(
         &mut self,
         reader: ReaderKey,
         names: &[ChannelName],
+        is_seated: impl Fn(ChannelKey) -> bool,
         log: &mut Log,
     ) -> Result<Vec<ChannelKey>, NoRoom> {
         self.make_room(names, log)?;
         let keys: Vec<_> = names.iter().map(|name| self.find_or_ask(name)).collect();
-        for &key in &keys {
+        for &key in keys.iter().filter(|key| !is_seated(**key)) {
             let channel = &mut self.channels[key];
             channel.readers.insert(reader);
             channel.idle_since = None;
         }
         Ok(keys)
+    }
+
+    /// From now on `writer` serves the reader on this channel.
+    pub(super) fn seat(&mut self, reader: ReaderKey, key: ChannelKey, writer: WriterKey) {
+        let channel = &mut self.channels[key];
+        channel.readers.remove(&reader);
+        channel.seated += 1;
+        channel.writers.insert(writer);
+    }
+
+    /// Who serves readers of this channel.
+    pub(super) fn writers(&self, key: ChannelKey) -> WriterSet {
+        let channel = self.channels.get(key).filter(|channel| channel.seated > 0);
+        channel.map(|channel| channel.writers).unwrap_or_default()
     }
 
     fn make_room(&mut self, names: &[ChannelName], log: &mut Log) -> Result<(), NoRoom> {
@@ -167,6 +190,8 @@ impl Readers {
             generation: self.generation,
             listening: Listening::Asked,
             readers: HashSet::new(),
+            seated: 0,
+            writers: WriterSet::default(),
             idle_since: None,
         });
         self.names.insert(name.clone(), key);
@@ -175,8 +200,10 @@ impl Readers {
 
     pub(super) fn part(&mut self, reader: ReaderKey, key: ChannelKey, now: Instant) {
         let channel = &mut self.channels[key];
-        channel.readers.remove(&reader);
-        if channel.readers.is_empty() {
+        if !channel.readers.remove(&reader) {
+            channel.seated -= 1;
+        }
+        if channel.readers.is_empty() && channel.seated == 0 {
             channel.idle_since = Some(now);
         }
     }

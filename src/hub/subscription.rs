@@ -4,6 +4,7 @@
 use std::{
     collections::HashSet,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -15,6 +16,8 @@ use super::{
     join::Pending,
     reader::Reader,
     readers::{ChannelKey, ReaderKey},
+    seat::Seat,
+    writer::WriterKey,
 };
 use crate::event::{ChannelName, EventId};
 
@@ -53,6 +56,7 @@ pub struct Subscription {
     hub: Hub,
     key: ReaderKey,
     reader: Reader,
+    seat: Option<(Arc<Seat>, WriterKey)>,
     /// Ends the stream when the oldest pending join takes too long.
     timer: Option<Pin<Box<Sleep>>>,
     ended: bool,
@@ -64,6 +68,7 @@ impl Subscription {
             hub,
             key,
             reader: Reader::new(),
+            seat: None,
             timer: None,
             ended: false,
         }
@@ -80,6 +85,7 @@ impl Subscription {
         channels: &[ChannelName],
         cursor: Option<Cursor>,
     ) -> Result<(), JoinError> {
+        self.rise();
         let config = self.hub.shared.config;
         let names = each_once(channels);
         if cursor.is_some()
@@ -93,7 +99,7 @@ impl Subscription {
         let mut state = self.hub.lock();
         let State { log, readers, .. } = &mut *state;
         let keys = readers
-            .join(self.key, &names, log)
+            .join(self.key, &names, |key| self.reader.is_seated(key), log)
             .map_err(|_| JoinError::TooMany)?;
         drop(state);
         self.reader.pending.push_back(Pending {
@@ -106,6 +112,7 @@ impl Subscription {
 
     /// Gives `channels` up; nothing of them is delivered after this.
     pub fn part(&mut self, channels: &[ChannelName]) {
+        self.rise();
         let keys = self.reader.part(channels);
         self.leave_channels(keys);
     }
@@ -115,14 +122,44 @@ impl Subscription {
         keys.dedup();
         let now = Instant::now();
         let mut state = self.hub.lock();
+        let State {
+            readers, inboxes, ..
+        } = &mut *state;
         for key in keys {
-            state.readers.part(self.key, key, now);
+            readers.part(self.key, key, now);
+            if let Some((_, writer)) = self.seat {
+                inboxes.left(writer, key, self.key);
+            }
+        }
+    }
+
+    /// Where there is a writer, it may put events into the outlet of `seat`
+    /// while the reader sleeps: from each `serve` to the next `rise`.
+    pub fn sit(&mut self, seat: Arc<Seat>) {
+        let writer = self.hub.lock().inboxes.writer_of(self.key);
+        self.seat = writer.map(|writer| (seat, writer));
+        self.reader.unseated = true;
+    }
+
+    /// All that was delivered is written. To be called before the reader
+    /// sleeps; if something came meanwhile, it is woken.
+    pub fn serve(&self) {
+        if let Some((seat, _)) = &self.seat {
+            seat.serve();
+        }
+    }
+
+    /// The outlet is the reader's alone.
+    pub fn rise(&mut self) {
+        if let Some((seat, _)) = &self.seat {
+            self.reader.position = self.reader.position.max(seat.rise());
         }
     }
 
     /// The newest cursor: everything up to it was delivered. `None` before the
     /// first `Ready`, and while something waits to be delivered.
     pub fn cursor(&mut self) -> Option<EventId> {
+        self.rise();
         let mut state = self.hub.lock();
         if self.reader.batch.is_empty() && !state.readers.has_ended(self.key) {
             self.reader.fill(&mut state).ok()?;
@@ -133,16 +170,29 @@ impl Subscription {
     /// The next delivery that is there already.
     fn take(&mut self, cx: &Context<'_>) -> Result<Option<Delivery>, Ended> {
         if self.reader.batch.is_empty() {
+            self.rise();
             let mut state = self.hub.lock();
             if state.readers.has_ended(self.key) {
                 return Err(Ended::ShuttingDown);
             }
             self.reader.fill(&mut state)?;
+            if let Some((seat, writer)) = &self.seat {
+                self.reader
+                    .take_seats((self.key, seat), *writer, &mut state);
+            }
             if self.reader.batch.is_empty() {
                 state.readers.wait(self.key, cx.waker());
+                self.sleep(cx);
             }
         }
         Ok(self.reader.batch.pop_front())
+    }
+
+    fn sleep(&self, cx: &Context<'_>) {
+        if let Some((seat, _)) = &self.seat {
+            let channels = self.reader.memberships.len();
+            seat.sleep(self.reader.position, channels, cx.waker());
+        }
     }
 
     fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Ended> {
@@ -182,6 +232,9 @@ impl Stream for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
+        if let Some((seat, _)) = &self.seat {
+            seat.leave();
+        }
         self.leave_channels(self.reader.channels().collect());
         self.hub.lock().readers.leave(self.key);
     }

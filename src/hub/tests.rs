@@ -2,6 +2,11 @@
 
 mod model;
 
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    task::{Context, Wake},
+};
+
 use futures_util::FutureExt;
 use tokio_stream::StreamExt;
 
@@ -492,4 +497,75 @@ async fn a_name_that_cannot_be_listened_to_ends_its_readers() {
     reader.join(std::slice::from_ref(&name), None).unwrap();
     fixture.hub.ingest(|intake| intake.refused(&name, 1));
     assert_eq!(reader.next().await, Some(Err(Ended::Refused(name))));
+}
+
+/// Counts what it is given; it takes all.
+#[derive(Debug, Default)]
+struct Given(Arc<AtomicUsize>);
+
+impl Outlet for Given {
+    fn put(&mut self, burst: &Burst) -> bool {
+        let events = burst.events().len();
+        self.0.fetch_add(events, Ordering::Relaxed);
+        true
+    }
+
+    fn close(&mut self) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_sleeps_is_served_without_being_woken() {
+    let fixture = Fixture::live(Config::default());
+    let mut writer = fixture.hub.writers(1).pop().unwrap();
+    let mut reader = fixture.reader(&["a"]);
+    let given = Given::default();
+    let count = given.0.clone();
+    let served = || count.load(Ordering::Relaxed);
+    reader.sit(Arc::new(Seat::new(given)));
+    let mut reading = Reading::of(reader);
+    reading.sleep();
+    for n in 0..5 {
+        fixture.notify("a", &n.to_string());
+        while writer.round().now_or_never().is_some() {}
+    }
+    assert_eq!((served(), reading.woken()), (5, 0));
+    // What is no event it is woken for, and then it is at the place of the last.
+    fixture.lose();
+    assert_eq!(reading.woken(), 1);
+    assert_eq!(now(&mut reading.reader), ["interrupted"]);
+    assert_eq!(served(), 5);
+}
+
+/// A reader, and how often it was woken.
+struct Reading {
+    reader: Subscription,
+    wakes: Arc<Wakes>,
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Reading {
+    fn of(reader: Subscription) -> Self {
+        let wakes = Arc::default();
+        Self { reader, wakes }
+    }
+
+    fn sleep(&mut self) {
+        let waker = self.wakes.clone().into();
+        let mut cx = Context::from_waker(&waker);
+        let next = futures_util::StreamExt::poll_next_unpin(&mut self.reader, &mut cx);
+        assert!(next.is_pending());
+        self.reader.serve();
+    }
+
+    fn woken(&self) -> usize {
+        self.wakes.0.load(Ordering::Relaxed)
+    }
 }

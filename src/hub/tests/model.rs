@@ -8,10 +8,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::EventId;
+use crate::event::{Event, EventId};
 
 const CHANNELS: [&str; 3] = ["a", "b", "c"];
 const READERS: usize = 3;
@@ -31,6 +33,8 @@ enum Op {
     Part(usize, usize),
     /// A reader reads so many deliveries.
     Read(usize, usize),
+    /// The writer gives what came to those who sleep.
+    Write,
     /// A reader's connection breaks.
     Break(usize),
     /// It comes back with its last id.
@@ -48,6 +52,7 @@ fn calm_op() -> impl Strategy<Value = Op> {
         6 => (1..20usize).prop_map(Op::Pump),
         3 => (reader.clone(), channel).prop_map(|(r, c)| Op::Join(r, c)),
         6 => (reader.clone(), 1..8usize).prop_map(|(r, n)| Op::Read(r, n)),
+        3 => Just(Op::Write),
         1 => reader.clone().prop_map(Op::Break),
         3 => reader.prop_map(Op::Resume),
     ]
@@ -145,6 +150,33 @@ impl Server {
     }
 }
 
+/// An outlet, of which every other burst is too much.
+#[derive(Debug, Default)]
+struct Tray {
+    events: Mutex<VecDeque<Arc<Event>>>,
+    bursts: AtomicUsize,
+}
+
+impl Tray {
+    fn take(&self) -> Option<Arc<Event>> {
+        self.events.lock().unwrap().pop_front()
+    }
+}
+
+/// The writer's end of it.
+#[derive(Debug)]
+struct Way(Arc<Tray>);
+
+impl Outlet for Way {
+    fn put(&mut self, burst: &Burst) -> bool {
+        let Self(tray) = self;
+        tray.events.lock().unwrap().extend(burst.events().to_vec());
+        tray.bursts.fetch_add(1, Ordering::Relaxed) % 2 == 0
+    }
+
+    fn close(&mut self) {}
+}
+
 /// What a reader may still get on a channel.
 #[derive(Debug, Clone, Copy)]
 struct Owed {
@@ -156,6 +188,8 @@ struct Owed {
 
 #[derive(Default)]
 struct Client {
+    /// What a writer has given it; None where it is no writer's.
+    tray: Option<Arc<Tray>>,
     subscription: Option<Subscription>,
     channels: BTreeSet<usize>,
     owed: BTreeMap<usize, Owed>,
@@ -171,6 +205,13 @@ struct Client {
 }
 
 impl Client {
+    fn seated() -> Self {
+        Self {
+            tray: Some(Arc::default()),
+            ..Self::default()
+        }
+    }
+
     fn join(&mut self, hub: &Hub, channel: usize) {
         let parted = self.parted.remove(&channel);
         let Some(subscription) = &mut self.subscription else {
@@ -204,6 +245,8 @@ impl Client {
     /// with it for what the other channels had meanwhile.
     fn break_off(&mut self) {
         self.subscription = None;
+        // What the writer gave last is lost on its way.
+        self.tray = self.tray.as_ref().map(|_| Arc::default());
         self.returning.clear();
         if self.newest > self.last.map(|id| id.sequence) {
             self.owed.values_mut().for_each(|owed| owed.from = 0);
@@ -218,6 +261,9 @@ impl Client {
     fn resume(&mut self, hub: &Hub) {
         if self.subscription.is_none() && !self.channels.is_empty() {
             let mut subscription = hub.subscribe().unwrap();
+            if let Some(tray) = &self.tray {
+                subscription.sit(Arc::new(Seat::new(Way(tray.clone()))));
+            }
             let channels: Vec<_> = self.channels.iter().map(|c| CHANNELS[*c]).collect();
             let cursor = self.last.map(Cursor::At);
             subscription.join(&names(&channels), cursor).unwrap();
@@ -228,15 +274,29 @@ impl Client {
 
     /// Returns whether there was something.
     fn read(&mut self, committed: &[u64]) -> bool {
+        if let Some(event) = self.tray.as_ref().and_then(|tray| tray.take()) {
+            self.check(Delivery::Event(event), committed);
+            return true;
+        }
         let Some(subscription) = &mut self.subscription else {
             return false;
         };
         match subscription.next().now_or_never() {
             Some(Some(Ok(delivery))) => self.check(delivery, committed),
             Some(_) => self.break_off(),
-            None => return false,
+            None => {
+                subscription.serve();
+                return false;
+            }
         }
         true
+    }
+
+    /// What a writer gave has reached the client before anything it says next.
+    fn empty_tray(&mut self, committed: &[u64]) {
+        while let Some(event) = self.tray.as_ref().and_then(|tray| tray.take()) {
+            self.check(Delivery::Event(event), committed);
+        }
     }
 
     fn check(&mut self, delivery: Delivery, committed: &[u64]) {
@@ -303,7 +363,9 @@ impl Client {
 async fn run(config: Config, calm: bool, ops: Vec<Op>) -> usize {
     let Fixture { hub, demand } = Fixture::new(config);
     let mut server = Server::default();
-    let mut clients: Vec<_> = (0..READERS).map(|_| Client::default()).collect();
+    let mut writer = hub.writers(1).pop().unwrap();
+    let mut write = move || while writer.round().now_or_never().is_some() {};
+    let mut clients = [Client::seated(), Client::seated(), Client::default()];
     hub.ingest(|intake| intake.live(false));
     server.connected = true;
     // Where every channel is always listened to, every cursor is good.
@@ -320,8 +382,15 @@ async fn run(config: Config, calm: bool, ops: Vec<Op>) -> usize {
             Op::Pump(count) => server.pump(&hub, count),
             Op::Lose => server.lose(),
             Op::Reconnect => server.reconnect(),
-            Op::Join(client, channel) => clients[client].join(&hub, channel),
-            Op::Part(client, channel) => clients[client].part(channel),
+            Op::Write => write(),
+            Op::Join(client, channel) => {
+                clients[client].empty_tray(&server.committed);
+                clients[client].join(&hub, channel);
+            }
+            Op::Part(client, channel) => {
+                clients[client].empty_tray(&server.committed);
+                clients[client].part(channel);
+            }
             Op::Read(client, count) => {
                 for _ in 0..count {
                     clients[client].read(&server.committed);
@@ -343,6 +412,7 @@ async fn run(config: Config, calm: bool, ops: Vec<Op>) -> usize {
     for _ in 0..2 {
         server.obey(&demand);
         server.pump(&hub, usize::MAX);
+        write();
         for client in &mut clients {
             client.resume(&hub);
             while client.read(&server.committed) {}
