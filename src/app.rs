@@ -1,6 +1,9 @@
 //! Joins the layers: binds first, spawns after, and owns the order of the end.
 
-use std::{io, net::SocketAddr, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io, net::SocketAddr, num::NonZero, pin::pin, sync::Arc, thread::available_parallelism,
+    time::Duration,
+};
 
 use futures_util::StreamExt;
 use tokio::{
@@ -100,7 +103,6 @@ impl Gateway {
             publisher.clone(),
             config.allow_publish,
             config.transport,
-            shutdown.tasks.clone(),
         );
         let app = transport::router(admission)?;
         let (listening, second) = PostgresSource::new(config.database, config.source, requests);
@@ -108,6 +110,9 @@ impl Gateway {
         workers.spawn(pump(listening.items(demand), hub.clone()));
         workers.spawn(second.run());
         workers.spawn(sweep(hub.clone()));
+        for writer in hub.writers(writers()) {
+            workers.spawn(writer.run());
+        }
         let result = select! {
             () = transport::serve(listener, app, config.transport, &shutdown) => Ok(()),
             ended = workers.join_next() => Err(AppError::Worker(format!("{ended:?}"))),
@@ -120,6 +125,12 @@ impl Gateway {
         workers.shutdown().await;
         result
     }
+}
+
+/// Half of the cores write; what the clients say, the database and the kernel's
+/// own work have the others. More writers than that made a delivery dearer.
+fn writers() -> usize {
+    available_parallelism().map_or(1, NonZero::get).div_ceil(2)
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {

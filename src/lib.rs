@@ -14,7 +14,9 @@
 //! 2. [`app`] pumps that into [`hub`], which gives each notification its id,
 //!    keeps it for a while and wakes the readers of its channel.
 //! 3. [`transport`] has an adapter for each wire; each of its readers is a
-//!    position in the hub's log.
+//!    position in the hub's log. A reader that sleeps at the log's head and has
+//!    a socket of its own is not woken for an event: one of the hub's writers
+//!    puts it into the socket.
 //!
 //! Arrows never run back: the source knows no hub, the hub no transport, and
 //! what both ends of an arrow speak of is in [`event`], [`demand`] and

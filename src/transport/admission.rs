@@ -4,7 +4,6 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
-use tokio_util::task::TaskTracker;
 
 use super::{
     codes::{Code, Refusal},
@@ -29,7 +28,6 @@ struct Shared {
     publisher: Publisher,
     allow_publish: bool,
     settings: Settings,
-    tasks: TaskTracker,
 }
 
 /// The transports' settings.
@@ -62,21 +60,13 @@ impl Settings {
 }
 
 impl Admission {
-    /// `allow_publish`: whether a client without a token may publish. `tasks`
-    /// tracks what outlives its request.
-    pub fn new(
-        hub: Hub,
-        publisher: Publisher,
-        allow_publish: bool,
-        settings: Settings,
-        tasks: TaskTracker,
-    ) -> Self {
+    /// `allow_publish`: whether a client without a token may publish.
+    pub fn new(hub: Hub, publisher: Publisher, allow_publish: bool, settings: Settings) -> Self {
         let shared = Shared {
             hub,
             publisher,
             allow_publish,
             settings,
-            tasks,
         };
         Self {
             shared: Arc::new(shared),
@@ -85,11 +75,6 @@ impl Admission {
 
     pub(super) fn settings(&self) -> Settings {
         self.shared.settings
-    }
-
-    /// What outlives its request, and is waited for at the end.
-    pub(super) fn tasks(&self) -> TaskTracker {
-        self.shared.tasks.clone()
     }
 
     /// Whether the gateway does all it is there for.

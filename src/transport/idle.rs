@@ -67,9 +67,9 @@ impl Idle {
         }
     }
 
-    /// Something was sent just now.
-    pub(super) fn touch(&mut self) {
-        self.sent = Instant::now();
+    /// Something was sent at this time.
+    pub(super) fn touch(&mut self, sent: Instant) {
+        self.sent = self.sent.max(sent);
     }
 
     /// The socket was full, and has taken something just now: whom a ping
@@ -155,7 +155,7 @@ mod tests {
         let start = Instant::now();
         let mut idle = Idle::new(PERIOD);
         advance(Duration::from_secs(10)).await;
-        idle.touch();
+        idle.touch(Instant::now());
         assert_eq!(due(&mut idle).await, Due::Sign);
         assert_eq!(start.elapsed().as_secs(), 25);
         assert_eq!(due(&mut idle).await, Due::Sign);
@@ -202,7 +202,7 @@ mod tests {
         let mut idle = Idle::answered(PERIOD, LIMIT);
         for _ in 0..14 {
             advance(Duration::from_secs(1)).await;
-            idle.touch();
+            idle.touch(Instant::now());
         }
         assert_eq!(due(&mut idle).await, Due::Sign);
         assert_eq!(start.elapsed().as_secs(), 15);

@@ -18,9 +18,9 @@ use super::{
 /// that its client can see.
 pub(super) async fn pgpubsub(
     State(admission): State<Admission>,
-    mut request: Request,
+    request: Request,
 ) -> Result<Response, Refusal> {
-    let upgrade = match Upgrade::of(&mut request, &admission) {
+    let upgrade = match Upgrade::of(&request, &admission) {
         Ok(upgrade) => upgrade,
         Err(response) => return Ok(*response),
     };

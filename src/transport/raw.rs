@@ -13,9 +13,11 @@ use super::{
     admission::Admission,
     close::End,
     codes::{Code, Refusal},
+    hand_over::Serving,
+    outbound::Wire,
     turn::{Frame, Reader, Turn},
     upgrade::Upgrade,
-    web_socket::{Item, frame},
+    web_socket::frame,
 };
 use crate::{
     event::Form,
@@ -44,14 +46,9 @@ pub(super) async fn upgrade(
         None => return Err(Refusal::from(Ended::ShuttingDown)),
     }
     let idle = admission.settings().answered_idle();
-    Ok(upgrade.accept(admission.tasks(), move |socket| {
-        let reader = Reader {
-            socket,
-            subscription,
-            idle,
-            put,
-        };
-        Box::new(Connection { reader, frames }).run()
+    Ok(upgrade.accept(move |socket| {
+        let reader = Reader::new(socket, subscription, idle, &WIRE);
+        Serving::by(Box::new(Connection { reader, frames }).run())
     }))
 }
 
@@ -77,7 +74,7 @@ impl Connection {
     }
 
     async fn read(&mut self, frame: Frame) -> Result<(), End> {
-        self.reader.idle.heard();
+        self.reader.outbound.idle.heard();
         match frame {
             Some(Ok(Message::Text(_) | Message::Binary(_)))
                 if self.frames == ClientFrames::Refused =>
@@ -93,18 +90,17 @@ impl Connection {
     }
 }
 
-fn put(item: Item, out: &mut Vec<u8>) -> Result<(), End> {
-    match item {
-        Ok(Delivery::Event(event)) => {
-            let encode = || Bytes::from(frame(event.payload.to_string()));
-            let bytes = event.encodings.get_or_encode(Form::WebSocketRaw, encode);
-            out.extend_from_slice(bytes);
-            Ok(())
-        }
-        Ok(other) => Err(End::Refused(told_by_closing(&other))),
-        Err(ended) => Err(End::Refused(ended.into())),
-    }
-}
+/// Events alone; anything else ends it.
+const WIRE: Wire = Wire {
+    form: Form::WebSocketRaw,
+    encode: |event| frame(event.payload.to_string()).into(),
+    put: |item, _| {
+        Err(End::Refused(match item {
+            Ok(delivery) => told_by_closing(&delivery),
+            Err(ended) => ended.into(),
+        }))
+    },
+};
 
 fn told_by_closing(delivery: &Delivery) -> Refusal {
     let message = match delivery {

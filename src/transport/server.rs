@@ -2,12 +2,14 @@
 
 use std::{
     convert::Infallible,
+    future::{pending, poll_fn},
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    task::Poll,
     time::Duration,
 };
 
@@ -30,6 +32,7 @@ use tracing::{debug, warn};
 use super::{
     admission::Settings,
     descriptors::{Descriptors, Place},
+    hand_over::Leaving,
     http::full,
     socket::{Protocol, Socket},
     uptake::{Streams, Watched},
@@ -109,7 +112,7 @@ impl Server<'_> {
 
     fn connection(&self, stream: Socket, app: &Router) -> impl Future<Output = ()> + Send + use<> {
         let (protocols, app) = (Arc::clone(&self.protocols), app.clone());
-        connection(protocols, stream, app, self.shutdown.told.clone())
+        connection(protocols, stream, app, self.shutdown.clone())
     }
 }
 
@@ -138,36 +141,15 @@ impl Protocols {
     }
 }
 
-async fn connection(
-    protocols: Arc<Protocols>,
-    stream: Socket,
-    app: Router,
-    told: CancellationToken,
-) {
+async fn connection(protocols: Arc<Protocols>, stream: Socket, app: Router, shutdown: Shutdown) {
     let protocol = select! {
         protocol = stream.protocol() => protocol,
         () = sleep(HEADER_TIMEOUT) => return,
-        () = told.cancelled() => return,
+        () = shutdown.told.cancelled() => return,
     };
-    let asked = Arc::new(AtomicBool::new(false));
-    let was_asked = Arc::clone(&asked);
-    let service = service_fn(move |request: Request<Incoming>| {
-        asked.store(true, Ordering::Relaxed);
-        let answer = app.clone().oneshot(request);
-        async move { Ok::<_, Infallible>(answer.await?.map(Watched::new)) }
-    });
-    let io = TokioIo::new(stream);
     let result = match protocol {
-        Ok(Protocol::Http1) => {
-            let connection = protocols.http1.serve_connection(io, service);
-            let end = |c: Pin<&mut _>| http1::UpgradeableConnection::graceful_shutdown(c);
-            run(Box::pin(connection.with_upgrades()), end, &was_asked, told).await
-        }
-        Ok(Protocol::Http2) => {
-            let connection = protocols.http2.serve_connection(io, service);
-            let end = |c: Pin<&mut _>| http2::Connection::graceful_shutdown(c);
-            run(Box::pin(connection), end, &was_asked, told).await
-        }
+        Ok(Protocol::Http1) => Box::pin(http1(&protocols.http1, stream, app, &shutdown)).await,
+        Ok(Protocol::Http2) => Box::pin(http2(&protocols.http2, stream, app, &shutdown)).await,
         Err(_) => return,
     };
     if let Err(error) = result {
@@ -175,11 +157,85 @@ async fn connection(
     }
 }
 
+async fn http1(
+    protocol: &http1::Builder,
+    stream: Socket,
+    app: Router,
+    shutdown: &Shutdown,
+) -> hyper::Result<()> {
+    let asked = Arc::new(AtomicBool::new(false));
+    let leaving = Arc::new(Mutex::new(None));
+    let service = {
+        let (asked, leaving) = (asked.clone(), leaving.clone());
+        service_fn(move |request: Request<Incoming>| {
+            asked.store(true, Ordering::Relaxed);
+            let (answer, leaving) = (app.clone().oneshot(request), leaving.clone());
+            async move {
+                let mut response = answer.await?;
+                let Some(left) = Leaving::of(&mut response) else {
+                    return Ok::<_, Infallible>(response);
+                };
+                *lock(&leaving) = Some(left);
+                pending().await
+            }
+        })
+    };
+    let mut connection = protocol.serve_connection(TokioIo::new(stream), service);
+    let left = {
+        let end = |c: Pin<&mut _>| http1::Connection::graceful_shutdown(c);
+        let connection = run(
+            Pin::new(&mut connection),
+            end,
+            &asked,
+            shutdown.told.clone(),
+        );
+        let mut connection = pin!(connection);
+        poll_fn(|cx| match connection.as_mut().poll(cx) {
+            Poll::Ready(result) => Poll::Ready(result.map(|()| None)),
+            Poll::Pending => match lock(&leaving).take() {
+                Some(left) => Poll::Ready(Ok(Some(left))),
+                None => Poll::Pending,
+            },
+        })
+        .await?
+    };
+    if let Some(left) = left {
+        let parts = connection.into_parts();
+        // A copy of what was read already: the buffer itself is the server's.
+        let read = parts.read_buf.to_vec();
+        if let Some(serving) = left.open(parts.io.into_inner(), read).await {
+            shutdown.tasks.spawn(serving.0);
+        }
+    }
+    Ok(())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn http2(
+    protocol: &http2::Builder<Streams>,
+    stream: Socket,
+    app: Router,
+    shutdown: &Shutdown,
+) -> hyper::Result<()> {
+    let asked = Arc::new(AtomicBool::new(false));
+    let was_asked = asked.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        asked.store(true, Ordering::Relaxed);
+        let answer = app.clone().oneshot(request);
+        async move { Ok::<_, Infallible>(answer.await?.map(Watched::new)) }
+    });
+    let connection = protocol.serve_connection(TokioIo::new(stream), service);
+    let end = |c: Pin<&mut _>| http2::Connection::graceful_shutdown(c);
+    run(pin!(connection), end, &was_asked, shutdown.told.clone()).await
+}
+
 /// To its end, or that of the gateway: then it begins no more streams, and
-/// ends when those it has are over. Boxed, so that a connection has the room of
-/// its own protocol and not of the larger one.
+/// ends when those it has are over.
 async fn run<C>(
-    mut connection: Pin<Box<C>>,
+    mut connection: Pin<&mut C>,
     end: impl FnOnce(Pin<&mut C>),
     was_asked: &AtomicBool,
     told: CancellationToken,

@@ -2,8 +2,10 @@
 
 use std::{
     io,
+    net::Shutdown,
     pin::Pin,
-    task::{Context, Poll},
+    sync::Arc,
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -37,7 +39,7 @@ const UNSENT: u32 = 64 << 10;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Socket {
-    stream: TcpStream,
+    stream: Arc<TcpStream>,
     limit: Duration,
     /// Runs while the socket takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -53,10 +55,24 @@ impl Socket {
         socket.set_tcp_user_timeout(Some(limit))?;
         socket.set_tcp_notsent_lowat(UNSENT)?;
         Ok(Self {
-            stream,
+            stream: Arc::new(stream),
             limit,
             stalled: None,
         })
+    }
+
+    /// Another handle on it: one reads, the other writes.
+    pub(super) fn share(&self) -> Self {
+        Self {
+            stream: self.stream(),
+            limit: self.limit,
+            stalled: None,
+        }
+    }
+
+    /// To write what can be written without waiting.
+    pub(super) fn stream(&self) -> Arc<TcpStream> {
+        Arc::clone(&self.stream)
     }
 
     /// As its first bytes tell: those of HTTP/2 are a request that HTTP/1 will
@@ -95,13 +111,31 @@ impl Socket {
     }
 }
 
+/// Calls until the socket is ready, which it may only have seemed to be.
+fn poll_io<T>(
+    mut ready: impl FnMut() -> Poll<io::Result<()>>,
+    mut call: impl FnMut() -> io::Result<T>,
+) -> Poll<io::Result<T>> {
+    loop {
+        ready!(ready())?;
+        match call() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            result => return Poll::Ready(result),
+        }
+    }
+}
+
 impl AsyncRead for Socket {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let stream = &self.stream;
+        let read = || stream.try_read(buffer.initialize_unfilled());
+        let read = ready!(poll_io(|| stream.poll_read_ready(cx), read))?;
+        buffer.advance(read);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -111,7 +145,8 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let stream = &self.stream;
+        let written = poll_io(|| stream.poll_write_ready(cx), || stream.try_write(bytes));
         self.watch(cx, written)
     }
 
@@ -120,19 +155,22 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        let stream = &self.stream;
+        let write = || stream.try_write_vectored(slices);
+        let written = poll_io(|| stream.poll_write_ready(cx), write);
         self.watch(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+    /// TCP has nothing to flush.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(SockRef::from(&*self.stream).shutdown(Shutdown::Write))
     }
 }

@@ -12,7 +12,8 @@ use tungstenite::{Error as WsError, Message};
 use super::{
     close::{End, close},
     idle::{Due, Idle},
-    web_socket::{Item, WebSocket},
+    outbound::{Outbound, Wire},
+    web_socket::WebSocket,
 };
 use crate::hub::Subscription;
 
@@ -30,27 +31,33 @@ pub(super) enum Turn {
 /// A reader and its socket.
 pub(super) struct Reader {
     pub(super) socket: WebSocket,
-    pub(super) subscription: Subscription,
-    pub(super) idle: Idle,
-    /// How this format has what is delivered.
-    pub(super) put: fn(Item, &mut Vec<u8>) -> Result<(), End>,
+    pub(super) outbound: Outbound,
 }
 
 impl Reader {
+    pub(super) fn new(
+        socket: WebSocket,
+        subscription: Subscription,
+        idle: Idle,
+        wire: &'static Wire,
+    ) -> Self {
+        let outbound = Outbound::new(socket.socket(), subscription, idle, wire);
+        Self { socket, outbound }
+    }
+
     /// The client first, if it is listened to, so that a busy reader can speak;
     /// what is written half stands before everything.
     pub(super) fn poll_turn(&mut self, cx: &mut Context<'_>, listens: bool) -> Poll<Turn> {
-        if listens && !self.socket.is_writing() {
+        self.outbound.rise();
+        if listens && !self.outbound.is_writing() {
             if let Poll::Ready(frame) = self.socket.poll_read(cx) {
                 return Poll::Ready(Turn::Read(frame));
             }
-            if let Poll::Ready(due) = self.idle.poll_due(cx) {
+            if let Poll::Ready(due) = self.outbound.poll_due(cx) {
                 return Poll::Ready(self.due(due));
             }
         }
-        let (subscription, idle) = (&mut self.subscription, &mut self.idle);
-        let delivered = self.socket.poll_deliver(cx, subscription, self.put, idle);
-        delivered.map(Turn::Delivered)
+        self.outbound.poll_deliver(cx).map(Turn::Delivered)
     }
 
     /// Leaves, and then closes the socket.

@@ -10,20 +10,22 @@ use axum::{
     extract::{RawQuery, Request, State},
     response::Response,
 };
-use bytes::Bytes;
 use serde_json::Value;
+use tokio::time::Instant;
 use tungstenite::Message;
 
 use super::{
     admission::{Admission, cursor},
     close::End,
     codes::Refusal,
+    hand_over::Serving,
     json::{ClientMessage, ServerMessage},
+    outbound::Wire,
     query::{Format, StreamQuery},
     raw::{self, ClientFrames},
     turn::{Frame, Reader, Turn},
     upgrade::Upgrade,
-    web_socket::{Item, WebSocket, frame, put_frame},
+    web_socket::{WebSocket, frame, put_frame},
 };
 use crate::{
     event::{ChannelName, Form},
@@ -33,9 +35,9 @@ use crate::{
 pub(super) async fn ws(
     State(admission): State<Admission>,
     RawQuery(query): RawQuery,
-    mut request: Request,
+    request: Request,
 ) -> Result<Response, Refusal> {
-    let upgrade = match Upgrade::of(&mut request, &admission) {
+    let upgrade = match Upgrade::of(&request, &admission) {
         Ok(upgrade) => upgrade,
         Err(response) => return Ok(*response),
     };
@@ -45,9 +47,8 @@ pub(super) async fn ws(
     if query.format == Format::Raw {
         return raw::upgrade(upgrade, subscription, &admission, ClientFrames::Refused).await;
     }
-    let tasks = admission.tasks();
-    Ok(upgrade.accept(tasks, |socket| {
-        Box::new(Connection::new(socket, subscription, admission)).run()
+    Ok(upgrade.accept(|socket| {
+        Serving::by(Box::new(Connection::new(socket, subscription, admission)).run())
     }))
 }
 
@@ -71,12 +72,7 @@ impl Connection {
     fn new(socket: WebSocket, subscription: Subscription, admission: Admission) -> Self {
         let idle = admission.settings().answered_idle();
         Self {
-            reader: Reader {
-                socket,
-                subscription,
-                idle,
-                put,
-            },
+            reader: Reader::new(socket, subscription, idle, &WIRE),
             admission,
             publishing: None,
         }
@@ -100,8 +96,9 @@ impl Connection {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        self.reader.outbound.rise();
         if let Some(publishing) = &mut self.publishing
-            && !self.reader.socket.is_writing()
+            && !self.reader.outbound.is_writing()
             && let Poll::Ready((reference, result)) = publishing.as_mut().poll(cx)
         {
             return Poll::Ready(Next::Answer(reference, result));
@@ -124,13 +121,13 @@ impl Connection {
 
     /// It carries the newest cursor.
     async fn ping(&mut self) -> Result<(), End> {
-        let cursor = self.reader.subscription.cursor();
+        let cursor = self.reader.outbound.subscription.cursor();
         let text = cursor.map(|id| id.to_string()).unwrap_or_default();
         self.reader.socket.send(Message::Ping(text.into())).await
     }
 
     async fn read(&mut self, frame: Frame) -> Result<(), End> {
-        self.reader.idle.heard();
+        self.reader.outbound.idle.heard();
         match frame {
             Some(Ok(Message::Text(text))) => self.follow(&text).await,
             Some(Ok(Message::Binary(_))) => {
@@ -180,13 +177,13 @@ impl Connection {
             Value::String(text) => cursor(text.as_bytes()),
             _ => Some(Cursor::Strange),
         };
-        Ok(self.reader.subscription.join(&names, cursor)?)
+        Ok(self.reader.outbound.subscription.join(&names, cursor)?)
     }
 
     fn part(&mut self, channels: &[String]) -> Result<Vec<ChannelName>, Refusal> {
         let names = channels.iter().map(|name| ChannelName::new(name));
         let names: Vec<_> = names.collect::<Result<_, _>>()?;
-        self.reader.subscription.part(&names);
+        self.reader.outbound.subscription.part(&names);
         Ok(names)
     }
 
@@ -214,23 +211,22 @@ impl Connection {
 
     async fn say(&mut self, message: &ServerMessage<'_>) -> Result<(), End> {
         let text = message.encode();
-        self.reader.idle.touch();
+        self.reader.outbound.idle.touch(Instant::now());
         self.reader.socket.send(Message::Text(text.into())).await
     }
 }
 
-fn put(item: Item, out: &mut Vec<u8>) -> Result<(), End> {
-    match item {
-        Ok(Delivery::Event(event)) => {
-            let encode = || Bytes::from(frame(json(&Delivery::Event(event.clone()))));
-            let bytes = event.encodings.get_or_encode(Form::WebSocket, encode);
-            out.extend_from_slice(bytes);
-        }
-        Ok(other) => put_frame(json(&other), out),
-        Err(ended) => return Err(End::Refused(ended.into())),
-    }
-    Ok(())
-}
+const WIRE: Wire = Wire {
+    form: Form::WebSocket,
+    encode: |event| frame(json(&Delivery::Event(event.clone()))).into(),
+    put: |item, out| {
+        put_frame(
+            json(&item.map_err(|ended| End::Refused(ended.into()))?),
+            out,
+        );
+        Ok(())
+    },
+};
 
 fn json(delivery: &Delivery) -> String {
     ServerMessage::from(delivery).encode()

@@ -1,0 +1,237 @@
+//! What a reader with a socket of its own is sent: the head of the log by a
+//! writer, while there is nothing else to say; anything else by the reader's
+//! task.
+
+use std::{
+    cell::RefCell,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use rustix::net::SendFlags;
+use tokio::{io::AsyncWrite, net::TcpStream, time::Instant};
+
+use super::{
+    close::End,
+    idle::{Due, Idle},
+    socket::Socket,
+};
+use crate::{
+    event::{Event, Form},
+    hub::{Burst, Delivery, Ended, Outlet, Seat, Subscription},
+};
+
+/// Deliveries in one write: between two writes a connection listens to its
+/// client, however busy it is.
+const DELIVERIES: usize = 512;
+
+/// Bytes after which a write begins, though more deliveries are there.
+const WRITE: usize = 64 << 10;
+
+thread_local! {
+    /// What is about to be written. Empty between two turns, so that one for
+    /// each thread is enough.
+    static OUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// What a subscription yields.
+pub(super) type Item = Result<Delivery, Ended>;
+
+/// What a wire makes of what is delivered.
+#[derive(Debug)]
+pub(super) struct Wire {
+    pub(super) form: Form,
+    /// An event, once for all readers of this form.
+    pub(super) encode: fn(&Arc<Event>) -> Bytes,
+    /// Anything else; an error is the end, after what was put until then.
+    pub(super) put: fn(Item, &mut Vec<u8>) -> Result<(), End>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Outbound {
+    pub(super) subscription: Subscription,
+    pub(super) idle: Idle,
+    wire: &'static Wire,
+    socket: Socket,
+    seat: Arc<Seat<Line>>,
+    /// What the socket has not taken yet: it stands before everything else.
+    rest: Bytes,
+    /// Why it ends, once the rest is written.
+    end: Option<End>,
+}
+
+impl Outbound {
+    pub(super) fn new(
+        socket: &Socket,
+        mut subscription: Subscription,
+        idle: Idle,
+        wire: &'static Wire,
+    ) -> Self {
+        let seat = Arc::new(Seat::new(Line {
+            stream: Some(socket.stream()),
+            wire,
+            sent: Instant::now(),
+            rest: Bytes::new(),
+        }));
+        subscription.sit(seat.clone());
+        Self {
+            subscription,
+            idle,
+            wire,
+            socket: socket.share(),
+            seat,
+            rest: Bytes::new(),
+            end: None,
+        }
+    }
+
+    /// The socket is this task's alone, until it waits for deliveries again. To
+    /// be called before anything is written by other means.
+    pub(super) fn rise(&mut self) {
+        self.subscription.rise();
+        let take = |line: &mut Line| (std::mem::take(&mut line.rest), line.sent);
+        let (rest, sent) = self.seat.with_outlet(take);
+        self.idle.touch(sent);
+        if !rest.is_empty() {
+            self.rest = rest;
+        }
+    }
+
+    /// Whether it waits for the socket to take what was begun: nothing else is
+    /// to be written until then.
+    pub(super) fn is_writing(&self) -> bool {
+        !self.rest.is_empty()
+    }
+
+    /// A sign of life is due, or the client is gone.
+    pub(super) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<Due> {
+        self.idle.poll_due(cx)
+    }
+
+    /// To be written before what is delivered.
+    pub(super) fn say(&mut self, bytes: Bytes) {
+        self.rest = bytes;
+    }
+
+    /// Writes what is delivered, each time in one write. Pending when there is
+    /// no more, or the socket takes no more; ready after much of it, so that
+    /// the client is listened to, and at the end.
+    pub(super) fn poll_deliver(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        if self.is_writing() {
+            ready!(self.poll_write_rest(cx))?;
+            return Poll::Ready(self.end.take().map_or(Ok(()), Err));
+        }
+        let gathered = OUT.with_borrow_mut(|out| {
+            out.clear();
+            let gathered = self.gather(cx, out);
+            if !out.is_empty() {
+                self.begin_write(cx, out)?;
+            }
+            Ok::<_, End>(gathered)
+        })?;
+        match gathered {
+            Gathered::All if !self.is_writing() => {
+                self.subscription.serve();
+                return Poll::Pending;
+            }
+            Gathered::End(end) => self.end = Some(end),
+            Gathered::All | Gathered::Enough => {}
+        }
+        ready!(self.poll_write_rest(cx))?;
+        Poll::Ready(self.end.take().map_or(Ok(()), Err))
+    }
+
+    fn gather(&mut self, cx: &mut Context<'_>, out: &mut Vec<u8>) -> Gathered {
+        for _ in 0..DELIVERIES {
+            let put = match self.subscription.poll_next_unpin(cx) {
+                Poll::Pending => return Gathered::All,
+                Poll::Ready(None) => return Gathered::End(End::ByClient),
+                Poll::Ready(Some(Ok(Delivery::Event(event)))) => {
+                    let Wire { form, encode, .. } = *self.wire;
+                    out.extend_from_slice(Event::encoded(&event, form, encode));
+                    Ok(())
+                }
+                Poll::Ready(Some(item)) => (self.wire.put)(item, out),
+            };
+            if let Err(end) = put {
+                return Gathered::End(end);
+            }
+            if out.len() >= WRITE {
+                break;
+            }
+        }
+        Gathered::Enough
+    }
+
+    fn begin_write(&mut self, cx: &mut Context<'_>, out: &[u8]) -> Result<(), End> {
+        let written = match Pin::new(&mut self.socket).poll_write(cx, out) {
+            Poll::Ready(written) => written.map_err(|_| End::ByClient)?,
+            Poll::Pending => 0,
+        };
+        self.rest = Bytes::copy_from_slice(&out[written..]);
+        self.idle.touch(Instant::now());
+        Ok(())
+    }
+
+    fn poll_write_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        while !self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.socket).poll_write(cx, &self.rest)) {
+                Ok(0) | Err(_) => return Poll::Ready(Err(End::ByClient)),
+                Ok(written) => {
+                    let _ = self.rest.split_to(written);
+                    self.idle.took();
+                }
+            }
+        }
+        self.rest = Bytes::new();
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// How far `gather` has come.
+enum Gathered {
+    /// There is no more now; who asked is woken.
+    All,
+    /// Enough for one write.
+    Enough,
+    /// Nothing follows.
+    End(End),
+}
+
+/// The reader's socket, as a writer has it.
+#[derive(Debug)]
+struct Line {
+    /// None when the reader has left.
+    stream: Option<Arc<TcpStream>>,
+    wire: &'static Wire,
+    sent: Instant,
+    /// What the socket has not taken: at most a burst, and shared with whoever
+    /// is at the same place.
+    rest: Bytes,
+}
+
+impl Outlet for Line {
+    fn put(&mut self, burst: &Burst) -> bool {
+        let Some(stream) = &self.stream else {
+            return false;
+        };
+        let bytes = burst.bytes(self.wire.form, self.wire.encode);
+        // Past the runtime, which need not know of a write that does not wait.
+        // Of a broken socket the reader finds that out itself.
+        let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+        let written = rustix::net::send(stream, bytes, flags).unwrap_or(0);
+        self.sent = burst.at();
+        if written < bytes.len() {
+            self.rest = bytes.slice(written..);
+        }
+        self.rest.is_empty()
+    }
+
+    fn close(&mut self) {
+        self.stream = None;
+    }
+}

@@ -1,0 +1,120 @@
+//! A stream in the body of a response, where it has no connection of its own:
+//! on HTTP/2.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use hyper::body::{Body, Frame};
+use tokio::time::Instant;
+
+use super::{
+    super::{idle::Idle, outbound::Wire},
+    message::{beginning, sign_of_life},
+};
+use crate::{
+    event::Event,
+    hub::{Delivery, Ended, Subscription},
+};
+
+/// Bytes after which a chunk is sent, though more deliveries are there.
+const CHUNK: usize = 64 << 10;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Chunks {
+    subscription: Subscription,
+    wire: &'static Wire,
+    idle: Idle,
+    phase: Phase,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Beginning,
+    Open,
+    Ended,
+}
+
+impl Body for Chunks {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = self.get_mut();
+        let chunk = match this.phase {
+            Phase::Beginning => {
+                this.phase = Phase::Open;
+                Some(beginning())
+            }
+            Phase::Open => ready!(this.poll_chunk(cx)),
+            Phase::Ended => None,
+        };
+        Poll::Ready(chunk.map(|chunk| Ok(Frame::data(chunk))))
+    }
+}
+
+impl Chunks {
+    pub(super) fn new(subscription: Subscription, idle: Idle, wire: &'static Wire) -> Self {
+        Self {
+            subscription,
+            wire,
+            idle,
+            phase: Phase::Beginning,
+        }
+    }
+
+    /// What is there already, or a sign of life when that is due.
+    fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let first = match self.subscription.poll_next_unpin(cx) {
+            Poll::Ready(first) => first,
+            Poll::Pending => {
+                ready!(self.idle.poll_due(cx));
+                return Poll::Ready(Some(sign_of_life(self.subscription.cursor())));
+            }
+        };
+        self.idle.touch(Instant::now());
+        let Some(first) = first else {
+            return Poll::Ready(None);
+        };
+        let first = self.encoded(first);
+        let Some(second) = self.another(cx) else {
+            return Poll::Ready(Some(first));
+        };
+        // Together, so that they leave in one write.
+        let mut chunk = Vec::with_capacity(2 * first.len());
+        chunk.extend_from_slice(&first);
+        let mut next = Some(second);
+        while let Some(item) = next {
+            chunk.extend_from_slice(&self.encoded(item));
+            next = (chunk.len() < CHUNK).then(|| self.another(cx)).flatten();
+        }
+        Poll::Ready(Some(chunk.into()))
+    }
+
+    fn another(&mut self, cx: &mut Context<'_>) -> Option<Result<Delivery, Ended>> {
+        match (self.phase, self.subscription.poll_next_unpin(cx)) {
+            (Phase::Open, Poll::Ready(item)) => item,
+            _ => None,
+        }
+    }
+
+    fn encoded(&mut self, item: Result<Delivery, Ended>) -> Bytes {
+        let Wire { form, encode, put } = *self.wire;
+        if let Ok(Delivery::Event(event)) = item {
+            return Event::encoded(&event, form, encode).clone();
+        }
+        let mut chunk = Vec::new();
+        if put(item, &mut chunk).is_err() {
+            self.phase = Phase::Ended;
+        }
+        chunk.into()
+    }
+}

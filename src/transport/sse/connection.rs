@@ -1,0 +1,104 @@
+//! A stream that has its connection to itself: on HTTP/1.1.
+//!
+//! Its length is not told, so that it ends with the connection (RFC 9112,
+//! section 6.3), and its events are the same bytes for every reader.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWriteExt, ReadBuf},
+    time::timeout,
+};
+use tracing::debug;
+
+use super::{
+    super::{
+        close::End,
+        idle::Idle,
+        outbound::{Outbound, Wire},
+        socket::Socket,
+    },
+    message::{beginning, sign_of_life},
+};
+use crate::hub::Subscription;
+
+/// How long the client may take to close its side: a socket closed before that
+/// could take with it what was written last.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// What a client says after its request is nobody's: it is read, so that its
+/// end is seen, and dropped.
+const UNHEARD: usize = 256;
+
+/// See the module.
+pub(super) struct Connection {
+    socket: Socket,
+    outbound: Outbound,
+}
+
+impl Connection {
+    pub(super) fn new(
+        socket: Socket,
+        subscription: Subscription,
+        idle: Idle,
+        wire: &'static Wire,
+    ) -> Self {
+        let mut outbound = Outbound::new(&socket, subscription, idle, wire);
+        outbound.say(beginning());
+        Self { socket, outbound }
+    }
+
+    /// Boxed, so that the task that waits is small.
+    pub(super) async fn run(mut self: Box<Self>) {
+        let end = loop {
+            if let Err(end) = poll_fn(|cx| self.poll_turn(cx)).await {
+                break end;
+            }
+        };
+        debug!(?end, "an SSE stream ends");
+        let Self { socket, outbound } = *self;
+        drop(outbound);
+        Box::pin(farewell(socket)).await;
+    }
+
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        self.outbound.rise();
+        if !self.outbound.is_writing() {
+            if let Poll::Ready(end) = poll_gone(&mut self.socket, cx) {
+                return Poll::Ready(Err(end));
+            }
+            if self.outbound.poll_due(cx).is_ready() {
+                let cursor = self.outbound.subscription.cursor();
+                self.outbound.say(sign_of_life(cursor));
+            }
+        }
+        self.outbound.poll_deliver(cx)
+    }
+}
+
+/// Ready when the client has closed.
+fn poll_gone(socket: &mut Socket, cx: &mut Context<'_>) -> Poll<End> {
+    loop {
+        let mut unheard = [0; UNHEARD];
+        let mut unheard = ReadBuf::new(&mut unheard);
+        let read = ready!(Pin::new(&mut *socket).poll_read(cx, &mut unheard));
+        if read.is_err() || unheard.filled().is_empty() {
+            return Poll::Ready(End::ByClient);
+        }
+    }
+}
+
+async fn farewell(mut socket: Socket) {
+    let farewell = async {
+        if socket.shutdown().await.is_ok() {
+            poll_fn(|cx| poll_gone(&mut socket, cx)).await;
+        }
+    };
+    // At the limit the client is as good as gone.
+    let _ = timeout(FAREWELL, farewell).await;
+}

@@ -1,0 +1,158 @@
+//! The lines of a message
+//! (<https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::super::{
+    close::End,
+    codes::Refusal,
+    json::{self, ServerMessage},
+    outbound::Wire,
+    query::Format,
+};
+use crate::{
+    event::{Event, EventId, Form},
+    hub::{Delivery, Ended},
+};
+
+impl Format {
+    pub(super) fn wire(self) -> &'static Wire {
+        match self {
+            Self::Json => &JSON,
+            Self::Raw => &RAW,
+        }
+    }
+}
+
+const JSON: Wire = Wire {
+    form: Form::Sse,
+    encode: |event| event_message(event, Format::Json),
+    put: |item, out| put(item, Format::Json, out),
+};
+
+const RAW: Wire = Wire {
+    form: Form::SseRaw,
+    encode: |event| event_message(event, Format::Raw),
+    put: |item, out| put(item, Format::Raw, out),
+};
+
+fn event_message(event: &Arc<Event>, format: Format) -> Bytes {
+    message(&Delivery::Event(event.clone()), format)
+}
+
+/// After an end nothing follows.
+fn put(item: Result<Delivery, Ended>, format: Format, out: &mut Vec<u8>) -> Result<(), End> {
+    match item {
+        Ok(delivery) => {
+            out.extend_from_slice(&message(&delivery, format));
+            Ok(())
+        }
+        Err(ended) => {
+            let refusal = ended.into();
+            out.extend_from_slice(&end(&refusal, format));
+            Err(End::Refused(refusal))
+        }
+    }
+}
+
+/// A browser comes back after 1 to 3 s: not all of them at once.
+const RETRY_MS: std::ops::Range<u64> = 1000..3000;
+
+/// What every stream begins with.
+pub(super) fn beginning() -> Bytes {
+    format!("retry: {}\n\n", fastrand::u64(RETRY_MS)).into()
+}
+
+/// An id without data moves the browser's Last-Event-ID and fires nothing.
+pub(super) fn sign_of_life(cursor: Option<EventId>) -> Bytes {
+    match cursor {
+        Some(cursor) => format!("id: {cursor}\n\n").into(),
+        None => Bytes::from_static(b":\n\n"),
+    }
+}
+
+fn message(delivery: &Delivery, format: Format) -> Bytes {
+    let mut chunk = Vec::new();
+    if let Some(id) = json::cursor(delivery) {
+        chunk.extend(format!("id: {id}\n").bytes());
+    }
+    match (format, delivery) {
+        (Format::Raw, Delivery::Event(event)) => write_lines(&mut chunk, &event.payload),
+        (Format::Raw, other) => write_named(&mut chunk, name(other), &ServerMessage::from(other)),
+        (Format::Json, any) => write_data(&mut chunk, &ServerMessage::from(any).encode()),
+    }
+    chunk.push(b'\n');
+    // It is kept with the event, and what is kept is counted.
+    chunk.shrink_to_fit();
+    chunk.into()
+}
+
+/// Why the stream ends. Not named `error`: that is the name of the event a
+/// browser fires by itself.
+fn end(refusal: &Refusal, format: Format) -> Bytes {
+    let mut chunk = Vec::new();
+    let message = ServerMessage::error(refusal, None);
+    match format {
+        Format::Raw => write_named(&mut chunk, "end", &message),
+        Format::Json => write_data(&mut chunk, &message.encode()),
+    }
+    chunk.push(b'\n');
+    chunk.into()
+}
+
+fn name(delivery: &Delivery) -> &'static str {
+    match delivery {
+        Delivery::Ready { .. } => "ready",
+        Delivery::Event(_) => "event",
+        Delivery::Gap { .. } => "gap",
+        Delivery::Interrupted { .. } => "interrupted",
+        Delivery::Live { .. } => "live",
+    }
+}
+
+fn write_named(chunk: &mut Vec<u8>, name: &str, message: &ServerMessage<'_>) {
+    chunk.extend(format!("event: {name}\n").bytes());
+    write_data(chunk, &message.encode());
+}
+
+/// CR, LF and CRLF all end a line, and each line has its own `data:`: a
+/// payload can forge nothing.
+fn write_lines(chunk: &mut Vec<u8>, payload: &str) {
+    let unix = payload.replace("\r\n", "\n");
+    unix.split(['\n', '\r'])
+        .for_each(|line| write_data(chunk, line));
+}
+
+fn write_data(chunk: &mut Vec<u8>, line: &str) {
+    chunk.extend_from_slice(b"data: ");
+    chunk.extend_from_slice(line.as_bytes());
+    chunk.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(payload: &str) -> String {
+        let mut chunk = Vec::new();
+        write_lines(&mut chunk, payload);
+        String::from_utf8(chunk).unwrap()
+    }
+
+    #[test]
+    fn a_payload_can_forge_nothing() {
+        assert_eq!(lines(""), "data: \n");
+        assert_eq!(
+            lines("a\nb\r\nc\rd"),
+            "data: a\ndata: b\ndata: c\ndata: d\n"
+        );
+        assert_eq!(
+            lines("x\n\nevent: gap\ndata: {}"),
+            "data: x\ndata: \ndata: event: gap\ndata: data: {}\n"
+        );
+        assert_eq!(lines("a\rid: 9\r"), "data: a\ndata: id: 9\ndata: \n");
+        assert_eq!(lines("\n\r"), "data: \ndata: \ndata: \n");
+    }
+}

@@ -1,0 +1,66 @@
+//! Server-Sent Events: `GET /v1/sse`
+//! (<https://html.spec.whatwg.org/multipage/server-sent-events.html>).
+
+mod body;
+mod connection;
+mod message;
+
+use axum::{
+    body::Body,
+    extract::{RawQuery, Request, State},
+    response::Response,
+};
+use http::{HeaderName, HeaderValue, header};
+
+use self::{body::Chunks, connection::Connection};
+use super::{
+    admission::{Admission, cursor},
+    codes::Refusal,
+    hand_over::{HandOver, Serving},
+    idle::Idle,
+    query::StreamQuery,
+    socket::Socket,
+};
+
+/// The response begins at once, a browser gives up for good on any status but
+/// 200; its `ready` waits.
+pub(super) async fn sse(
+    State(admission): State<Admission>,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let query = StreamQuery::parse(query.as_deref())?;
+    query.demand_channel()?;
+    let last_event_id = request.headers().get("last-event-id");
+    let last_event_id = last_event_id.map(HeaderValue::as_bytes);
+    let last_event_id = last_event_id.filter(|id| !id.is_empty());
+    let handed_in = last_event_id.or(query.cursor.as_deref());
+    let subscription =
+        admission.subscribe(&query.channels, cursor(handed_in.unwrap_or_default()))?;
+    let idle = Idle::new(admission.settings().keepalive);
+    let wire = query.format.wire();
+    let mut response = if HandOver::is_possible(&request) {
+        handed_over(move |socket| Connection::new(socket, subscription, idle, wire))
+    } else {
+        Response::new(Body::new(Chunks::new(subscription, idle, wire)))
+    };
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, "text/event-stream"),
+        (header::CACHE_CONTROL, "no-store"),
+        (HeaderName::from_static("x-accel-buffering"), "no"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    Ok(response)
+}
+
+fn handed_over(connection: impl FnOnce(Socket) -> Connection + Send + 'static) -> Response {
+    let mut response = Response::new(Body::empty());
+    let close = HeaderValue::from_static("close");
+    response.headers_mut().insert(header::CONNECTION, close);
+    // Whatever else the client has said already is dropped, as what follows.
+    let hand_over = HandOver::to(async |socket, _| Serving::by(Box::new(connection(socket)).run()));
+    response.extensions_mut().insert(hand_over);
+    response
+}
