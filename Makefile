@@ -1,5 +1,5 @@
 # `make run` and `make test` are all a fresh machine needs besides Rust.
-.PHONY: run test soak bench lint clients postgres postgres-18 fault-tools
+.PHONY: run test soak bench fuzz lint clients postgres postgres-18 fault-tools
 
 # The main job: the gateway at work on a private PostgreSQL.
 run: postgres
@@ -22,6 +22,12 @@ bench: postgres
 	@benches/setup
 	cargo build --locked --release
 	cargo bench --locked --profile load --bench fanout
+
+# Hunts, led by coverage, for inputs that break a parser: each of them for
+# FUZZ_SECONDS=N; FUZZ_ONLY='query cursor' for some. `make test` tries the kept
+# inputs, and a few of chance.
+fuzz:
+	@FUZZ_SECONDS=$${FUZZ_SECONDS:-300} nice fuzz/run
 
 lint:
 	cargo fmt --check

@@ -53,6 +53,9 @@ pub mod transport;
 pub mod app;
 pub mod cli;
 pub mod config;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod sandbox;
 pub mod shutdown;
 pub mod telemetry;

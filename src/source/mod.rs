@@ -5,6 +5,8 @@ mod backoff;
 mod between;
 mod connect;
 pub mod conninfo;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod heartbeat;
 mod listen;
 mod listening;

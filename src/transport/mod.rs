@@ -17,6 +17,8 @@ mod close;
 mod codes;
 mod descriptors;
 mod encoded;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod grpc;
 mod hand_over;
 mod http;

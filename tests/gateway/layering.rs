@@ -46,6 +46,18 @@ const ARROWS: &[(&str, &[&str])] = &[
             "telemetry",
         ],
     ),
+    (
+        "fuzz",
+        &[
+            "demand",
+            "event",
+            "hub",
+            "publish",
+            "shutdown",
+            "source",
+            "transport",
+        ],
+    ),
     ("sandbox", &[]),
     ("shutdown", &[]),
     ("telemetry", &[]),

@@ -9,6 +9,8 @@ mod connect;
 mod connect_error;
 mod endpoints;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod key_value;
 mod keywords;
 mod passfile;

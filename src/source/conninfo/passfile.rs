@@ -40,7 +40,7 @@ pub(super) fn password(path: &Path, wanted: &Wanted<'_>) -> Option<Password> {
 
 /// As in libpq, the first line that fits ends the search, even when its password is empty, which
 /// means none.
-fn first_match(file: &[u8], wanted: &Wanted<'_>) -> Option<Password> {
+pub(super) fn first_match(file: &[u8], wanted: &Wanted<'_>) -> Option<Password> {
     let password = file
         .split(|byte| *byte == b'\n')
         .find_map(|line| match_line(line, wanted));

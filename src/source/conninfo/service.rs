@@ -85,7 +85,7 @@ pub(super) fn find(name: &str, files: &[ServiceFile]) -> Result<Pairs, ConnInfoE
 }
 
 /// The first section of this name; `None` if the file has none. Only that section is checked.
-fn section(name: &str, text: &str) -> Result<Option<Pairs>, String> {
+pub(super) fn section(name: &str, text: &str) -> Result<Option<Pairs>, String> {
     let header = format!("[{name}]");
     let mut found: Option<Pairs> = None;
     for (number, line) in (1..).zip(text.lines()) {

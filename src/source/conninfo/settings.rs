@@ -156,7 +156,7 @@ impl Settings {
     }
 }
 
-fn parse(connection_string: &str) -> Result<Pairs, ConnInfoError> {
+pub(super) fn parse(connection_string: &str) -> Result<Pairs, ConnInfoError> {
     uri::parse(connection_string).unwrap_or_else(|| key_value::parse(connection_string))
 }
 

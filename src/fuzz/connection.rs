@@ -1,0 +1,160 @@
+//! All bytes of one client: the real accept loop and routes, on the loopback,
+//! with nothing but the database left out.
+
+use std::{net::SocketAddr, time::Duration};
+
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    runtime::{Builder, Runtime},
+    sync::Mutex,
+    time::timeout,
+};
+
+use crate::{
+    demand::{Demand, Wish},
+    event::Notification,
+    hub::{self, Hub},
+    publish::{self, PublishQueue},
+    shutdown::Shutdown,
+    transport::{Admission, Settings, router, serve},
+};
+
+/// A client that is still served after this has said what it has to say; it
+/// goes without a word.
+const PATIENCE: Duration = Duration::from_millis(20);
+
+/// No answer of another reader takes so long, also where other tests run.
+const LIMIT: Duration = Duration::from_secs(10);
+
+thread_local! {
+    /// Never dropped: it ends with the process.
+    static GATEWAY: &'static Gateway = Box::leak(Box::new(Gateway::start()));
+}
+
+/// What a client sends from the beginning of its connection to its end. Whatever
+/// it is, another reader is served.
+pub(super) fn connection(bytes: &[u8]) {
+    let gateway = GATEWAY.with(|gateway| *gateway);
+    gateway.runtime.block_on(async {
+        // Its bytes may be no request, or the start of an endless answer.
+        let _ = timeout(PATIENCE, gateway.client(bytes)).await;
+        let served = timeout(LIMIT, gateway.notify_the_other());
+        served.await.expect("another reader is served");
+    });
+}
+
+/// All of it in one thread, so that what an input does is the same each time.
+struct Gateway {
+    runtime: Runtime,
+    address: SocketAddr,
+    hub: Hub,
+    other: Mutex<TcpStream>,
+}
+
+impl Gateway {
+    fn start() -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let (address, hub, other) = runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+            let address = listener.local_addr().expect("its address");
+            let hub = gateway(listener);
+            (address, hub, reader(address).await)
+        });
+        let other = Mutex::new(other);
+        Self {
+            runtime,
+            address,
+            hub,
+            other,
+        }
+    }
+
+    /// Says all of it, and reads until the gateway has nothing more to say.
+    async fn client(&self, bytes: &[u8]) -> std::io::Result<()> {
+        let mut socket = TcpStream::connect(self.address).await?;
+        // Its end is a reset: ports that linger would soon be all there are.
+        SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
+        let (mut answers, mut says) = socket.split();
+        let saying = async {
+            says.write_all(bytes).await?;
+            says.shutdown().await
+        };
+        let hearing = async {
+            let mut part = [0; 4096];
+            while answers.read(&mut part).await? > 0 {}
+            Ok(())
+        };
+        tokio::try_join!(saying, hearing).map(drop)
+    }
+
+    async fn notify_the_other(&self) {
+        self.hub.ingest(|intake| {
+            intake.notification(Notification {
+                channel: "other".into(),
+                payload: "served".into(),
+            });
+        });
+        hear(&mut *self.other.lock().await, "served").await;
+    }
+}
+
+/// Whose source listens to all that is wanted, and has published what it is
+/// asked to.
+fn gateway(listener: TcpListener) -> Hub {
+    let demand = Demand::default();
+    let hub = Hub::new(hub::Config::default(), demand.clone());
+    hub.ingest(|intake| intake.live(false));
+    let (publisher, requests) = publish::channel();
+    let settings = Settings::default();
+    let admission = Admission::new(hub.clone(), publisher, true, settings);
+    let app = router(admission).expect("the routes");
+    tokio::spawn(listen(demand, hub.clone()));
+    tokio::spawn(publish(requests));
+    tokio::spawn(async move {
+        let shutdown = Shutdown::default();
+        serve(listener, app, settings, &shutdown).await;
+    });
+    hub
+}
+
+async fn listen(demand: Demand, hub: Hub) {
+    loop {
+        let wishes = demand.changed().await;
+        hub.ingest(|intake| {
+            for (channel, wish) in &wishes {
+                if let Wish::Listen(generation) = wish {
+                    intake.listening(channel, *generation);
+                }
+            }
+        });
+    }
+}
+
+async fn publish(mut requests: PublishQueue) {
+    while let Some(request) = requests.recv().await {
+        let _ = request.reply.send(Ok(()));
+    }
+}
+
+/// One that is there all the time.
+async fn reader(address: SocketAddr) -> TcpStream {
+    let mut socket = TcpStream::connect(address).await.expect("a connection");
+    let request = b"GET /v1/sse?channel=other&format=raw HTTP/1.1\r\nHost: pgfan\r\n\r\n";
+    socket.write_all(request).await.expect("it is taken");
+    hear(&mut socket, "ready").await;
+    socket
+}
+
+async fn hear(socket: &mut TcpStream, word: &str) {
+    let mut heard = Vec::new();
+    while !heard
+        .windows(word.len())
+        .any(|part| part == word.as_bytes())
+    {
+        let length = socket.read_buf(&mut heard).await.expect("it is served");
+        assert!(length > 0, "another's stream has ended");
+    }
+}
