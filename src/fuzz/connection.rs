@@ -8,6 +8,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
     runtime::{Builder, Runtime},
+    signal::unix::{SignalKind, signal},
     sync::Mutex,
     time::timeout,
 };
@@ -58,6 +59,9 @@ impl Gateway {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("a runtime");
         let (address, hub, other) = runtime.block_on(async {
+            // As Rust's own `main` does, and a fuzzer's does not: writing to a
+            // client that is gone must not end the process.
+            drop(signal(SignalKind::pipe()).expect("it can be handled"));
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let address = listener.local_addr().expect("its address");
             let hub = gateway(listener);
