@@ -31,6 +31,8 @@ mod raw;
 mod server;
 mod socket;
 mod sse;
+#[cfg(test)]
+mod tests;
 mod turn;
 mod upgrade;
 mod uptake;

@@ -1,0 +1,151 @@
+//! The WebSocket of the gateway by Autobahn's cases, which kosoku drives. They
+//! want a server that sends back what it is sent, so here it is one: the same
+//! accept loop, upgrade, reading and closing, and an echo in place of a reader.
+
+use std::{collections::BTreeMap, future::poll_fn, path::Path, time::Duration};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    response::Response,
+    routing::get,
+};
+use serde_json::Value;
+use tokio::{net::TcpListener, process::Command, time::timeout};
+use tungstenite::Message;
+
+use super::{
+    admission::{Admission, Settings},
+    close::{End, close},
+    hand_over::Serving,
+    serve,
+    upgrade::Upgrade,
+    web_socket::WebSocket,
+};
+use crate::{demand::Demand, hub::Hub, publish, shutdown::Shutdown};
+
+/// All cases take 3 s here.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What `tests/clients/setup` made.
+const KOSOKU: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/target/clients/venv-autobahn/bin/kosoku"
+);
+
+/// The cases of each group.
+const GROUPS: &[(&str, usize)] = &[
+    ("1", 16),  // framing
+    ("2", 11),  // pings and pongs
+    ("3", 7),   // reserved bits
+    ("4", 10),  // opcodes
+    ("5", 20),  // fragmentation
+    ("6", 145), // UTF-8
+    ("7", 37),  // closing
+    ("9", 16),  // limits and performance
+    ("10", 1),  // automatic fragmentation
+];
+
+/// Not of the gateway: messages of 1 MiB and more, which it never writes, and
+/// takes from nobody but where `--max-client-frame` says so; and compression.
+const LEFT_OUT: &[&str] = &[
+    "9.1.3", "9.1.4", "9.1.5", "9.1.6", "9.2.3", "9.2.4", "9.2.5", "9.2.6", "9.3.*", "9.4.*",
+    "9.5.*", "9.6.*", "12.*", "13.*",
+];
+
+/// Case, exchange, closing: text that cannot become UTF-8 any more is noticed at
+/// the end of its frame, and not in the middle; for the others the protocol
+/// leaves open what is right.
+const NOT_SIMPLY_OK: &[(&str, &str, &str)] = &[
+    ("6.4.3", "NON-STRICT", "OK"),
+    ("6.4.4", "NON-STRICT", "OK"),
+    ("7.1.6", "INFORMATIONAL", "INFORMATIONAL"),
+    ("7.13.1", "INFORMATIONAL", "INFORMATIONAL"),
+    ("7.13.2", "INFORMATIONAL", "INFORMATIONAL"),
+];
+
+async fn echo(State(admission): State<Admission>, request: Request) -> Response {
+    match Upgrade::of(&request, &admission) {
+        Ok(upgrade) => upgrade.accept(|socket| Serving::by(run(socket))),
+        Err(response) => *response,
+    }
+}
+
+/// Reads as the wires do, and closes as they do.
+async fn run(mut socket: WebSocket) {
+    let end = loop {
+        let message = match poll_fn(|cx| socket.poll_read(cx)).await {
+            Some(Ok(message)) => message,
+            Some(Err(error)) => break error.into(),
+            None => break End::ByClient,
+        };
+        let sent = match message {
+            Message::Text(_) | Message::Binary(_) => socket.send(message).await,
+            Message::Ping(_) => socket.flush().await,
+            Message::Pong(_) | Message::Frame(_) => Ok(()),
+            Message::Close(_) => break End::ByClient,
+        };
+        if let Err(end) = sent {
+            break end;
+        }
+    };
+    close(socket, end).await;
+}
+
+/// Serves until the runtime ends; its port. The largest message of the cases has
+/// 256 KiB.
+async fn echo_server() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let settings = Settings {
+        max_client_frame: 1 << 20,
+        ..Settings::default()
+    };
+    let shutdown = Shutdown::default();
+    let hub = Hub::new(crate::hub::Config::default(), Demand::default());
+    let (publisher, _) = publish::channel();
+    let admission = Admission::new(hub, publisher, false, settings);
+    let app = Router::new().route("/", get(echo)).with_state(admission);
+    tokio::spawn(async move { serve(listener, app, settings, &shutdown).await });
+    port
+}
+
+/// Each case with its verdict on what was exchanged, and on how it was closed.
+async fn verdicts() -> BTreeMap<String, [String; 2]> {
+    assert!(
+        Path::new(KOSOKU).exists(),
+        "{KOSOKU} is not there: run `make test`"
+    );
+    let reports = tempfile::tempdir().unwrap();
+    let server = format!("127.0.0.1:{}", echo_server().await);
+    let mut kosoku = Command::new(KOSOKU);
+    kosoku.args(["-m", "fuzzingclient", "-p", "8"]);
+    kosoku.args(LEFT_OUT.iter().flat_map(|case| ["-x", case]));
+    kosoku.arg("-o").arg(reports.path()).arg(server);
+    let running = timeout(LIMIT, kosoku.kill_on_drop(true).output());
+    let ended = running.await.expect("it ends").unwrap();
+    assert!(ended.status.success(), "{ended:?}");
+    let index = std::fs::read(reports.path().join("index.json")).unwrap();
+    let index: Value = serde_json::from_slice(&index).unwrap();
+    let cases = index.as_object().unwrap().values().next().unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let verdict = |(case, said): (&String, &Value)| {
+        let said = [&said["behavior"], &said["behaviorClose"]].map(text);
+        (case.clone(), said)
+    };
+    cases.as_object().unwrap().iter().map(verdict).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn autobahns_cases_are_passed() {
+    let verdicts = verdicts().await;
+    for (group, cases) in GROUPS {
+        let is_in = |case: &&String| case.split('.').next() == Some(group);
+        assert_eq!(verdicts.keys().filter(is_in).count(), *cases, "{group}.*");
+    }
+    let others = verdicts.iter().filter(|(_, said)| *said != &["OK", "OK"]);
+    let others: Vec<_> = others
+        .map(|(case, [exchange, closing])| (case.as_str(), exchange.as_str(), closing.as_str()))
+        .collect();
+    assert_eq!(others, NOT_SIMPLY_OK);
+}
