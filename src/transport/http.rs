@@ -1,8 +1,6 @@
 //! The routes of the one port: HTTP/1.1 and HTTP/2, WebSocket, SSE, gRPC and
 //! gRPC-Web side by side.
 
-use std::time::Duration;
-
 use axum::{
     Router,
     body::{Body, to_bytes},
@@ -12,8 +10,12 @@ use axum::{
     routing::{get, post},
 };
 use http_body_util::LengthLimitError;
+use hyper::body::Body as _;
 use tokio::{sync::watch, time::timeout};
-use tonic::{Status, service::Routes};
+use tonic::{
+    Status,
+    service::{LayerExt as _, Routes},
+};
 use tonic_health::ServingStatus;
 use tonic_web::GrpcWebLayer;
 use tower::ServiceBuilder;
@@ -23,14 +25,12 @@ use super::{
     codes::{Code, Refusal},
     grpc::{Grpc, pb},
     pgcachewatch::{pgpubsub, up},
+    punctual::{BODY_TIMEOUT, punctual},
     query::last_segment,
     sse::sse,
     ws::ws,
 };
 use crate::event::Payload;
-
-/// A body holds at most 8 KB.
-const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Everything the port answers. To be called in a runtime: gRPC health follows
 /// the source.
@@ -64,15 +64,13 @@ fn grpc(admission: Admission) -> Result<Router, tonic_reflection::server::Error>
     tokio::spawn(report(admission.ready(), reporter));
     // Of at most 4 MiB, tonic's own limit: room for any number of channels.
     let gateway = pb::gateway_service_server::GatewayServiceServer::new(Grpc::new(admission));
+    let in_time = ServiceBuilder::new().map_request(punctual);
+    let web = ServiceBuilder::new().layer(GrpcWebLayer::new());
     let mut routes = Routes::builder();
     routes
-        .add_service(health)
+        .add_service(in_time.clone().named_layer(health))
         .add_service(reflection)
-        .add_service(
-            ServiceBuilder::new()
-                .layer(GrpcWebLayer::new())
-                .service(gateway),
-        );
+        .add_service(web.named_layer(in_time.named_layer(gateway)));
     Ok(routes
         .routes()
         .prepare()
@@ -100,25 +98,58 @@ async fn report(mut ready: watch::Receiver<bool>, reporter: tonic_health::server
 async fn publish(
     State(admission): State<Admission>,
     uri: Uri,
+    headers: HeaderMap,
     body: Body,
-) -> Result<StatusCode, Refusal> {
+) -> Response {
+    if is_encoded(&headers) {
+        return encoded();
+    }
+    let published = publish_body(&admission, &uri, body).await;
+    published.map(|()| StatusCode::NO_CONTENT).into_response()
+}
+
+async fn publish_body(admission: &Admission, uri: &Uri, body: Body) -> Result<(), Refusal> {
     let channel = admission.publishable(&last_segment(uri.path())?)?;
+    if body.size_hint().lower() > Payload::MAX_BYTES as u64 {
+        // By its own word: it need not come.
+        return Err(too_large());
+    }
     let body = timeout(BODY_TIMEOUT, to_bytes(body, Payload::MAX_BYTES)).await;
     let bytes = body
         .map_err(|_| Refusal::invalid("the body did not arrive in time"))?
         .map_err(unread)?;
     let payload = String::from_utf8(bytes.into())
         .map_err(|_| Refusal::invalid("the payload is not UTF-8"))?;
-    admission.publish(channel, payload).await?;
-    Ok(StatusCode::NO_CONTENT)
+    admission.publish(channel, payload).await
+}
+
+/// Such a body would be published as it is, and not as it was meant; unpacking
+/// it is what a bomb waits for.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    encodings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
+}
+
+/// RFC 9110, section 15.5.16.
+fn encoded() -> Response {
+    let refusal = Refusal::invalid("a body is taken without a content encoding");
+    let mut response = refusal.with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE);
+    let identity = HeaderValue::from_static("identity");
+    let headers = response.headers_mut();
+    headers.insert(header::ACCEPT_ENCODING, identity);
+    response
 }
 
 fn unread(error: axum::Error) -> Refusal {
     if error.into_inner().is::<LengthLimitError>() {
-        let message = format!("a payload has at most {} bytes", Payload::MAX_BYTES);
-        return Refusal::new(Code::PayloadTooLarge, message);
+        return too_large();
     }
     Refusal::invalid("the body did not arrive whole")
+}
+
+fn too_large() -> Refusal {
+    let message = format!("a payload has at most {} bytes", Payload::MAX_BYTES);
+    Refusal::new(Code::PayloadTooLarge, message)
 }
 
 /// Whether the process answers.

@@ -26,6 +26,7 @@ mod idle;
 mod json;
 mod outbound;
 mod pgcachewatch;
+mod punctual;
 mod query;
 mod raw;
 mod server;
