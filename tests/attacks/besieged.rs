@@ -1,0 +1,125 @@
+use std::{net::SocketAddr, time::Duration};
+
+use tokio::time::sleep;
+
+use crate::{
+    support::{
+        Database, Reader, Wire,
+        gateway_process::{GatewayProcess, pgfan},
+        within,
+    },
+    tap::Tap,
+};
+
+/// How long the processor is looked at: many of its ticks.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// Of such a look; a gateway with four idle readers and a heartbeat needs none.
+const IDLE: Duration = Duration::from_millis(30);
+
+/// What proc(5) counts in: on Linux 100 a second.
+const TICK: Duration = Duration::from_millis(10);
+
+pub struct Besieged {
+    pub database: Database,
+    pub gateway: GatewayProcess,
+    readers: Vec<(Wire, Reader)>,
+    notified: usize,
+    before: Duration,
+}
+
+impl Besieged {
+    pub async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    pub async fn with(flags: &[&str]) -> Self {
+        let database = Database::new().await;
+        let url = database.url.clone();
+        Self::serve(database, &url, flags).await
+    }
+
+    /// With these flags, and a tap between the gateway and its database.
+    pub async fn tapped(flags: &[&str]) -> (Self, Tap) {
+        let database = Database::new().await;
+        let tap = Tap::on(&database.url).await;
+        let besieged = Self::serve(database, &tap.url, flags).await;
+        (besieged, tap)
+    }
+
+    async fn serve(database: Database, url: &str, flags: &[&str]) -> Self {
+        let mut command = pgfan();
+        command.env("PGFAN_DATABASE_URL", url);
+        command.args(["serve", "--allow-publish"]).args(flags);
+        let gateway = GatewayProcess::serve(&mut command).await;
+        gateway.ready().await;
+        let mut readers = Vec::new();
+        for wire in Wire::ALL {
+            let mut reader = Reader::open(wire, gateway.address, &["others"], None).await;
+            reader.ready().await;
+            readers.push((wire, reader));
+        }
+        let mut besieged = Self {
+            database,
+            gateway,
+            readers,
+            notified: 0,
+            before: Duration::ZERO,
+        };
+        besieged.before = besieged.processor_time();
+        besieged
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.gateway.address
+    }
+
+    /// The readers of every wire who were there before get the next event.
+    pub async fn others_are_served(&mut self) {
+        self.notified += 1;
+        let payload = self.notified.to_string();
+        self.database.notify("others", &payload).await;
+        for (wire, reader) in &mut self.readers {
+            assert_eq!(reader.event().await.1, payload, "{wire:?}");
+        }
+    }
+
+    /// What the gateway has spent since the readers came, once it is idle.
+    pub async fn spent(&self) -> Duration {
+        let idle = async {
+            loop {
+                let before = self.processor_time();
+                sleep(LOOK).await;
+                let after = self.processor_time();
+                if after - before <= IDLE {
+                    return after;
+                }
+            }
+        };
+        within("the gateway is idle again", idle).await - self.before
+    }
+
+    /// The last word: the others are served, the gateway is idle, has spent no
+    /// more than `most`, and ends in good order.
+    pub async fn stands(mut self, what: &str, most: Duration) {
+        self.others_are_served().await;
+        let spent = self.spent().await;
+        eprintln!("{what}: {spent:?} of the processor");
+        assert!(spent <= most, "{what}: {spent:?}");
+        drop(self.readers);
+        self.gateway.stop().await;
+    }
+
+    /// `utime` and `stime` of the process (proc(5)).
+    fn processor_time(&self) -> Duration {
+        let stat = format!("/proc/{}/stat", self.gateway.program.pid());
+        let stat = std::fs::read_to_string(stat).unwrap();
+        let (_, after_name) = stat.rsplit_once(')').unwrap();
+        let fields: Vec<&str> = after_name.split_whitespace().collect();
+        let ticks: u32 = [fields[11], fields[12]]
+            .map(|ticks| ticks.parse::<u32>().unwrap())
+            .iter()
+            .sum();
+        TICK * ticks
+    }
+}

@@ -1,0 +1,49 @@
+//! Clients that mean harm, against the real program. Each is refused at small
+//! cost, while other readers of every wire get what is theirs.
+//!
+//! A slow reader, the fourth of the classic floods, is in `tests/faults`
+//! (`f16`), and what needs a token is beside the tokens.
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "a test binary has no public face, and fails by panicking"
+)]
+
+#[path = "../support/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "shared by all test binaries; each uses a part"
+)]
+mod support;
+
+#[path = "../database/tap.rs"]
+#[allow(dead_code, reason = "shared with the tests of the database")]
+mod tap;
+
+/// The gateway under attack, and the readers who must not notice.
+mod besieged;
+/// A client of HTTP/2 that writes its own frames.
+mod frames;
+
+/// Nothing is unpacked.
+mod compression;
+/// Payloads and cursors that would forge messages.
+mod event_stream;
+/// HTTP/2's own floods.
+mod http2;
+/// What is larger than anybody needs.
+mod large;
+/// What clients say does not break the lines of the log.
+mod log;
+/// Channel names that would leave their quotes.
+mod names;
+/// Clients that take all the time there is.
+mod slow;
+/// More channels than anybody reads.
+mod subscriptions;
+
+/// Held by the tests that look at what the gateway's processor does.
+static PROCESSOR: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

@@ -1,0 +1,121 @@
+use std::net::SocketAddr;
+
+use pgfan::transport::pb::SubscribeRequest;
+use serde_json::json;
+
+use crate::{
+    besieged::Besieged,
+    support::{Said, WebSocket, get, grpc_client},
+    tap::Tap,
+};
+
+/// Of a reader, by default.
+const OF_A_READER: usize = 128;
+
+/// Of the gateway, as it is set here.
+const IN_ALL: usize = 1000;
+
+/// What was ever listened to and is not given up, by what PostgreSQL was asked.
+fn listened(tap: &Tap) -> usize {
+    let seen = tap.seen();
+    seen.statements("LISTEN ") - seen.statements("UNLISTEN ")
+}
+
+async fn join(socket: &mut WebSocket, names: &[String]) -> Result<(), String> {
+    let say = json!({"type": "subscribe", "channels": names});
+    socket.say(&say.to_string()).await;
+    match socket.said().await {
+        Said::Ready { channels, .. } => {
+            assert_eq!(channels, names);
+            Ok(())
+        }
+        Said::Answer(error) => Err(error["code"].as_str().unwrap().to_owned()),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn names(first: usize, count: usize) -> Vec<String> {
+    (first..first + count)
+        .map(|n| format!("flood.{n}"))
+        .collect()
+}
+
+/// A hundred thousand, in whatever pieces, are 128.
+#[tokio::test(flavor = "multi_thread")]
+async fn a10_one_client_has_as_many_channels_as_it_may() {
+    let (mut besieged, tap) = Besieged::tapped(&["--max-channels", "1000"]).await;
+    let address = besieged.address();
+    let too_many = || Err("too_many".to_owned());
+    let mut socket = WebSocket::open(address, "/v1/ws").await.unwrap();
+    for first in (0..100_000).step_by(1000) {
+        assert_eq!(join(&mut socket, &names(first, 1000)).await, too_many());
+    }
+    assert_eq!(join(&mut socket, &names(0, OF_A_READER)).await, Ok(()));
+    for n in 0..1000 {
+        assert_eq!(join(&mut socket, &names(5000 + n, 1)).await, too_many());
+    }
+    besieged.others_are_served().await;
+
+    let mut client = grpc_client(address).await;
+    let request = SubscribeRequest {
+        channels: names(0, 100_000),
+        cursor: String::new(),
+    };
+    let status = client.subscribe(request).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status}");
+    let query = names(0, OF_A_READER + 1).join("&channel=");
+    let path = format!("/v1/sse?channel={query}");
+    let answer = get(address, &path, &[]).await;
+    assert_eq!((answer.status, answer.code()), (429, "too_many".into()));
+    let path = format!("/v1/ws?channel={query}");
+    assert_eq!(WebSocket::open(address, &path).await.err(), Some(429));
+
+    besieged.others_are_served().await;
+    // The heartbeat's, the others' and the flood's.
+    assert_eq!(listened(&tap), 2 + OF_A_READER);
+}
+
+/// Those of many, and those that one takes and gives back, are 1000.
+#[tokio::test(flavor = "multi_thread")]
+async fn a10_all_clients_have_as_many_channels_as_there_may_be() {
+    let (mut besieged, tap) = Besieged::tapped(&["--max-channels", "1000"]).await;
+    let address = besieged.address();
+    takes_and_gives_back(address, &tap).await;
+    besieged.others_are_served().await;
+
+    let mut sockets = Vec::new();
+    let mut joined = 0;
+    for n in 0..20 {
+        let mut socket = WebSocket::open(address, "/v1/ws").await.unwrap();
+        let names = names(100_000 + n * OF_A_READER, OF_A_READER);
+        joined += usize::from(join(&mut socket, &names).await.is_ok());
+        sockets.push(socket);
+        assert!(listened(&tap) <= IN_ALL + 1, "{}", listened(&tap));
+    }
+    assert_eq!(joined, (IN_ALL - 1) / OF_A_READER);
+    besieged.others_are_served().await;
+    // Who gives them back makes room.
+    drop(sockets);
+    let mut socket = WebSocket::open(address, "/v1/ws").await.unwrap();
+    let fresh = names(200_000, OF_A_READER);
+    crate::support::until("there is room again", || async {
+        let mut another = WebSocket::open(address, "/v1/ws").await.unwrap();
+        join(&mut another, &names(300_000, 1)).await.is_ok()
+    })
+    .await;
+    assert_eq!(join(&mut socket, &fresh).await, Ok(()));
+    besieged.others_are_served().await;
+}
+
+/// More than there may be, in turn: those that linger make room.
+async fn takes_and_gives_back(address: SocketAddr, tap: &Tap) {
+    let mut socket = WebSocket::open(address, "/v1/ws").await.unwrap();
+    for n in 0..20 {
+        let names = names(n * OF_A_READER, OF_A_READER);
+        assert_eq!(join(&mut socket, &names).await, Ok(()));
+        let say = json!({"type": "unsubscribe", "channels": names});
+        socket.say(&say.to_string()).await;
+        assert!(matches!(socket.said().await, Said::Answer(_)));
+        assert!(listened(tap) <= IN_ALL + 1, "{}", listened(tap));
+    }
+}
