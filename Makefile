@@ -1,5 +1,5 @@
 # `make run` and `make test` are all a fresh machine needs besides Rust.
-.PHONY: run test soak bench fuzz lint clients postgres postgres-18 fault-tools
+.PHONY: run test soak bench fuzz deny lint clients postgres postgres-18 fault-tools
 
 # The main job: the gateway at work on a private PostgreSQL.
 run: postgres
@@ -28,6 +28,13 @@ bench: postgres
 # inputs, and a few of chance.
 fuzz:
 	@FUZZ_SECONDS=$${FUZZ_SECONDS:-300} nice fuzz/run
+
+# Licences, bans, duplicates and sources of the dependencies, by cargo-deny, which takes some minutes to build the first
+# time; `make test` holds the same rules without it. Its advisories are not in a package registry, so it is not asked.
+deny:
+	@[ -x target/tools/bin/cargo-deny ] || \
+		cargo install cargo-deny --version 0.20.2 --locked --root target/tools --target-dir target/tools/build
+	target/tools/bin/cargo-deny --locked --offline check bans licenses sources
 
 lint:
 	cargo fmt --check

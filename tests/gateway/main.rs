@@ -16,6 +16,9 @@
 )]
 mod support;
 
+/// What may be depended on.
+mod dependencies;
+
 /// Everything else on the one port.
 mod http;
 
