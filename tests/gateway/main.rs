@@ -19,6 +19,9 @@ mod support;
 /// What may be depended on.
 mod dependencies;
 
+/// What a browser makes of an event stream.
+mod event_stream;
+
 /// Everything else on the one port.
 mod http;
 

@@ -15,7 +15,7 @@ mod stuck;
 mod websocket;
 
 pub use database::{Database, own_server, promote, standby_of};
-pub use event_source::EventStream;
+pub use event_source::{EventSource, EventStream};
 pub use gateway::{TestGateway, environment};
 pub use grpc::grpc_client;
 pub use http::{Answer, get, get_h2, post, request};
