@@ -14,7 +14,8 @@ use crate::{source, transport};
 /// Any bytes; panics where something does not hold.
 pub type Target = fn(&[u8]);
 
-/// Each by its name, which is also that of its corpus.
+/// Each by its name, which is also that of its corpus. A new parser gets a
+/// function beside it, a row here, and a few inputs to begin with.
 pub const TARGETS: &[(&str, Target)] = &[
     ("client_message", transport::fuzz::client_message),
     ("query", transport::fuzz::query),
