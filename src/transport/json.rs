@@ -117,8 +117,19 @@ impl<'a> ServerMessage<'a> {
 
     /// Without any line end: serde_json escapes those in texts.
     pub(super) fn encode(&self) -> String {
-        // Strings and enums with named fields: nothing in here can fail.
-        serde_json::to_string(self).unwrap_or_default()
+        let mut json = Vec::with_capacity(self.likely_bytes());
+        // Strings and enums with named fields, in UTF-8: nothing can fail.
+        let _ = serde_json::to_writer(&mut json, self);
+        String::from_utf8(json).unwrap_or_default()
+    }
+
+    /// What an event takes, unless much of its payload has to be escaped: then
+    /// the room grows.
+    fn likely_bytes(&self) -> usize {
+        match self {
+            Self::Event { payload, .. } => 256 + payload.len() + payload.len() / 4,
+            _ => 128,
+        }
     }
 }
 

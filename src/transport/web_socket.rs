@@ -59,12 +59,17 @@ impl WebSocket {
     }
 }
 
-/// A text frame (RFC 6455, section 5.2); the server's have no mask.
+/// A text frame (RFC 6455, section 5.2); the server's have no mask. It has
+/// exactly the room it needs: it is kept with an event.
 pub(super) fn frame(text: impl Into<Bytes>) -> Vec<u8> {
-    let mut bytes = Vec::new();
+    let text = text.into();
+    let header = match text.len() {
+        ..126 => 2,
+        126..65_536 => 4,
+        _ => 10,
+    };
+    let mut bytes = Vec::with_capacity(header + text.len());
     put_frame(text, &mut bytes);
-    // It is kept with the event, and what is kept is counted.
-    bytes.shrink_to_fit();
     bytes
 }
 
@@ -72,4 +77,18 @@ pub(super) fn put_frame(text: impl Into<Bytes>, out: &mut Vec<u8>) {
     let frame = Frame::message(text, OpCode::Data(Data::Text), true);
     // Writing to a vector cannot fail.
     let _ = frame.format(out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_has_the_room_it_needs() {
+        for length in [0, 125, 126, 65_535, 65_536] {
+            let frame = frame("x".repeat(length));
+            assert!(frame.ends_with(&vec![b'x'; length]));
+            assert_eq!(frame.capacity(), frame.len());
+        }
+    }
 }
