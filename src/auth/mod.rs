@@ -1,45 +1,238 @@
-//! What a client may do. Knows no transport: credentials in, [`Grant`] out.
+//! What a client may do. Knows no transport: a token or a ticket in, [`Grant`]
+//! out.
 
-use crate::event::ChannelName;
-
-/// What one client may read and publish.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Grant {
-    publish: bool,
-}
-
-impl Grant {
-    /// The grant of an open gateway: every channel may be read, and published
-    /// on only where the operator said so.
-    pub fn open(publish: bool) -> Self {
-        Self { publish }
-    }
-
-    /// Whether the client may read `channel`. The gateway's own channels are
-    /// nobody's.
-    pub fn may_subscribe(&self, channel: &ChannelName) -> bool {
-        !channel.is_reserved()
-    }
-
-    /// Whether the client may publish on `channel`.
-    pub fn may_publish(&self, channel: &ChannelName) -> bool {
-        self.publish && !channel.is_reserved()
-    }
-}
-
+mod claims;
+mod crypto;
+mod fetch;
+mod grant;
+mod jwks;
+mod keys;
+mod mint;
+mod pattern;
+mod small_file;
 #[cfg(test)]
-mod tests {
-    use super::*;
+mod tests;
+mod tickets;
+mod token;
 
-    #[test]
-    fn the_gateways_own_channels_are_nobodys() {
-        let grant = Grant::open(true);
-        let own = ChannelName::new("pgfan:heartbeat").unwrap();
-        assert!(!grant.may_subscribe(&own));
-        assert!(!grant.may_publish(&own));
-        let other = ChannelName::new("pgfan").unwrap();
-        assert!(grant.may_subscribe(&other));
-        assert!(grant.may_publish(&other));
-        assert!(!Grant::open(false).may_publish(&other));
+use std::{future::pending, path::Path, sync::Arc, time::Duration};
+
+pub use claims::{ClaimPath, ClaimPathError};
+pub use fetch::{Url, UrlError};
+pub use grant::Grant;
+pub use keys::{KeyError, Keys};
+pub use mint::{MintError, SigningKey, Wish, mint};
+pub use pattern::{Pattern, PatternError, Patterns};
+pub use small_file::FileError;
+pub use tickets::{Ticket, TooManyTickets};
+pub use token::Rules;
+use tracing::debug;
+
+use jwks::{Place, Rotating};
+use tickets::Tickets;
+use token::{TokenError, Unchecked};
+
+/// Who is let in, and to what.
+#[derive(Debug)]
+pub struct Config {
+    /// What tokens are checked with; without it there are none.
+    pub keys: Option<KeySource>,
+    /// What they must say.
+    pub rules: Rules,
+    /// Whether clients without a token are let in.
+    pub anonymous: bool,
+    /// Whether those may also publish.
+    pub allow_publish: bool,
+    /// All channels that anybody may have.
+    pub channels: Patterns,
+}
+
+/// Where the keys for tokens come from.
+#[derive(Debug)]
+pub struct KeySource(Source);
+
+#[derive(Debug)]
+enum Source {
+    Fixed(Arc<Keys>),
+    Rotating(Arc<Rotating>),
+}
+
+impl KeySource {
+    /// Keys that never change.
+    pub fn fixed(keys: Keys) -> Self {
+        Self(Source::Fixed(Arc::new(keys)))
+    }
+
+    /// The secret in a file, without the line's end.
+    ///
+    /// # Errors
+    /// It cannot be read, or is too short.
+    pub fn secret_file(path: &Path) -> Result<Self, FileError> {
+        Ok(Self::fixed(Keys::of_secret(&small_file::read_secret(
+            path,
+        )?)?))
+    }
+
+    /// A PEM file with one public key.
+    ///
+    /// # Errors
+    /// It cannot be read, or holds something else.
+    pub fn pem_file(path: &Path) -> Result<Self, FileError> {
+        Ok(Self::fixed(Keys::of_pem(&small_file::read(path)?)?))
+    }
+
+    /// A JWKS document, which may change.
+    ///
+    /// # Errors
+    /// It cannot be read now, or holds something else.
+    pub fn jwks_file(path: &Path) -> Result<Self, FileError> {
+        let keys = jwks::read(path)?;
+        let place = Place::File(path.to_owned());
+        Ok(Self(Source::Rotating(Arc::new(Rotating::new(place, keys)))))
+    }
+
+    /// A JWKS document on the network, which need not be there yet.
+    pub fn jwks_url(url: Url) -> Self {
+        let rotating = Rotating::new(Place::Url(url), Keys::default());
+        Self(Source::Rotating(Arc::new(rotating)))
+    }
+}
+
+impl SigningKey {
+    /// The secret in a file, without the line's end.
+    ///
+    /// # Errors
+    /// It cannot be read, or is too short.
+    pub fn of_secret_file(path: &Path) -> Result<Self, FileError> {
+        let secret = small_file::read_secret(path)?;
+        Keys::of_secret(&secret)?;
+        Ok(Self::of_secret(&secret))
+    }
+
+    /// A PEM file with one private key.
+    ///
+    /// # Errors
+    /// It cannot be read, or holds something else.
+    pub fn of_pem_file(path: &Path) -> Result<Self, FileError> {
+        Ok(Self::of_pem(&small_file::read(path)?)?)
+    }
+}
+
+/// Why a client is not let in. Whatever is wrong with a token, all are told
+/// the same: what it was is in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum AuthError {
+    /// It has none.
+    #[error("a token is required")]
+    Required,
+    /// It has one.
+    #[error("the token is not valid, or no longer")]
+    Token,
+    /// It has one that nobody gave out, that was used, or that is too old.
+    #[error("the ticket is not valid: it is good once, for 30 seconds")]
+    Ticket,
+    /// No key was ever had.
+    #[error("tokens cannot be checked now")]
+    Unavailable,
+}
+
+/// See the module. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Authenticator {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    keys: Option<KeySource>,
+    rules: Rules,
+    channels: Patterns,
+    open: Option<Arc<Grant>>,
+    tickets: Tickets,
+}
+
+impl Authenticator {
+    /// As it is set.
+    pub fn new(config: Config) -> Self {
+        let grant = Grant::open(config.channels.clone(), config.allow_publish);
+        let open = config.anonymous.then(|| Arc::new(grant));
+        let shared = Shared {
+            keys: config.keys,
+            rules: config.rules,
+            channels: config.channels,
+            open,
+            tickets: Tickets::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Whether there are tokens here at all.
+    pub fn has_tokens(&self) -> bool {
+        self.shared.keys.is_some()
+    }
+
+    /// What a client without a token may do.
+    ///
+    /// # Errors
+    /// Nothing: it needs one.
+    pub fn without_token(&self) -> Result<Arc<Grant>, AuthError> {
+        self.shared.open.clone().ok_or(AuthError::Required)
+    }
+
+    /// What a client with this token may do. Where there are no tokens,
+    /// whatever it has is another program's. Takes up to 5 s where keys have
+    /// to be fetched.
+    ///
+    /// # Errors
+    /// The token is not good, or cannot be checked.
+    pub async fn with_token(&self, token: &str) -> Result<Arc<Grant>, AuthError> {
+        let Some(KeySource(source)) = &self.shared.keys else {
+            return self.without_token();
+        };
+        let refuse = |error: TokenError| {
+            debug!(%error, "a token is refused");
+            AuthError::Token
+        };
+        let token = Unchecked::parse(token).map_err(refuse)?;
+        let keys = match source {
+            Source::Fixed(keys) => Arc::clone(keys),
+            Source::Rotating(rotating) => rotating.with(token.key_id()).await,
+        };
+        if keys.is_empty() {
+            return Err(AuthError::Unavailable);
+        }
+        let checked = token.check(&keys, &self.shared.rules).map_err(refuse)?;
+        let (allowed, channels) = (self.shared.channels.clone(), checked.channels);
+        let (subscribe, publish) = (channels.subscribe, channels.publish);
+        let grant = Grant::of_token(allowed, subscribe, publish, checked.expires);
+        Ok(Arc::new(grant))
+    }
+
+    /// A ticket for the same, and how long it is good.
+    ///
+    /// # Errors
+    /// There are too many.
+    pub fn ticket(&self, grant: &Arc<Grant>) -> Result<(Ticket, Duration), TooManyTickets> {
+        let ticket = self.shared.tickets.issue(Arc::clone(grant))?;
+        Ok((ticket, tickets::LIFETIME))
+    }
+
+    /// What a client with this ticket may do, this once.
+    ///
+    /// # Errors
+    /// The ticket is not good.
+    pub fn with_ticket(&self, ticket: &str) -> Result<Arc<Grant>, AuthError> {
+        self.shared.tickets.redeem(ticket).ok_or(AuthError::Ticket)
+    }
+
+    /// Looks for new keys from time to time, where they can change. Never
+    /// ends.
+    pub async fn keep_fresh(self) {
+        match &self.shared.keys {
+            Some(KeySource(Source::Rotating(rotating))) => rotating.keep_fresh().await,
+            _ => pending().await,
+        }
     }
 }

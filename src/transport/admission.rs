@@ -10,7 +10,7 @@ use super::{
     idle::Idle,
 };
 use crate::{
-    auth::Grant,
+    auth::{Grant, Patterns},
     event::{ChannelName, EventId, Payload},
     hub::{Cursor, Hub, Subscription},
     publish::Publisher,
@@ -84,7 +84,7 @@ impl Admission {
 
     /// What this client may do. Without tokens, everybody may do the same.
     fn grant(&self) -> Grant {
-        Grant::open(self.shared.allow_publish)
+        Grant::open(Patterns::all(), self.shared.allow_publish)
     }
 
     /// A reader of `channels`; of none, where the wire can ask for them later.

@@ -76,8 +76,8 @@ const BETWEEN_WIRES: &[(&str, &str)] = &[
 /// Foreign names, and the places that may know them.
 const FOREIGN: &[(&str, &[&str])] = &[
     ("axum", &["transport"]),
-    ("hyper", &["transport"]),
-    ("hyper_util", &["transport"]),
+    ("hyper", &["transport", "auth::fetch"]),
+    ("hyper_util", &["transport", "auth::fetch"]),
     ("prost", &["transport"]),
     ("tonic", &["transport"]),
     ("tonic_health", &["transport"]),
@@ -87,7 +87,9 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("tungstenite", &["transport"]),
     ("tokio_postgres", &["source", "cli::demo"]),
     ("tokio_postgres_rustls", &["source"]),
-    ("rustls", &["source"]),
+    ("rustls", &["source", "auth::fetch"]),
+    ("tokio_rustls", &["auth::fetch"]),
+    ("jsonwebtoken", &["auth"]),
     ("env::var", &["config"]),
     ("env::var_os", &["config"]),
     ("env::vars", &["config"]),

@@ -1,0 +1,231 @@
+//! Gets one small document over HTTP: the keys of an identity provider.
+
+use std::{fmt, io, sync::Arc, time::Duration};
+
+use http::{Request, StatusCode, Uri, header, uri::Scheme};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::JoinSet,
+    time::timeout,
+};
+use tokio_rustls::TlsConnector;
+
+/// The whole of it; clients may wait for it at the door.
+const TIME_LIMIT: Duration = Duration::from_secs(5);
+
+/// Of the document: a hundred keys with their certificates fit.
+const MAX_BYTES: usize = 256 << 10;
+
+/// Where a document is. Printing it shows the host alone.
+#[derive(Clone)]
+pub struct Url {
+    uri: Uri,
+    /// For `https`.
+    tls: Option<Arc<ClientConfig>>,
+}
+
+/// Why a text is no URL to get keys from.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UrlError {
+    /// Neither of the two schemes, or no host.
+    #[error("not a URL like https://id.example/jwks.json")]
+    Syntax,
+    /// It would stand in logs.
+    #[error("a user name or password has no place in it")]
+    Credentials,
+    /// From another machine, without TLS.
+    #[error("over http only from this machine: who sits between could hand in keys of his own")]
+    Plain,
+    /// There is nobody to trust.
+    #[error("the system has no root certificates for https")]
+    NoRoots,
+}
+
+/// Why the document was not had.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FetchError {
+    #[error("cannot connect: {0}")]
+    Connect(#[from] io::Error),
+    #[error("{0}")]
+    Http(#[from] hyper::Error),
+    #[error("the answer is {0}, not 200")]
+    Status(StatusCode),
+    #[error("the answer is broken off, or longer than 256 KiB")]
+    Body,
+    #[error("not within {TIME_LIMIT:?}")]
+    Time,
+}
+
+impl Url {
+    /// `insecure` takes `http` for any host.
+    ///
+    /// # Errors
+    /// It cannot be one to get keys from.
+    pub fn parse(text: &str, insecure: bool) -> Result<Self, UrlError> {
+        let uri: Uri = text.parse().map_err(|_| UrlError::Syntax)?;
+        let authority = uri.authority().ok_or(UrlError::Syntax)?;
+        if authority.as_str().contains('@') {
+            return Err(UrlError::Credentials);
+        }
+        if authority.host().is_empty() {
+            return Err(UrlError::Syntax);
+        }
+        let tls = match uri.scheme() {
+            Some(scheme) if *scheme == Scheme::HTTPS => {
+                ServerName::try_from(host(&uri)).map_err(|_| UrlError::Syntax)?;
+                Some(Arc::new(tls()?))
+            }
+            Some(scheme) if *scheme == Scheme::HTTP => {
+                if !insecure && !is_this_machine(&host(&uri)) {
+                    return Err(UrlError::Plain);
+                }
+                None
+            }
+            _ => return Err(UrlError::Syntax),
+        };
+        Ok(Self { uri, tls })
+    }
+
+    fn port(&self) -> u16 {
+        let default = if self.tls.is_some() { 443 } else { 80 };
+        self.uri.port_u16().unwrap_or(default)
+    }
+
+    /// Redirects are not followed: they could lead anywhere.
+    pub(super) async fn get(&self) -> Result<Bytes, FetchError> {
+        let getting = async {
+            let host = host(&self.uri);
+            let socket = TcpStream::connect((host.as_str(), self.port())).await?;
+            match &self.tls {
+                None => self.get_over(socket).await,
+                Some(tls) => {
+                    let name = ServerName::try_from(host).map_err(io::Error::other)?;
+                    let connector = TlsConnector::from(Arc::clone(tls));
+                    self.get_over(connector.connect(name, socket).await?).await
+                }
+            }
+        };
+        timeout(TIME_LIMIT, getting)
+            .await
+            .map_err(|_| FetchError::Time)?
+    }
+
+    async fn get_over<S>(&self, socket: S) -> Result<Bytes, FetchError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        let handshake = hyper::client::conn::http1::handshake(TokioIo::new(socket));
+        let (mut sender, connection) = handshake.await?;
+        // Ends with this function.
+        let mut driving = JoinSet::new();
+        driving.spawn(connection);
+        let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
+        let authority = self
+            .uri
+            .authority()
+            .map_or("", |authority| authority.as_str());
+        let mut request = Request::new(Empty::<Bytes>::new());
+        *request.uri_mut() = path.parse().unwrap_or_default();
+        let host = authority.parse().map_err(io::Error::other)?;
+        request.headers_mut().insert(header::HOST, host);
+        let response = sender.send_request(request).await?;
+        if response.status() != StatusCode::OK {
+            return Err(FetchError::Status(response.status()));
+        }
+        let body = Limited::new(response.into_body(), MAX_BYTES).collect();
+        Ok(body.await.map_err(|_| FetchError::Body)?.to_bytes())
+    }
+}
+
+impl fmt::Debug for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Url({self})")
+    }
+}
+
+/// The host alone: a path or a query may hold a key of its own.
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.uri.host().unwrap_or_default())
+    }
+}
+
+/// Without the brackets of IPv6.
+fn host(uri: &Uri) -> String {
+    let host = uri.host().unwrap_or_default();
+    let bare = host
+        .strip_prefix('[')
+        .and_then(|host| host.strip_suffix(']'));
+    bare.unwrap_or(host).to_owned()
+}
+
+fn is_this_machine(host: &str) -> bool {
+    let address = host.parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+/// With the roots that the system trusts.
+fn tls() -> Result<ClientConfig, UrlError> {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if roots.is_empty() {
+        return Err(UrlError::NoRoots);
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config =
+        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+    // The provider is the one whose protocols these are.
+    let config = config.map_err(|_| UrlError::NoRoots)?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_http_is_for_this_machine_alone() {
+        for url in ["http://127.0.0.1:1/a", "http://[::1]/a", "http://localhost"] {
+            assert!(Url::parse(url, false).is_ok(), "{url}");
+        }
+        for url in [
+            "http://id.example/a",
+            "http://127.0.0.1.evil.example/a",
+            "http://10.0.0.1",
+        ] {
+            assert_eq!(
+                Url::parse(url, false).unwrap_err(),
+                UrlError::Plain,
+                "{url}"
+            );
+            assert!(Url::parse(url, true).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_url_is_refused_and_one_shows_its_host_alone() {
+        for url in [
+            "",
+            "/a",
+            "id.example",
+            "ftp://id.example/a",
+            "https://",
+            "file:///a",
+        ] {
+            assert_eq!(
+                Url::parse(url, true).unwrap_err(),
+                UrlError::Syntax,
+                "{url}"
+            );
+        }
+        let named = Url::parse("http://ann:s3cret@localhost/", true);
+        assert_eq!(named.unwrap_err(), UrlError::Credentials);
+        let url = Url::parse("http://localhost/s3cret?key=s3cret", false).unwrap();
+        assert_eq!(format!("{url} {url:?}"), "localhost Url(localhost)");
+    }
+}

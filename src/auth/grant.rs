@@ -1,0 +1,117 @@
+//! What one client may do, and until when.
+
+use std::time::SystemTime;
+
+use super::pattern::Patterns;
+use crate::event::ChannelName;
+
+/// What one client may read and publish.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// Of the whole gateway; what is not among them is nobody's.
+    allowed: Patterns,
+    subscribe: Patterns,
+    publish: Patterns,
+    expires: Option<SystemTime>,
+}
+
+impl Grant {
+    /// Of a gateway that asks for no token: every channel of `allowed` may be
+    /// read, and published on only where the operator said so.
+    pub fn open(allowed: Patterns, publish: bool) -> Self {
+        let publish = if publish {
+            Patterns::all()
+        } else {
+            Patterns::default()
+        };
+        Self {
+            allowed,
+            subscribe: Patterns::all(),
+            publish,
+            expires: None,
+        }
+    }
+
+    /// Of a token, until it expires.
+    pub(super) fn of_token(
+        allowed: Patterns,
+        subscribe: Patterns,
+        publish: Patterns,
+        expires: SystemTime,
+    ) -> Self {
+        Self {
+            allowed,
+            subscribe,
+            publish,
+            expires: Some(expires),
+        }
+    }
+
+    /// Whether the client may read `channel`. The gateway's own channels are
+    /// nobody's.
+    pub fn may_subscribe(&self, channel: &ChannelName) -> bool {
+        self.is_somebodys(channel) && self.subscribe.matches(channel)
+    }
+
+    /// Whether the client may publish on `channel`.
+    pub fn may_publish(&self, channel: &ChannelName) -> bool {
+        self.is_somebodys(channel) && self.publish.matches(channel)
+    }
+
+    /// When it ends, by the wall clock; an open gateway's never does.
+    pub fn expires(&self) -> Option<SystemTime> {
+        self.expires
+    }
+
+    fn is_somebodys(&self, channel: &ChannelName) -> bool {
+        !channel.is_reserved() && self.allowed.matches(channel)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn channel(name: &str) -> ChannelName {
+        ChannelName::new(name).unwrap()
+    }
+
+    fn patterns(texts: &[&str]) -> Patterns {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn the_gateways_own_channels_are_nobodys() {
+        let grant = Grant::open(Patterns::all(), true);
+        let own = channel("pgfan:heartbeat");
+        assert!(!grant.may_subscribe(&own));
+        assert!(!grant.may_publish(&own));
+        let other = channel("pgfan");
+        assert!(grant.may_subscribe(&other));
+        assert!(grant.may_publish(&other));
+        assert!(!Grant::open(Patterns::all(), false).may_publish(&other));
+        let all = patterns(&["**", "pgfan:heartbeat"]);
+        let grant = Grant::of_token(all.clone(), all.clone(), all, SystemTime::now());
+        assert!(!grant.may_subscribe(&own));
+        assert!(!grant.may_publish(&own));
+    }
+
+    #[test]
+    fn reading_is_not_publishing_and_neither_goes_beyond_the_gateways_list() {
+        let allowed = patterns(&["a", "b"]);
+        let (subscribe, publish) = (patterns(&["a", "c"]), patterns(&["b", "c"]));
+        let grant = Grant::of_token(allowed.clone(), subscribe, publish, SystemTime::now());
+        for (name, reads, publishes) in [
+            ("a", true, false),
+            ("b", false, true),
+            ("c", false, false),
+            ("d", false, false),
+        ] {
+            assert_eq!(grant.may_subscribe(&channel(name)), reads, "{name}");
+            assert_eq!(grant.may_publish(&channel(name)), publishes, "{name}");
+        }
+        let open = Grant::open(allowed, true);
+        assert!(open.may_subscribe(&channel("a")) && open.may_publish(&channel("b")));
+        assert!(!open.may_subscribe(&channel("c")) && !open.may_publish(&channel("c")));
+    }
+}

@@ -1,0 +1,128 @@
+//! Keys that change: a JWKS document in a file or at a URL, looked at again
+//! from time to time, and when a token names a key that is not known.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use tokio::{
+    sync::Mutex,
+    time::{Instant, sleep},
+};
+use tracing::{info, warn};
+
+use super::{
+    fetch::Url,
+    keys::Keys,
+    small_file::{self, FileError},
+};
+
+/// A key that was taken out is trusted so long still.
+const AGAIN: Duration = Duration::from_secs(600);
+
+/// Between two looks, however many tokens name unknown keys: who has no token
+/// can make the gateway ask that often and no more. After a look that failed
+/// the next comes then, too.
+const MIN_GAP: Duration = Duration::from_secs(10);
+
+/// Where the document is.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    File(PathBuf),
+    Url(Url),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Url(url) => url.fmt(f),
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Rotating {
+    place: Place,
+    keys: RwLock<Arc<Keys>>,
+    /// When it was last looked for, and whether that went well. Held while
+    /// looking: one look is enough for all who wait.
+    looked: Mutex<Option<(Instant, bool)>>,
+}
+
+/// The keys of the file.
+pub(super) fn read(path: &Path) -> Result<Keys, FileError> {
+    Ok(Keys::of_jwks(&small_file::read(path)?)?)
+}
+
+impl Rotating {
+    /// `first`: what is known of them already, which may be nothing.
+    pub(super) fn new(place: Place, first: Keys) -> Self {
+        Self {
+            place,
+            keys: RwLock::new(Arc::new(first)),
+            looked: Mutex::new(None),
+        }
+    }
+
+    fn current(&self) -> Arc<Keys> {
+        // A whole value is put in; a panic cannot leave half of one.
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The keys, after another look if none of them is called `id`.
+    pub(super) async fn with(&self, id: Option<&str>) -> Arc<Keys> {
+        let keys = self.current();
+        if keys.find(id).is_some() {
+            return keys;
+        }
+        let mut looked = self.looked.lock().await;
+        let keys = self.current();
+        let is_fresh = looked.is_some_and(|(at, _)| at.elapsed() < MIN_GAP);
+        if keys.find(id).is_some() || is_fresh {
+            return keys;
+        }
+        *looked = Some(self.look().await);
+        self.current()
+    }
+
+    /// Never ends.
+    pub(super) async fn keep_fresh(&self) {
+        loop {
+            let mut looked = self.looked.lock().await;
+            let due = looked.map(|(at, well)| at + if well { AGAIN } else { MIN_GAP });
+            if due.is_none_or(|due| due <= Instant::now()) {
+                *looked = Some(self.look().await);
+            }
+            drop(looked);
+            sleep(MIN_GAP).await;
+        }
+    }
+
+    /// What was known stays, where nothing can be had.
+    async fn look(&self) -> (Instant, bool) {
+        let found = match &self.place {
+            Place::File(path) => read(path).map_err(|error| error.to_string()),
+            Place::Url(url) => match url.get().await {
+                Ok(text) => Keys::of_jwks(&text).map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            },
+        };
+        let well = found.is_ok();
+        match found {
+            Ok(keys) => {
+                let mut slot = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+                if slot.is_empty() {
+                    info!(place = %self.place, "the keys for tokens are there");
+                }
+                *slot = Arc::new(keys);
+            }
+            Err(error) => warn!(place = %self.place, error, "no new keys for tokens"),
+        }
+        (Instant::now(), well)
+    }
+}

@@ -1,0 +1,100 @@
+//! Tokens for development: an identity provider makes those of a deployment.
+
+use std::time::{Duration, SystemTime};
+
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::{Map, Value, json};
+
+use super::{crypto, keys::KeyError, pattern::Patterns, token::Rules};
+
+/// What tokens are signed with. Printing it shows no secret.
+#[derive(Debug)]
+pub struct SigningKey {
+    algorithm: Algorithm,
+    encoding: EncodingKey,
+}
+
+/// Why there is no token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the key cannot sign a token")]
+pub struct MintError;
+
+impl SigningKey {
+    /// The secret that the gateway knows too (HS256).
+    pub fn of_secret(secret: &[u8]) -> Self {
+        crypto::install();
+        Self {
+            algorithm: Algorithm::HS256,
+            encoding: EncodingKey::from_secret(secret),
+        }
+    }
+
+    /// A private key (`-----BEGIN PRIVATE KEY-----`): EdDSA, ES256, ES384 or
+    /// RS256, as the key is.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn of_pem(text: &[u8]) -> Result<Self, KeyError> {
+        crypto::install();
+        let candidates = [
+            (Algorithm::EdDSA, EncodingKey::from_ed_pem(text)),
+            (Algorithm::ES256, EncodingKey::from_ec_pem(text)),
+            (Algorithm::ES384, EncodingKey::from_ec_pem(text)),
+            (Algorithm::RS256, EncodingKey::from_rsa_pem(text)),
+        ];
+        let keys = candidates.into_iter().filter_map(|(algorithm, encoding)| {
+            let encoding = encoding.ok()?;
+            Some(Self {
+                algorithm,
+                encoding,
+            })
+        });
+        // The form does not tell the two curves apart, nor whether it is whole.
+        let mut signing =
+            keys.filter(|key| key.sign(&Header::new(key.algorithm), &json!({})).is_ok());
+        signing.next().ok_or(KeyError::NotPrivatePem)
+    }
+
+    fn sign(&self, header: &Header, claims: &Value) -> Result<String, MintError> {
+        encode(header, claims, &self.encoding).map_err(|_| MintError)
+    }
+}
+
+/// What a token is to say.
+#[derive(Debug, Clone, Default)]
+pub struct Wish {
+    /// Channels to read.
+    pub subscribe: Patterns,
+    /// Channels to publish on.
+    pub publish: Patterns,
+    /// From now on.
+    pub lifetime: Duration,
+    /// The name of the key in a JWKS document.
+    pub key_id: Option<String>,
+}
+
+/// A token that a gateway with these rules takes.
+///
+/// # Errors
+/// The key cannot sign.
+pub fn mint(key: &SigningKey, wish: &Wish, rules: &Rules) -> Result<String, MintError> {
+    let texts = |patterns: &Patterns| patterns.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let channels = json!({
+        "subscribe": texts(&wish.subscribe),
+        "publish": texts(&wish.publish),
+    });
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let now = now.unwrap_or_default();
+    let mut claims: Map<String, Value> = rules.claim.around(channels);
+    claims.insert("iat".into(), now.as_secs().into());
+    claims.insert("exp".into(), (now + wish.lifetime).as_secs().into());
+    if let Some(audience) = &rules.audience {
+        claims.insert("aud".into(), audience.as_str().into());
+    }
+    if let Some(issuer) = &rules.issuer {
+        claims.insert("iss".into(), issuer.as_str().into());
+    }
+    let mut header = Header::new(key.algorithm);
+    header.kid.clone_from(&wish.key_id);
+    key.sign(&header, &Value::Object(claims))
+}

@@ -1,0 +1,48 @@
+//! Reads what people or their tools wrote by hand: keys and secrets.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+};
+
+use super::keys::KeyError;
+
+/// As of what comes over the network; a path to a device would otherwise fill
+/// the memory.
+const MAX_BYTES: u64 = 256 << 10;
+
+/// Why a file holds no keys.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// It cannot be read, or is larger than 256 KiB.
+    #[error("{0}")]
+    Read(#[from] io::Error),
+    /// Something else is in it.
+    #[error("{0}")]
+    Key(#[from] KeyError),
+}
+
+pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = File::open(path)?
+        .take(MAX_BYTES + 1)
+        .read_to_end(&mut bytes)?;
+    if read as u64 > MAX_BYTES {
+        let kind = io::ErrorKind::FileTooLarge;
+        return Err(io::Error::new(kind, "larger than 256 KiB"));
+    }
+    Ok(bytes)
+}
+
+/// Without the line end that editors put there.
+pub(super) fn read_secret(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = read(path)?;
+    while bytes
+        .last()
+        .is_some_and(|last| matches!(last, b'\n' | b'\r'))
+    {
+        bytes.pop();
+    }
+    Ok(bytes)
+}

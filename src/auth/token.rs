@@ -1,0 +1,137 @@
+//! One token: a JWT (RFC 7519, RFC 8725), looked at once a connection.
+
+use std::time::{Duration, SystemTime};
+
+use jsonwebtoken::{Header, Validation, decode, decode_header, errors::ErrorKind};
+
+use super::{
+    claims::{Channels, ClaimPath, Claims, GrantsError},
+    keys::Keys,
+};
+
+/// Of a token; what identity providers make is 1 to 2 KiB.
+const MAX_BYTES: usize = 8 << 10;
+
+/// 9999-12-31T23:59:59Z: the last moment that can be written as a date.
+const LAST_SECOND: u64 = 253_402_300_799;
+
+/// What a token must say, beside that it has not expired.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// One of its `aud`.
+    pub audience: Option<String>,
+    /// Its `iss`.
+    pub issuer: Option<String>,
+    /// How far the clocks of those who make tokens may be off: so much longer
+    /// a token holds, and so much sooner.
+    pub leeway: Duration,
+    /// Where its channels stand.
+    pub claim: ClaimPath,
+}
+
+/// Why a token is not good: for the log alone, and without a word of it.
+/// Clients are all told the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum TokenError {
+    #[error("it is longer than 8 KiB")]
+    TooLong,
+    #[error("it is no JWT, or of an algorithm that is not known")]
+    Malformed,
+    #[error("its header demands what is not understood (crit)")]
+    Critical,
+    #[error("it names no key that is known")]
+    UnknownKey,
+    #[error("its algorithm is not its key's")]
+    Algorithm,
+    #[error("its signature is not its key's")]
+    Signature,
+    #[error("it has expired")]
+    Expired,
+    #[error("it is not valid yet (nbf)")]
+    NotYet,
+    #[error("it is for another audience (aud)")]
+    Audience,
+    #[error("it is of another issuer (iss)")]
+    Issuer,
+    #[error("a claim it must have is missing, or not of its type")]
+    Claim,
+    #[error("{0}")]
+    Grants(#[from] GrantsError),
+}
+
+/// A token whose head was read, and nothing checked yet.
+#[derive(Debug)]
+pub(super) struct Unchecked<'a> {
+    text: &'a str,
+    header: Header,
+}
+
+/// What a token grants.
+#[derive(Debug)]
+pub(super) struct Checked {
+    pub(super) channels: Channels,
+    /// With the leeway.
+    pub(super) expires: SystemTime,
+}
+
+impl<'a> Unchecked<'a> {
+    pub(super) fn parse(text: &'a str) -> Result<Self, TokenError> {
+        if text.len() > MAX_BYTES {
+            return Err(TokenError::TooLong);
+        }
+        let header = decode_header(text).map_err(|_| TokenError::Malformed)?;
+        // RFC 7515, section 4.1.11; pgfan knows no extension.
+        if header.crit.is_some() {
+            return Err(TokenError::Critical);
+        }
+        Ok(Self { text, header })
+    }
+
+    /// By which the key is chosen. Nothing else of the header is: what `jku`,
+    /// `jwk`, `x5u` and `x5c` offer is not looked at.
+    pub(super) fn key_id(&self) -> Option<&str> {
+        self.header.kid.as_deref()
+    }
+
+    /// The signature first, with one of its key's algorithms, then the claims.
+    pub(super) fn check(&self, keys: &Keys, rules: &Rules) -> Result<Checked, TokenError> {
+        let key = keys.find(self.key_id()).ok_or(TokenError::UnknownKey)?;
+        let mut validation = Validation::default();
+        validation.algorithms.clone_from(&key.algorithms);
+        validation.leeway = rules.leeway.as_secs();
+        validation.validate_nbf = true;
+        let mut required = vec!["exp"];
+        // Only where it is set: else every token with one would be refused.
+        validation.validate_aud = rules.audience.is_some();
+        if let Some(audience) = &rules.audience {
+            validation.set_audience(&[audience]);
+            required.push("aud");
+        }
+        if let Some(issuer) = &rules.issuer {
+            validation.set_issuer(&[issuer]);
+            required.push("iss");
+        }
+        validation.set_required_spec_claims(&required);
+        let decoded = decode::<Claims>(self.text, &key.decoding, &validation);
+        let claims = decoded.map_err(|error| reason(error.kind()))?.claims;
+        let seconds = claims.expires().ok_or(TokenError::Claim)?.min(LAST_SECOND);
+        let expires = Duration::from_secs(seconds) + rules.leeway;
+        Ok(Checked {
+            channels: claims.channels(&rules.claim)?,
+            expires: SystemTime::UNIX_EPOCH + expires,
+        })
+    }
+}
+
+fn reason(kind: &ErrorKind) -> TokenError {
+    match kind {
+        ErrorKind::InvalidSignature => TokenError::Signature,
+        ErrorKind::InvalidAlgorithm | ErrorKind::MissingAlgorithm => TokenError::Algorithm,
+        ErrorKind::ExpiredSignature => TokenError::Expired,
+        ErrorKind::ImmatureSignature => TokenError::NotYet,
+        ErrorKind::InvalidAudience => TokenError::Audience,
+        ErrorKind::InvalidIssuer => TokenError::Issuer,
+        ErrorKind::MissingRequiredClaim(_) | ErrorKind::InvalidClaimFormat(_) => TokenError::Claim,
+        _ => TokenError::Malformed,
+    }
+}
