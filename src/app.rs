@@ -101,7 +101,7 @@ impl Gateway {
         let admission = Admission::new(
             hub.clone(),
             publisher.clone(),
-            config.allow_publish,
+            config.auth.allow_publish,
             config.transport,
         );
         let app = transport::router(admission)?;

@@ -63,7 +63,7 @@ fn settings(flags: &HashMap<String, String>) -> Result<Config, Mistakes> {
         let rule = "everybody may publish on the demo, so it serves on the loopback alone";
         return Err(Mistakes(vec![format!("{}: {rule}", config.listen)]));
     }
-    config.allow_publish = true;
+    config.auth.allow_publish = true;
     config.drain_timeout = DRAIN;
     Ok(config)
 }

@@ -1,17 +1,21 @@
 //! From flags, environment and file to each layer's settings. Nothing else
 //! reads the environment. All mistakes are reported at once.
 
+mod access;
 mod file;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod values;
 
 use std::{collections::HashMap, fmt, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
+use access::Access;
 use settings::mistake;
 pub use settings::{SETTINGS, Setting};
 
 use crate::{
+    auth::{self, Rules, SigningKey},
     hub,
     source::{
         self,
@@ -27,8 +31,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How to reach PostgreSQL.
     pub database: Arc<ConnInfo>,
-    /// Whether clients without a token may publish.
-    pub allow_publish: bool,
+    /// Who is let in.
+    pub auth: auth::Config,
+    /// How browsers are.
+    pub browsers: transport::Browsers,
     /// How long the end may take.
     pub drain_timeout: Duration,
     /// The source's settings.
@@ -37,7 +43,21 @@ pub struct Config {
     pub hub: hub::Config,
     /// The transports' settings.
     pub transport: transport::Settings,
+    /// What is no mistake, and should be said.
+    pub warnings: Vec<String>,
 }
+
+/// What `pgfan token` needs of the settings.
+#[derive(Debug)]
+pub struct TokenSettings {
+    /// What tokens must say.
+    pub rules: Rules,
+    /// The secret, if that is what they are checked with.
+    pub signing: Option<SigningKey>,
+}
+
+/// The setting that was given, and where.
+type Origins = HashMap<&'static str, String>;
 
 /// A text that somebody gave. No `Debug`: it may hold a password.
 #[derive(Clone)]
@@ -51,7 +71,7 @@ struct Given {
 struct Draft {
     listen: SocketAddr,
     database_url: Option<String>,
-    allow_publish: bool,
+    access: Access,
     drain_timeout: Duration,
     source: source::Config,
     hub: hub::Config,
@@ -63,7 +83,7 @@ impl Default for Draft {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             database_url: None,
-            allow_publish: false,
+            access: Access::default(),
             drain_timeout: Duration::from_secs(10),
             source: source::Config::default(),
             hub: hub::Config::default(),
@@ -107,31 +127,44 @@ impl Config {
         file: Option<&Path>,
     ) -> Result<Self, Mistakes> {
         let mut mistakes = Vec::new();
-        let file = file.map_or_else(HashMap::new, |path| file::read(path, &mut mistakes));
-        let mut draft = Draft::default();
-        let mut url_origin = "DATABASE_URL".to_owned();
-        for setting in SETTINGS {
-            let Some(given) = first_given(setting, flags, environment, &file) else {
-                continue;
-            };
-            if let Err(rule) = (setting.apply)(&mut draft, &given.text) {
-                mistakes.push(mistake(&given.origin, rule));
-            }
-            if setting.name == "database-url" {
-                url_origin = given.origin;
-            }
-        }
+        let (mut draft, given) = Draft::read(flags, environment, file, &mut mistakes);
+        draft.access.check(draft.listen, &given, &mut mistakes);
+        let url_origin = given
+            .get("database-url")
+            .map_or("DATABASE_URL", String::as_str);
         let url = draft.database_url.take();
         let url = url.or_else(|| environment("DATABASE_URL"));
         match ConnInfo::resolve(url.as_deref(), environment) {
-            Ok(database) if mistakes.is_empty() => Ok(draft.with(database)),
+            Ok(database) if mistakes.is_empty() => Ok(draft.with(database, &given)),
             Ok(_) => Err(Mistakes(mistakes)),
             Err(more) => {
-                let more = more.iter().map(|m| mistake(place(m, &url_origin), m));
+                let more = more.iter().map(|m| mistake(place(m, url_origin), m));
                 mistakes.extend(more);
                 Err(Mistakes(mistakes))
             }
         }
+    }
+}
+
+impl TokenSettings {
+    /// As the gateway's, without a look at the rest.
+    ///
+    /// # Errors
+    /// Every mistake there is, none of them with a secret in it.
+    pub fn resolve(
+        flags: &HashMap<String, String>,
+        environment: Environment<'_>,
+        file: Option<&Path>,
+    ) -> Result<Self, Mistakes> {
+        let mut mistakes = Vec::new();
+        let (Draft { access, .. }, _) = Draft::read(flags, environment, file, &mut mistakes);
+        if !mistakes.is_empty() {
+            return Err(Mistakes(mistakes));
+        }
+        Ok(Self {
+            rules: access.rules,
+            signing: access.signing,
+        })
     }
 }
 
@@ -153,17 +186,53 @@ fn place<'a>(mistake: &ConnInfoError, url_origin: &'a str) -> &'a str {
 }
 
 impl Draft {
-    fn with(self, database: ConnInfo) -> Config {
+    /// Each text by itself; what holds between settings is looked at later.
+    fn read(
+        flags: &HashMap<String, String>,
+        environment: Environment<'_>,
+        file: Option<&Path>,
+        mistakes: &mut Vec<String>,
+    ) -> (Self, Origins) {
+        let file = file.map_or_else(HashMap::new, |path| file::read(path, mistakes));
+        let mut draft = Self::default();
+        let mut origins = Origins::new();
+        for setting in SETTINGS {
+            let Some(given) = first_given(setting, flags, environment, &file) else {
+                continue;
+            };
+            if let Err(rule) = (setting.apply)(&mut draft, &given.text) {
+                mistakes.push(mistake(&given.origin, rule));
+            }
+            origins.insert(setting.name, given.origin);
+        }
+        (draft, origins)
+    }
+
+    fn with(self, database: ConnInfo, given: &Origins) -> Config {
+        let (auth, browsers) = self.access.done();
         Config {
             listen: self.listen,
             database: Arc::new(database),
-            allow_publish: self.allow_publish,
+            auth,
+            browsers,
             drain_timeout: self.drain_timeout,
             source: self.source,
             hub: self.hub,
             transport: self.transport,
+            warnings: warnings(given),
         }
     }
+}
+
+/// A secret among the arguments.
+fn warnings(given: &Origins) -> Vec<String> {
+    let rule = "the arguments of a process are public; the variable or a file is not";
+    let secret = given.get("token-secret");
+    let secret = secret.filter(|origin| origin.starts_with("--"));
+    secret
+        .map(|origin| mistake(origin, rule))
+        .into_iter()
+        .collect()
 }
 
 /// The text that counts. An empty variable is an unset one, as in libpq: who

@@ -1,9 +1,14 @@
 //! Every setting once: its name, its default, what it means, how its text is
 //! read. Flags, variables, the file and the README's table come from here.
 
-use std::{fmt::Display, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{fmt::Display, time::Duration};
 
-use super::Draft;
+use super::{
+    Draft,
+    access::{channels, origins, some},
+    values::{number, parsed, size, switch, time},
+};
+use crate::auth::KeySource;
 
 /// One setting; its name is the flag without dashes and the key in the file,
 /// its variable is `PGFAN_` and the name in capitals.
@@ -27,7 +32,10 @@ impl Setting {
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
+const MINUTE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
+const TENTH: Duration = Duration::from_millis(100);
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// In the order of the help.
 pub const SETTINGS: &[Setting] = &[
@@ -146,7 +154,118 @@ pub const SETTINGS: &[Setting] = &[
         default: "off",
         value: "",
         help: "Let clients without a token publish",
-        apply: |draft, text| switch(&mut draft.allow_publish, text),
+        apply: |draft, text| switch(&mut draft.access.allow_publish, text),
+    },
+    Setting {
+        name: "anonymous",
+        default: "off",
+        value: "",
+        help: "Let clients without a token in: beside those with one, or on an address that is \
+               not the loopback",
+        apply: |draft, text| switch(&mut draft.access.anonymous, text),
+    },
+    Setting {
+        name: "channels",
+        default: "**",
+        value: "PATTERN,…",
+        help: "All channels that anybody may have, whatever a token says: `*` is one part of a \
+               name between dots, `**` at the end all that follow",
+        apply: |draft, text| channels(&mut draft.access.channels, text),
+    },
+    Setting {
+        name: "allow-origin",
+        default: "the gateway's host",
+        value: "ORIGIN,…",
+        help: "Whose pages may use the gateway, each exactly as browsers write it \
+               (https://app.example); pages of its own host may",
+        apply: |draft, text| origins(&mut draft.access.browsers.allow_origin, text),
+    },
+    Setting {
+        name: "token-secret",
+        default: "none",
+        value: "SECRET",
+        help: "Check tokens with this secret of 32 bytes or more (HS256, HS384, HS512). It \
+               belongs into the variable or a file: the arguments of a process are public",
+        apply: |draft, text| draft.access.secret(text),
+    },
+    Setting {
+        name: "token-secret-file",
+        default: "none",
+        value: "FILE",
+        help: "The same, from a file, without the line's end",
+        apply: |draft, text| draft.access.secret_file(text),
+    },
+    Setting {
+        name: "token-key-file",
+        default: "none",
+        value: "FILE",
+        help: "Check tokens with this public key, as PEM (RS, PS, ES256, ES384, EdDSA)",
+        apply: |draft, text| draft.access.key_file(text, KeySource::pem_file),
+    },
+    Setting {
+        name: "jwks-file",
+        default: "none",
+        value: "FILE",
+        help: "Check tokens with the keys of this JWKS document, which may change",
+        apply: |draft, text| draft.access.key_file(text, KeySource::jwks_file),
+    },
+    Setting {
+        name: "jwks-url",
+        default: "none",
+        value: "URL",
+        help: "The same, from an identity provider; looked at every 10 minutes, and when a \
+               token names an unknown key",
+        apply: |draft, text| some(&mut draft.access.jwks_url, text),
+    },
+    Setting {
+        name: "jwks-insecure",
+        default: "off",
+        value: "",
+        help: "Take keys over http from another machine too: whoever sits between can hand in \
+               keys of their own",
+        apply: |draft, text| switch(&mut draft.access.jwks_insecure, text),
+    },
+    Setting {
+        name: "token-audience",
+        default: "none",
+        value: "TEXT",
+        help: "Take only tokens for this audience (`aud`)",
+        apply: |draft, text| some(&mut draft.access.rules.audience, text),
+    },
+    Setting {
+        name: "token-issuer",
+        default: "none",
+        value: "TEXT",
+        help: "Take only tokens of this issuer (`iss`)",
+        apply: |draft, text| some(&mut draft.access.rules.issuer, text),
+    },
+    Setting {
+        name: "token-claim",
+        default: "pgfan",
+        value: "NAME",
+        help: "The claim with a client's channels, or the way to it as a JSON pointer \
+               (/resource_access/pgfan/roles)",
+        apply: |draft, text| parsed(&mut draft.access.rules.claim, text),
+    },
+    Setting {
+        name: "token-leeway",
+        default: "0s",
+        value: "TIME",
+        help: "How far the clock of those who make tokens may be off",
+        apply: |draft, text| {
+            time(
+                &mut draft.access.rules.leeway,
+                text,
+                Duration::ZERO..=MINUTE,
+            )
+        },
+    },
+    Setting {
+        name: "token-cookie",
+        default: "pgfan_token",
+        value: "NAME",
+        help: "The cookie in which browsers may send a token",
+        apply: |draft, text| parsed(&mut draft.access.browsers.cookie, text),
     },
     Setting {
         name: "max-readers",
@@ -170,52 +289,6 @@ pub const SETTINGS: &[Setting] = &[
         apply: |draft, text| number(&mut draft.hub.max_channels_per_reader, text, 1..=1_000_000),
     },
 ];
-
-const TENTH: Duration = Duration::from_millis(100);
-const HOUR: Duration = Duration::from_secs(3600);
-
-fn number(slot: &mut usize, text: &str, range: RangeInclusive<usize>) -> Result<(), String> {
-    let value = usize::from_str(text).map_err(|_| "not a whole number")?;
-    within(slot, value, &range, ToString::to_string)
-}
-
-fn size(slot: &mut usize, text: &str, range: RangeInclusive<usize>) -> Result<(), String> {
-    let value = text
-        .parse::<bytesize::ByteSize>()
-        .map_err(|_| "not a size, like 64KiB or 1MiB")?;
-    let value = usize::try_from(value.as_u64()).map_err(|_| "more than this machine has")?;
-    within(slot, value, &range, |bytes| format!("{bytes} bytes"))
-}
-
-fn time(slot: &mut Duration, text: &str, range: RangeInclusive<Duration>) -> Result<(), String> {
-    let value = humantime::parse_duration(text).map_err(|_| "not a time, like 15s or 10m")?;
-    within(slot, value, &range, |time| {
-        humantime::format_duration(*time).to_string()
-    })
-}
-
-fn switch(slot: &mut bool, text: &str) -> Result<(), String> {
-    *slot = match text {
-        "true" | "on" | "yes" | "1" => true,
-        "false" | "off" | "no" | "0" => false,
-        _ => return Err("not on or off".into()),
-    };
-    Ok(())
-}
-
-fn within<T: PartialOrd>(
-    slot: &mut T,
-    value: T,
-    range: &RangeInclusive<T>,
-    show: impl Fn(&T) -> String,
-) -> Result<(), String> {
-    if !range.contains(&value) {
-        let (low, high) = (show(range.start()), show(range.end()));
-        return Err(format!("must be between {low} and {high}"));
-    }
-    *slot = value;
-    Ok(())
-}
 
 /// One mistake: where it was made, and against which rule.
 pub(super) fn mistake(origin: impl Display, rule: impl Display) -> String {

@@ -22,7 +22,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "transport",
         &["auth", "event", "hub", "publish", "shutdown"],
     ),
-    ("config", &["hub", "source", "transport"]),
+    ("config", &["auth", "hub", "source", "transport"]),
     (
         "app",
         &[
@@ -39,6 +39,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "app",
+            "auth",
             "config",
             "sandbox",
             "shutdown",

@@ -1,0 +1,156 @@
+//! Who is let in: the settings that only make sense together.
+
+use std::{net::SocketAddr, path::Path, str::FromStr};
+
+use super::{Origins, settings::mistake};
+use crate::{
+    auth::{self, FileError, KeySource, Keys, Pattern, Patterns, Rules, SigningKey, Url},
+    transport::{Browsers, Origin},
+};
+
+/// What tokens are checked with; one of them can be set.
+const KEYS: [&str; 5] = [
+    "token-secret",
+    "token-secret-file",
+    "token-key-file",
+    "jwks-file",
+    "jwks-url",
+];
+
+/// Settings on their way.
+pub(super) struct Access {
+    pub(super) anonymous: bool,
+    pub(super) allow_publish: bool,
+    pub(super) channels: Patterns,
+    pub(super) rules: Rules,
+    pub(super) browsers: Browsers,
+    pub(super) keys: Option<KeySource>,
+    /// Where the keys are a secret.
+    pub(super) signing: Option<SigningKey>,
+    pub(super) jwks_url: Option<String>,
+    pub(super) jwks_insecure: bool,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self {
+            anonymous: false,
+            allow_publish: false,
+            channels: Patterns::all(),
+            rules: Rules::default(),
+            browsers: Browsers::default(),
+            keys: None,
+            signing: None,
+            jwks_url: None,
+            jwks_insecure: false,
+        }
+    }
+}
+
+impl Access {
+    /// One secret, as it stands in a variable.
+    pub(super) fn secret(&mut self, text: &str) -> Result<(), String> {
+        let keys = Keys::of_secret(text.as_bytes()).map_err(|error| error.to_string())?;
+        self.signing = Some(SigningKey::of_secret(text.as_bytes()));
+        self.keys = Some(KeySource::fixed(keys));
+        Ok(())
+    }
+
+    pub(super) fn secret_file(&mut self, path: &str) -> Result<(), String> {
+        let signing = SigningKey::of_secret_file(Path::new(path));
+        self.signing = Some(signing.map_err(|error| of_file(path, &error))?);
+        self.key_file(path, KeySource::secret_file)
+    }
+
+    pub(super) fn key_file(
+        &mut self,
+        path: &str,
+        read: fn(&Path) -> Result<KeySource, FileError>,
+    ) -> Result<(), String> {
+        let keys = read(Path::new(path)).map_err(|error| of_file(path, &error))?;
+        self.keys = Some(keys);
+        Ok(())
+    }
+
+    /// What holds between these settings, and `--listen`.
+    pub(super) fn check(
+        &mut self,
+        listen: SocketAddr,
+        given: &Origins,
+        mistakes: &mut Vec<String>,
+    ) {
+        let keys: Vec<_> = KEYS.iter().filter_map(|name| given.get(name)).collect();
+        if let [first, second, ..] = keys[..] {
+            let rule = format!("{second} is given too; tokens are checked with one of them");
+            mistakes.push(mistake(first, rule));
+        }
+        if let Some(text) = self.jwks_url.take() {
+            match Url::parse(&text, self.jwks_insecure) {
+                Ok(url) => self.keys = Some(KeySource::jwks_url(url)),
+                Err(error) => mistakes.push(mistake(&given["jwks-url"], error)),
+            }
+        }
+        let is_local = listen.ip().to_canonical().is_loopback();
+        if !is_local && keys.is_empty() && !self.anonymous {
+            let rule = "whoever reaches this address could read every channel: let it check \
+                        tokens (--token-secret-file, --token-key-file, --jwks-file or \
+                        --jwks-url), or say --anonymous";
+            mistakes.push(mistake(listen, rule));
+        }
+        if let Some(origin) = given.get("allow-publish").filter(|_| self.allow_publish) {
+            let needs_token = !keys.is_empty() && !self.anonymous;
+            if !is_local {
+                let rule = "only on a loopback address; elsewhere publishing needs a token";
+                mistakes.push(mistake(origin, rule));
+            } else if needs_token {
+                let rule = "it is for clients without a token, and here each needs one";
+                mistakes.push(mistake(origin, rule));
+            }
+        }
+    }
+
+    pub(super) fn done(self) -> (auth::Config, Browsers) {
+        let config = auth::Config {
+            anonymous: self.anonymous || self.keys.is_none(),
+            keys: self.keys,
+            rules: self.rules,
+            allow_publish: self.allow_publish,
+            channels: self.channels,
+        };
+        (config, self.browsers)
+    }
+}
+
+fn of_file(path: &str, error: &FileError) -> String {
+    format!("{path}: {error}")
+}
+
+/// A list with commas between.
+pub(super) fn channels(slot: &mut Patterns, text: &str) -> Result<(), String> {
+    *slot = list::<Pattern>(text)?.into_iter().collect();
+    Ok(())
+}
+
+pub(super) fn origins(slot: &mut Vec<Origin>, text: &str) -> Result<(), String> {
+    *slot = list(text)?;
+    Ok(())
+}
+
+fn list<T: FromStr<Err: ToString>>(text: &str) -> Result<Vec<T>, String> {
+    let items = text.split(',').map(str::trim);
+    items
+        .map(|item| {
+            let parsed = item.parse::<T>();
+            parsed.map_err(|error| format!("{item:?}: {}", error.to_string()))
+        })
+        .collect()
+}
+
+/// A text that says something.
+pub(super) fn some(slot: &mut Option<String>, text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        return Err("cannot be empty".into());
+    }
+    *slot = Some(text.to_owned());
+    Ok(())
+}

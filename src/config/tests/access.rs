@@ -1,0 +1,256 @@
+//! Who is let in.
+
+use std::{fs, path::PathBuf};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::auth::Url;
+
+/// All of these settings but `allow-publish`, which is older.
+pub(super) const NAMES: [&str; 14] = [
+    "anonymous",
+    "channels",
+    "allow-origin",
+    "token-secret",
+    "token-secret-file",
+    "token-key-file",
+    "jwks-file",
+    "jwks-url",
+    "jwks-insecure",
+    "token-audience",
+    "token-issuer",
+    "token-claim",
+    "token-leeway",
+    "token-cookie",
+];
+
+const SECRET: &str = "s3cret-s3cret-s3cret-s3cret-s3cret";
+const PUBLIC: &str = include_str!("../../../tests/security/keys/rsa.public.pem");
+
+fn mistakes(flags: Pairs<'_>, variables: Pairs<'_>) -> Vec<String> {
+    let said = with_path(flags, variables, None).expect_err("a mistake");
+    said.lines().map(str::to_owned).collect()
+}
+
+fn is_fine(flags: Pairs<'_>) -> Config {
+    with_path(flags, &[], None).unwrap()
+}
+
+fn file(folder: &TempDir, name: &str, text: &str) -> String {
+    let path: PathBuf = folder.path().join(name);
+    fs::write(&path, text).unwrap();
+    path.display().to_string()
+}
+
+/// Nobody serves the network openly without having said so.
+#[test]
+fn an_address_of_the_network_needs_tokens_or_a_loud_word() {
+    for address in [
+        "0.0.0.0:1",
+        "[::]:1",
+        "192.168.0.1:1",
+        "[::ffff:10.0.0.1]:1",
+    ] {
+        let listen = ("listen", address);
+        let said = mistakes(&[listen], &[]);
+        let rule = ": whoever reaches this address could read every channel: ";
+        assert!(said[0].starts_with(&format!("{address}{rule}")), "{said:?}");
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert!(is_fine(&[listen, ("anonymous", "on")]).auth.anonymous);
+        let config = is_fine(&[listen, ("token-secret", SECRET)]);
+        assert!(!config.auth.anonymous && config.auth.keys.is_some());
+        assert!(
+            is_fine(&[listen, ("jwks-url", "http://localhost/")])
+                .auth
+                .keys
+                .is_some()
+        );
+        // A secret that was meant and is none is no reason to talk of another.
+        let said = mistakes(&[listen, ("token-secret", "short")], &[]);
+        assert_eq!(
+            said,
+            ["--token-secret: a shared secret has at least 32 bytes"]
+        );
+    }
+    for address in [
+        "127.0.0.1:1",
+        "127.1.2.3:1",
+        "[::1]:1",
+        "[::ffff:127.0.0.1]:1",
+    ] {
+        assert!(is_fine(&[("listen", address)]).auth.anonymous, "{address}");
+    }
+    assert!(!is_fine(&[("token-secret", SECRET)]).auth.anonymous);
+}
+
+#[test]
+fn publishing_without_a_token_is_for_the_loopback() {
+    let on = ("allow-publish", "on");
+    assert!(is_fine(&[on]).auth.allow_publish);
+    assert!(
+        is_fine(&[on, ("token-secret", SECRET), ("anonymous", "on")])
+            .auth
+            .allow_publish
+    );
+    let said = mistakes(&[on, ("listen", "0.0.0.0:1"), ("anonymous", "on")], &[]);
+    let expected =
+        "--allow-publish: only on a loopback address; elsewhere publishing needs a token";
+    assert_eq!(said, [expected]);
+    let said = mistakes(&[on, ("token-secret", SECRET)], &[]);
+    let expected = "--allow-publish: it is for clients without a token, and here each needs one";
+    assert_eq!(said, [expected]);
+    assert!(
+        with_path(
+            &[("allow-publish", "off"), ("token-secret", SECRET)],
+            &[],
+            None
+        )
+        .is_ok()
+    );
+}
+
+#[test]
+fn tokens_are_checked_with_one_thing() {
+    let folder = TempDir::new().unwrap();
+    let (secret, pem) = (
+        file(&folder, "secret", &format!("{SECRET}\n")),
+        file(&folder, "pem", PUBLIC),
+    );
+    for (name, value) in [
+        ("token-secret", SECRET),
+        ("token-secret-file", &secret),
+        ("token-key-file", &pem),
+        ("jwks-url", "http://127.0.0.1:1/jwks"),
+    ] {
+        let config = is_fine(&[(name, value)]);
+        assert!(config.auth.keys.is_some(), "{name}");
+        assert!(!format!("{config:?}").contains("s3cret"), "{name}");
+    }
+    let (variable, flag) = (
+        ("PGFAN_TOKEN_SECRET", SECRET),
+        ("token-key-file", pem.as_str()),
+    );
+    let said = mistakes(&[flag], &[variable]);
+    let rule = "--token-key-file is given too; tokens are checked with one of them";
+    assert_eq!(said, [format!("PGFAN_TOKEN_SECRET: {rule}")]);
+}
+
+#[test]
+fn keys_that_are_none_are_named_with_their_file() {
+    let folder = TempDir::new().unwrap();
+    let empty = file(&folder, "empty", "");
+    let short = file(&folder, "short", "s3cret\n\n");
+    let private = file(&folder, "private", "-----BEGIN PRIVATE KEY-----\ns3cret");
+    let json = file(&folder, "json", "{\"keys\":\n \"s3cret\"}");
+    let table = [
+        (
+            "token-secret-file",
+            &short,
+            "a shared secret has at least 32 bytes",
+        ),
+        (
+            "token-secret-file",
+            &empty,
+            "a shared secret has at least 32 bytes",
+        ),
+        (
+            "token-key-file",
+            &private,
+            "holds a private key; the public one is needed, and enough",
+        ),
+        (
+            "token-key-file",
+            &json,
+            "holds no public key of RSA, P-256, P-384 or Ed25519 as PEM",
+        ),
+        ("jwks-file", &json, "not a JWKS document (line 2, column 9)"),
+        (
+            "jwks-file",
+            &empty,
+            "not a JWKS document (line 1, column 0)",
+        ),
+    ];
+    for (name, path, rule) in table {
+        let said = mistakes(&[(name, path)], &[]);
+        assert_eq!(said, [format!("--{name}: {path}: {rule}")]);
+    }
+    for name in ["token-secret-file", "token-key-file", "jwks-file"] {
+        for path in ["/nonexistent/key", "/dev/zero", "/"] {
+            let said = mistakes(&[(name, path)], &[]);
+            assert!(
+                said[0].starts_with(&format!("--{name}: {path}: ")),
+                "{said:?}"
+            );
+            assert_eq!(said.len(), 1);
+        }
+    }
+}
+
+#[test]
+fn keys_come_over_http_from_this_machine_alone() {
+    let plain = ("jwks-url", "http://id.example/s3cret");
+    let said = mistakes(&[plain], &[]);
+    assert!(
+        said[0].starts_with("--jwks-url: over http only from this machine"),
+        "{said:?}"
+    );
+    assert!(!said[0].contains("s3cret"));
+    assert!(with_path(&[plain, ("jwks-insecure", "on")], &[], None).is_ok());
+    assert!(Url::parse("https://id.example/", false).is_ok());
+}
+
+#[test]
+fn each_of_them_arrives_where_it_belongs() {
+    let toml = "token-audience = 'a'\n token-issuer = 'i'\n token-claim = '/x/y'\n
+        token-leeway = '60s'\n token-cookie = 'c'\n anonymous = true\n
+        token-secret = 's3cret-s3cret-s3cret-s3cret-s3cret'";
+    let config = resolve(&[], &[], toml).unwrap();
+    let expected = auth::Rules {
+        audience: Some("a".into()),
+        issuer: Some("i".into()),
+        leeway: Duration::from_secs(60),
+        claim: "/x/y".parse().unwrap(),
+    };
+    assert_eq!(config.auth.rules, expected);
+    assert!(config.auth.anonymous && config.auth.keys.is_some());
+    assert_eq!(config.browsers.cookie, "c".parse().unwrap());
+}
+
+#[test]
+fn lists_say_which_part_is_wrong() {
+    let config = is_fine(&[
+        ("channels", "orders.*, stock"),
+        ("allow-origin", "https://a,http://b:1"),
+    ]);
+    let channels: Vec<_> = config
+        .auth
+        .channels
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(channels, ["orders.*", "stock"]);
+    assert_eq!(config.browsers.allow_origin.len(), 2);
+    for (name, text, start) in [
+        ("channels", "a,ord*", "--channels: \"ord*\": "),
+        ("channels", "", "--channels: \"\": "),
+        ("allow-origin", "https://a,*", "--allow-origin: \"*\": "),
+        ("allow-origin", "null", "--allow-origin: \"null\": "),
+        ("token-cookie", "a b", "--token-cookie: "),
+        ("token-claim", "", "--token-claim: "),
+        ("token-audience", "", "--token-audience: "),
+        ("token-issuer", "", "--token-issuer: "),
+    ] {
+        let said = mistakes(&[(name, text)], &[]);
+        assert!(said[0].starts_with(start), "{said:?}");
+    }
+}
+
+#[test]
+fn a_secret_among_the_arguments_is_warned_of() {
+    let config = is_fine(&[("token-secret", SECRET)]);
+    let rule = "the arguments of a process are public; the variable or a file is not";
+    assert_eq!(config.warnings, [format!("--token-secret: {rule}")]);
+    let config = with_path(&[], &[("PGFAN_TOKEN_SECRET", SECRET)], None).unwrap();
+    assert_eq!(config.warnings, Vec::<String>::new());
+}
