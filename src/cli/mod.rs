@@ -2,6 +2,7 @@
 
 mod demo;
 mod serve;
+mod token;
 
 use std::{collections::HashMap, path::PathBuf, process::ExitCode};
 
@@ -58,20 +59,16 @@ fn run(matches: &ArgMatches) -> CommandResult {
     match matches.subcommand() {
         Some(("serve", matches)) => runtime.block_on(serve::run(settings(matches)?)),
         Some(("demo", matches)) => runtime.block_on(demo::run(&flags(matches))),
+        Some(("token", matches)) => token::run(matches),
         // clap has refused everything else.
         _ => Ok(()),
     }
 }
 
 fn command() -> Command {
-    let config = Arg::new("config")
-        .long("config")
-        .value_name("FILE")
-        .value_parser(value_parser!(PathBuf))
-        .help("Settings as TOML: each flag's name is a key [env: PGFAN_CONFIG]");
     let serve = Command::new("serve")
         .about("Serve the notifications of one database")
-        .arg(config)
+        .arg(config_flag())
         .args(SETTINGS.iter().map(flag))
         .after_help(
             "Each setting is a flag, a variable (PGFAN_HISTORY_EVENTS) and a key of the file \
@@ -86,7 +83,15 @@ fn command() -> Command {
         .about("PostgreSQL NOTIFY over WebSocket, SSE and gRPC, from one connection")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommands([serve, demo])
+        .subcommands([serve, demo, token::command()])
+}
+
+fn config_flag() -> Arg {
+    Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help("Settings as TOML: each flag's name is a key [env: PGFAN_CONFIG]")
 }
 
 fn flag(setting: &Setting) -> Arg {
@@ -116,10 +121,14 @@ fn flags(matches: &ArgMatches) -> HashMap<String, String> {
 }
 
 fn settings(matches: &ArgMatches) -> Result<Config, Mistakes> {
+    let file = settings_file(matches);
+    Config::resolve(&flags(matches), &environment, file.as_deref())
+}
+
+fn settings_file(matches: &ArgMatches) -> Option<PathBuf> {
     let flag = matches.get_one::<PathBuf>("config").cloned();
     let variable = environment("PGFAN_CONFIG").filter(|path| !path.is_empty());
-    let file = flag.or_else(|| variable.map(PathBuf::from));
-    Config::resolve(&flags(matches), &environment, file.as_deref())
+    flag.or_else(|| variable.map(PathBuf::from))
 }
 
 #[cfg(test)]
