@@ -16,6 +16,7 @@ use tokio_stream::Stream;
 use tracing::info;
 
 use crate::{
+    auth::Authenticator,
     config::Config,
     demand::Demand,
     hub::{Hub, Intake},
@@ -98,10 +99,12 @@ impl Gateway {
         let demand = Demand::default();
         let hub = Hub::new(config.hub, demand.clone());
         let (publisher, requests) = publish::channel();
+        let auth = Authenticator::new(config.auth);
         let admission = Admission::new(
             hub.clone(),
             publisher.clone(),
-            config.auth.allow_publish,
+            auth.clone(),
+            config.browsers,
             config.transport,
         );
         let app = transport::router(admission)?;
@@ -109,6 +112,7 @@ impl Gateway {
         let mut workers = JoinSet::new();
         workers.spawn(pump(listening.items(demand), hub.clone()));
         workers.spawn(second.run());
+        workers.spawn(auth.keep_fresh());
         workers.spawn(sweep(hub.clone()));
         for writer in hub.writers(writers()) {
             workers.spawn(writer.run());

@@ -47,6 +47,19 @@ pub struct Config {
     pub channels: Patterns,
 }
 
+impl Config {
+    /// Everybody may read every channel, and publish where that is allowed.
+    pub fn open(allow_publish: bool) -> Self {
+        Self {
+            keys: None,
+            rules: Rules::default(),
+            anonymous: true,
+            allow_publish,
+            channels: Patterns::all(),
+        }
+    }
+}
+
 /// Where the keys for tokens come from.
 #[derive(Debug)]
 pub struct KeySource(Source);

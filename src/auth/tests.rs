@@ -301,13 +301,7 @@ async fn a_new_key_in_the_file_is_found_when_a_token_names_it_but_not_at_any_rat
 
 #[tokio::test]
 async fn an_open_gateway_asks_for_nothing_and_a_closed_one_for_a_token() {
-    let open = Authenticator::new(Config {
-        keys: None,
-        rules: Rules::default(),
-        anonymous: true,
-        allow_publish: false,
-        channels: Patterns::all(),
-    });
+    let open = Authenticator::new(Config::open(false));
     assert!(may_read(&open.without_token().unwrap(), "a"));
     // Of another program on the same host.
     assert!(open.with_token("no token at all").await.is_ok());

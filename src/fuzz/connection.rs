@@ -14,12 +14,13 @@ use tokio::{
 };
 
 use crate::{
+    auth::{self, Authenticator},
     demand::{Demand, Wish},
     event::Notification,
     hub::{self, Hub},
     publish::{self, PublishQueue},
     shutdown::Shutdown,
-    transport::{Admission, Settings, router, serve},
+    transport::{Admission, Browsers, Settings, router, serve},
 };
 
 /// A client that is still served after this has said what it has to say; it
@@ -113,7 +114,9 @@ fn gateway(listener: TcpListener) -> Hub {
     hub.ingest(|intake| intake.live(false));
     let (publisher, requests) = publish::channel();
     let settings = Settings::default();
-    let admission = Admission::new(hub.clone(), publisher, true, settings);
+    let auth = Authenticator::new(auth::Config::open(true));
+    let browsers = Browsers::default();
+    let admission = Admission::new(hub.clone(), publisher, auth, browsers, settings);
     let app = router(admission).expect("the routes");
     tokio::spawn(listen(demand, hub.clone()));
     tokio::spawn(publish(requests));

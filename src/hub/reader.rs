@@ -133,6 +133,13 @@ impl Reader {
         ready.chain(pending.map(|(key, _)| *key))
     }
 
+    /// The same by their names.
+    pub(super) fn names(&self) -> impl Iterator<Item = &ChannelName> {
+        let pending = self.pending.iter().flat_map(|p| &p.channels);
+        let ready = self.memberships.iter().map(|m| &m.name);
+        ready.chain(pending.map(|(_, name)| name))
+    }
+
     /// Forgets `names`, and says which channels those were.
     pub(super) fn part(&mut self, names: &[ChannelName]) -> Vec<ChannelKey> {
         let gone = |name: &ChannelName| names.contains(name);

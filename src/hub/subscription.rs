@@ -110,6 +110,11 @@ impl Subscription {
         Ok(())
     }
 
+    /// All that were joined, ready or not.
+    pub fn channels(&self) -> Vec<ChannelName> {
+        self.reader.names().cloned().collect()
+    }
+
     /// Gives `channels` up; nothing of them is delivered after this.
     pub fn part(&mut self, channels: &[ChannelName]) {
         self.rise();

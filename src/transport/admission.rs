@@ -3,14 +3,17 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::HeaderMap;
 use tokio::sync::watch;
 
 use super::{
     codes::{Code, Refusal},
+    credentials::Credentials,
     idle::Idle,
+    origin::Browsers,
 };
 use crate::{
-    auth::{Grant, Patterns},
+    auth::{AuthError, Authenticator, Grant, Ticket, TooManyTickets},
     event::{ChannelName, EventId, Payload},
     hub::{Cursor, Hub, Subscription},
     publish::Publisher,
@@ -26,7 +29,8 @@ pub struct Admission {
 struct Shared {
     hub: Hub,
     publisher: Publisher,
-    allow_publish: bool,
+    auth: Authenticator,
+    browsers: Arc<Browsers>,
     settings: Settings,
 }
 
@@ -60,12 +64,19 @@ impl Settings {
 }
 
 impl Admission {
-    /// `allow_publish`: whether a client without a token may publish.
-    pub fn new(hub: Hub, publisher: Publisher, allow_publish: bool, settings: Settings) -> Self {
+    /// The door of `hub` and `publisher`, kept by `auth`.
+    pub fn new(
+        hub: Hub,
+        publisher: Publisher,
+        auth: Authenticator,
+        browsers: Browsers,
+        settings: Settings,
+    ) -> Self {
         let shared = Shared {
             hub,
             publisher,
-            allow_publish,
+            auth,
+            browsers: Arc::new(browsers),
             settings,
         };
         Self {
@@ -82,18 +93,41 @@ impl Admission {
         self.shared.hub.ready()
     }
 
-    /// What this client may do. Without tokens, everybody may do the same.
-    fn grant(&self) -> Grant {
-        Grant::open(Patterns::all(), self.shared.allow_publish)
+    pub(super) fn browsers(&self) -> Arc<Browsers> {
+        Arc::clone(&self.shared.browsers)
+    }
+
+    /// What a request shows for itself.
+    pub(super) fn credentials(&self, headers: &HeaderMap) -> Credentials {
+        Credentials::of(headers, &self.shared.browsers.cookie)
+    }
+
+    /// What this client may do: looked at once a connection. Without tokens,
+    /// everybody may do the same.
+    pub(super) async fn admit(&self, credentials: Credentials) -> Result<Arc<Grant>, AuthError> {
+        let auth = &self.shared.auth;
+        match credentials {
+            Credentials::None => auth.without_token(),
+            Credentials::Token(token) => auth.with_token(&token).await,
+            Credentials::Ticket(ticket) => auth.with_ticket(&ticket),
+            Credentials::Unreadable if auth.has_tokens() => Err(AuthError::Token),
+            Credentials::Unreadable => auth.without_token(),
+        }
+    }
+
+    /// Good once, for a client that can show nothing else.
+    pub(super) fn ticket(&self, grant: &Arc<Grant>) -> Result<(Ticket, Duration), TooManyTickets> {
+        self.shared.auth.ticket(grant)
     }
 
     /// A reader of `channels`; of none, where the wire can ask for them later.
     pub(super) fn subscribe(
         &self,
+        grant: &Grant,
         channels: &[String],
         cursor: Option<Cursor>,
     ) -> Result<Subscription, Refusal> {
-        let channels = self.readable(channels)?;
+        let channels = readable(grant, channels)?;
         let mut subscription = self.shared.hub.subscribe()?;
         if !channels.is_empty() {
             subscription.join(&channels, cursor)?;
@@ -101,25 +135,10 @@ impl Admission {
         Ok(subscription)
     }
 
-    /// The channels of this client's request, all of them or none.
-    pub(super) fn readable(&self, channels: &[String]) -> Result<Vec<ChannelName>, Refusal> {
-        let grant = self.grant();
-        let readable = channels.iter().map(|name| {
-            let channel = ChannelName::new(name)?;
-            if grant.may_subscribe(&channel) {
-                Ok(channel)
-            } else {
-                let message = format!("the channel {name:?} cannot be read");
-                Err(Refusal::new(Code::Forbidden, message))
-            }
-        });
-        readable.collect()
-    }
-
     /// The channel, if this client may publish on it.
-    pub(super) fn publishable(&self, channel: &str) -> Result<ChannelName, Refusal> {
+    pub(super) fn publishable(&self, grant: &Grant, channel: &str) -> Result<ChannelName, Refusal> {
         let channel = ChannelName::new(channel)?;
-        if !self.grant().may_publish(&channel) {
+        if !grant.may_publish(&channel) {
             let message = format!("{channel:?} cannot be published on");
             return Err(Refusal::new(Code::Forbidden, message));
         }
@@ -135,6 +154,32 @@ impl Admission {
         let payload = Payload::new(payload)?;
         Ok(self.shared.publisher.publish(channel, payload).await?)
     }
+}
+
+/// The channels of a client's request, all of them or none; with a cursor as
+/// without.
+pub(super) fn readable(grant: &Grant, channels: &[String]) -> Result<Vec<ChannelName>, Refusal> {
+    let readable = channels.iter().map(|name| {
+        let channel = ChannelName::new(name)?;
+        match grant.may_subscribe(&channel) {
+            true => Ok(channel),
+            false => Err(unreadable(std::slice::from_ref(name))),
+        }
+    });
+    readable.collect()
+}
+
+/// These channels are not this client's.
+pub(super) fn unreadable(names: &[impl AsRef<str>]) -> Refusal {
+    let names: Vec<_> = names
+        .iter()
+        .map(|name| format!("{:?}", name.as_ref()))
+        .collect();
+    let (s, names) = (if names.len() == 1 { "" } else { "s" }, names.join(", "));
+    Refusal::new(
+        Code::Forbidden,
+        format!("the channel{s} {names} cannot be read"),
+    )
 }
 
 /// What a client handed in to resume from; nothing is no cursor, and anything

@@ -5,10 +5,11 @@ use axum::{
     body::Body,
     response::{IntoResponse, Response},
 };
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tonic::Status;
 
 use crate::{
+    auth::{AuthError, TooManyTickets},
     event::{ChannelNameError, PayloadError},
     hub::{Ended, JoinError, SubscribeError},
     publish::PublishError,
@@ -24,6 +25,8 @@ pub enum Code {
     PayloadTooLarge,
     /// No such resource: do not come back.
     NotFound,
+    /// No token, a bad one or one that has expired: come back with another.
+    Unauthenticated,
     /// Do not come back.
     Forbidden,
     /// Come back later.
@@ -50,6 +53,7 @@ impl Code {
             Self::InvalidRequest => "invalid_request",
             Self::PayloadTooLarge => "payload_too_large",
             Self::NotFound => "not_found",
+            Self::Unauthenticated => "unauthenticated",
             Self::Forbidden => "forbidden",
             Self::TooMany => "too_many",
             Self::SourceUnavailable => "source_unavailable",
@@ -65,6 +69,7 @@ impl Code {
     pub fn websocket(self) -> u16 {
         match self {
             Self::InvalidRequest | Self::PayloadTooLarge | Self::NotFound => 1008,
+            Self::Unauthenticated => 4401,
             Self::Forbidden => 4403,
             Self::TooMany | Self::SourceUnavailable | Self::WriteTimeout => 1013,
             Self::Interrupted | Self::ShuttingDown => 1012,
@@ -78,6 +83,7 @@ impl Code {
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
             Self::PayloadTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::SourceUnavailable
@@ -93,6 +99,7 @@ impl Code {
         match self {
             Self::InvalidRequest | Self::PayloadTooLarge => tonic::Code::InvalidArgument,
             Self::NotFound => tonic::Code::Unimplemented,
+            Self::Unauthenticated => tonic::Code::Unauthenticated,
             Self::Forbidden => tonic::Code::PermissionDenied,
             Self::TooMany => tonic::Code::ResourceExhausted,
             Self::SourceUnavailable
@@ -191,6 +198,22 @@ impl From<PublishError> for Refusal {
     }
 }
 
+impl From<AuthError> for Refusal {
+    fn from(error: AuthError) -> Self {
+        let code = match error {
+            AuthError::Required | AuthError::Token | AuthError::Ticket => Code::Unauthenticated,
+            AuthError::Unavailable => Code::SourceUnavailable,
+        };
+        Self::new(code, error)
+    }
+}
+
+impl From<TooManyTickets> for Refusal {
+    fn from(error: TooManyTickets) -> Self {
+        Self::new(Code::TooMany, error)
+    }
+}
+
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         self.with_status(self.code.http())
@@ -198,6 +221,15 @@ impl IntoResponse for Refusal {
 }
 
 impl Refusal {
+    /// As the client's protocol has it, where no service is there to say so.
+    pub(super) fn answer_to(self, headers: &HeaderMap) -> Response {
+        let content_type = headers.get(header::CONTENT_TYPE);
+        if content_type.is_some_and(|v| v.as_bytes().starts_with(b"application/grpc")) {
+            return Status::from(self).into_http::<Body>();
+        }
+        self.into_response()
+    }
+
     /// A problem document (RFC 9457), for a status that HTTP has a name for and
     /// the other wires have not.
     pub(super) fn with_status(&self, status: StatusCode) -> Response {
@@ -214,6 +246,9 @@ impl Refusal {
         let problem_json = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, problem_json);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.code == Code::Unauthenticated {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if self.code.is_for_later() {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
@@ -241,6 +276,13 @@ mod tests {
                 1008,
                 400,
                 Grpc::InvalidArgument,
+                false,
+            ),
+            (
+                Code::Unauthenticated,
+                4401,
+                401,
+                Grpc::Unauthenticated,
                 false,
             ),
             (Code::Forbidden, 4403, 403, Grpc::PermissionDenied, false),

@@ -32,6 +32,10 @@ pub(crate) fn client_message(bytes: &[u8]) {
             assert_eq!(object["type"], "unsubscribe");
             assert_eq!(object["channels"], Value::from(channels));
         }
+        ClientMessage::Auth { token } => {
+            assert_eq!(object["type"], "auth");
+            assert_eq!(object["token"], token);
+        }
         ClientMessage::Publish {
             channel,
             payload,
@@ -58,8 +62,10 @@ pub(crate) fn query(bytes: &[u8]) {
     let channels = channels.map(|name| format!("channel={}", escape(name.as_bytes())));
     let cursor = parsed.cursor.iter();
     let cursor = cursor.map(|cursor| format!("cursor={}", escape(cursor)));
+    let ticket = parsed.ticket.iter();
+    let ticket = ticket.map(|ticket| format!("ticket={}", escape(ticket.as_bytes())));
     let format = (parsed.format == Format::Raw).then(|| "format=raw".to_owned());
-    let written: Vec<_> = channels.chain(cursor).chain(format).collect();
+    let written: Vec<_> = channels.chain(cursor).chain(ticket).chain(format).collect();
     assert_eq!(StreamQuery::parse(Some(&written.join("&"))), Ok(parsed));
 }
 

@@ -14,8 +14,10 @@ use super::{
     admission::{Admission, cursor},
     codes::Refusal,
     encoded::Encoded,
+    expiry::{Expiry, expired},
 };
 use crate::{
+    auth::Grant,
     event::{ChannelName, Event, Form, GapReason},
     hub::{Delivery, Subscription},
 };
@@ -53,21 +55,35 @@ impl GatewayService for Grpc {
         &self,
         request: Request<pb::SubscribeRequest>,
     ) -> Result<Response<Deliveries>, Status> {
+        let credentials = self.admission.credentials(request.metadata().as_ref());
+        let grant = self
+            .admission
+            .admit(credentials)
+            .await
+            .map_err(Refusal::from)?;
         let request = request.into_inner();
         if request.channels.is_empty() {
             return Err(Refusal::invalid("`channels` is empty").into());
         }
         let cursor = cursor(request.cursor.as_bytes());
-        let subscription = self.admission.subscribe(&request.channels, cursor)?;
-        Ok(Response::new(Deliveries(subscription)))
+        let subscription = self
+            .admission
+            .subscribe(&grant, &request.channels, cursor)?;
+        Ok(Response::new(Deliveries::new(subscription, &grant)))
     }
 
     async fn publish(
         &self,
         request: Request<pb::PublishRequest>,
     ) -> Result<Response<pb::PublishResponse>, Status> {
+        let credentials = self.admission.credentials(request.metadata().as_ref());
+        let grant = self
+            .admission
+            .admit(credentials)
+            .await
+            .map_err(Refusal::from)?;
         let pb::PublishRequest { channel, payload } = request.into_inner();
-        let channel = self.admission.publishable(&channel)?;
+        let channel = self.admission.publishable(&grant, &channel)?;
         self.admission.publish(channel, payload).await?;
         Ok(Response::new(pb::PublishResponse {}))
     }
@@ -75,19 +91,50 @@ impl GatewayService for Grpc {
 
 /// A reader's stream in this wire's words.
 #[derive(Debug)]
-pub(super) struct Deliveries(Subscription);
+pub(super) struct Deliveries {
+    subscription: Subscription,
+    expiry: Option<Expiry>,
+    /// Since the expiry was last looked at.
+    given: u32,
+}
+
+/// Deliveries without a pause, between two looks at the expiry.
+const LOOK: u32 = 64;
+
+impl Deliveries {
+    fn new(subscription: Subscription, grant: &Grant) -> Self {
+        Self {
+            subscription,
+            expiry: grant.expires().map(Expiry::new),
+            given: 0,
+        }
+    }
+
+    fn is_expired(&mut self, cx: &mut Context<'_>) -> bool {
+        self.given = 0;
+        let expiry = self.expiry.as_mut();
+        expiry.is_some_and(|expiry| expiry.poll_over(cx).is_ready())
+    }
+}
 
 impl Stream for Deliveries {
     type Item = Result<Encoded, Status>;
 
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Pin::new(&mut self.0).poll_next(cx).map(|item| {
-            item.map(|result| match result {
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        this.given += 1;
+        if this.given >= LOOK && this.is_expired(cx) {
+            return Poll::Ready(Some(Err(expired().into())));
+        }
+        match Pin::new(&mut this.subscription).poll_next(cx) {
+            Poll::Pending if this.is_expired(cx) => Poll::Ready(Some(Err(expired().into()))),
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(item) => Poll::Ready(item.map(|result| match result {
                 Ok(Delivery::Event(event)) => Ok(event_message(&event)),
                 Ok(other) => Ok(encoded(other.into())),
                 Err(ended) => Err(Refusal::from(ended).into()),
-            })
-        })
+            })),
+        }
     }
 }
 

@@ -6,16 +6,14 @@ use axum::{
     body::{Body, to_bytes},
     extract::State,
     http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, header},
+    middleware::from_fn_with_state,
     response::{IntoResponse, Response},
     routing::{get, post},
 };
 use http_body_util::LengthLimitError;
 use hyper::body::Body as _;
 use tokio::{sync::watch, time::timeout};
-use tonic::{
-    Status,
-    service::{LayerExt as _, Routes},
-};
+use tonic::service::{LayerExt as _, Routes};
 use tonic_health::ServingStatus;
 use tonic_web::GrpcWebLayer;
 use tower::ServiceBuilder;
@@ -24,6 +22,7 @@ use super::{
     admission::Admission,
     codes::{Code, Refusal},
     grpc::{Grpc, pb},
+    origin::guard,
     pgcachewatch::{pgpubsub, up},
     punctual::{BODY_TIMEOUT, punctual},
     query::last_segment,
@@ -43,15 +42,18 @@ pub fn router(admission: Admission) -> Result<Router, tonic_reflection::server::
         .route("/v1/ws", get(ws))
         .route("/v1/sse", get(sse))
         .route("/v1/channels/{channel}", post(publish))
+        .route("/v1/tickets", post(ticket))
         .route("/pgpubsub/{channel}", get(pgpubsub))
         .route("/up", get(up))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .with_state(admission.clone());
+    let browsers = admission.browsers();
     Ok(http
         .merge(grpc(admission)?)
         .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed))
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn_with_state(browsers, guard)))
 }
 
 /// Without `reset_fallback`, tonic would answer every unknown path with 200.
@@ -104,12 +106,18 @@ async fn publish(
     if is_encoded(&headers) {
         return encoded();
     }
-    let published = publish_body(&admission, &uri, body).await;
+    let published = publish_body(&admission, &uri, &headers, body).await;
     published.map(|()| StatusCode::NO_CONTENT).into_response()
 }
 
-async fn publish_body(admission: &Admission, uri: &Uri, body: Body) -> Result<(), Refusal> {
-    let channel = admission.publishable(&last_segment(uri.path())?)?;
+async fn publish_body(
+    admission: &Admission,
+    uri: &Uri,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<(), Refusal> {
+    let grant = admission.admit(admission.credentials(headers)).await?;
+    let channel = admission.publishable(&grant, &last_segment(uri.path())?)?;
     if body.size_hint().lower() > Payload::MAX_BYTES as u64 {
         // By its own word: it need not come.
         return Err(too_large());
@@ -138,6 +146,24 @@ fn encoded() -> Response {
     let headers = response.headers_mut();
     headers.insert(header::ACCEPT_ENCODING, identity);
     response
+}
+
+/// `POST /v1/tickets`: what a page's `EventSource` can put into its URL.
+async fn ticket(
+    State(admission): State<Admission>,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let grant = admission.admit(admission.credentials(&headers)).await?;
+    let (ticket, lifetime) = admission.ticket(&grant)?;
+    let body = serde_json::json!({
+        "ticket": ticket.as_str(),
+        "expires_in": lifetime.as_secs(),
+    });
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok((StatusCode::CREATED, headers, body.to_string()).into_response())
 }
 
 fn unread(error: axum::Error) -> Refusal {
@@ -174,7 +200,7 @@ async fn readyz(State(admission): State<Admission>) -> Response {
 pub(super) fn full() -> Router {
     Router::new().fallback(async |version: Version, headers: HeaderMap| {
         let message = "no file descriptor is left for another connection (ulimit -n)";
-        let mut response = answer(&headers, Refusal::new(Code::TooMany, message));
+        let mut response = Refusal::new(Code::TooMany, message).answer_to(&headers);
         if version < Version::HTTP_2 {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
@@ -185,16 +211,7 @@ pub(super) fn full() -> Router {
 
 async fn not_found(uri: Uri, headers: HeaderMap) -> Response {
     let message = format!("there is nothing at {}", uri.path());
-    answer(&headers, Refusal::new(Code::NotFound, message))
-}
-
-/// As the client's protocol has it, where no service is there to say so.
-fn answer(headers: &HeaderMap, refusal: Refusal) -> Response {
-    let content_type = headers.get(header::CONTENT_TYPE);
-    if content_type.is_some_and(|v| v.as_bytes().starts_with(b"application/grpc")) {
-        return Status::from(refusal).into_http::<Body>();
-    }
-    refusal.into_response()
+    Refusal::new(Code::NotFound, message).answer_to(&headers)
 }
 
 async fn method_not_allowed() -> Response {

@@ -3,10 +3,12 @@
 use std::{
     pin::Pin,
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::expiry::left;
 
 /// What is due now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub(super) enum Due {
     /// The client has answered nothing for too long: it is gone, whatever its
     /// socket still takes.
     Gone,
+    /// The token that the reader came with has ended.
+    Expired,
 }
 
 /// One timer for a connection. It is not re-armed for each message: when it
@@ -26,6 +30,7 @@ pub(super) struct Idle {
     period: Duration,
     sent: Instant,
     answers: Option<Answers>,
+    expires: Option<SystemTime>,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -47,6 +52,7 @@ impl Idle {
             period,
             sent,
             answers: None,
+            expires: None,
             timer: Box::pin(sleep_until(sent + period)),
         }
     }
@@ -65,6 +71,14 @@ impl Idle {
             answers: Some(answers),
             ..idle
         }
+    }
+
+    /// As long as the reader's token holds, by the wall clock; at each sign of
+    /// life it is looked at again, in case somebody has set that.
+    pub(super) fn expire(&mut self, at: Option<SystemTime>) {
+        self.expires = at;
+        let next = self.wakes_at();
+        self.timer.as_mut().reset(next);
     }
 
     /// Something was sent at this time.
@@ -96,6 +110,9 @@ impl Idle {
         loop {
             ready!(self.timer.as_mut().poll(cx));
             let now = Instant::now();
+            if self.expires.is_some_and(|at| left(at).is_zero()) {
+                return Poll::Ready(Due::Expired);
+            }
             if self.is_gone(now) {
                 return Poll::Ready(Due::Gone);
             }
@@ -130,8 +147,12 @@ impl Idle {
     }
 
     fn wakes_at(&self) -> Instant {
-        let sign_at = self.sign_at();
-        self.gone_at().map_or(sign_at, |at| at.min(sign_at))
+        let expires_at = self.expires.map(|at| Instant::now() + left(at));
+        let others = [self.gone_at(), expires_at];
+        others
+            .into_iter()
+            .flatten()
+            .fold(self.sign_at(), Instant::min)
     }
 }
 
@@ -194,6 +215,21 @@ mod tests {
         }
         while due(&mut idle).await == Due::Sign {}
         assert_eq!(start.elapsed().as_secs(), 15 + 140 + 30);
+    }
+
+    #[tokio::test]
+    async fn a_token_ends_by_the_wall_clock() {
+        let mut idle = Idle::answered(PERIOD, LIMIT);
+        let at = SystemTime::now() + Duration::from_millis(30);
+        idle.expire(Some(at));
+        assert_eq!(due(&mut idle).await, Due::Expired);
+        assert!(SystemTime::now() >= at);
+        // With another one it goes on.
+        idle.expire(Some(at + LIMIT));
+        let polled = poll_fn(|cx| Poll::Ready(idle.poll_due(cx))).await;
+        assert!(polled.is_pending());
+        idle.expire(Some(SystemTime::UNIX_EPOCH));
+        assert_eq!(due(&mut idle).await, Due::Expired);
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,12 +2,13 @@
 
 use std::time::SystemTime;
 
-use humantime::format_rfc3339_micros;
+use humantime::{format_rfc3339_micros, format_rfc3339_seconds};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::codes::Refusal;
 use crate::{
+    auth::Grant,
     event::{ChannelName, EventId},
     hub::Delivery,
 };
@@ -39,6 +40,11 @@ pub(super) enum ServerMessage<'a> {
     Unsubscribed {
         channels: Vec<&'a str>,
     },
+    Authenticated {
+        /// Where the token ends at all.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        expires_at: Option<String>,
+    },
     Published {
         #[serde(rename = "ref")]
         reference: Option<&'a str>,
@@ -52,8 +58,9 @@ pub(super) enum ServerMessage<'a> {
 }
 
 /// What a WebSocket client says. A field that is not known is refused: a
-/// mistyped `cursor` would be a silent loss.
-#[derive(Debug, PartialEq, Eq, Deserialize)]
+/// mistyped `cursor` would be a silent loss. Not to be printed: it may hold a
+/// token.
+#[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub(super) enum ClientMessage {
     Subscribe {
@@ -64,6 +71,9 @@ pub(super) enum ClientMessage {
     },
     Unsubscribe {
         channels: Vec<String>,
+    },
+    Auth {
+        token: String,
     },
     Publish {
         channel: String,
@@ -104,6 +114,13 @@ impl<'a> ServerMessage<'a> {
     pub(super) fn unsubscribed(channels: &'a [ChannelName]) -> Self {
         Self::Unsubscribed {
             channels: names(channels),
+        }
+    }
+
+    pub(super) fn authenticated(grant: &Grant) -> Self {
+        let expires_at = grant.expires();
+        Self::Authenticated {
+            expires_at: expires_at.map(|at| format_rfc3339_seconds(at).to_string()),
         }
     }
 

@@ -15,8 +15,11 @@
 mod admission;
 mod close;
 mod codes;
+mod credentials;
 mod descriptors;
 mod encoded;
+mod expiry;
+mod first_frame;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod grpc;

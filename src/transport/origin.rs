@@ -1,9 +1,19 @@
 //! Whose pages may use the gateway (RFC 6454, and
-//! <https://fetch.spec.whatwg.org/#http-cors-protocol>).
+//! <https://fetch.spec.whatwg.org/#http-cors-protocol>): a browser sends
+//! cookies along, and opens WebSockets, for any page. Who sends no origin is
+//! no page, or one of the same host.
 
-use std::str::FromStr;
+use std::{str::FromStr, sync::Arc};
 
-use http::Uri;
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+
+use super::codes::{Code, Refusal};
 
 /// How browsers are let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +86,114 @@ impl FromStr for Cookie {
     }
 }
 
+impl Cookie {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a page may do with the API.
+const PREFLIGHT: [(HeaderName, &str); 3] = [
+    (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
+    (
+        header::ACCESS_CONTROL_ALLOW_HEADERS,
+        "authorization, content-type, last-event-id, x-grpc-web, x-user-agent, grpc-timeout",
+    ),
+    // As long as any browser remembers it at least; the list may change.
+    (header::ACCESS_CONTROL_MAX_AGE, "600"),
+];
+
+/// What a page may read of an answer, beside what every page may: gRPC-Web has
+/// its status there.
+const EXPOSED: &str = "grpc-status, grpc-message, grpc-status-details-bin, retry-after, \
+                       www-authenticate";
+
+/// Before everything else: a page of a foreign origin is refused, and before
+/// any upgrade. Its answer is never for another page.
+pub(super) async fn guard(
+    State(browsers): State<Arc<Browsers>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let mut response = match browsers.origin(request.uri(), request.headers()) {
+        Err(refusal) => refusal.answer_to(request.headers()),
+        Ok(None) => next.run(request).await,
+        Ok(Some(origin)) => {
+            let mut response = match is_preflight(&request) {
+                true => preflight(),
+                false => next.run(request).await,
+            };
+            let headers = response.headers_mut();
+            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+            for (name, value) in [
+                (header::ACCESS_CONTROL_ALLOW_CREDENTIALS, "true"),
+                (header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED),
+            ] {
+                headers.insert(name, HeaderValue::from_static(value));
+            }
+            response
+        }
+    };
+    let vary = HeaderValue::from_static("origin");
+    response.headers_mut().append(header::VARY, vary);
+    response
+}
+
+impl Browsers {
+    /// The origin of the page, if there is one.
+    fn origin(&self, uri: &Uri, headers: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
+        let mut origins = headers.get_all(header::ORIGIN).iter();
+        let Some(origin) = origins.next() else {
+            return Ok(None);
+        };
+        let is_good = origins.next().is_none()
+            && origin.to_str().is_ok_and(|origin| {
+                let mut listed = self.allow_origin.iter();
+                listed.any(|one| one.0 == origin) || is_of_host(origin, host(uri, headers))
+            });
+        match is_good {
+            true => Ok(Some(origin.clone())),
+            false => {
+                let message = "pages of this origin may not use the gateway (--allow-origin)";
+                Err(Refusal::new(Code::Forbidden, message))
+            }
+        }
+    }
+}
+
+/// By either scheme: what stands before the gateway may add TLS.
+fn is_of_host(origin: &str, host: Option<&str>) -> bool {
+    let of_page = origin.strip_prefix("https://");
+    let of_page = of_page.or_else(|| origin.strip_prefix("http://"));
+    of_page.is_some_and(|page| !page.is_empty()) && of_page == host
+}
+
+/// Where the request was sent to: `Host`, or HTTP/2's `:authority`.
+fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) => uri.authority().map(|authority| authority.as_str()),
+        (Some(host), None) => host.to_str().ok(),
+        _ => None,
+    }
+}
+
+fn is_preflight(request: &Request) -> bool {
+    let asks = header::ACCESS_CONTROL_REQUEST_METHOD;
+    request.method() == Method::OPTIONS && request.headers().contains_key(asks)
+}
+
+fn preflight() -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    for (name, value) in PREFLIGHT {
+        response
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +229,55 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Origin>(), Err(OriginError), "{text}");
         }
+    }
+
+    fn is_let_in(browsers: &Browsers, host: &str, origins: &[&str]) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, host.parse().unwrap());
+        for origin in origins {
+            headers.append(header::ORIGIN, origin.parse().unwrap());
+        }
+        browsers.origin(&Uri::from_static("/"), &headers).is_ok()
+    }
+
+    #[test]
+    fn a_page_is_of_the_same_host_or_of_the_list_exactly() {
+        let browsers = Browsers {
+            allow_origin: vec!["https://good.example".parse().unwrap()],
+            ..Browsers::default()
+        };
+        let host = "gateway.example:8000";
+        for origins in [
+            &[][..],
+            &["https://good.example"],
+            &["http://gateway.example:8000"],
+            &["https://gateway.example:8000"],
+        ] {
+            assert!(is_let_in(&browsers, host, origins), "{origins:?}");
+        }
+        for origins in [
+            &["https://evil.example"][..],
+            &["null"],
+            &[""],
+            &["*"],
+            &["https://good.example.evil.example"],
+            &["https://evilgood.example"],
+            &["HTTPS://GOOD.EXAMPLE"],
+            &["https://Good.example"],
+            &["https://good.example/"],
+            &["https://good.example:443"],
+            &["http://good.example"],
+            &["https://good.example", "https://good.example"],
+            &["https://good.example https://evil.example"],
+            &["http://gateway.example"],
+            &["http://gateway.example:8001"],
+            &["gateway.example:8000"],
+            &["ws://gateway.example:8000"],
+            &["http://http://gateway.example:8000"],
+        ] {
+            assert!(!is_let_in(&browsers, host, origins), "{origins:?}");
+        }
+        assert!(!is_let_in(&browsers, "", &["http://"]));
     }
 
     #[test]

@@ -16,12 +16,13 @@ use tokio::{io::AsyncWrite, net::TcpStream, time::Instant};
 
 use super::{
     close::End,
+    codes::Refusal,
     idle::{Due, Idle},
     socket::Socket,
 };
 use crate::{
     event::{Event, Form},
-    hub::{Burst, Delivery, Ended, Outlet, Seat, Subscription},
+    hub::{Burst, Delivery, Outlet, Seat, Subscription},
 };
 
 /// Deliveries in one write: between two writes a connection listens to its
@@ -37,8 +38,8 @@ thread_local! {
     static OUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What a subscription yields.
-pub(super) type Item = Result<Delivery, Ended>;
+/// What is delivered, or why nothing follows.
+pub(super) type Item = Result<Delivery, Refusal>;
 
 /// What a wire makes of what is delivered.
 #[derive(Debug)]
@@ -117,6 +118,13 @@ impl Outbound {
         self.rest = bytes;
     }
 
+    /// Nothing is delivered after this. To be called while nothing is written.
+    pub(super) fn refuse(&mut self, refusal: Refusal) {
+        let mut out = Vec::new();
+        self.end = (self.wire.put)(Err(refusal), &mut out).err();
+        self.rest = out.into();
+    }
+
     /// Writes what is delivered, each time in one write. Pending when there is
     /// no more, or the socket takes no more; ready after much of it, so that
     /// the client is listened to, and at the end.
@@ -124,6 +132,9 @@ impl Outbound {
         if self.is_writing() {
             ready!(self.poll_write_rest(cx))?;
             return Poll::Ready(self.end.take().map_or(Ok(()), Err));
+        }
+        if let Some(end) = self.end.take() {
+            return Poll::Ready(Err(end));
         }
         let gathered = OUT.with_borrow_mut(|out| {
             out.clear();
@@ -155,7 +166,7 @@ impl Outbound {
                     out.extend_from_slice(Event::encoded(&event, form, encode));
                     Ok(())
                 }
-                Poll::Ready(Some(item)) => (self.wire.put)(item, out),
+                Poll::Ready(Some(item)) => (self.wire.put)(item.map_err(Refusal::from), out),
             };
             if let Err(end) = put {
                 return Gathered::End(end);

@@ -25,8 +25,12 @@ pub(super) async fn pgpubsub(
         Err(response) => return Ok(*response),
     };
     let channel = last_segment(request.uri().path())?;
-    let subscription = admission.subscribe(&[channel], None)?;
-    raw::upgrade(upgrade, subscription, &admission, ClientFrames::Ignored).await
+    let credentials = admission.credentials(request.headers());
+    drop(request);
+    let grant = admission.admit(credentials).await?;
+    let subscription = admission.subscribe(&grant, &[channel], None)?;
+    let frames = ClientFrames::Ignored;
+    raw::upgrade(upgrade, subscription, &grant, &admission, frames).await
 }
 
 /// Whether the process answers.

@@ -20,11 +20,13 @@ pub(super) enum Format {
 }
 
 /// `?channel=a&channel=b&cursor=…&format=json|raw`
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Default)]
+#[cfg_attr(any(test, fuzzing), derive(Debug, PartialEq, Eq))]
 pub(super) struct StreamQuery {
     pub(super) channels: Vec<String>,
     pub(super) cursor: Option<Vec<u8>>,
     pub(super) format: Format,
+    pub(super) ticket: Option<String>,
 }
 
 impl StreamQuery {
@@ -49,6 +51,7 @@ impl StreamQuery {
                     "cursor",
                     percent_decode_str(value).collect(),
                 )?,
+                "ticket" => once(&mut parsed.ticket, "ticket", decode(value)?.into_owned())?,
                 "format" => once(&mut format, "format", decode(value)?.parse()?)?,
                 _ => return Err(Refusal::invalid(format!("unknown parameter {name:?}"))),
             }
@@ -58,6 +61,14 @@ impl StreamQuery {
             parsed.demand_channel()?;
         }
         Ok(parsed)
+    }
+
+    /// For where the client can show a token.
+    pub(super) fn refuse_ticket(&self) -> Result<(), Refusal> {
+        match self.ticket {
+            None => Ok(()),
+            Some(_) => Err(Refusal::invalid("a ticket is for /v1/sse alone")),
+        }
     }
 
     /// For where no channel can be asked for later, or not with this cursor.

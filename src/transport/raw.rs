@@ -20,6 +20,7 @@ use super::{
     web_socket::frame,
 };
 use crate::{
+    auth::Grant,
     event::Form,
     hub::{Delivery, Ended, Subscription},
 };
@@ -37,6 +38,7 @@ pub(super) enum ClientFrames {
 pub(super) async fn upgrade(
     upgrade: Upgrade,
     mut subscription: Subscription,
+    grant: &Grant,
     admission: &Admission,
     frames: ClientFrames,
 ) -> Result<Response, Refusal> {
@@ -45,7 +47,8 @@ pub(super) async fn upgrade(
         Some(Err(ended)) => return Err(ended.into()),
         None => return Err(Refusal::from(Ended::ShuttingDown)),
     }
-    let idle = admission.settings().answered_idle();
+    let mut idle = admission.settings().answered_idle();
+    idle.expire(grant.expires());
     Ok(upgrade.accept(move |socket| {
         let reader = Reader::new(socket, subscription, idle, &WIRE);
         Serving::by(Box::new(Connection { reader, frames }).run())
@@ -97,7 +100,7 @@ const WIRE: Wire = Wire {
     put: |item, _| {
         Err(End::Refused(match item {
             Ok(delivery) => told_by_closing(&delivery),
-            Err(ended) => ended.into(),
+            Err(refusal) => refusal,
         }))
     },
 };

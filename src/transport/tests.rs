@@ -18,11 +18,18 @@ use super::{
     admission::{Admission, Settings},
     close::{End, close},
     hand_over::Serving,
+    origin::Browsers,
     serve,
     upgrade::Upgrade,
     web_socket::WebSocket,
 };
-use crate::{demand::Demand, hub::Hub, publish, shutdown::Shutdown};
+use crate::{
+    auth::{self, Authenticator},
+    demand::Demand,
+    hub::Hub,
+    publish,
+    shutdown::Shutdown,
+};
 
 /// All cases take 3 s here.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -104,7 +111,8 @@ async fn echo_server() -> u16 {
     let shutdown = Shutdown::default();
     let hub = Hub::new(crate::hub::Config::default(), Demand::default());
     let (publisher, _) = publish::channel();
-    let admission = Admission::new(hub, publisher, false, settings);
+    let auth = Authenticator::new(auth::Config::open(false));
+    let admission = Admission::new(hub, publisher, auth, Browsers::default(), settings);
     let app = Router::new().route("/", get(echo)).with_state(admission);
     tokio::spawn(async move { serve(listener, app, settings, &shutdown).await });
     port

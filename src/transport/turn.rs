@@ -11,6 +11,7 @@ use tungstenite::{Error as WsError, Message};
 
 use super::{
     close::{End, close},
+    expiry::expired,
     idle::{Due, Idle},
     outbound::{Outbound, Wire},
     web_socket::WebSocket,
@@ -70,6 +71,7 @@ impl Reader {
     /// may have slept.
     fn due(&mut self, due: Due) -> Turn {
         match due {
+            Due::Expired => Turn::Delivered(Err(End::Refused(expired()))),
             Due::Sign => Turn::Ping,
             Due::Gone => match self.socket.read_now() {
                 Some(frame) => Turn::Read(frame),

@@ -15,6 +15,7 @@ use tungstenite::{
 use super::{
     admission::Admission,
     codes::Refusal,
+    credentials::{PROTOCOL, offers_token, protocols},
     hand_over::{HandOver, Serving},
     socket::Socket,
     web_socket::WebSocket,
@@ -37,7 +38,7 @@ impl Upgrade {
     /// What is no upgrade, or one of another version, is told what would be
     /// (RFC 6455, section 4.4).
     pub(super) fn of(request: &Request, admission: &Admission) -> Result<Self, Box<Response>> {
-        let answer = create_response_with_body(request, Body::empty).map_err(|error| {
+        let mut answer = create_response_with_body(request, Body::empty).map_err(|error| {
             let mut response = Refusal::invalid(error).into_response();
             let version = HeaderValue::from_static("13");
             response
@@ -45,6 +46,14 @@ impl Upgrade {
                 .insert(header::SEC_WEBSOCKET_VERSION, version);
             Box::new(response)
         })?;
+        if protocols(request.headers()).any(|offer| offer == PROTOCOL) {
+            let protocol = HeaderValue::from_static(PROTOCOL);
+            let headers = answer.headers_mut();
+            headers.insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+        } else if offers_token(request.headers()) {
+            let rule = "with a token among the protocols, offer pgfan.v1 too";
+            return Err(Box::new(Refusal::invalid(rule).into_response()));
+        }
         if !HandOver::is_possible(request) {
             let rule = "a WebSocket begins on HTTP/1.1, without a body";
             return Err(Box::new(Refusal::invalid(rule).into_response()));

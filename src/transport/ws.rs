@@ -3,6 +3,7 @@
 use std::{
     future::{Future, poll_fn},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -15,9 +16,11 @@ use tokio::time::Instant;
 use tungstenite::Message;
 
 use super::{
-    admission::{Admission, cursor},
-    close::End,
+    admission::{Admission, cursor, readable, unreadable},
+    close::{End, close},
     codes::Refusal,
+    credentials::Credentials,
+    first_frame,
     hand_over::Serving,
     json::{ClientMessage, ServerMessage},
     outbound::Wire,
@@ -28,6 +31,7 @@ use super::{
     web_socket::{WebSocket, frame, put_frame},
 };
 use crate::{
+    auth::{AuthError, Grant},
     event::{ChannelName, Form},
     hub::{Cursor, Delivery, Subscription},
 };
@@ -42,39 +46,86 @@ pub(super) async fn ws(
         Err(response) => return Ok(*response),
     };
     let query = StreamQuery::parse(query.as_deref())?;
-    let handed_in = query.cursor.as_deref().unwrap_or_default();
-    let subscription = admission.subscribe(&query.channels, cursor(handed_in))?;
+    query.refuse_ticket()?;
+    let credentials = admission.credentials(request.headers());
+    drop(request);
+    let cursor = cursor(query.cursor.as_deref().unwrap_or_default());
+    let grant = match admission.admit(credentials).await {
+        Err(AuthError::Required) if query.format == Format::Json => {
+            let asked = (query.channels, cursor);
+            return Ok(upgrade.accept(|socket| Serving::by(admit_later(socket, admission, asked))));
+        }
+        grant => grant?,
+    };
+    let subscription = admission.subscribe(&grant, &query.channels, cursor)?;
     if query.format == Format::Raw {
-        return raw::upgrade(upgrade, subscription, &admission, ClientFrames::Refused).await;
+        let frames = ClientFrames::Refused;
+        return raw::upgrade(upgrade, subscription, &grant, &admission, frames).await;
     }
     Ok(upgrade.accept(|socket| {
-        Serving::by(Box::new(Connection::new(socket, subscription, admission)).run())
+        Serving::by(Box::new(Connection::new(socket, subscription, grant, admission)).run())
     }))
 }
 
-/// A publish that waits for its commit, and the client's name for it.
-type Publishing = Pin<Box<dyn Future<Output = (Option<String>, Result<(), Refusal>)> + Send>>;
+/// With a token in its first frame; what was asked for in the URL waits.
+async fn admit_later(
+    mut socket: WebSocket,
+    admission: Admission,
+    (channels, cursor): (Vec<String>, Option<Cursor>),
+) {
+    let admitted = async {
+        let grant = first_frame::admit(&mut socket, &admission).await?;
+        let subscription = admission.subscribe(&grant, &channels, cursor);
+        Ok((subscription.map_err(End::Refused)?, grant))
+    };
+    match Box::pin(admitted).await {
+        Ok((subscription, grant)) => {
+            Box::new(Connection::new(socket, subscription, grant, admission))
+                .run()
+                .await;
+        }
+        Err(end) => Box::pin(close(socket, end)).await,
+    }
+}
+
+/// What takes its time, and what came of it.
+type Doing = Pin<Box<dyn Future<Output = Done> + Send>>;
+
+enum Done {
+    /// With the client's name for it; after the commit.
+    Published(Option<String>, Result<(), Refusal>),
+    /// Another token was handed in.
+    Admitted(Result<Arc<Grant>, AuthError>),
+}
 
 struct Connection {
     reader: Reader,
     admission: Admission,
+    grant: Arc<Grant>,
     /// One at a time: the client's next frame is read after the answer.
-    publishing: Option<Publishing>,
+    doing: Option<Doing>,
 }
 
 /// What a connection does next.
 enum Next {
-    Answer(Option<String>, Result<(), Refusal>),
+    Answer(Done),
     Turn(Turn),
 }
 
 impl Connection {
-    fn new(socket: WebSocket, subscription: Subscription, admission: Admission) -> Self {
-        let idle = admission.settings().answered_idle();
+    fn new(
+        socket: WebSocket,
+        subscription: Subscription,
+        grant: Arc<Grant>,
+        admission: Admission,
+    ) -> Self {
+        let mut idle = admission.settings().answered_idle();
+        idle.expire(grant.expires());
         Self {
             reader: Reader::new(socket, subscription, idle, &WIRE),
             admission,
-            publishing: None,
+            grant,
+            doing: None,
         }
     }
 
@@ -97,21 +148,29 @@ impl Connection {
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         self.reader.outbound.rise();
-        if let Some(publishing) = &mut self.publishing
+        if let Some(doing) = &mut self.doing
             && !self.reader.outbound.is_writing()
-            && let Poll::Ready((reference, result)) = publishing.as_mut().poll(cx)
+            && let Poll::Ready(done) = doing.as_mut().poll(cx)
         {
-            return Poll::Ready(Next::Answer(reference, result));
+            return Poll::Ready(Next::Answer(done));
         }
-        let listens = self.publishing.is_none();
+        let listens = self.doing.is_none();
         self.reader.poll_turn(cx, listens).map(Next::Turn)
     }
 
     async fn follow_up(&mut self, next: Next) -> Result<(), End> {
         match next {
-            Next::Answer(reference, result) => {
-                self.publishing = None;
-                self.answer(reference.as_deref(), result).await
+            Next::Answer(done) => {
+                self.doing = None;
+                match done {
+                    Done::Published(reference, result) => {
+                        self.answer(reference.as_deref(), result).await
+                    }
+                    Done::Admitted(Ok(grant)) => self.go_on_with(grant).await,
+                    Done::Admitted(Err(error)) => {
+                        self.say(&ServerMessage::error(&error.into(), None)).await
+                    }
+                }
             }
             Next::Turn(Turn::Read(frame)) => self.read(frame).await,
             Next::Turn(Turn::Ping) => self.ping().await,
@@ -150,6 +209,10 @@ impl Connection {
                     Err(refusal) => self.say(&ServerMessage::error(&refusal, None)).await,
                 };
             }
+            Ok(ClientMessage::Auth { token }) => {
+                self.admit(token);
+                Ok(())
+            }
             Ok(ClientMessage::Publish {
                 channel,
                 payload,
@@ -171,7 +234,7 @@ impl Connection {
         if channels.is_empty() {
             return Err(Refusal::invalid("`channels` is empty"));
         }
-        let names = self.admission.readable(channels)?;
+        let names = readable(&self.grant, channels)?;
         let cursor = match handed_in {
             Value::Null => None,
             Value::String(text) => cursor(text.as_bytes()),
@@ -188,14 +251,40 @@ impl Connection {
     }
 
     fn publish(&mut self, channel: String, payload: String, reference: Option<String>) {
-        let admission = self.admission.clone();
-        self.publishing = Some(Box::pin(async move {
-            let result = match admission.publishable(&channel) {
+        let (admission, grant) = (self.admission.clone(), Arc::clone(&self.grant));
+        self.doing = Some(Box::pin(async move {
+            let result = match admission.publishable(&grant, &channel) {
                 Ok(channel) => admission.publish(channel, payload).await,
                 Err(refusal) => Err(refusal),
             };
-            (reference, result)
+            Done::Published(reference, result)
         }));
+    }
+
+    fn admit(&mut self, token: String) {
+        let admission = self.admission.clone();
+        self.doing = Some(Box::pin(async move {
+            Done::Admitted(admission.admit(Credentials::Token(token)).await)
+        }));
+    }
+
+    /// The new grant is the only one: channels that it has not are left, and
+    /// that is said.
+    async fn go_on_with(&mut self, grant: Arc<Grant>) -> Result<(), End> {
+        let outbound = &mut self.reader.outbound;
+        outbound.idle.expire(grant.expires());
+        let mut names = outbound.subscription.channels();
+        names.retain(|name| !grant.may_subscribe(name));
+        self.grant = grant;
+        if !names.is_empty() {
+            self.reader.outbound.subscription.part(&names);
+            self.say(&ServerMessage::unsubscribed(&names)).await?;
+            let texts: Vec<_> = names.iter().map(ChannelName::as_str).collect();
+            self.say(&ServerMessage::error(&unreadable(&texts), None))
+                .await?;
+        }
+        let grant = Arc::clone(&self.grant);
+        self.say(&ServerMessage::authenticated(&grant)).await
     }
 
     async fn answer(
@@ -220,10 +309,7 @@ const WIRE: Wire = Wire {
     form: Form::WebSocket,
     encode: |event| frame(json(&Delivery::Event(event.clone()))).into(),
     put: |item, out| {
-        put_frame(
-            json(&item.map_err(|ended| End::Refused(ended.into()))?),
-            out,
-        );
+        put_frame(json(&item.map_err(End::Refused)?), out);
         Ok(())
     },
 };

@@ -26,6 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "auth",
             "config",
             "demand",
             "hub",
@@ -50,6 +51,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "fuzz",
         &[
+            "auth",
             "demand",
             "event",
             "hub",

@@ -42,7 +42,26 @@ pub async fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> A
 }
 
 pub async fn post(address: SocketAddr, path: &str, body: impl Into<Bytes>) -> Answer {
-    whole(request(address, "POST", path, &[], body.into()).await).await
+    post_with(address, path, &[], body).await
+}
+
+pub async fn post_with(
+    address: SocketAddr,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Answer {
+    whole(request(address, "POST", path, headers, body.into()).await).await
+}
+
+/// Any method, without a body.
+pub async fn ask(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Answer {
+    whole(request(address, method, path, headers, Bytes::new()).await).await
 }
 
 async fn whole(response: Response<Incoming>) -> Answer {

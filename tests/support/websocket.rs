@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 
 use futures_util::{SinkExt, StreamExt};
+use http::{HeaderMap, HeaderName};
 use tokio::net::TcpStream;
 use tokio_tungstenite::{
     WebSocketStream, client_async,
-    tungstenite::{Error, Message},
+    tungstenite::{Error, Message, client::IntoClientRequest},
 };
 
 use super::Said;
@@ -28,6 +29,26 @@ impl WebSocket {
             Ok((stream, _)) => Ok(Self { stream }),
             Err(Error::Http(response)) => Err(response.status().as_u16()),
             Err(_) => Err(0),
+        }
+    }
+
+    /// With these headers in the request; and those of the answer.
+    pub async fn with_headers(
+        address: SocketAddr,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<(Self, HeaderMap), u16> {
+        let request = format!("ws://{address}{path}").into_client_request();
+        let mut request = request.unwrap();
+        for (name, value) in headers {
+            let name: HeaderName = name.parse().unwrap();
+            request.headers_mut().append(name, value.parse().unwrap());
+        }
+        let socket = TcpStream::connect(address).await.unwrap();
+        match client_async(request, socket).await {
+            Ok((stream, answer)) => Ok((Self { stream }, answer.headers().clone())),
+            Err(Error::Http(response)) => Err(response.status().as_u16()),
+            Err(other) => panic!("{other}"),
         }
     }
 

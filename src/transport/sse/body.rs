@@ -13,7 +13,12 @@ use hyper::body::{Body, Frame};
 use tokio::time::Instant;
 
 use super::{
-    super::{idle::Idle, outbound::Wire},
+    super::{
+        codes::Refusal,
+        expiry::expired,
+        idle::{Due, Idle},
+        outbound::Wire,
+    },
     message::{beginning, sign_of_life},
 };
 use crate::{
@@ -76,7 +81,9 @@ impl Chunks {
         let first = match self.subscription.poll_next_unpin(cx) {
             Poll::Ready(first) => first,
             Poll::Pending => {
-                ready!(self.idle.poll_due(cx));
+                if ready!(self.idle.poll_due(cx)) == Due::Expired {
+                    return Poll::Ready(Some(self.put(Err(expired()))));
+                }
                 return Poll::Ready(Some(sign_of_life(self.subscription.cursor())));
             }
         };
@@ -91,6 +98,7 @@ impl Chunks {
         // Together, so that they leave in one write.
         let mut chunk = Vec::with_capacity(2 * first.len());
         chunk.extend_from_slice(&first);
+        // Who never pauses is looked at between two chunks.
         let mut next = Some(second);
         while let Some(item) = next {
             chunk.extend_from_slice(&self.encoded(item));
@@ -107,12 +115,16 @@ impl Chunks {
     }
 
     fn encoded(&mut self, item: Result<Delivery, Ended>) -> Bytes {
-        let Wire { form, encode, put } = *self.wire;
-        if let Ok(Delivery::Event(event)) = item {
-            return Event::encoded(&event, form, encode).clone();
+        let Wire { form, encode, .. } = *self.wire;
+        match item {
+            Ok(Delivery::Event(event)) => Event::encoded(&event, form, encode).clone(),
+            other => self.put(other.map_err(Refusal::from)),
         }
+    }
+
+    fn put(&mut self, item: Result<Delivery, Refusal>) -> Bytes {
         let mut chunk = Vec::new();
-        if put(item, &mut chunk).is_err() {
+        if (self.wire.put)(item, &mut chunk).is_err() {
             self.phase = Phase::Ended;
         }
         chunk.into()

@@ -19,7 +19,8 @@ use tracing::debug;
 use super::{
     super::{
         close::End,
-        idle::Idle,
+        expiry::expired,
+        idle::{Due, Idle},
         outbound::{Outbound, Wire},
         socket::Socket,
     },
@@ -72,9 +73,13 @@ impl Connection {
             if let Poll::Ready(end) = poll_gone(&mut self.socket, cx) {
                 return Poll::Ready(Err(end));
             }
-            if self.outbound.poll_due(cx).is_ready() {
-                let cursor = self.outbound.subscription.cursor();
-                self.outbound.say(sign_of_life(cursor));
+            match self.outbound.poll_due(cx) {
+                Poll::Pending => {}
+                Poll::Ready(Due::Expired) => self.outbound.refuse(expired()),
+                Poll::Ready(Due::Sign | Due::Gone) => {
+                    let cursor = self.outbound.subscription.cursor();
+                    self.outbound.say(sign_of_life(cursor));
+                }
             }
         }
         self.outbound.poll_deliver(cx)

@@ -14,7 +14,7 @@ use super::super::{
 };
 use crate::{
     event::{Event, EventId, Form},
-    hub::{Delivery, Ended},
+    hub::Delivery,
 };
 
 impl Format {
@@ -43,14 +43,13 @@ fn event_message(event: &Arc<Event>, format: Format) -> Bytes {
 }
 
 /// After an end nothing follows.
-fn put(item: Result<Delivery, Ended>, format: Format, out: &mut Vec<u8>) -> Result<(), End> {
+fn put(item: Result<Delivery, Refusal>, format: Format, out: &mut Vec<u8>) -> Result<(), End> {
     match item {
         Ok(delivery) => {
             out.extend_from_slice(&message(&delivery, format));
             Ok(())
         }
-        Err(ended) => {
-            let refusal = ended.into();
+        Err(refusal) => {
             out.extend_from_slice(&end(&refusal, format));
             Err(End::Refused(refusal))
         }

@@ -16,6 +16,7 @@ use self::{body::Chunks, connection::Connection};
 use super::{
     admission::{Admission, cursor},
     codes::Refusal,
+    credentials::Credentials,
     hand_over::{HandOver, Serving},
     idle::Idle,
     query::StreamQuery,
@@ -34,12 +35,23 @@ pub(super) async fn sse(
     let last_event_id = request.headers().get("last-event-id");
     let last_event_id = last_event_id.map(HeaderValue::as_bytes);
     let last_event_id = last_event_id.filter(|id| !id.is_empty());
-    let handed_in = last_event_id.or(query.cursor.as_deref());
-    let subscription =
-        admission.subscribe(&query.channels, cursor(handed_in.unwrap_or_default()))?;
-    let idle = Idle::new(admission.settings().keepalive);
+    let cursor = cursor(
+        last_event_id
+            .or(query.cursor.as_deref())
+            .unwrap_or_default(),
+    );
+    let credentials = match query.ticket {
+        Some(ticket) => Credentials::Ticket(ticket),
+        None => admission.credentials(request.headers()),
+    };
+    let is_alone = HandOver::is_possible(&request);
+    drop(request);
+    let grant = admission.admit(credentials).await?;
+    let subscription = admission.subscribe(&grant, &query.channels, cursor)?;
+    let mut idle = Idle::new(admission.settings().keepalive);
+    idle.expire(grant.expires());
     let wire = query.format.wire();
-    let mut response = if HandOver::is_possible(&request) {
+    let mut response = if is_alone {
         handed_over(move |socket| Connection::new(socket, subscription, idle, wire))
     } else {
         Response::new(Body::new(Chunks::new(subscription, idle, wire)))
