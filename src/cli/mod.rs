@@ -43,7 +43,8 @@ pub fn main() -> ExitCode {
 /// is understood must not be repeated: it may hold a password.
 fn not_understood(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
-    if text.contains("://") || text.contains("password=") {
+    let is_mistake = error.use_stderr();
+    if is_mistake && (text.contains("://") || text.contains("password=")) {
         eprintln!("error: a connection string stands where none is understood; see --help");
     } else {
         // A closed terminal is no reason for another exit code.

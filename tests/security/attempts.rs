@@ -2,15 +2,15 @@
 
 use std::net::SocketAddr;
 
-use http_body_util::BodyExt;
-use hyper::body::{Bytes, Incoming};
 use pgfan::transport::pb::{
     PublishRequest, SubscribeRequest, SubscribeResponse, subscribe_response::Message,
 };
 use prost::Message as _;
 use serde_json::{Value, json};
+use tokio::time::{Duration, interval};
 
-use crate::support::{EventStream, WebSocket, grpc_client, post_with, request, within};
+use crate::grpc_web::Web;
+use crate::support::{Database, EventStream, WebSocket, grpc_client, post_with, within};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wire {
@@ -50,8 +50,7 @@ impl Wire {
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// Ready, and this is what was said after it until a `quiet` event, which
-    /// every attempt waits for.
+    /// What was said after `ready`, up to the event that was waited for.
     Read(Vec<String>),
     /// After the commit.
     Published,
@@ -114,18 +113,20 @@ pub async fn read(
                 .await
             }
             Wire::Grpc => grpc(address, token, channel, cursor, last).await,
-            Wire::GrpcWeb => {
-                let subscribe = SubscribeRequest {
-                    channels: vec![channel.into()],
-                    cursor: cursor.unwrap_or_default().into(),
-                };
-                let mut web = Web::call(address, "Subscribe", &headers, &subscribe).await;
-                web.read(last).await
-            }
+            Wire::GrpcWeb => grpc_web(address, &headers, channel, cursor, last).await,
             Wire::Http => panic!("nothing is read there"),
         }
     };
     within(&format!("an end of {wire:?}"), reading).await
+}
+
+/// Until somebody has heard it.
+pub async fn repeat(database: &Database, channel: &str, payload: &str) {
+    let mut ticks = interval(Duration::from_millis(20));
+    loop {
+        ticks.tick().await;
+        database.notify(channel, payload).await;
+    }
 }
 
 /// The first thing a client without a token may say.
@@ -232,101 +233,35 @@ pub fn with_token<T>(token: Option<&str>, message: T) -> tonic::Request<T> {
     request
 }
 
-/// A call of gRPC-Web, as a page makes it.
-pub struct Web {
-    /// Where there is one already in the head.
-    pub status: Option<i32>,
-    pub headers: hyper::HeaderMap,
-    body: Incoming,
-    bytes: Vec<u8>,
-}
-
-impl Web {
-    pub async fn call(
-        address: SocketAddr,
-        method: &str,
-        headers: &[(&str, &str)],
-        message: &impl prost::Message,
-    ) -> Self {
-        let own = [
-            ("content-type", "application/grpc-web+proto"),
-            ("x-grpc-web", "1"),
-        ];
-        let headers = [&own, headers].concat();
-        let encoded = message.encode_to_vec();
-        let length = u32::try_from(encoded.len()).unwrap().to_be_bytes();
-        let framed: Bytes = [&[0], &length[..], &encoded].concat().into();
-        let path = format!("/pgfan.v1.GatewayService/{method}");
-        let response = request(address, "POST", &path, &headers, framed).await;
-        let (head, body) = response.into_parts();
-        let status = head.headers.get("grpc-status");
-        Self {
-            status: match status {
-                Some(status) => Some(status.to_str().unwrap().parse().unwrap()),
-                None if head.status != 200 => Some(head.status.as_u16().into()),
-                None => None,
-            },
-            headers: head.headers,
-            body,
-            bytes: Vec::new(),
+async fn grpc_web(
+    address: SocketAddr,
+    headers: &[(&str, &str)],
+    channel: &str,
+    cursor: Option<&str>,
+    last: &str,
+) -> Outcome {
+    let subscribe = SubscribeRequest {
+        channels: vec![channel.into()],
+        cursor: cursor.unwrap_or_default().into(),
+    };
+    let mut web = Web::call(address, "Subscribe", headers, &subscribe).await;
+    let mut heard = Vec::new();
+    loop {
+        let bytes = match web.next().await {
+            Ok(bytes) => bytes,
+            Err(status) => return Outcome::Refused(status),
+        };
+        match SubscribeResponse::decode(&bytes[..])
+            .unwrap()
+            .message
+            .unwrap()
+        {
+            Message::Ready(_) => {}
+            Message::Event(event) if event.payload == last => return Outcome::Read(heard),
+            Message::Event(event) => heard.push(event.payload),
+            other => heard.push(format!("{other:?}")),
         }
     }
-
-    /// The next message, or the status at the end.
-    pub async fn next(&mut self) -> Result<Vec<u8>, i32> {
-        if let Some(status) = self.status {
-            return Err(status);
-        }
-        loop {
-            if let Some((head, rest)) = self.bytes.split_at_checked(5) {
-                let length = u32::from_be_bytes(head[1..].try_into().unwrap()) as usize;
-                if rest.len() >= length {
-                    let message = rest[..length].to_vec();
-                    let is_trailer = head[0] & 0x80 != 0;
-                    self.bytes.drain(..5 + length);
-                    return if is_trailer {
-                        Err(status_in(&message))
-                    } else {
-                        Ok(message)
-                    };
-                }
-            }
-            let frame = self
-                .body
-                .frame()
-                .await
-                .expect("trailers in the body")
-                .unwrap();
-            self.bytes.extend(frame.into_data().unwrap());
-        }
-    }
-
-    async fn read(&mut self, last: &str) -> Outcome {
-        let mut heard = Vec::new();
-        loop {
-            match self.next().await {
-                Err(status) => return Outcome::Refused(status),
-                Ok(bytes) => match SubscribeResponse::decode(&bytes[..])
-                    .unwrap()
-                    .message
-                    .unwrap()
-                {
-                    Message::Ready(_) => {}
-                    Message::Event(event) if event.payload == last => return Outcome::Read(heard),
-                    Message::Event(event) => heard.push(event.payload),
-                    other => heard.push(format!("{other:?}")),
-                },
-            }
-        }
-    }
-}
-
-fn status_in(trailers: &[u8]) -> i32 {
-    let text = String::from_utf8_lossy(trailers);
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("grpc-status:"));
-    line.unwrap().trim().parse().unwrap()
 }
 
 pub async fn publish(

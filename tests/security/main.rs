@@ -18,8 +18,28 @@ mod support;
 
 /// Reading and publishing on each wire, with or without a token.
 mod attempts;
+/// gRPC-Web, byte by byte.
+mod grpc_web;
 /// Tokens of every make.
 mod tokens;
 
+/// Channels that are not a client's: reserved, off the list, in the history.
+mod channels;
+/// Tokens of those who have no right to one.
+mod crafted;
+/// Streams that outlive their token.
+mod expiry;
+/// Keys of an identity provider, and how they change.
+mod identity_provider;
 /// Every wire, every kind of token, every deed.
 mod matrix;
+/// Pages of other sites.
+mod pages;
+/// What is never said: tokens, secrets, tickets.
+mod secrets;
+/// What `pgfan serve` does not start with, and `pgfan token`.
+mod start;
+/// Tickets, for clients that have nothing but a URL.
+mod tickets;
+/// The ways to hand in a token.
+mod ways;

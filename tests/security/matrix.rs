@@ -2,7 +2,7 @@
 //! right one) × (read, publish, resume from a guessed cursor) × every wire.
 
 use crate::{
-    attempts::{Outcome, Wire, publish, read},
+    attempts::{Outcome, Wire, publish, read, repeat},
     support::{Database, TestGateway, WebSocket},
     tokens::{WITH_TOKENS, expired, forged, token},
 };
@@ -81,15 +81,6 @@ async fn who_reads() {
                 _ => assert_eq!(outcome, refusal(wire, kind), "{wire:?} {kind:?}"),
             }
         }
-    }
-}
-
-/// Until somebody has heard it.
-async fn repeat(database: &Database, channel: &str, payload: &str) {
-    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(20));
-    loop {
-        ticks.tick().await;
-        database.notify(channel, payload).await;
     }
 }
 

@@ -111,11 +111,19 @@ pub async fn request_over(
 
 /// The same as h2c, with prior knowledge.
 pub async fn get_h2(address: SocketAddr, path: &str) -> Answer {
+    get_h2_with(address, path, &[]).await
+}
+
+pub async fn get_h2_with(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Answer {
     let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
     let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
     let (mut sender, connection) = handshake.await.unwrap();
     tokio::spawn(connection);
     let uri = format!("http://{address}{path}");
-    let request = Request::get(uri).body(Full::new(Bytes::new())).unwrap();
+    let mut request = Request::get(uri);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::new(Bytes::new())).unwrap();
     whole(sender.send_request(request).await.unwrap()).await
 }

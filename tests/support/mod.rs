@@ -18,7 +18,7 @@ pub use database::{Database, own_server, promote, standby_of};
 pub use event_source::{EventSource, EventStream};
 pub use gateway::{TestGateway, environment};
 pub use grpc::grpc_client;
-pub use http::{Answer, ask, get, get_h2, post, post_with, request};
+pub use http::{Answer, ask, get, get_h2, get_h2_with, post, post_with, request};
 pub use link::Link;
 pub use reader::{Reader, Wire};
 pub use said::Said;

@@ -1,0 +1,135 @@
+//! Attack 3, and what else is never said: tokens, the secret, tickets. All is
+//! logged that can be, and everything is done that somebody does with a token.
+
+use std::{fs, net::SocketAddr};
+
+use crate::{
+    attempts::{Wire, publish, read, repeat},
+    support::{
+        Database, EventStream, WebSocket, gateway_process::GatewayProcess, get, get_h2_with,
+        post_with, within,
+    },
+    tokens::{SECRET, expired, forged, token},
+};
+
+/// All that a token consists of; its head is known to all.
+fn parts(token: &str) -> Vec<String> {
+    token.split('.').skip(1).map(str::to_owned).collect()
+}
+
+async fn ticket(address: SocketAddr, token: &str) -> String {
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str())];
+    let answer = post_with(address, "/v1/tickets", &headers, "").await;
+    answer.json()["ticket"].as_str().unwrap().to_owned()
+}
+
+/// On every wire, in every way; what is answered holds none of it either.
+async fn use_everywhere(address: SocketAddr, token: &str, told: &mut String) {
+    for wire in Wire::READING {
+        let outcome = read(wire, address, Some(token), "mine", None, "last").await;
+        told.push_str(&format!("{outcome:?}\n"));
+    }
+    for wire in Wire::PUBLISHING {
+        for channel in ["mine", "yours"] {
+            let outcome = publish(wire, address, Some(token), channel, "x").await;
+            told.push_str(&format!("{outcome:?}\n"));
+        }
+    }
+    let (cookie, bearer) = (format!("pgfan_token={token}"), format!("Bearer {token}"));
+    let protocols = format!("pgfan.v1, pgfan.bearer.{token}");
+    for path in [
+        "/v1/sse?channel=yours",
+        "/v1/sse?channel=",
+        "/v1/ws",
+        "/nothing",
+        "/readyz",
+    ] {
+        for headers in [
+            [("cookie", cookie.as_str())],
+            [("authorization", &bearer)],
+            [("sec-websocket-protocol", &protocols)],
+        ] {
+            for answer in [
+                get(address, path, &headers).await,
+                get_h2_with(address, path, &headers).await,
+            ] {
+                told.push_str(&format!("{:?} {:?}\n", answer.headers, answer.body));
+            }
+        }
+    }
+    for path in [
+        "/v1/sse?channel=a&token=",
+        "/pgpubsub/a?token=",
+        "/v1/sse?channel=a&ticket=",
+    ] {
+        let answer = get(address, &format!("{path}{token}"), &[]).await;
+        told.push_str(&format!("{:?} {:?}\n", answer.headers, answer.body));
+    }
+    for frame in [
+        format!(r#"{{"type":"auth","token":"{token}"}}"#),
+        format!(r#"{{"type":"auth","token":{token}}}"#),
+        format!(r#"{{"type":"auth","token":["{token}"]}}"#),
+        format!(r#"{{"type":"auth","{token}":1}}"#),
+    ] {
+        let mut socket = WebSocket::open(address, "/v1/ws?channel=yours")
+            .await
+            .unwrap();
+        socket.say(&frame).await;
+        while let Ok(text) = within("an end", socket.text()).await {
+            told.push_str(&text);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attack_3_no_secret_is_ever_said() {
+    let database = Database::new().await;
+    let gateway = GatewayProcess::with_variables(&[
+        ("DATABASE_URL", &database.url),
+        ("PGFAN_TOKEN_SECRET", SECRET),
+        ("RUST_LOG", "trace"),
+    ])
+    .await;
+    gateway.ready().await;
+    let address = gateway.address;
+    let pid = gateway.program.pid();
+    let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap();
+    let mut told = String::from_utf8_lossy(&arguments).into_owned();
+    let (good, bad, old) = (token(&["mine"]), forged(&["mine"]), expired(&["mine"]));
+    let mut canaries = vec![SECRET.to_owned()];
+    for token in [&good, &bad, &old] {
+        canaries.extend(parts(token));
+        tokio::select! {
+            () = use_everywhere(address, token, &mut told) => {}
+            () = repeat(&database, "mine", "last") => unreachable!(),
+        }
+    }
+    let used = ticket(address, &good).await;
+    for _ in 0..2 {
+        let path = format!("/v1/sse?channel=mine&ticket={used}");
+        match EventStream::try_open(address, &path, &[]).await {
+            Ok(mut stream) => told.push_str(&format!("{:?}", stream.message().await)),
+            Err(status) => told.push_str(&status.to_string()),
+        }
+        let answer = get_h2_with(address, &path, &[]).await;
+        told.push_str(&format!("{:?} {:?}\n", answer.headers, answer.body));
+    }
+    let unused = ticket(address, &good).await;
+    canaries.extend([used, unused]);
+    let log = gateway.stop().await.stderr;
+    // It can fail: the log says all that it has to say.
+    for word in [
+        "TRACE",
+        "a token is refused error=its signature is not its key's",
+        "it has expired",
+    ] {
+        assert!(log.contains(word), "{word}");
+    }
+    for canary in &canaries {
+        assert!(canary.len() > 20);
+        assert!(!told.contains(canary), "told: {canary}");
+        let line = log.lines().find(|line| line.contains(canary));
+        assert_eq!(line, None, "logged: {canary}");
+    }
+}
