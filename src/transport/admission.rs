@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use http::HeaderMap;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::{
     codes::{Code, Refusal},
@@ -32,7 +32,12 @@ struct Shared {
     auth: Authenticator,
     browsers: Arc<Browsers>,
     settings: Settings,
+    unknown: Arc<Semaphore>,
 }
+
+/// WebSockets whose first frame is waited for, in all: at up to 64 KiB each
+/// what those who are nobody yet can hold is 64 MiB. The next is refused.
+const MAX_UNKNOWN: usize = 1024;
 
 /// The transports' settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +83,7 @@ impl Admission {
             auth,
             browsers: Arc::new(browsers),
             settings,
+            unknown: Arc::new(Semaphore::new(MAX_UNKNOWN)),
         };
         Self {
             shared: Arc::new(shared),
@@ -113,6 +119,12 @@ impl Admission {
             Credentials::Unreadable if auth.has_tokens() => Err(AuthError::Token),
             Credentials::Unreadable => auth.without_token(),
         }
+    }
+
+    /// A place for one who is still to show a token, as long as it is held.
+    pub(super) fn place_for_unknown(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        let place = Arc::clone(&self.shared.unknown).try_acquire_owned();
+        place.map_err(|_| Refusal::new(Code::TooMany, "too many have not shown a token yet"))
     }
 
     /// Good once, for a client that can show nothing else.

@@ -12,7 +12,7 @@ use axum::{
     response::Response,
 };
 use serde_json::Value;
-use tokio::time::Instant;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 use tungstenite::Message;
 
 use super::{
@@ -52,8 +52,11 @@ pub(super) async fn ws(
     let cursor = cursor(query.cursor.as_deref().unwrap_or_default());
     let grant = match admission.admit(credentials).await {
         Err(AuthError::Required) if query.format == Format::Json => {
+            let place = admission.place_for_unknown()?;
             let asked = (query.channels, cursor);
-            return Ok(upgrade.accept(|socket| Serving::by(admit_later(socket, admission, asked))));
+            return Ok(
+                upgrade.accept(|socket| Serving::by(admit_later(socket, place, admission, asked)))
+            );
         }
         grant => grant?,
     };
@@ -70,6 +73,7 @@ pub(super) async fn ws(
 /// With a token in its first frame; what was asked for in the URL waits.
 async fn admit_later(
     mut socket: WebSocket,
+    place: OwnedSemaphorePermit,
     admission: Admission,
     (channels, cursor): (Vec<String>, Option<Cursor>),
 ) {
@@ -78,7 +82,9 @@ async fn admit_later(
         let subscription = admission.subscribe(&grant, &channels, cursor);
         Ok((subscription.map_err(End::Refused)?, grant))
     };
-    match Box::pin(admitted).await {
+    let admitted = Box::pin(admitted).await;
+    drop(place);
+    match admitted {
         Ok((subscription, grant)) => {
             Box::new(Connection::new(socket, subscription, grant, admission))
                 .run()

@@ -1,11 +1,12 @@
 //! The ways to hand in a token.
 
+use futures_util::future::join_all;
 use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
     attempts::{Outcome, Wire, publish},
-    support::{Database, EventStream, Said, TestGateway, WebSocket, get, post},
+    support::{Database, EventStream, Said, TestGateway, WebSocket, get, post, until},
     tokens::{WITH_TOKENS, forged, token},
 };
 
@@ -138,6 +139,26 @@ async fn a_first_frame_is_not_waited_for_for_ever() {
     );
     let waited = began.elapsed().as_secs();
     assert!((10..12).contains(&waited), "{waited}");
+}
+
+/// Those who have a token are let in beside them.
+#[tokio::test(flavor = "multi_thread")]
+async fn those_who_are_nobody_yet_are_not_many() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[WITH_TOKENS]).await;
+    let open = || WebSocket::open(gateway.address, "/v1/ws?channel=a");
+    let opened = join_all((0..1024).map(|_| open())).await;
+    assert!(opened.iter().all(Result::is_ok));
+    assert_eq!(open().await.err(), Some(429));
+    let bearer = format!("Bearer {}", token(&["a"]));
+    let headers = [("authorization", bearer.as_str())];
+    let path = "/v1/ws?channel=a";
+    let (mut socket, _) = WebSocket::with_headers(gateway.address, path, &headers)
+        .await
+        .unwrap();
+    assert!(matches!(socket.said().await, Said::Ready { .. }));
+    drop(opened);
+    until("there is room again", || async { open().await.is_ok() }).await;
 }
 
 /// A frame that is too large ends it, as on any other connection.
