@@ -37,15 +37,21 @@ impl Expiry {
         Self { at, timer }
     }
 
+    /// By the clock alone: a task that never rests may keep the timers from
+    /// theirs.
+    pub(super) fn is_over(&self) -> bool {
+        left(self.at).is_zero()
+    }
+
     /// Ready when it is over.
     pub(super) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             ready!(self.timer.as_mut().poll(cx));
-            let left = left(self.at);
-            if left.is_zero() {
+            if self.is_over() {
                 return Poll::Ready(());
             }
-            self.timer.as_mut().reset(Instant::now() + left.min(LOOK));
+            let next = Instant::now() + left(self.at).min(LOOK);
+            self.timer.as_mut().reset(next);
         }
     }
 }

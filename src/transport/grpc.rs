@@ -110,10 +110,19 @@ impl Deliveries {
         }
     }
 
-    fn is_expired(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Looked at while it never rests.
+    fn is_over(&mut self) -> bool {
         self.given = 0;
-        let expiry = self.expiry.as_mut();
-        expiry.is_some_and(|expiry| expiry.poll_over(cx).is_ready())
+        self.expiry.as_ref().is_some_and(Expiry::is_over)
+    }
+
+    /// Woken by, while it rests.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.given = 0;
+        match &mut self.expiry {
+            Some(expiry) => expiry.poll_over(cx),
+            None => Poll::Pending,
+        }
     }
 }
 
@@ -123,12 +132,11 @@ impl Stream for Deliveries {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         this.given += 1;
-        if this.given >= LOOK && this.is_expired(cx) {
+        if this.given >= LOOK && this.is_over() {
             return Poll::Ready(Some(Err(expired().into())));
         }
         match Pin::new(&mut this.subscription).poll_next(cx) {
-            Poll::Pending if this.is_expired(cx) => Poll::Ready(Some(Err(expired().into()))),
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => this.poll_over(cx).map(|()| Some(Err(expired().into()))),
             Poll::Ready(item) => Poll::Ready(item.map(|result| match result {
                 Ok(Delivery::Event(event)) => Ok(event_message(&event)),
                 Ok(other) => Ok(encoded(other.into())),
@@ -198,4 +206,75 @@ impl From<GapReason> for pb::GapReason {
 
 fn name(channel: &ChannelName) -> String {
     channel.as_str().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use futures_util::{FutureExt, StreamExt};
+
+    use super::*;
+    use crate::{
+        demand::{Demand, Wish},
+        event::Notification,
+        hub::{Config, Cursor, Hub},
+    };
+
+    /// A reader of `a` that has `count` events before it.
+    fn behind(count: usize) -> Subscription {
+        let demand = Demand::default();
+        let hub = Hub::new(Config::default(), demand.clone());
+        let name = ChannelName::new("a").unwrap();
+        let subscribe = |cursor| {
+            let mut subscription = hub.subscribe().unwrap();
+            subscription
+                .join(std::slice::from_ref(&name), cursor)
+                .unwrap();
+            subscription
+        };
+        let mut first = subscribe(None);
+        let wishes = demand.changed().now_or_never().unwrap();
+        hub.ingest(|intake| {
+            intake.live(false);
+            for (name, wish) in wishes {
+                let Wish::Listen(generation) = wish else {
+                    unreachable!()
+                };
+                intake.listening(&name, generation);
+            }
+        });
+        let ready = first.next().now_or_never().unwrap().unwrap();
+        let Ok(Delivery::Ready { cursor, .. }) = ready else {
+            panic!("{ready:?}")
+        };
+        hub.ingest(|intake| {
+            for n in 0..count {
+                intake.notification(Notification {
+                    channel: "a".into(),
+                    payload: n.to_string().into(),
+                });
+            }
+        });
+        subscribe(Some(Cursor::At(cursor)))
+    }
+
+    /// One that never comes to rest has no longer than others.
+    #[tokio::test]
+    async fn a_token_that_has_ended_is_noticed_before_much_more_is_given() {
+        let mut deliveries = Deliveries {
+            subscription: behind(1000),
+            expiry: Some(Expiry::new(SystemTime::UNIX_EPOCH)),
+            given: 0,
+        };
+        let mut given = 0;
+        let status = loop {
+            match deliveries.next().await.unwrap() {
+                Ok(_) => given += 1,
+                Err(status) => break status,
+            }
+        };
+        assert_eq!(status.code(), tonic::Code::Unauthenticated);
+        assert_eq!(given, LOOK - 1);
+    }
 }

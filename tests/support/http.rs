@@ -10,6 +10,8 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
+use super::within;
+
 /// A whole answer.
 #[derive(Debug)]
 pub struct Answer {
@@ -69,7 +71,10 @@ async fn whole(response: Response<Incoming>) -> Answer {
     Answer {
         status: head.status.as_u16(),
         headers: head.headers,
-        body: body.collect().await.unwrap().to_bytes(),
+        body: within("the whole body", body.collect())
+            .await
+            .unwrap()
+            .to_bytes(),
     }
 }
 
