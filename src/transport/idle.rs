@@ -81,6 +81,11 @@ impl Idle {
         self.timer.as_mut().reset(next);
     }
 
+    /// By the clock alone, for who never rests.
+    pub(super) fn is_over(&self) -> bool {
+        self.expires.is_some_and(|at| left(at).is_zero())
+    }
+
     /// Something was sent at this time.
     pub(super) fn touch(&mut self, sent: Instant) {
         self.sent = self.sent.max(sent);
@@ -110,7 +115,7 @@ impl Idle {
         loop {
             ready!(self.timer.as_mut().poll(cx));
             let now = Instant::now();
-            if self.expires.is_some_and(|at| left(at).is_zero()) {
+            if self.is_over() {
                 return Poll::Ready(Due::Expired);
             }
             if self.is_gone(now) {

@@ -36,6 +36,8 @@ pub(super) struct Chunks {
     wire: &'static Wire,
     idle: Idle,
     phase: Phase,
+    /// It did not rest before the last chunk.
+    busy: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,14 +75,19 @@ impl Chunks {
             wire,
             idle,
             phase: Phase::Beginning,
+            busy: false,
         }
     }
 
     /// What is there already, or a sign of life when that is due.
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.busy && self.idle.is_over() {
+            return Poll::Ready(Some(self.put(Err(expired()))));
+        }
         let first = match self.subscription.poll_next_unpin(cx) {
             Poll::Ready(first) => first,
             Poll::Pending => {
+                self.busy = false;
                 if ready!(self.idle.poll_due(cx)) == Due::Expired {
                     return Poll::Ready(Some(self.put(Err(expired()))));
                 }
@@ -98,7 +105,7 @@ impl Chunks {
         // Together, so that they leave in one write.
         let mut chunk = Vec::with_capacity(2 * first.len());
         chunk.extend_from_slice(&first);
-        // Who never pauses is looked at between two chunks.
+        self.busy = true;
         let mut next = Some(second);
         while let Some(item) = next {
             chunk.extend_from_slice(&self.encoded(item));
