@@ -40,7 +40,7 @@ pub enum KeyError {
     /// None that is for signatures and that pgfan knows.
     #[error("the JWKS document holds no public key for signatures that could be used")]
     NoneUsable,
-    /// Over [`MAX_KEYS`].
+    /// More than an identity provider has.
     #[error("the JWKS document holds more than {MAX_KEYS} keys")]
     TooMany,
 }
