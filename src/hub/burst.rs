@@ -47,7 +47,7 @@ impl Burst {
 
     /// Whether all of it, and nothing else, is what comes next to a reader of
     /// so many channels that has had everything up to `position`.
-    pub(super) fn follows(&self, position: u64, channels: usize) -> bool {
+    pub(super) fn follows(&self, position: u64, channels: u32) -> bool {
         let first = self.events.first().map_or(0, |event| event.id.sequence);
         position >= self.since && position < first && (self.alone || channels == 1)
     }

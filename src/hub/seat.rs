@@ -35,7 +35,7 @@ struct State<O: ?Sized> {
     position: u64,
     /// None while the reader is at work.
     asleep: Option<Waker>,
-    channels: usize,
+    channels: u32,
     /// Whether what it had before is written, so that more may follow.
     served: bool,
     outlet: O,
@@ -66,7 +66,7 @@ impl<O: Outlet + ?Sized> Seat<O> {
     /// The reader has read its `channels` up to `position`, and sleeps until
     /// something comes. To be called under the hub's lock, or something could
     /// come in between.
-    pub(super) fn sleep(&self, position: u64, channels: usize, waker: &Waker) {
+    pub(super) fn sleep(&self, position: u64, channels: u32, waker: &Waker) {
         let mut state = self.lock();
         state.position = position;
         state.channels = channels;

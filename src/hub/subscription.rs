@@ -195,7 +195,8 @@ impl Subscription {
 
     fn sleep(&self, cx: &Context<'_>) {
         if let Some((seat, _)) = &self.seat {
-            let channels = self.reader.memberships.len();
+            // A setting bounds it to a million.
+            let channels = self.reader.memberships.len() as u32;
             seat.sleep(self.reader.position, channels, cx.waker());
         }
     }

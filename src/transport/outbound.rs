@@ -75,8 +75,7 @@ impl Outbound {
         let seat = Arc::new(Seat::new(Line {
             stream: Some(socket.stream()),
             wire,
-            sent: Instant::now(),
-            rest: Bytes::new(),
+            rest: None,
         }));
         subscription.sit(seat.clone());
         Self {
@@ -94,11 +93,8 @@ impl Outbound {
     /// be called before anything is written by other means.
     pub(super) fn rise(&mut self) {
         self.subscription.rise();
-        let take = |line: &mut Line| (std::mem::take(&mut line.rest), line.sent);
-        let (rest, sent) = self.seat.with_outlet(take);
-        self.idle.touch(sent);
-        if !rest.is_empty() {
-            self.rest = rest;
+        if let Some(rest) = self.seat.with_outlet(|line| line.rest.take()) {
+            self.rest = *rest;
         }
     }
 
@@ -219,10 +215,9 @@ struct Line {
     /// None when the reader has left.
     stream: Option<Arc<TcpStream>>,
     wire: &'static Wire,
-    sent: Instant,
     /// What the socket has not taken: at most a burst, and shared with whoever
-    /// is at the same place.
-    rest: Bytes,
+    /// is at the same place. Boxed, since there seldom is any.
+    rest: Option<Box<Bytes>>,
 }
 
 impl Outlet for Line {
@@ -235,11 +230,10 @@ impl Outlet for Line {
         // Of a broken socket the reader finds that out itself.
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         let written = rustix::net::send(stream, bytes, flags).unwrap_or(0);
-        self.sent = burst.at();
         if written < bytes.len() {
-            self.rest = bytes.slice(written..);
+            self.rest = Some(Box::new(bytes.slice(written..)));
         }
-        self.rest.is_empty()
+        written == bytes.len()
     }
 
     fn close(&mut self) {
