@@ -34,9 +34,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         .extern_path(".pgfan.v1", "crate::transport::grpc::pb")
         .extern_path(
             ".pgfan.v1.SubscribeResponse",
-            "crate::transport::encoded::Encoded",
+            "crate::transport::grpc::encoded::Encoded",
         )
-        .codec_path("crate::transport::encoded::Codec")
+        .codec_path("crate::transport::grpc::encoded::Codec")
         .compile_fds(descriptors)?;
     Ok(())
 }

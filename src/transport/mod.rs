@@ -17,7 +17,6 @@ mod close;
 mod codes;
 mod credentials;
 mod descriptors;
-mod encoded;
 mod expiry;
 mod first_frame;
 #[cfg(any(test, fuzzing))]
@@ -25,6 +24,7 @@ pub(crate) mod fuzz;
 mod grpc;
 mod hand_over;
 mod http;
+mod http2;
 mod idle;
 mod json;
 mod origin;
@@ -40,7 +40,6 @@ mod sse;
 mod tests;
 mod turn;
 mod upgrade;
-mod uptake;
 mod web_socket;
 mod ws;
 

@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    error::Error,
     future::{pending, poll_fn},
     io,
     pin::{Pin, pin},
@@ -14,11 +15,7 @@ use std::{
 };
 
 use axum::{Router, http::Request};
-use hyper::{
-    body::Incoming,
-    server::conn::{http1, http2},
-    service::service_fn,
-};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -34,22 +31,18 @@ use super::{
     descriptors::{Descriptors, Place},
     hand_over::Leaving,
     http::full,
+    http2,
     socket::{Protocol, Socket},
-    uptake::{Streams, Watched},
 };
 use crate::shutdown::Shutdown;
 
 /// A client sends its first request within this time, and each head in so much,
 /// or is dropped.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Room for the head of a request, with a cursor of any sane length; more is
 /// answered 431.
-const MAX_HEADER_BYTES: usize = 32 << 10;
-
-/// Streams on one HTTP/2 connection. At the limit the client waits with the
-/// next one; hyper's own default is 200.
-const MAX_STREAMS: u32 = 1000;
+pub(super) const MAX_HEADER_BYTES: usize = 32 << 10;
 
 /// How long one who comes when there is no room may take to be told so.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -119,7 +112,7 @@ impl Server<'_> {
 /// Each with its settings.
 struct Protocols {
     http1: http1::Builder,
-    http2: http2::Builder<Streams>,
+    settings: Settings,
 }
 
 impl Protocols {
@@ -129,15 +122,7 @@ impl Protocols {
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .max_buf_size(MAX_HEADER_BYTES);
-        let limit = settings.write_timeout;
-        let mut http2 = http2::Builder::new(Streams { limit });
-        http2
-            .timer(TokioTimer::new())
-            .keep_alive_interval(settings.keepalive)
-            .keep_alive_timeout(settings.write_timeout)
-            .max_header_list_size(MAX_HEADER_BYTES as u32)
-            .max_concurrent_streams(MAX_STREAMS);
-        Self { http1, http2 }
+        Self { http1, settings }
     }
 }
 
@@ -147,9 +132,15 @@ async fn connection(protocols: Arc<Protocols>, stream: Socket, app: Router, shut
         () = sleep(HEADER_TIMEOUT) => return,
         () = shutdown.told.cancelled() => return,
     };
-    let result = match protocol {
-        Ok(Protocol::Http1) => Box::pin(http1(&protocols.http1, stream, app, &shutdown)).await,
-        Ok(Protocol::Http2) => Box::pin(http2(&protocols.http2, stream, app, &shutdown)).await,
+    let result: Result<(), Box<dyn Error>> = match protocol {
+        Ok(Protocol::Http1) => {
+            let served = http1(&protocols.http1, stream, app, &shutdown);
+            Box::pin(served).await.map_err(Into::into)
+        }
+        Ok(Protocol::Http2) => {
+            let served = http2::serve(stream, app, protocols.settings, &shutdown);
+            Box::pin(served).await.map_err(Into::into)
+        }
         Err(_) => return,
     };
     if let Err(error) = result {
@@ -212,24 +203,6 @@ async fn http1(
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-async fn http2(
-    protocol: &http2::Builder<Streams>,
-    stream: Socket,
-    app: Router,
-    shutdown: &Shutdown,
-) -> hyper::Result<()> {
-    let asked = Arc::new(AtomicBool::new(false));
-    let was_asked = asked.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
-        asked.store(true, Ordering::Relaxed);
-        let answer = app.clone().oneshot(request);
-        async move { Ok::<_, Infallible>(answer.await?.map(Watched::new)) }
-    });
-    let connection = protocol.serve_connection(TokioIo::new(stream), service);
-    let end = |c: Pin<&mut _>| http2::Connection::graceful_shutdown(c);
-    run(pin!(connection), end, &was_asked, shutdown.told.clone()).await
 }
 
 /// To its end, or that of the gateway: then it begins no more streams, and

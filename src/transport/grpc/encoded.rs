@@ -18,13 +18,47 @@ const BUFFER: usize = 256;
 /// Messages that are there together leave together, up to this size.
 const TOGETHER: usize = 32 << 10;
 
+/// What stands before a message: whether it is compressed, and its length
+/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
+const PREFIX: usize = 5;
+
 /// A message of which only the bytes are known.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub struct Encoded(pub Bytes);
+pub struct Encoded {
+    framed: Bytes,
+}
+
+impl Encoded {
+    /// Its bytes are made here.
+    pub(super) fn of(message: &impl Message) -> Self {
+        let length = message.encoded_len();
+        let mut framed = Vec::with_capacity(PREFIX + length);
+        framed.put_u8(0);
+        // A message of ours has some kilobytes.
+        framed.put_u32(length as u32);
+        framed.extend(message.encode_to_vec());
+        let framed = framed.into();
+        Self { framed }
+    }
+
+    /// They were made before.
+    pub(super) fn from_framed(framed: Bytes) -> Self {
+        Self { framed }
+    }
+
+    /// As it stands on the wire.
+    pub(super) fn framed(&self) -> &Bytes {
+        &self.framed
+    }
+
+    fn message(&self) -> &[u8] {
+        self.framed.get(PREFIX..).unwrap_or_default()
+    }
+}
 
 impl Message for Encoded {
     fn encode_raw(&self, out: &mut impl BufMut) {
-        out.put_slice(&self.0);
+        out.put_slice(self.message());
     }
 
     /// It is only ever sent.
@@ -39,11 +73,11 @@ impl Message for Encoded {
     }
 
     fn encoded_len(&self) -> usize {
-        self.0.len()
+        self.message().len()
     }
 
     fn clear(&mut self) {
-        self.0.clear();
+        self.framed = Bytes::new();
     }
 }
 

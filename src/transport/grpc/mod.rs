@@ -1,20 +1,28 @@
 //! gRPC: `pgfan.v1.GatewayService`, as `proto/pgfan/v1/pgfan.proto` has it.
 
+pub(crate) mod encoded;
+mod stream;
+
 use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
 
-use prost::Message as _;
+use bytes::Bytes;
+use futures_util::{
+    future::Either,
+    stream::{Empty, empty},
+};
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
+use self::{encoded::Encoded, stream::Reader};
 use super::{
     admission::{Admission, cursor},
     codes::Refusal,
-    encoded::Encoded,
     expiry::{Expiry, expired},
+    http2::{StreamHandOver, TakesStream},
 };
 use crate::{
     auth::Grant,
@@ -49,18 +57,20 @@ impl Grpc {
 
 #[tonic::async_trait]
 impl GatewayService for Grpc {
-    type SubscribeStream = Deliveries;
+    /// Nothing, where the stream is handed over.
+    type SubscribeStream = Either<Deliveries, Empty<Result<Encoded, Status>>>;
 
     async fn subscribe(
         &self,
         request: Request<pb::SubscribeRequest>,
-    ) -> Result<Response<Deliveries>, Status> {
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
         let credentials = self.admission.credentials(request.metadata().as_ref());
         let grant = self
             .admission
             .admit(credentials)
             .await
             .map_err(Refusal::from)?;
+        let takes_stream = request.extensions().get::<TakesStream>().is_some();
         let request = request.into_inner();
         if request.channels.is_empty() {
             return Err(Refusal::invalid("`channels` is empty").into());
@@ -69,7 +79,17 @@ impl GatewayService for Grpc {
         let subscription = self
             .admission
             .subscribe(&grant, &request.channels, cursor)?;
-        Ok(Response::new(Deliveries::new(subscription, &grant)))
+        let deliveries = Deliveries::new(subscription, &grant);
+        if !takes_stream {
+            return Ok(Response::new(Either::Left(deliveries)));
+        }
+        let limit = self.admission.settings().write_timeout;
+        let hand_over = StreamHandOver::to(move |stream| {
+            Box::new(Reader::new(stream, deliveries, limit)).run()
+        });
+        let mut response = Response::new(Either::Right(empty()));
+        response.extensions_mut().insert(hand_over);
+        Ok(response)
     }
 
     async fn publish(
@@ -148,15 +168,17 @@ impl Stream for Deliveries {
 
 /// Once for all readers.
 fn event_message(event: &Arc<Event>) -> Encoded {
-    let encode = || encoded(Message::Event((&**event).into())).0;
-    Encoded(event.encodings.get_or_encode(Form::Grpc, encode).clone())
+    Encoded::from_framed(Event::encoded(event, Form::Grpc, framed_event).clone())
+}
+
+fn framed_event(event: &Arc<Event>) -> Bytes {
+    encoded(Message::Event((&**event).into())).framed().clone()
 }
 
 fn encoded(message: Message) -> Encoded {
-    let response = pb::SubscribeResponse {
+    Encoded::of(&pb::SubscribeResponse {
         message: Some(message),
-    };
-    Encoded(response.encode_to_vec().into())
+    })
 }
 
 impl From<Delivery> for Message {

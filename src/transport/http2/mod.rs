@@ -1,0 +1,141 @@
+//! An HTTP/2 connection (RFC 9113): its streams, each in a task of its own, and
+//! nothing between a stream and h2.
+
+mod request;
+mod response;
+
+use std::{
+    pin::{Pin, pin},
+    task::{Context, Poll, ready},
+};
+
+use axum::Router;
+use bytes::Bytes;
+use h2::{
+    Ping, PingPong, RecvStream,
+    server::{Builder, SendResponse},
+};
+use http::Request;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    select,
+    time::{Sleep, sleep, timeout},
+};
+
+pub(super) use self::response::{StreamHandOver, TakesStream, give};
+use super::{
+    admission::Settings,
+    idle::{Due, Idle},
+    server::{HEADER_TIMEOUT, MAX_HEADER_BYTES},
+};
+use crate::shutdown::Shutdown;
+
+/// Streams on one connection. At the limit the client waits with the next one.
+const MAX_STREAMS: u32 = 1000;
+
+/// What a client may send before it is read, on all streams together. h2 takes
+/// half of it for the overhead of small DATA frames, after which it takes them
+/// for a flood: enough for every stream's request at once.
+const WINDOW: u32 = 1 << 20;
+
+/// Serves a connection to its end, or that of the gateway: then it begins no
+/// more streams, and ends when those it has are over. Not asked anything in
+/// `HEADER_TIMEOUT`, it ends too.
+pub(super) async fn serve<IO>(
+    io: IO,
+    app: Router,
+    settings: Settings,
+    shutdown: &Shutdown,
+) -> Result<(), h2::Error>
+where
+    IO: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut builder = Builder::new();
+    builder
+        .max_header_list_size(MAX_HEADER_BYTES as u32)
+        .max_concurrent_streams(MAX_STREAMS)
+        .initial_connection_window_size(WINDOW);
+    let Ok(connected) = timeout(HEADER_TIMEOUT, builder.handshake(io)).await else {
+        return Ok(());
+    };
+    let mut connection = Connection::new(connected?, settings);
+    let mut told = pin!(shutdown.told.cancelled());
+    let mut is_told = false;
+    loop {
+        let next = select! {
+            biased;
+            next = std::future::poll_fn(|cx| connection.poll_next(cx)) => next,
+            () = &mut told, if !is_told => Next::Told,
+        };
+        match next {
+            Next::Asked(asked) => {
+                let (request, respond) = *asked;
+                let answer = response::answer(app.clone(), request, respond, settings);
+                tokio::spawn(answer);
+            }
+            Next::Told if connection.unasked.is_some() => return Ok(()),
+            Next::Told => {
+                is_told = true;
+                connection.h2.graceful_shutdown();
+            }
+            Next::Ended(result) => return result,
+        }
+    }
+}
+
+enum Next {
+    Asked(Box<(Request<RecvStream>, SendResponse<Bytes>)>),
+    Told,
+    Ended(Result<(), h2::Error>),
+}
+
+struct Connection<IO> {
+    h2: h2::server::Connection<IO, Bytes>,
+    pings: Option<PingPong>,
+    idle: Idle,
+    /// Runs until the first request.
+    unasked: Option<Pin<Box<Sleep>>>,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
+    fn new(mut h2: h2::server::Connection<IO, Bytes>, settings: Settings) -> Self {
+        Self {
+            pings: h2.ping_pong(),
+            h2,
+            idle: settings.answered_idle(),
+            unasked: Some(Box::pin(sleep(HEADER_TIMEOUT))),
+        }
+    }
+
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        match self.h2.poll_accept(cx) {
+            Poll::Ready(Some(Ok(asked))) => {
+                self.unasked = None;
+                return Poll::Ready(Next::Asked(Box::new(asked)));
+            }
+            Poll::Ready(Some(Err(error))) => return Poll::Ready(Next::Ended(Err(error))),
+            Poll::Ready(None) => return Poll::Ready(Next::Ended(Ok(()))),
+            Poll::Pending => {}
+        }
+        let unasked = self.unasked.as_mut();
+        if unasked.is_some_and(|unasked| unasked.as_mut().poll(cx).is_ready()) {
+            return Poll::Ready(Next::Ended(Ok(())));
+        }
+        self.poll_gone(cx).map(|()| Next::Ended(Ok(())))
+    }
+
+    /// Ready when the client has answered no ping for too long.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(pings) = &mut self.pings else {
+            return Poll::Pending;
+        };
+        while let Poll::Ready(Ok(_)) = pings.poll_pong(cx) {
+            self.idle.heard();
+        }
+        while let Due::Sign = ready!(self.idle.poll_due(cx)) {
+            // One that cannot be sent is one that is not answered.
+            let _ = pings.send_ping(Ping::opaque());
+        }
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,174 @@
+//! A request's answer.
+//!
+//! Whether a client takes what it is given its socket cannot prove: it takes
+//! pings, and what the connection's other streams are sent. So each stream is
+//! watched by itself, and one whose window stays shut for `write_timeout` is
+//! reset alone (RFC 9113, section 5.4.2). It cannot be told why: its window is
+//! shut for a status too.
+
+use std::{
+    fmt,
+    future::poll_fn,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::{Duration, SystemTime},
+};
+
+use axum::{Router, body::Body};
+use bytes::Bytes;
+use h2::{Reason, RecvStream, SendStream, server::SendResponse};
+use http::{HeaderValue, Request, Response, header};
+use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
+use tokio::{select, time::timeout};
+use tower::ServiceExt as _;
+use tracing::debug;
+
+use super::{super::admission::Settings, request};
+
+type Serve = Box<dyn FnOnce(SendStream<Bytes>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+/// In the extensions of a request: its response may be a [`StreamHandOver`].
+#[derive(Debug, Clone, Copy)]
+pub(in crate::transport) struct TakesStream;
+
+/// In the extensions of a response: who takes the stream over when the head is
+/// sent, in place of the body.
+#[derive(Clone)]
+pub(in crate::transport) struct StreamHandOver(Arc<Mutex<Option<Serve>>>);
+
+impl fmt::Debug for StreamHandOver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StreamHandOver")
+    }
+}
+
+impl StreamHandOver {
+    pub(in crate::transport) fn to<F>(
+        serve: impl FnOnce(SendStream<Bytes>) -> F + Send + 'static,
+    ) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let serve: Serve = Box::new(|stream| Box::pin(serve(stream)));
+        Self(Arc::new(Mutex::new(Some(serve))))
+    }
+
+    fn take(&self) -> Option<Serve> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Answers, unless the client resets the stream before.
+pub(super) async fn answer(
+    app: Router,
+    request: Request<RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    settings: Settings,
+) {
+    let mut request = request.map(request::body);
+    request.extensions_mut().insert(TakesStream);
+    let answer = Box::pin(app.oneshot(request));
+    let Ok(response) = select! {
+        response = answer => response,
+        _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
+    };
+    let sent = Box::pin(send(response, respond, settings.write_timeout)).await;
+    match sent {
+        Ok(Some(serve)) => {
+            tokio::spawn(serve);
+        }
+        Ok(None) => {}
+        Err(error) => debug!(%error, "a stream ended"),
+    }
+}
+
+type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// All of it, or its head and who serves the rest.
+async fn send(
+    response: Response<Body>,
+    mut respond: SendResponse<Bytes>,
+    limit: Duration,
+) -> Result<Option<Serving>, h2::Error> {
+    let (mut parts, body) = response.into_parts();
+    if let Ok(now) = HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now())) {
+        parts.headers.insert(header::DATE, now);
+    }
+    let hand_over = parts.extensions.remove::<StreamHandOver>();
+    let serve = hand_over.and_then(|hand_over| hand_over.take());
+    let is_all = serve.is_none() && body.is_end_stream();
+    let stream = respond.send_response(Response::from_parts(parts, ()), is_all)?;
+    match serve {
+        Some(serve) => return Ok(Some(serve(stream))),
+        None if is_all => {}
+        None => send_body(body, stream, limit).await?,
+    }
+    Ok(None)
+}
+
+async fn send_body(
+    mut body: Body,
+    mut stream: SendStream<Bytes>,
+    limit: Duration,
+) -> Result<(), h2::Error> {
+    loop {
+        let frame = select! {
+            frame = body.frame() => frame,
+            reason = poll_fn(|cx| stream.poll_reset(cx)) => return Err(reason?.into()),
+        };
+        match frame {
+            None => return stream.send_data(Bytes::new(), true),
+            Some(Err(error)) => {
+                debug!(%error, "a body broke off");
+                stream.send_reset(Reason::INTERNAL_ERROR);
+                return Ok(());
+            }
+            Some(Ok(frame)) => match frame.into_data() {
+                Ok(data) => send_data(data, &mut stream, limit).await?,
+                Err(frame) => {
+                    let trailers = frame.into_trailers().unwrap_or_default();
+                    return stream.send_trailers(trailers);
+                }
+            },
+        }
+    }
+}
+
+async fn send_data(
+    mut data: Bytes,
+    stream: &mut SendStream<Bytes>,
+    limit: Duration,
+) -> Result<(), h2::Error> {
+    while !data.is_empty() {
+        let given = poll_fn(|cx| give(&mut data, stream, cx));
+        match timeout(limit, given).await {
+            Ok(given) => given?,
+            Err(_) => {
+                debug!("a stream takes nothing: reset");
+                stream.send_reset(Reason::CANCEL);
+                return Err(Reason::CANCEL.into());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Gives the stream what its window has room for: something, unless it is
+/// pending.
+pub(in crate::transport) fn give(
+    data: &mut Bytes,
+    stream: &mut SendStream<Bytes>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), h2::Error>> {
+    stream.reserve_capacity(data.len());
+    while stream.capacity() == 0 {
+        match std::task::ready!(stream.poll_capacity(cx)) {
+            Some(room) => room?,
+            None => return Poll::Ready(Err(Reason::STREAM_CLOSED.into())),
+        };
+    }
+    let room = stream.capacity().min(data.len());
+    Poll::Ready(stream.send_data(data.split_to(room), false))
+}
