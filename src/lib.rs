@@ -51,6 +51,7 @@ pub mod auth;
 pub mod transport;
 
 pub mod app;
+mod backoff;
 pub mod cli;
 pub mod config;
 #[cfg(any(test, fuzzing))]

@@ -1,7 +1,6 @@
 //! Where notifications come from. Knows no hub and no transport: it follows
 //! a [`Demand`] and says what it hears as a stream of [`SourceItem`]s.
 
-mod backoff;
 mod between;
 mod connect;
 pub mod conninfo;

@@ -8,10 +8,11 @@ use tokio_stream::Stream;
 use tracing::{info, warn};
 
 use super::{
-    Config, SecondSession, Source, SourceItem, backoff::Backoff, between::Second, connect::connect,
+    Config, SecondSession, Source, SourceItem, between::Second, connect::connect,
     conninfo::ConnInfo, listening::Wanted, second_session, session::Session,
 };
 use crate::{
+    backoff::Backoff,
     demand::{Demand, Wish},
     publish::PublishQueue,
 };

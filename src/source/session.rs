@@ -16,7 +16,6 @@ use tracing::info;
 
 use super::{
     Config, SourceItem,
-    backoff::Backoff,
     between::{Inspection, Second},
     connect::{Connected, SessionError, describe, message},
     conninfo::Connection,
@@ -24,6 +23,7 @@ use super::{
     listening::{Listening, Wanted},
 };
 use crate::{
+    backoff::Backoff,
     demand::Demand,
     event::{ChannelName, Notification, Payload},
     publish::{PublishError, Publisher},

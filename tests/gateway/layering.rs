@@ -13,9 +13,10 @@ use paths::{code, module, named, places};
 /// Each module of the crate's root, and all it may name of the others.
 const ARROWS: &[(&str, &[&str])] = &[
     ("event", &[]),
+    ("backoff", &[]),
     ("demand", &["event"]),
     ("publish", &["event"]),
-    ("source", &["demand", "event", "publish"]),
+    ("source", &["backoff", "demand", "event", "publish"]),
     ("hub", &["demand", "event"]),
     ("auth", &["event"]),
     (

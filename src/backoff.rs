@@ -3,26 +3,26 @@
 use std::time::Duration;
 
 /// Doubles from `MIN` to `MAX`; each wait is drawn from its upper half, so
-/// that gateways that lost the same server do not return as one.
+/// that all who lost the same server do not return as one.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
     /// A restarting server is back soon.
-    pub(super) const MIN: Duration = Duration::from_millis(100);
+    pub(crate) const MIN: Duration = Duration::from_millis(100);
     /// A dead one is asked for little, and noticed soon enough.
-    pub(super) const MAX: Duration = Duration::from_secs(10);
+    pub(crate) const MAX: Duration = Duration::from_secs(10);
 
     /// The next wait, `jitter` in `0.0..1.0`.
-    pub(super) fn next(&mut self, jitter: f64) -> Duration {
+    pub(crate) fn next(&mut self, jitter: f64) -> Duration {
         let doubled = Self::MIN.saturating_mul(1 << self.failures.min(16));
         self.failures = self.failures.saturating_add(1);
         doubled.min(Self::MAX).mul_f64(0.5 + jitter / 2.0)
     }
 
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }
 }
