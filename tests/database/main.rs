@@ -15,9 +15,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-/// Authorities and certificates, made for one test.
-mod certificates;
-
 /// A server with TLS, and what its clients hold.
 mod secured;
 

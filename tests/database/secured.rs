@@ -13,9 +13,10 @@ use pgfan::{
 use tempfile::TempDir;
 use tokio_postgres::SimpleQueryMessage;
 
-use crate::{
+use crate::support::{
+    Database,
     certificates::{Authority, Issued, write},
-    support::{Database, own_server},
+    own_server,
 };
 
 /// Who may come in which way; PostgreSQL takes the first line that fits.

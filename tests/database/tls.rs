@@ -2,9 +2,12 @@
 //! each, and in which words a failure is told.
 
 use crate::{
-    certificates::{Authority, self_signed},
     secured::{Secured, reach},
-    support::{Database, TestGateway, Wire, post},
+    support::{
+        Database, TestGateway, Wire,
+        certificates::{Authority, self_signed},
+        post,
+    },
 };
 
 fn assert_says(said: &str, expected: &str, case: &str) {

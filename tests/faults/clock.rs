@@ -9,8 +9,8 @@ use crate::{
     support::{
         Database, EventStream, Reader, Wire,
         gateway_process::{GatewayProcess, libpq_variables, pgfan},
+        tool,
     },
-    tool,
 };
 
 /// The day on which the gateway says it received the next event.

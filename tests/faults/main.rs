@@ -60,15 +60,3 @@ mod cursors;
 
 /// F32: no more file descriptors.
 mod descriptors;
-
-/// A program or library of others that `setup` made.
-fn tool(path: &str) -> std::path::PathBuf {
-    let made = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/faults");
-    let tool = made.join(path);
-    assert!(
-        tool.exists(),
-        "{} is not there: run `make test`",
-        tool.display()
-    );
-    tool
-}

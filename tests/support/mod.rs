@@ -1,6 +1,7 @@
 //! What every test needs: a real PostgreSQL, a real gateway on it, and
 //! readers of every wire that speak in the same words.
 
+pub mod certificates;
 mod database;
 mod event_source;
 mod gateway;
@@ -8,10 +9,12 @@ pub mod gateway_process;
 mod grpc;
 mod http;
 mod link;
+pub mod pooler;
 pub mod program;
 mod reader;
 mod said;
 mod stuck;
+mod tool;
 mod websocket;
 
 pub use database::{Database, own_server, promote, standby_of};
@@ -23,6 +26,7 @@ pub use link::Link;
 pub use reader::{Reader, Wire};
 pub use said::Said;
 pub use stuck::{stuck_sse, stuck_web_socket};
+pub use tool::tool;
 pub use websocket::WebSocket;
 
 use std::{future::Future, time::Duration};
