@@ -18,6 +18,9 @@
 //!    a socket of its own is not woken for an event: one of the hub's writers
 //!    puts it into the socket.
 //!
+//! At the other end of a wire is [`client`], the reader and publisher that the
+//! commands are.
+//!
 //! Arrows never run back: the source knows no hub, the hub no transport, and
 //! what both ends of an arrow speak of is in [`event`], [`demand`] and
 //! [`publish`]. Only [`config`] reads the environment.
@@ -49,6 +52,8 @@ pub mod hub;
 
 pub mod auth;
 pub mod transport;
+
+pub mod client;
 
 pub mod app;
 mod backoff;

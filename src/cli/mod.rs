@@ -1,6 +1,9 @@
 //! The command line: one file a command.
 
 mod demo;
+mod gateway;
+mod listen;
+mod publish;
 mod serve;
 mod token;
 
@@ -22,7 +25,10 @@ pub fn main() -> ExitCode {
         Ok(matches) => matches,
         Err(error) => return not_understood(&error),
     };
-    let log = environment("RUST_LOG");
+    // What a command has to say is its output; a gateway's log is all it says.
+    let is_gateway = matches!(matches.subcommand_name(), Some("serve" | "demo"));
+    let usual = (!is_gateway).then(|| "warn".to_owned());
+    let log = environment("RUST_LOG").or(usual);
     let result = telemetry::start(log.as_deref()).map_err(|e| Mistakes(vec![e]).into());
     let result = result.and_then(|()| run(&matches));
     match result {
@@ -57,13 +63,19 @@ fn run(matches: &ArgMatches) -> CommandResult {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
-    match matches.subcommand() {
+    let result = match matches.subcommand() {
         Some(("serve", matches)) => runtime.block_on(serve::run(settings(matches)?)),
         Some(("demo", matches)) => runtime.block_on(demo::run(&flags(matches))),
         Some(("token", matches)) => token::run(matches),
+        Some(("listen", matches)) => runtime.block_on(listen::run(matches)),
+        Some(("publish", matches)) => runtime.block_on(publish::run(matches)),
         // clap has refused everything else.
         _ => Ok(()),
-    }
+    };
+    // Not waited for: a thread may wait for ever for its input, or for somebody
+    // to read its output.
+    runtime.shutdown_background();
+    result
 }
 
 fn command() -> Command {
@@ -72,19 +84,35 @@ fn command() -> Command {
         .arg(config_flag())
         .args(SETTINGS.iter().map(flag))
         .after_help(
-            "Each setting is a flag, a variable (PGFAN_HISTORY_EVENTS) and a key of the file \
+            "Examples:\n  \
+             PGHOST=db.internal PGUSER=app PGDATABASE=shop pgfan serve\n  \
+             pgfan serve --config /etc/pgfan.toml --listen 127.0.0.1:8001\n\n\
+             Each setting is a flag, a variable (PGFAN_HISTORY_EVENTS) and a key of the file \
              (history-events = 1024); a flag beats a variable, a variable the file.",
         );
     let listen = SETTINGS.iter().filter(|setting| setting.name == "listen");
     let demo = Command::new("demo")
         .about("Show the gateway at work, on a private PostgreSQL that is thrown away")
-        .args(listen.map(flag));
+        .args(listen.map(flag))
+        .after_help("Examples:\n  pgfan demo\n  pgfan demo --listen 127.0.0.1:8001");
     Command::new("pgfan")
         .version(env!("CARGO_PKG_VERSION"))
         .about("PostgreSQL NOTIFY over WebSocket, SSE and gRPC, from one connection")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommands([serve, demo, token::command()])
+        .subcommands([
+            serve,
+            demo,
+            token::command(),
+            listen::command(),
+            publish::command(),
+        ])
+        .after_help(
+            "Examples:\n  \
+             pgfan demo\n  \
+             PGHOST=db.internal PGUSER=app PGDATABASE=shop pgfan serve\n  \
+             pgfan listen orders",
+        )
 }
 
 fn config_flag() -> Arg {

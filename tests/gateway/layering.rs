@@ -23,6 +23,8 @@ const ARROWS: &[(&str, &[&str])] = &[
         "transport",
         &["auth", "event", "hub", "publish", "shutdown"],
     ),
+    // The generated client of gRPC.
+    ("client", &["backoff", "event", "transport"]),
     ("config", &["auth", "hub", "source", "transport"]),
     (
         "app",
@@ -42,7 +44,9 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "app",
             "auth",
+            "client",
             "config",
+            "event",
             "sandbox",
             "shutdown",
             "source",
@@ -80,19 +84,19 @@ const BETWEEN_WIRES: &[(&str, &str)] = &[
 /// Foreign names, and the places that may know them.
 const FOREIGN: &[(&str, &[&str])] = &[
     ("axum", &["transport"]),
-    ("hyper", &["transport", "auth::fetch"]),
-    ("hyper_util", &["transport", "auth::fetch"]),
+    ("hyper", &["transport", "client", "auth::fetch"]),
+    ("hyper_util", &["transport", "client", "auth::fetch"]),
     ("prost", &["transport"]),
-    ("tonic", &["transport"]),
+    ("tonic", &["transport", "client"]),
     ("tonic_health", &["transport"]),
     // The router's one error.
     ("tonic_reflection", &["transport", "app"]),
     ("tonic_web", &["transport"]),
-    ("tungstenite", &["transport"]),
+    ("tungstenite", &["transport", "client"]),
     ("tokio_postgres", &["source", "cli::demo"]),
     ("tokio_postgres_rustls", &["source"]),
-    ("rustls", &["source", "auth::fetch"]),
-    ("tokio_rustls", &["auth::fetch"]),
+    ("rustls", &["source", "client", "auth::fetch"]),
+    ("tokio_rustls", &["client", "auth::fetch"]),
     ("jsonwebtoken", &["auth"]),
     ("env::var", &["config"]),
     ("env::var_os", &["config"]),

@@ -1,0 +1,161 @@
+//! Why a stream or a request ended, whatever the wire.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use serde::Deserialize;
+
+/// An end, in the contract's words where the gateway had one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{message} ({code})")]
+pub struct Ended {
+    /// One of the gateway's codes; `disconnected` where the connection broke,
+    /// `unreachable` where there was none.
+    pub code: String,
+    /// For people.
+    pub message: String,
+    /// How long the gateway wants to be left alone.
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// RFC 9457, the part that counts here.
+#[derive(Deserialize)]
+struct Problem {
+    code: String,
+    detail: String,
+}
+
+impl Ended {
+    pub(super) fn new(code: &str, message: impl ToString) -> Self {
+        Self {
+            code: code.to_owned(),
+            message: message.to_string(),
+            retry_after: None,
+        }
+    }
+
+    pub(super) fn disconnected(message: impl ToString) -> Self {
+        Self::new("disconnected", message)
+    }
+
+    pub(super) fn unreachable(message: impl ToString) -> Self {
+        Self::new("unreachable", message)
+    }
+
+    /// Whether the same request would only be refused again. An end that has no
+    /// code of the contract is worth another try.
+    pub fn is_for_good(&self) -> bool {
+        let codes = [
+            "invalid_request",
+            "payload_too_large",
+            "not_found",
+            "forbidden",
+            "unauthenticated",
+        ];
+        codes.contains(&self.code.as_str())
+    }
+
+    /// What can be done about it.
+    pub fn remedy(&self) -> Option<&'static str> {
+        match self.code.as_str() {
+            "unreachable" => Some("is `pgfan serve` running there? --url says where to look"),
+            "unauthenticated" => Some("give a token: --token-file FILE, or PGFAN_TOKEN"),
+            "not_found" => Some("--url must be the gateway's own address"),
+            _ => None,
+        }
+    }
+
+    /// An answer that was an error: the gateway's own says why, one of a proxy
+    /// in between has its status alone.
+    pub(super) fn from_answer(
+        status: StatusCode,
+        body: &[u8],
+        retry_after: Option<Duration>,
+    ) -> Self {
+        let problem = serde_json::from_slice(body);
+        let Problem { code, detail } = problem.unwrap_or_else(|_| Problem {
+            code: code(status).to_owned(),
+            detail: format!("the answer was {status}"),
+        });
+        Self {
+            code,
+            message: detail,
+            retry_after,
+        }
+    }
+
+    /// The reason of a close frame begins with the code; a close without one is
+    /// no word of the gateway's.
+    pub(super) fn from_close(number: u16, reason: &str) -> Self {
+        match reason.split_once(": ") {
+            Some((code, message)) => Self::new(code, message),
+            None => Self::disconnected(format!("the WebSocket was closed with {number} {reason}")),
+        }
+    }
+
+    /// gRPC has fewer codes than the contract.
+    pub(super) fn from_grpc(status: &tonic::Status) -> Self {
+        use tonic::Code;
+        let code = match status.code() {
+            Code::InvalidArgument => "invalid_request",
+            Code::PermissionDenied => "forbidden",
+            Code::Unauthenticated => "unauthenticated",
+            Code::Unimplemented | Code::NotFound => "not_found",
+            Code::ResourceExhausted => "too_many",
+            Code::Unavailable => "source_unavailable",
+            _ => "disconnected",
+        };
+        Self::new(code, status.message())
+    }
+}
+
+fn code(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => "unauthenticated",
+        StatusCode::FORBIDDEN => "forbidden",
+        StatusCode::PAYLOAD_TOO_LARGE => "payload_too_large",
+        StatusCode::TOO_MANY_REQUESTS => "too_many",
+        StatusCode::REQUEST_TIMEOUT => "disconnected",
+        _ if status.is_server_error() => "unreachable",
+        // Where it leads to is no gateway either, as far as one can know.
+        _ => "not_found",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_document_says_why() {
+        let body = br#"{"type":"about:blank","code":"forbidden","detail":"no","status":403}"#;
+        let ended = Ended::from_answer(StatusCode::FORBIDDEN, body, None);
+        assert_eq!(ended, Ended::new("forbidden", "no"));
+        assert!(ended.is_for_good());
+    }
+
+    #[test]
+    fn a_proxy_has_its_status_alone() {
+        for (status, code, for_good) in [
+            (502, "unreachable", false),
+            (503, "unreachable", false),
+            (429, "too_many", false),
+            (401, "unauthenticated", true),
+            (404, "not_found", true),
+            (301, "not_found", true),
+        ] {
+            let status = StatusCode::from_u16(status).unwrap();
+            let ended = Ended::from_answer(status, b"<html>", None);
+            assert_eq!((ended.code.as_str(), ended.is_for_good()), (code, for_good));
+            assert!(ended.message.contains(status.as_str()), "{ended}");
+        }
+    }
+
+    #[test]
+    fn a_close_frame_names_the_code() {
+        let ended = Ended::from_close(1012, "shutting_down: the gateway ends");
+        assert_eq!(ended, Ended::new("shutting_down", "the gateway ends"));
+        assert!(!ended.is_for_good());
+        assert_eq!(Ended::from_close(1006, "").code, "disconnected");
+    }
+}

@@ -1,0 +1,113 @@
+//! Reading over gRPC.
+
+use std::time::SystemTime;
+
+use async_stream::try_stream;
+use http::{Uri, header};
+use humantime::format_rfc3339_micros;
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use prost_types::Timestamp;
+use tokio::time::timeout;
+use tokio_stream::Stream;
+use tokio_util::task::AbortOnDropHandle;
+use tonic::Request;
+use tower::service_fn;
+
+use super::{Gateway, Reading, Said, dial::dial, ended::Ended, message::Message, request::LIMIT};
+use crate::transport::pb::{
+    SubscribeRequest, SubscribeResponse, gateway_service_client::GatewayServiceClient,
+    subscribe_response::Message as Response,
+};
+
+/// One connection's life. HTTP/2 pings show whether it lives: gRPC itself has
+/// no sign of it.
+pub(super) fn read(
+    gateway: Gateway,
+    reading: Reading,
+) -> impl Stream<Item = Result<Said, Ended>> + Send {
+    try_stream! {
+        let carrier = TokioIo::new(dial(&gateway.address, "h2").await?);
+        let handshake = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(reading.keepalive)
+            .keep_alive_timeout(reading.keepalive)
+            .keep_alive_while_idle(true)
+            .handshake(carrier);
+        let (sender, connection) = handshake.await.map_err(Ended::disconnected)?;
+        let _connection = AbortOnDropHandle::new(tokio::spawn(async {
+            // Its end is seen by the stream.
+            let _ = connection.await;
+        }));
+        let service = service_fn(move |request| sender.clone().send_request(request));
+        let origin = origin(&gateway)?;
+        let mut client = GatewayServiceClient::with_origin(service, origin);
+        let subscribing = timeout(LIMIT, client.subscribe(request(&gateway, &reading)?)).await;
+        let mut stream = subscribing
+            .map_err(|_| Ended::disconnected(format!("no answer within {LIMIT:?}")))?
+            .map_err(|status| Ended::from_grpc(&status))?
+            .into_inner();
+        loop {
+            let message = stream.message().await.map_err(|status| Ended::from_grpc(&status))?;
+            let response = message.ok_or_else(|| Ended::disconnected("the stream ended"))?;
+            yield Said::Message(response.into());
+        }
+    }
+}
+
+fn origin(gateway: &Gateway) -> Result<Uri, Ended> {
+    let uri = gateway.address.to_string().parse();
+    uri.map_err(|error| Ended::new("invalid_request", error))
+}
+
+fn request(gateway: &Gateway, reading: &Reading) -> Result<Request<SubscribeRequest>, Ended> {
+    let channels = reading.channels.iter();
+    let mut request = Request::new(SubscribeRequest {
+        channels: channels.map(|name| name.as_str().to_owned()).collect(),
+        cursor: reading.cursor.clone(),
+    });
+    if let Some(token) = gateway.token.header().map_err(Ended::unreachable)? {
+        let mut metadata = std::mem::take(request.metadata_mut()).into_headers();
+        metadata.insert(header::AUTHORIZATION, token);
+        *request.metadata_mut() = tonic::metadata::MetadataMap::from_headers(metadata);
+    }
+    Ok(request)
+}
+
+/// In the words of the other wires.
+impl From<SubscribeResponse> for Message {
+    fn from(response: SubscribeResponse) -> Self {
+        match response.message {
+            Some(Response::Ready(ready)) => Self::Ready {
+                channels: ready.channels,
+                cursor: ready.cursor,
+            },
+            Some(Response::Event(event)) => Self::Event {
+                id: event.id,
+                channel: event.channel,
+                payload: event.payload,
+                received_at: time(event.received_at),
+            },
+            Some(Response::Gap(gap)) => {
+                let name = gap.reason().as_str_name().to_lowercase();
+                let reason = name.trim_start_matches("gap_reason_").to_owned();
+                Self::Gap { id: gap.id, reason }
+            }
+            Some(Response::Interrupted(interrupted)) => Self::Interrupted {
+                since: time(interrupted.since),
+                code: None,
+                message: None,
+            },
+            Some(Response::Live(live)) => Self::Live {
+                cursor: live.cursor,
+            },
+            None => Self::Unknown(serde_json::json!({"type": "unknown"})),
+        }
+    }
+}
+
+/// A gateway always says when, between the years 1970 and 9999.
+fn time(timestamp: Option<Timestamp>) -> String {
+    let time = timestamp.and_then(|timestamp| SystemTime::try_from(timestamp).ok());
+    format_rfc3339_micros(time.unwrap_or(SystemTime::UNIX_EPOCH)).to_string()
+}

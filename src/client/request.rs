@@ -1,0 +1,96 @@
+//! HTTP/1.1 requests of the client.
+
+use std::time::Duration;
+
+use http::{Request, Response, header, request};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::{
+    body::{Bytes, Incoming},
+    client::conn::http1,
+};
+use hyper_util::rt::TokioIo;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::{Gateway, Reading, dial::dial, ended::Ended};
+
+/// How long an answer may take to begin: longer than the gateway waits for a
+/// commit.
+pub(super) const LIMIT: Duration = Duration::from_secs(30);
+
+/// More than a problem document ever has; the page of a proxy is cut off.
+const MAX_PROBLEM: usize = 64 << 10;
+
+/// An answer that is no error. Its connection ends with it.
+pub(super) struct Answer {
+    pub(super) body: Incoming,
+    _connection: AbortOnDropHandle<()>,
+}
+
+impl Gateway {
+    /// The head of a request for the gateway's `path`, with the token.
+    pub(super) fn head(&self, method: &str, path: &str) -> Result<request::Builder, Ended> {
+        let mut head = Request::builder()
+            .method(method)
+            .uri(self.address.path(path))
+            .header(header::HOST, self.address.authority());
+        // A file may be between two states just now: that passes.
+        let token = self.token.header().map_err(Ended::unreachable)?;
+        if let Some(token) = token {
+            head = head.header(header::AUTHORIZATION, token);
+        }
+        Ok(head)
+    }
+
+    /// Sends it on a connection of its own.
+    pub(super) async fn send(&self, head: request::Builder, body: Bytes) -> Result<Answer, Ended> {
+        let request = head.body(Full::new(body));
+        let request = request.map_err(Ended::disconnected)?;
+        let carrier = TokioIo::new(dial(&self.address, "http/1.1").await?);
+        let handshake = http1::handshake(carrier).await;
+        let (mut sender, connection) = handshake.map_err(Ended::disconnected)?;
+        let connection = AbortOnDropHandle::new(tokio::spawn(async {
+            // Its end is seen by the request.
+            let _ = connection.await;
+        }));
+        let answered = timeout(LIMIT, sender.send_request(request)).await;
+        let response = answered
+            .map_err(|_| Ended::disconnected(format!("no answer within {LIMIT:?}")))?
+            .map_err(Ended::disconnected)?;
+        if !response.status().is_success() {
+            return Err(refusal(response).await);
+        }
+        Ok(Answer {
+            body: response.into_body(),
+            _connection: connection,
+        })
+    }
+}
+
+async fn refusal(response: Response<Incoming>) -> Ended {
+    let (head, body) = response.into_parts();
+    let seconds = head.headers.get(header::RETRY_AFTER);
+    let seconds = seconds.and_then(|value| value.to_str().ok()?.parse().ok());
+    let body = timeout(LIMIT, Limited::new(body, MAX_PROBLEM).collect()).await;
+    let body = body.ok().and_then(Result::ok);
+    let bytes = body.map(|body| body.to_bytes()).unwrap_or_default();
+    Ended::from_answer(head.status, &bytes, seconds.map(Duration::from_secs))
+}
+
+impl Reading {
+    /// As the WebSocket and SSE wires are asked.
+    pub(super) fn query(&self) -> String {
+        let channels = self.channels.iter().map(|name| ("channel", name.as_str()));
+        let cursor = Some(("cursor", self.cursor.as_str())).filter(|(_, text)| !text.is_empty());
+        let pairs = channels.chain(cursor);
+        let pairs: Vec<_> = pairs
+            .map(|(name, value)| format!("{name}={}", encoded(value)))
+            .collect();
+        pairs.join("&")
+    }
+}
+
+pub(super) fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}

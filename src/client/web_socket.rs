@@ -1,0 +1,100 @@
+//! Reading over a WebSocket.
+
+use std::time::Duration;
+
+use async_stream::try_stream;
+use futures_util::{SinkExt, StreamExt};
+use http::header::{CONNECTION, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE};
+use tokio::{
+    select,
+    time::{Instant, MissedTickBehavior, interval_at, timeout},
+};
+use tokio_stream::Stream;
+use tokio_tungstenite::{WebSocketStream, client_async};
+use tungstenite::{Error, Message as Frame, handshake::client::generate_key};
+
+use super::{
+    Gateway, Reading, Said,
+    dial::{Carrier, dial},
+    ended::Ended,
+    message::Message,
+    request::LIMIT,
+};
+
+/// One connection's life.
+pub(super) fn read(
+    gateway: Gateway,
+    reading: Reading,
+) -> impl Stream<Item = Result<Said, Ended>> + Send {
+    try_stream! {
+        let path = format!("/v1/ws?{}", reading.query());
+        let mut socket = timeout(LIMIT, open(&gateway, &path))
+            .await
+            .map_err(|_| Ended::disconnected(format!("no answer within {LIMIT:?}")))??;
+        let mut pings = interval_at(Instant::now() + reading.keepalive, reading.keepalive);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut heard = Instant::now();
+        loop {
+            let said = select! {
+                frame = socket.next() => {
+                    heard = Instant::now();
+                    decode(frame)
+                }
+                _ = pings.tick() => ping(&mut socket, heard, reading.keepalive).await,
+            };
+            yield said?;
+        }
+    }
+}
+
+type Socket = WebSocketStream<Box<dyn Carrier>>;
+
+async fn open(gateway: &Gateway, path: &str) -> Result<Socket, Ended> {
+    let uri = format!(
+        "ws://{}{}",
+        gateway.address.authority(),
+        gateway.address.path(path)
+    );
+    let head = gateway.head("GET", path)?.uri(uri);
+    let request = head
+        .header(CONNECTION, "Upgrade")
+        .header(UPGRADE, "websocket")
+        .header(SEC_WEBSOCKET_VERSION, "13")
+        .header(SEC_WEBSOCKET_KEY, generate_key())
+        .body(());
+    let request = request.map_err(Ended::disconnected)?;
+    let carrier = dial(&gateway.address, "http/1.1").await?;
+    match client_async(request, carrier).await {
+        Ok((socket, _)) => Ok(socket),
+        Err(Error::Http(response)) => {
+            let body = response.body().as_deref().unwrap_or_default();
+            let after = response.headers().get(http::header::RETRY_AFTER);
+            let after = after.and_then(|value| value.to_str().ok()?.parse().ok());
+            let after = after.map(Duration::from_secs);
+            Err(Ended::from_answer(response.status(), body, after))
+        }
+        Err(error) => Err(Ended::disconnected(error)),
+    }
+}
+
+/// The gateway answers it, so a silent connection is a dead one.
+async fn ping(socket: &mut Socket, heard: Instant, keepalive: Duration) -> Result<Said, Ended> {
+    let silent = heard.elapsed();
+    if silent >= 2 * keepalive {
+        return Err(Ended::disconnected(format!("nothing came for {silent:?}")));
+    }
+    let sent = timeout(keepalive, socket.send(Frame::Ping(Vec::new().into()))).await;
+    sent.map_err(|_| Ended::disconnected("a ping could not be sent"))?
+        .map_err(Ended::disconnected)?;
+    Ok(Said::Nothing)
+}
+
+fn decode(frame: Option<Result<Frame, Error>>) -> Result<Said, Ended> {
+    let gone = || Ended::disconnected("the connection ended");
+    match frame.ok_or_else(gone)?.map_err(Ended::disconnected)? {
+        Frame::Text(text) => Ok(Said::Message(Message::parse(&text)?)),
+        Frame::Close(Some(frame)) => Err(Ended::from_close(frame.code.into(), &frame.reason)),
+        Frame::Close(None) => Err(gone()),
+        _ => Ok(Said::Nothing),
+    }
+}

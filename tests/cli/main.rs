@@ -1,0 +1,48 @@
+//! The commands for people and scripts, run as they run them: on a real
+//! gateway and a real PostgreSQL.
+
+#![allow(
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test binary has no public face, and fails by panicking"
+)]
+
+#[path = "../support/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "shared by all test binaries; each uses a part"
+)]
+mod support;
+
+/// A terminal, and a program in it.
+mod terminal;
+
+/// A gateway behind TLS.
+mod tls;
+
+/// `pgfan listen`: what it says, where and for whom.
+mod listen;
+
+/// `pgfan listen` comes back, and misses nothing in silence.
+mod resume;
+
+/// `pgfan publish`.
+mod publish;
+
+use support::{
+    gateway_process::pgfan,
+    program::{Ended, Program, run},
+};
+
+/// `pgfan` with these arguments, to its end.
+async fn ended(arguments: &[&str]) -> Ended {
+    run(pgfan().args(arguments)).await
+}
+
+/// `pgfan listen` on the gateway at `port`, its output in a pipe.
+fn listen(port: u16, arguments: &[&str]) -> Program {
+    let url = format!("http://127.0.0.1:{port}");
+    Program::start(pgfan().args(["listen", "--url", &url]).args(arguments))
+}

@@ -1,0 +1,71 @@
+//! What a person sees: a program whose output is a terminal (pty(7)).
+
+use std::{
+    fs::{File, OpenOptions},
+    io::Read,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+    process::Stdio,
+};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use tokio::{
+    process::{Child, Command},
+    sync::watch,
+};
+
+use crate::support::{program::signal, within};
+
+/// Killed when it is dropped.
+pub struct Terminal {
+    child: Child,
+    shown: watch::Receiver<String>,
+}
+
+impl Terminal {
+    /// Standard output and error are the terminal.
+    pub fn run(command: &mut Command) -> Self {
+        let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        grantpt(&screen).unwrap();
+        unlockpt(&screen).unwrap();
+        let name = ptsname(&screen, Vec::new()).unwrap();
+        let path = Path::new(std::ffi::OsStr::from_bytes(name.as_bytes()));
+        let open = || OpenOptions::new().write(true).open(path).unwrap();
+        let outputs = command.stdout(Stdio::from(open())).stderr(open());
+        let child = outputs.spawn().unwrap();
+        // What is left of it here would keep the terminal open.
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let (sender, shown) = watch::channel(String::new());
+        std::thread::spawn(move || show(File::from(screen), &sender));
+        Self { child, shown }
+    }
+
+    /// The line with `text` in it.
+    pub async fn line(&mut self, text: &str) -> String {
+        let find = |shown: &String| shown.lines().any(|line| line.contains(text));
+        let shown = within(text, self.shown.wait_for(find)).await.unwrap();
+        let mut lines = shown.lines().filter(|line| line.contains(text));
+        lines.next().unwrap().to_owned()
+    }
+
+    /// Ctrl-C: the exit code, and all that was shown.
+    pub async fn interrupt(mut self) -> (Option<i32>, String) {
+        signal(self.child.id().unwrap(), "INT").await;
+        let status = within("its end", self.child.wait()).await.unwrap();
+        within("all of it", async {
+            while self.shown.changed().await.is_ok() {}
+        })
+        .await;
+        let shown = self.shown.borrow().clone();
+        (status.code(), shown)
+    }
+}
+
+/// Until the last one that has the terminal open is gone: then reading fails.
+fn show(mut screen: File, sender: &watch::Sender<String>) {
+    let mut part = [0; 4096];
+    while let Ok(length @ 1..) = screen.read(&mut part) {
+        let text = String::from_utf8_lossy(&part[..length]);
+        sender.send_modify(|shown| shown.push_str(&text));
+    }
+}
