@@ -1,9 +1,14 @@
 # `make run` and `make test` are all a fresh machine needs besides Rust.
-.PHONY: run test soak bench fuzz deny lint clients postgres postgres-18 fault-tools
+.PHONY: run help test soak bench fuzz deny lint clients postgres postgres-18 fault-tools
 
 # The main job: the gateway at work on a private PostgreSQL.
 run: postgres
 	@exec cargo run --locked -- demo
+
+# This list: each goal, with the comment above it.
+help:
+	@awk '/^# / { text = text (text ? "\n             " : "") substr($$0, 3); next } \
+	      /^[a-z][a-z0-9-]*:/ && text { sub(/:.*/, ""); printf "%-12s %s\n", $$0, text } { text = "" }' Makefile
 
 # Everything: unit, property and integration tests, with clients of other make.
 # The faults once more on PostgreSQL 18: what a session sees of them differs between versions.
@@ -36,6 +41,7 @@ deny:
 		cargo install cargo-deny --version 0.20.2 --locked --root target/tools --target-dir target/tools/build
 	target/tools/bin/cargo-deny --locked --offline check bans licenses sources
 
+# Formatting, lints and documentation.
 lint:
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- --deny warnings

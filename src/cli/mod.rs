@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod completions;
 mod demo;
 mod gateway;
 mod listen;
@@ -69,6 +70,7 @@ fn run(matches: &ArgMatches) -> CommandResult {
         Some(("token", matches)) => token::run(matches),
         Some(("listen", matches)) => runtime.block_on(listen::run(matches)),
         Some(("publish", matches)) => runtime.block_on(publish::run(matches)),
+        Some(("completions", matches)) => completions::run(matches, command()),
         // clap has refused everything else.
         _ => Ok(()),
     };
@@ -106,6 +108,7 @@ fn command() -> Command {
             token::command(),
             listen::command(),
             publish::command(),
+            completions::command(),
         ])
         .after_help(
             "Examples:\n  \

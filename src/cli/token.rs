@@ -69,7 +69,9 @@ pub(super) fn command() -> Command {
         .arg(super::config_flag())
         .args(settings.map(flag))
         .after_help(
-            "The secret is that of the gateway: PGFAN_TOKEN_SECRET, or --token-secret-file. \
+            "Examples:\n  \
+             PGFAN_TOKEN_SECRET=… pgfan token --subscribe 'orders.*' --publish orders.new\n\n\
+             The secret is that of the gateway: PGFAN_TOKEN_SECRET, or --token-secret-file. \
              Who has the token has its rights until it expires.",
         )
 }

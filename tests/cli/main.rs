@@ -31,6 +31,9 @@ mod resume;
 /// `pgfan publish`.
 mod publish;
 
+/// `pgfan completions`, the help, and `make help`.
+mod help;
+
 use support::{
     gateway_process::pgfan,
     program::{Ended, Program, run},

@@ -1,0 +1,42 @@
+//! `pgfan completions`: what a shell offers at the tab key.
+
+use std::io::{self, Write as _};
+
+use clap::{Arg, ArgMatches, Command, builder::PossibleValuesParser};
+use clap_complete::{Shell, generate};
+
+use super::CommandResult;
+
+pub(super) fn command() -> Command {
+    Command::new("completions")
+        .about("Print what makes a shell complete pgfan's commands and flags")
+        .arg(
+            Arg::new("shell")
+                .value_name("SHELL")
+                .required(true)
+                .value_parser(PossibleValuesParser::new(["bash", "zsh", "fish"])),
+        )
+        .after_help(
+            "Examples:\n  \
+             source <(pgfan completions bash)\n  \
+             pgfan completions bash > ~/.local/share/bash-completion/completions/pgfan\n  \
+             pgfan completions zsh > ~/.zfunc/_pgfan\n  \
+             pgfan completions fish > ~/.config/fish/completions/pgfan.fish",
+        )
+}
+
+/// `program` is the whole command line's.
+pub(super) fn run(matches: &ArgMatches, mut program: Command) -> CommandResult {
+    let shell = match matches.get_one::<String>("shell").map(String::as_str) {
+        Some("zsh") => Shell::Zsh,
+        Some("fish") => Shell::Fish,
+        _ => Shell::Bash,
+    };
+    let mut script = Vec::new();
+    generate(shell, &mut program, "pgfan", &mut script);
+    match io::stdout().write_all(&script) {
+        // Whoever read it has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
+}

@@ -1,0 +1,74 @@
+//! `pgfan completions`, the help, and `make help`.
+
+use crate::{
+    ended,
+    support::program::{command, run},
+};
+
+const COMMANDS: [&str; 6] = ["serve", "demo", "token", "listen", "publish", "completions"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bash_completes_commands_and_flags() {
+    let program = env!("CARGO_BIN_EXE_pgfan");
+    for (typed, completed) in [
+        ("pgfan lis", "listen"),
+        ("pgfan listen --vi", "--via"),
+        ("pgfan listen --via s", "sse"),
+        ("pgfan completions f", "fish"),
+    ] {
+        let script = format!(
+            "source <(\"$0\" completions bash); COMP_WORDS=({typed}); \
+             COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _pgfan pgfan \"${{COMP_WORDS[COMP_CWORD]}}\" \"${{COMP_WORDS[COMP_CWORD-1]}}\"; \
+             echo \"${{COMPREPLY[*]}}\""
+        );
+        let mut bash = command("/bin/bash");
+        let said = run(bash.args(["--norc", "-c", &script, program])).await;
+        assert_eq!(said.stdout.trim(), completed, "{typed} {said:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_other_shells_have_every_command() {
+    for (shell, begin) in [("zsh", "#compdef pgfan"), ("fish", "# Print an optspec")] {
+        let script = ended(&["completions", shell]).await;
+        assert_eq!(script.status.code(), Some(0), "{script:?}");
+        assert!(script.stdout.starts_with(begin), "{}", script.stdout);
+        for name in COMMANDS {
+            assert!(script.stdout.contains(name), "{shell}: {name}");
+        }
+    }
+    let refused = ended(&["completions", "tcsh"]).await;
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_has_a_help_with_an_example() {
+    let all = ended(&["--help"]).await;
+    assert!(all.stdout.contains("\nExamples:\n"), "{all:?}");
+    for name in COMMANDS {
+        assert!(all.stdout.contains(&format!("\n  {name} ")), "{name}");
+        let help = ended(&[name, "--help"]).await;
+        assert_eq!(help.status.code(), Some(0), "{help:?}");
+        let (_, examples) = help.stdout.split_once("\nExamples:\n").unwrap();
+        assert!(examples.contains(&format!("pgfan {name} ")), "{help:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn make_help_tells_of_every_goal() {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let said = run(command("make").current_dir(root).arg("help")).await;
+    assert_eq!(said.status.code(), Some(0), "{said:?}");
+    let makefile = include_str!("../../Makefile");
+    let goals = makefile
+        .lines()
+        .find_map(|line| line.strip_prefix(".PHONY: "));
+    for goal in goals.unwrap().split(' ') {
+        let told = said.stdout.lines().any(|line| {
+            let text = line.strip_prefix(goal).unwrap_or_default();
+            text.starts_with(' ') && !text.trim().is_empty()
+        });
+        assert!(told, "{goal} is not in\n{}", said.stdout);
+    }
+}
