@@ -11,10 +11,10 @@ help:
 	      /^[a-z][a-z0-9-]*:/ && text { sub(/:.*/, ""); printf "%-12s %s\n", $$0, text } { text = "" }' Makefile
 
 # Everything: unit, property and integration tests, with clients of other make.
-# The faults once more on PostgreSQL 18: what a session sees of them differs between versions.
+# Faults and commands once more on PostgreSQL 18: what a session sees differs between versions.
 test: postgres postgres-18 clients fault-tools
 	cargo test --locked
-	PG_BIN=$(CURDIR)/target/postgres-18/bin cargo test --locked --test faults
+	PG_BIN=$(CURDIR)/target/postgres-18/bin cargo test --locked --test faults --test cli
 
 # The promise under faults for half an hour; CHECKER_SECONDS=N for another time,
 # CHECKER_SEED=N for the faults of a run before.

@@ -1,6 +1,8 @@
 //! The command line: one file a command.
 
+mod check;
 mod completions;
+mod database;
 mod demo;
 mod gateway;
 mod listen;
@@ -67,6 +69,7 @@ fn run(matches: &ArgMatches) -> CommandResult {
     let result = match matches.subcommand() {
         Some(("serve", matches)) => runtime.block_on(serve::run(settings(matches)?)),
         Some(("demo", matches)) => runtime.block_on(demo::run(&flags(matches))),
+        Some(("check", matches)) => runtime.block_on(check::run(settings(matches))),
         Some(("token", matches)) => token::run(matches),
         Some(("listen", matches)) => runtime.block_on(listen::run(matches)),
         Some(("publish", matches)) => runtime.block_on(publish::run(matches)),
@@ -81,6 +84,9 @@ fn run(matches: &ArgMatches) -> CommandResult {
 }
 
 fn command() -> Command {
+    let check = check::command()
+        .arg(config_flag())
+        .args(SETTINGS.iter().map(flag));
     let serve = Command::new("serve")
         .about("Serve the notifications of one database")
         .arg(config_flag())
@@ -104,6 +110,7 @@ fn command() -> Command {
         .arg_required_else_help(true)
         .subcommands([
             serve,
+            check,
             demo,
             token::command(),
             listen::command(),

@@ -65,6 +65,7 @@ impl Descriptors {
     }
 }
 
-fn room(limit: usize) -> usize {
+/// How many of `limit` descriptors connections may take.
+pub fn room(limit: usize) -> usize {
     limit.saturating_sub(RESERVED).max(limit / 2)
 }

@@ -45,6 +45,7 @@ mod ws;
 
 pub use admission::{Admission, Settings};
 pub use codes::{Code, Refusal};
+pub use descriptors::room;
 pub use grpc::pb;
 pub use http::router;
 pub use origin::{Browsers, Cookie, CookieError, Origin, OriginError};

@@ -5,7 +5,15 @@ use crate::{
     support::program::{command, run},
 };
 
-const COMMANDS: [&str; 6] = ["serve", "demo", "token", "listen", "publish", "completions"];
+const COMMANDS: [&str; 7] = [
+    "serve",
+    "check",
+    "demo",
+    "token",
+    "listen",
+    "publish",
+    "completions",
+];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bash_completes_commands_and_flags() {

@@ -31,6 +31,9 @@ mod resume;
 /// `pgfan publish`.
 mod publish;
 
+/// `pgfan check`: what it finds with real faults, and the remedy it names.
+mod check;
+
 /// `pgfan completions`, the help, and `make help`.
 mod help;
 

@@ -51,6 +51,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "shutdown",
             "source",
             "telemetry",
+            "transport",
         ],
     ),
     (
@@ -93,7 +94,10 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("tonic_reflection", &["transport", "app"]),
     ("tonic_web", &["transport"]),
     ("tungstenite", &["transport", "client"]),
-    ("tokio_postgres", &["source", "cli::demo"]),
+    (
+        "tokio_postgres",
+        &["source", "cli::check", "cli::database", "cli::demo"],
+    ),
     ("tokio_postgres_rustls", &["source"]),
     ("rustls", &["source", "client", "auth::fetch"]),
     ("tokio_rustls", &["client", "auth::fetch"]),
@@ -254,7 +258,7 @@ fn each_rule_can_be_broken() {
         (
             "cli/serve.rs",
             "use tokio_postgres::Client;",
-            "tokio_postgres is only for source, cli::demo",
+            "tokio_postgres is only for source, cli::check, cli::database, cli::demo",
         ),
         (
             "sandbox/place.rs",

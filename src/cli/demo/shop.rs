@@ -6,6 +6,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_postgres::Client;
 use tracing::warn;
 
+use super::super::database::open;
 use crate::source::conninfo::ConnInfo;
 
 /// The table, and the channel of its trigger.
@@ -42,7 +43,7 @@ pub(super) struct Shop {
 impl Shop {
     /// Makes the table.
     pub(super) async fn open(database: &Arc<ConnInfo>) -> Result<Self, Box<dyn Error>> {
-        let client = connect(database).await?;
+        let client = open(database).await?.client;
         client.batch_execute(SCHEMA).await?;
         Ok(Self {
             database: Arc::clone(database),
@@ -59,21 +60,10 @@ impl Shop {
             seconds.tick().await;
             if self.client.batch_execute(CHANGE).await.is_err() {
                 warn!("the demo's writer has lost its session");
-                if let Ok(client) = connect(&self.database).await {
-                    self.client = client;
+                if let Ok(session) = open(&self.database).await {
+                    self.client = session.client;
                 }
             }
         }
     }
-}
-
-async fn connect(database: &ConnInfo) -> Result<Client, Box<dyn Error>> {
-    let target = database.targets()?.into_iter().next();
-    let target = target.ok_or("the private PostgreSQL has no address")?;
-    let (client, connection) = target.connect().await?;
-    tokio::spawn(async move {
-        // Its end is seen by the next statement.
-        let _ = connection.await;
-    });
-    Ok(client)
 }

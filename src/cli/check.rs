@@ -1,0 +1,126 @@
+//! `pgfan check`: whether a gateway with these settings would do its work, and
+//! what to do where it would not.
+
+mod database;
+mod machine;
+mod remedies;
+
+use std::{
+    fmt,
+    io::{self, Write as _},
+};
+
+use clap::Command;
+
+use super::CommandResult;
+use crate::config::{Config, Mistakes};
+
+pub(super) fn command() -> Command {
+    Command::new("check")
+        .about("Look whether `serve` would do its work with these settings, and say what to do")
+        .after_help(
+            "Examples:\n  \
+             PGHOST=db.internal PGUSER=app PGDATABASE=shop pgfan check\n  \
+             pgfan check --config /etc/pgfan.toml\n\n\
+             Takes what `serve` takes, best as the same user on the same machine. It opens two \
+             sessions, as the gateway does, and notifies a channel of its own. \
+             Each line is ok, warn (the gateway works, but) or fail; both with what to do.\n\n\
+             Exit code 0: nothing failed. 1: something did. 2: not understood.",
+        )
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Ok,
+    Warn,
+    Fail,
+}
+
+/// One line, and the remedy below it.
+#[derive(Debug, PartialEq, Eq)]
+struct Finding {
+    verdict: Verdict,
+    subject: &'static str,
+    says: String,
+    remedy: String,
+}
+
+impl Finding {
+    fn ok(subject: &'static str, says: impl ToString) -> Self {
+        Self {
+            verdict: Verdict::Ok,
+            subject,
+            says: says.to_string(),
+            remedy: String::new(),
+        }
+    }
+
+    fn warn(subject: &'static str, says: impl ToString, remedy: impl ToString) -> Self {
+        Self {
+            verdict: Verdict::Warn,
+            remedy: remedy.to_string(),
+            ..Self::ok(subject, says)
+        }
+    }
+
+    fn fail(subject: &'static str, says: impl ToString, remedy: impl ToString) -> Self {
+        Self {
+            verdict: Verdict::Fail,
+            ..Self::warn(subject, says, remedy)
+        }
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let verdict = match self.verdict {
+            Verdict::Ok => "ok",
+            Verdict::Warn => "warn",
+            Verdict::Fail => "fail",
+        };
+        write!(f, "{verdict:<5} {:<11} {}", self.subject, self.says)?;
+        if !self.remedy.is_empty() {
+            write!(f, "\n{:<18}remedy: {}", "", self.remedy)?;
+        }
+        Ok(())
+    }
+}
+
+/// Everything is looked at whose ground is sound.
+pub(super) async fn run(settings: Result<Config, Mistakes>) -> CommandResult {
+    let mut report = Report::default();
+    match settings {
+        Ok(config) => {
+            report.add(Finding::ok("settings", "understood"));
+            report.add(machine::open_files(config.hub.max_readers));
+            report.add(machine::address(config.listen).await);
+            database::examine(&config, &mut report).await;
+        }
+        Err(Mistakes(mistakes)) => {
+            let remedy = "`pgfan serve --help` tells of every setting";
+            for mistake in mistakes {
+                report.add(Finding::fail("settings", mistake, remedy));
+            }
+        }
+    }
+    match report.failed {
+        0 => Ok(()),
+        failed => Err(format!("{failed} of {} failed", report.looked_at).into()),
+    }
+}
+
+/// Said at once: some of it takes seconds.
+#[derive(Debug, Default)]
+struct Report {
+    looked_at: usize,
+    failed: usize,
+}
+
+impl Report {
+    fn add(&mut self, finding: Finding) {
+        self.looked_at += 1;
+        self.failed += usize::from(finding.verdict == Verdict::Fail);
+        // Who closed the other end does not want to read it.
+        let _ = writeln!(io::stdout(), "{finding}");
+    }
+}

@@ -1,0 +1,82 @@
+//! What the machine gives: file descriptors, and the address.
+
+use std::{io, net::SocketAddr};
+
+use rustix::process::{Resource, getrlimit};
+use tokio::net::TcpSocket;
+
+use super::Finding;
+use crate::transport::room;
+
+/// With fewer even the gateway's own files may not fit beside its readers.
+const MIN_ROOM: usize = 64;
+
+/// The gateway takes as many as it may have, the hard limit.
+pub(super) fn open_files(max_readers: usize) -> Finding {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // No value is no limit.
+    let limit = maximum.map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX));
+    judge(limit, max_readers)
+}
+
+fn judge(limit: usize, max_readers: usize) -> Finding {
+    let room = room(limit);
+    let says = format!("{limit}, room for {room} readers of --max-readers {max_readers}");
+    let raise = "raise the hard limit of open files: LimitNOFILE= in a systemd unit, \
+                 --ulimit nofile= of a container, `ulimit -Hn` in a shell of root";
+    if room < MIN_ROOM {
+        Finding::fail("open files", says, raise)
+    } else if room < max_readers {
+        let remedy = format!("{raise}; or say so with --max-readers {room}");
+        Finding::warn("open files", says, remedy)
+    } else {
+        Finding::ok("open files", says)
+    }
+}
+
+/// Bound for a moment, as the gateway would.
+pub(super) async fn address(address: SocketAddr) -> Finding {
+    match bind(address) {
+        Ok(()) => Finding::ok("address", format!("{address} is free")),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Finding::warn(
+            "address",
+            format!("{address} is taken"),
+            "none where that is the gateway, already at work; else end the other program, \
+             or choose another address with --listen",
+        ),
+        Err(error) => Finding::fail(
+            "address",
+            format!("{address}: {error}"),
+            "choose an address of this machine and a port above 1023 with --listen",
+        ),
+    }
+}
+
+fn bind(address: SocketAddr) -> io::Result<()> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(1).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::Verdict, *};
+
+    #[test]
+    fn room_is_judged_by_the_readers_that_are_meant() {
+        for (limit, readers, verdict) in [
+            (1 << 20, 100_000, Verdict::Ok),
+            (usize::MAX, 10_000_000, Verdict::Ok),
+            (1064, 1000, Verdict::Ok),
+            (1063, 1000, Verdict::Warn),
+            (128, 100_000, Verdict::Warn),
+            (127, 10, Verdict::Fail),
+        ] {
+            assert_eq!(judge(limit, readers).verdict, verdict, "{limit} {readers}");
+        }
+    }
+}

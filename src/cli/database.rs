@@ -1,0 +1,172 @@
+//! A database session of a command's own. The gateway's are the source's.
+
+use std::{future::poll_fn, time::Duration};
+
+use tokio::{sync::mpsc, time::timeout};
+use tokio_postgres::{AsyncMessage, Client, Notification, SimpleQueryMessage, SimpleQueryRow};
+
+use crate::source::conninfo::{ConnInfo, ConnInfoError, ConnectError, Target};
+
+/// How long an answer may take: a command is waited for by a person.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Notifications nobody has looked at; at the limit the next are dropped: they
+/// are waited for one by one.
+const NOTIFICATIONS: usize = 64;
+
+const STATE: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
+    pg_catalog.current_setting('transaction_read_only'), \
+    pg_catalog.current_setting('server_encoding'), \
+    pg_catalog.current_setting('server_version'), \
+    current_user, pg_catalog.pg_backend_pid()";
+
+/// Why there is none, or no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DatabaseError {
+    #[error(transparent)]
+    ConnInfo(#[from] ConnInfoError),
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    #[error("{}", describe(.0))]
+    Postgres(#[from] tokio_postgres::Error),
+    #[error("no answer within {ANSWER:?}")]
+    Silent,
+    #[error("the answer has another form than PostgreSQL's")]
+    Strange,
+    #[error("{0} is a standby, which takes no changes; name the primary (PGHOST)")]
+    Standby(String),
+    #[error("the connection string names no host")]
+    NoHost,
+}
+
+/// What the server says of a session.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) is_standby: bool,
+    pub(super) is_read_only: bool,
+    pub(super) encoding: String,
+    pub(super) version: String,
+    pub(super) user: String,
+    pub(super) backend: String,
+}
+
+/// Ends when it is dropped.
+pub(super) struct Session {
+    pub(super) client: Client,
+    pub(super) notifications: mpsc::Receiver<Notification>,
+}
+
+/// On the first host that takes changes; a refusal ends the search, as it does
+/// the gateway's.
+pub(super) async fn open(database: &ConnInfo) -> Result<Session, DatabaseError> {
+    let mut last = DatabaseError::NoHost;
+    for target in database.targets()? {
+        match Session::open(&target).await {
+            Ok(session) if session.state().await?.is_standby => {
+                last = DatabaseError::Standby(target.to_string());
+            }
+            Ok(session) => return Ok(session),
+            Err(error) if error.ends_search() => return Err(error.into()),
+            Err(error) => last = error.into(),
+        }
+    }
+    Err(last)
+}
+
+impl Session {
+    /// On this host, whatever it is.
+    pub(super) async fn open(target: &Target) -> Result<Self, ConnectError> {
+        let (client, mut connection) = target.connect().await?;
+        let (sender, notifications) = mpsc::channel(NOTIFICATIONS);
+        tokio::spawn(async move {
+            // Its end is seen by the next statement.
+            while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+                if let AsyncMessage::Notification(notification) = message {
+                    let _ = sender.try_send(notification);
+                }
+            }
+        });
+        Ok(Self {
+            client,
+            notifications,
+        })
+    }
+
+    pub(super) async fn state(&self) -> Result<State, DatabaseError> {
+        let rows = self.rows(STATE).await?;
+        let row = rows.first().ok_or(DatabaseError::Strange)?;
+        let text = |column| text(row, column).ok_or(DatabaseError::Strange);
+        Ok(State {
+            is_standby: text(0)? == "t",
+            is_read_only: text(1)? == "on",
+            encoding: text(2)?,
+            version: text(3)?,
+            user: text(4)?,
+            backend: text(5)?,
+        })
+    }
+
+    /// All rows of all statements, which may be several: a pooler in statement
+    /// mode takes these, and nothing that is prepared.
+    pub(super) async fn rows(&self, sql: &str) -> Result<Vec<SimpleQueryRow>, DatabaseError> {
+        self.rows_within(ANSWER, sql).await
+    }
+
+    pub(super) async fn rows_within(
+        &self,
+        limit: Duration,
+        sql: &str,
+    ) -> Result<Vec<SimpleQueryRow>, DatabaseError> {
+        let answer = timeout(limit, self.client.simple_query(sql)).await;
+        let messages = answer.map_err(|_| DatabaseError::Silent)??;
+        let rows = messages.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(row),
+            _ => None,
+        });
+        Ok(rows.collect())
+    }
+}
+
+/// Nothing where it is NULL, or not there.
+pub(super) fn text(row: &SimpleQueryRow, column: usize) -> Option<String> {
+    row.try_get(column).ok().flatten().map(str::to_owned)
+}
+
+/// A literal that holds whatever `standard_conforming_strings` says.
+pub(super) fn literal(text: &str) -> String {
+    let quoted = text.replace('\'', "''");
+    match quoted.contains('\\') {
+        true => format!("E'{}'", quoted.replace('\\', "\\\\")),
+        false => format!("'{quoted}'"),
+    }
+}
+
+/// An identifier, exactly.
+pub(super) fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// What the server said, with its own advice.
+fn describe(error: &tokio_postgres::Error) -> String {
+    let Some(said) = error.as_db_error() else {
+        let cause = std::error::Error::source(error);
+        return cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
+    };
+    let mut text = format!("{} ({})", said.message(), said.code().code());
+    for more in [said.detail(), said.hint()].into_iter().flatten() {
+        text = format!("{text}: {more}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_leaves_its_quotes() {
+        assert_eq!(literal("it's"), "'it''s'");
+        assert_eq!(literal("a\\'"), "E'a\\\\'''");
+        assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
+    }
+}
