@@ -3,7 +3,9 @@
 use std::{future::poll_fn, time::Duration};
 
 use tokio::{sync::mpsc, time::timeout};
-use tokio_postgres::{AsyncMessage, Client, Notification, SimpleQueryMessage, SimpleQueryRow};
+use tokio_postgres::{
+    AsyncMessage, Client, Notification, SimpleQueryMessage, SimpleQueryRow, error::SqlState,
+};
 
 use crate::source::conninfo::{ConnInfo, ConnInfoError, ConnectError, Target};
 
@@ -37,6 +39,16 @@ pub(super) enum DatabaseError {
     Standby(String),
     #[error("the connection string names no host")]
     NoHost,
+}
+
+impl DatabaseError {
+    /// The SQLSTATE, where the server refused a statement.
+    pub(super) fn code(&self) -> Option<&str> {
+        match self {
+            Self::Postgres(error) => error.code().map(SqlState::code),
+            _ => None,
+        }
+    }
 }
 
 /// What the server says of a session.
@@ -110,6 +122,12 @@ impl Session {
     /// mode takes these, and nothing that is prepared.
     pub(super) async fn rows(&self, sql: &str) -> Result<Vec<SimpleQueryRow>, DatabaseError> {
         self.rows_within(ANSWER, sql).await
+    }
+
+    /// Statements without an answer that counts, waited for as long as the
+    /// server takes.
+    pub(super) async fn run(&self, sql: &str) -> Result<(), DatabaseError> {
+        Ok(self.client.batch_execute(sql).await?)
     }
 
     pub(super) async fn rows_within(

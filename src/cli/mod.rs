@@ -9,13 +9,15 @@ mod listen;
 mod publish;
 mod serve;
 mod token;
+mod triggers;
 
-use std::{collections::HashMap, path::PathBuf, process::ExitCode};
+use std::{collections::HashMap, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::{
     config::{Config, Mistakes, SETTINGS, Setting, environment},
+    source::conninfo::ConnInfo,
     telemetry,
 };
 
@@ -73,6 +75,11 @@ fn run(matches: &ArgMatches) -> CommandResult {
         Some(("token", matches)) => token::run(matches),
         Some(("listen", matches)) => runtime.block_on(listen::run(matches)),
         Some(("publish", matches)) => runtime.block_on(publish::run(matches)),
+        Some(("triggers", matches)) => {
+            // Flags and file are of the innermost command.
+            let inner = matches.subcommand().map_or(matches, |(_, inner)| inner);
+            runtime.block_on(triggers::run(matches, database(inner)?))
+        }
         Some(("completions", matches)) => completions::run(matches, command()),
         // clap has refused everything else.
         _ => Ok(()),
@@ -84,6 +91,8 @@ fn run(matches: &ArgMatches) -> CommandResult {
 }
 
 fn command() -> Command {
+    let url = SETTINGS.iter().filter(|s| s.name == "database-url");
+    let connection: Vec<_> = url.map(flag).chain([config_flag()]).collect();
     let check = check::command()
         .arg(config_flag())
         .args(SETTINGS.iter().map(flag));
@@ -115,6 +124,7 @@ fn command() -> Command {
             token::command(),
             listen::command(),
             publish::command(),
+            triggers::command(&connection),
             completions::command(),
         ])
         .after_help(
@@ -162,6 +172,18 @@ fn flags(matches: &ArgMatches) -> HashMap<String, String> {
 fn settings(matches: &ArgMatches) -> Result<Config, Mistakes> {
     let file = settings_file(matches);
     Config::resolve(&flags(matches), &environment, file.as_deref())
+}
+
+/// For a command that serves nothing: the gateway's other variables say nothing
+/// to it.
+fn database(matches: &ArgMatches) -> Result<Arc<ConnInfo>, Mistakes> {
+    let ours = |name: &str| {
+        let is_other = name.starts_with("PGFAN_") && name != "PGFAN_DATABASE_URL";
+        environment(name).filter(|_| !is_other)
+    };
+    let file = settings_file(matches);
+    let config = Config::resolve(&flags(matches), &ours, file.as_deref())?;
+    Ok(config.database)
 }
 
 fn settings_file(matches: &ArgMatches) -> Option<PathBuf> {

@@ -5,13 +5,14 @@ use crate::{
     support::program::{command, run},
 };
 
-const COMMANDS: [&str; 7] = [
+const COMMANDS: [&str; 8] = [
     "serve",
     "check",
     "demo",
     "token",
     "listen",
     "publish",
+    "triggers",
     "completions",
 ];
 

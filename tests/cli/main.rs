@@ -34,6 +34,9 @@ mod publish;
 /// `pgfan check`: what it finds with real faults, and the remedy it names.
 mod check;
 
+/// `pgfan triggers`: what the tables then tell, and what they keep writing.
+mod triggers;
+
 /// `pgfan completions`, the help, and `make help`.
 mod help;
 

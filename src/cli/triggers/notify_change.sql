@@ -1,0 +1,60 @@
+DECLARE
+    options CONSTANT json := TG_ARGV[1]::json;
+    schema_name name := TG_TABLE_SCHEMA;
+    table_name name := TG_TABLE_NAME;
+    contents json[] := '{}';
+    content json;
+    key text;
+    is_lost boolean;
+    keys text[] := '{}';
+    changed text[];
+    shortened boolean := false;
+    base text;
+    payload text;
+BEGIN
+    -- The trigger of a partitioned table runs as one of the partition.
+    IF options ->> 'partitioned' IS NOT NULL AND TG_LEVEL = 'ROW' THEN
+        SELECT n.nspname, c.relname INTO schema_name, table_name
+        FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE c.oid = pg_partition_root(TG_RELID);
+    END IF;
+    -- now() and not the clock: equal notifications of a transaction become one.
+    base := json_build_object(
+        'operation', lower(TG_OP), 'schema', schema_name, 'table', table_name,
+        'sent_at', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))::text;
+    payload := base;
+
+    IF TG_LEVEL = 'ROW' AND (options ->> 'keys' IS NOT NULL OR options ->> 'changed' IS NOT NULL) THEN
+        -- What cannot be told of a row must not keep it from being written.
+        BEGIN
+            IF TG_OP <> 'INSERT' THEN contents := contents || row_to_json(OLD); END IF;
+            IF TG_OP <> 'DELETE' THEN contents := contents || row_to_json(NEW); END IF;
+            IF options ->> 'keys' IS NOT NULL THEN
+                -- Before and after: a key may change too.
+                FOREACH content IN ARRAY contents LOOP
+                    SELECT json_object_agg(name, content -> name)::text, bool_or(content -> name IS NULL)
+                    INTO key, is_lost
+                    FROM json_array_elements_text(options -> 'keys') AS name;
+                    shortened := shortened OR is_lost;
+                    IF key <> ALL (keys) THEN keys := keys || key; END IF;
+                END LOOP;
+                payload := left(payload, -1) || ', "keys" : [' || array_to_string(keys, ', ') || ']}';
+            END IF;
+            IF options ->> 'changed' IS NOT NULL AND TG_OP = 'UPDATE' THEN
+                SELECT coalesce(array_agg(later.name ORDER BY later.n), '{}') INTO changed
+                FROM json_each(contents[2]) WITH ORDINALITY AS later (name, value, n)
+                JOIN json_each(contents[1]) AS earlier (name, value) USING (name)
+                WHERE later.value::text <> earlier.value::text;
+                payload := left(payload, -1) || ', "changed" : ' || to_json(changed) || '}';
+            END IF;
+        EXCEPTION WHEN OTHERS THEN
+            shortened := true;
+        END;
+        IF shortened OR octet_length(payload) > 7999 THEN
+            payload := left(base, -1) || ', "shortened" : true}';
+        END IF;
+    END IF;
+
+    PERFORM pg_notify(TG_ARGV[0], payload);
+    RETURN NULL;
+END

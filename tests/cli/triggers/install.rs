@@ -1,0 +1,188 @@
+//! What install makes, again and again, and uninstall removes.
+
+use super::{ORDERS, catalog, install, plain, told, triggers};
+use crate::support::{Database, TestGateway, Wire, gateway_process::pgfan, program::run};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_printed_is_what_is_run_and_may_be_run_again() {
+    let database = Database::new().await;
+    database.run(ORDERS).await;
+    database
+        .run("CREATE SCHEMA sales; CREATE TABLE sales.orders (id int)")
+        .await;
+    let before = catalog(&database).await;
+    let printed = triggers(&database, &["install", "orders", "Sales.Orders"]).await;
+    assert_eq!(printed.status.code(), Some(0), "{printed:?}");
+    assert_eq!(printed.stderr, "nothing is changed yet: --commit runs it\n");
+    assert_eq!(catalog(&database).await, before);
+    database.run(&printed.stdout).await;
+    let installed = catalog(&database).await;
+    assert_ne!(installed, before);
+    database.run(&printed.stdout).await;
+    assert_eq!(catalog(&database).await, installed);
+    let again = install(&database, &["orders", "sales.orders", "orders"]).await;
+    assert_eq!(again, printed.stdout);
+    assert_eq!(catalog(&database).await, installed);
+
+    let shown = triggers(&database, &["show", "orders", "sales.orders"]).await;
+    let all = triggers(&database, &["show"]).await;
+    assert_eq!(shown.stdout, all.stdout);
+    assert_eq!(
+        shown.stdout.matches("CREATE TRIGGER pgfan_").count(),
+        4,
+        "{shown:?}"
+    );
+    database
+        .run("ALTER TABLE orders DISABLE TRIGGER pgfan_change")
+        .await;
+    let shown = triggers(&database, &["show", "orders"]).await;
+    assert_eq!(
+        shown
+            .stdout
+            .matches("-- disabled, it notifies nobody:")
+            .count(),
+        1,
+        "{shown:?}"
+    );
+
+    for (tables, left) in [
+        (&["orders"][..], true),
+        (&["sales.orders", "orders"][..], false),
+    ] {
+        let arguments: Vec<_> = ["uninstall"].iter().chain(tables).copied().collect();
+        let printed = triggers(&database, &arguments).await;
+        assert_eq!(printed.status.code(), Some(0), "{printed:?}");
+        database.run(&printed.stdout).await;
+        assert_eq!(catalog(&database).await != before, left, "{printed:?}");
+    }
+    let shown = triggers(&database, &["show", "orders"]).await;
+    assert_eq!(
+        shown.stdout,
+        "-- \"public\".\"orders\": nothing is installed\n"
+    );
+    let again = triggers(&database, &["uninstall", "orders", "--commit"]).await;
+    assert_eq!(again.status.code(), Some(0), "{again:?}");
+}
+
+/// The function is one for a schema, and stays for the other table.
+#[tokio::test(flavor = "multi_thread")]
+async fn uninstall_leaves_another_table_at_work() {
+    let database = Database::new().await;
+    database
+        .run("CREATE TABLE a (id int); CREATE TABLE b (id int)")
+        .await;
+    let gateway = TestGateway::on(&database).await;
+    let mut reader = gateway.reader(Wire::Sse, "b").await;
+    let before = catalog(&database).await;
+    install(&database, &["a", "b"]).await;
+    for (table, is_told) in [("a", true), ("b", false)] {
+        let ended = triggers(&database, &["uninstall", table, "--commit"]).await;
+        assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+        database
+            .run("INSERT INTO a VALUES (1); INSERT INTO b VALUES (1)")
+            .await;
+        if is_told {
+            assert_eq!(told(&mut reader).await, plain("insert", "b"));
+        }
+    }
+    assert_eq!(catalog(&database).await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_installed_is_named_all_at_once() {
+    let database = Database::new().await;
+    let sql = "CREATE TABLE keyless (id int); CREATE VIEW view AS SELECT 1 AS id; \
+               CREATE TABLE parted (id int PRIMARY KEY) PARTITION BY RANGE (id); \
+               CREATE TABLE part PARTITION OF parted FOR VALUES FROM (0) TO (10); \
+               CREATE SCHEMA taken; CREATE TABLE taken.t (id int PRIMARY KEY); \
+               CREATE FUNCTION taken.pgfan_notify_change() RETURNS trigger LANGUAGE plpgsql \
+               AS 'BEGIN RETURN NULL; END'; \
+               CREATE TRIGGER pgfan_change AFTER INSERT ON taken.t \
+               EXECUTE FUNCTION taken.pgfan_notify_change()";
+    database.run(sql).await;
+    let before = catalog(&database).await;
+    let tables = [
+        "install", "keyless", "view", "part", "taken.t", "--keys", "--commit",
+    ];
+    let ended = triggers(&database, &tables).await;
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    let expected = [
+        "\"public\".\"keyless\" has no primary key",
+        "\"public\".\"view\" is not a table",
+        "\"public\".\"view\" has no primary key",
+        "\"public\".\"part\" is a partition",
+        "\"taken\".pgfan_notify_change() is there and not made by install",
+        "\"taken\".\"t\" has a trigger pgfan_change not made by install",
+    ];
+    let said: Vec<_> = ended.stderr.lines().collect();
+    assert_eq!(said.len(), expected.len(), "{said:?}");
+    for (said, expected) in said.iter().zip(expected) {
+        assert!(said.starts_with(expected), "{said}");
+    }
+    assert_eq!(ended.stdout, "");
+    let uninstalled = triggers(&database, &["uninstall", "taken.t", "--commit"]).await;
+    assert_eq!(uninstalled.status.code(), Some(0), "{uninstalled:?}");
+    assert_eq!(catalog(&database).await, before);
+    for (arguments, code, named) in [
+        (
+            vec!["install", "nowhere"],
+            1,
+            "there is no table \"nowhere\"",
+        ),
+        (
+            vec!["install", "a.b.c"],
+            2,
+            "more than a schema and a table",
+        ),
+        (
+            vec!["install", "keyless", "--channel", "pgfan:x"],
+            2,
+            "nobody's",
+        ),
+        (vec!["install"], 2, "<TABLE>..."),
+    ] {
+        let ended = triggers(&database, &arguments).await;
+        assert_eq!(ended.status.code(), Some(code), "{ended:?}");
+        assert!(ended.stderr.contains(named), "{ended:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_in_the_way_is_told_and_leaves_nothing_half_done() {
+    let database = Database::new().await;
+    database
+        .run("CREATE TABLE a (id int); CREATE TABLE b (id int)")
+        .await;
+    let before = catalog(&database).await;
+    let holder = Database::at(database.url.clone()).await;
+    holder.run("BEGIN; LOCK TABLE b IN SHARE MODE").await;
+    let ended = triggers(&database, &["install", "a", "b", "--commit"]).await;
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert!(
+        ended.stderr.contains("(55P03)") && ended.stderr.contains("try again"),
+        "{ended:?}"
+    );
+    assert_eq!(catalog(&database).await, before);
+    holder.run("COMMIT").await;
+
+    let role = database.url.rsplit('/').next().unwrap();
+    database
+        .run(&format!(
+            "CREATE ROLE {role} LOGIN; GRANT CREATE ON SCHEMA public TO {role}"
+        ))
+        .await;
+    let url = database.url.replace("pgfan@", &format!("{role}@"));
+    let mut command = pgfan();
+    command.args([
+        "triggers",
+        "install",
+        "a",
+        "--commit",
+        "--database-url",
+        &url,
+    ]);
+    let ended = run(&mut command).await;
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert!(ended.stderr.contains("connect as the owner"), "{ended:?}");
+    assert_eq!(catalog(&database).await, before);
+}
