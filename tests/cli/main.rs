@@ -22,6 +22,9 @@ mod terminal;
 /// A gateway behind TLS.
 mod tls;
 
+/// Tokens, at a gateway that asks for them.
+mod tokens;
+
 /// `pgfan listen`: what it says, where and for whom.
 mod listen;
 

@@ -1,0 +1,98 @@
+//! Tokens that `pgfan token` made, at a gateway that asks for one.
+
+use std::fs;
+
+use tempfile::TempDir;
+
+use crate::{
+    listen::{WIRES, object},
+    support::{
+        Database, TestGateway,
+        gateway_process::pgfan,
+        program::{Ended, Program, run},
+    },
+};
+
+/// Of the length that its rule asks for.
+const SECRET: &str = "the-secret-of-tests-with-32-bytes-or-more";
+
+async fn token(arguments: &[&str]) -> String {
+    let mut command = pgfan();
+    command.env("PGFAN_TOKEN_SECRET", SECRET).arg("token");
+    let ended = run(command.args(arguments)).await;
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    ended.stdout
+}
+
+async fn with_token(token: &str, arguments: &[&str]) -> Ended {
+    let mut command = pgfan();
+    run(command.env("PGFAN_TOKEN", token).args(arguments)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_lets_in_and_what_it_does_not_grant_is_told() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[("token-secret", SECRET)]).await;
+    let url = format!("http://{}", gateway.address);
+    let token = token(&["--subscribe", "a", "--publish", "a"]).await;
+    let mut programs = Vec::new();
+    for wire in WIRES {
+        let arguments = ["listen", "a", "--via", wire, "--url", &url];
+        let without = run(pgfan().args(arguments)).await;
+        assert_eq!(without.status.code(), Some(1), "{without:?}");
+        let remedy = "(unauthenticated)\ngive a token: --token-file FILE, or PGFAN_TOKEN\n";
+        assert!(without.stderr.ends_with(remedy), "{without:?}");
+        let mut command = pgfan();
+        let mut program = Program::start(command.env("PGFAN_TOKEN", &token).args(arguments));
+        object(&mut program, "ready").await;
+        programs.push(program);
+        let other = ["listen", "other", "--via", wire, "--url", &url];
+        let other = with_token(&token, &other).await;
+        assert_eq!(other.status.code(), Some(1), "{other:?}");
+        assert!(other.stderr.contains("(forbidden)"), "{other:?}");
+    }
+    let published = with_token(&token, &["publish", "a", "x", "--url", &url]).await;
+    assert_eq!(published.status.code(), Some(0), "{published:?}");
+    for program in &mut programs {
+        assert_eq!(object(program, "event").await["payload"], "x");
+    }
+    let other = with_token(&token, &["publish", "other", "x", "--url", &url]).await;
+    assert_eq!(other.status.code(), Some(1), "{other:?}");
+    assert!(other.stderr.contains("(forbidden)"), "{other:?}");
+}
+
+/// Somebody renews the file before the token in it has expired.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_renewed_token_goes_on_where_the_old_one_ended() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[("token-secret", SECRET)]).await;
+    let url = format!("http://{}", gateway.address);
+    let folder = TempDir::new().unwrap();
+    let mut programs = Vec::new();
+    for wire in WIRES {
+        let file = folder.path().join(wire);
+        fs::write(&file, token(&["--subscribe", "a", "--expires", "3s"]).await).unwrap();
+        let mut command = pgfan();
+        command.args(["listen", "a", "--via", wire, "--url", &url, "--token-file"]);
+        let mut program = Program::start(command.arg(&file));
+        object(&mut program, "ready").await;
+        programs.push((program, file));
+    }
+    let later = token(&["--subscribe", "a", "--expires", "1h"]).await;
+    for (_, file) in &programs {
+        fs::write(file, &later).unwrap();
+    }
+    for (program, _) in &mut programs {
+        let lost = object(program, "interrupted").await;
+        assert_eq!(lost["code"], "unauthenticated", "{lost}");
+    }
+    database.notify("a", "meanwhile").await;
+    for (program, file) in &mut programs {
+        object(program, "ready").await;
+        assert_eq!(
+            object(program, "event").await["payload"],
+            "meanwhile",
+            "{file:?}"
+        );
+    }
+}
