@@ -61,10 +61,18 @@ impl Reader {
         self.outbound.poll_deliver(cx).map(Turn::Delivered)
     }
 
-    /// Leaves, and then closes the socket.
+    /// Leaves, and then closes the socket. Not in the middle of a frame: whatever
+    /// is said there, an answer to a ping too, the client takes for its rest.
     pub(super) fn leave(self, end: End) -> Pin<Box<impl Future<Output = ()> + use<>>> {
         debug!(?end, "a WebSocket ends");
-        Box::pin(close(self.socket, end))
+        let Self { socket, outbound } = self;
+        let is_whole = !outbound.is_writing();
+        drop(outbound);
+        Box::pin(async move {
+            if is_whole {
+                close(socket, end).await;
+            }
+        })
     }
 
     /// Before a client is gone, what waits in the socket counts: the process
@@ -78,5 +86,66 @@ impl Reader {
                 None => Turn::Delivered(Err(End::unanswered())),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::{TcpListener, TcpStream},
+    };
+    use tokio_tungstenite::WebSocketStream;
+    use tungstenite::protocol::Role;
+
+    use super::*;
+    use crate::{
+        demand::Demand,
+        event::Form,
+        hub::{Config, Hub},
+        transport::socket::Socket,
+    };
+
+    const WIRE: Wire = Wire {
+        form: Form::WebSocketRaw,
+        encode: |_| Bytes::new(),
+        put: |_, _| Ok(()),
+    };
+
+    /// A masked ping of four bytes.
+    const PING: [u8; 10] = [0x89, 0x84, 0, 0, 0, 0, b'p', b'i', b'n', b'g'];
+
+    async fn heard_after(half: &'static [u8]) -> Vec<u8> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let limit = Duration::from_secs(30);
+        let socket = Socket::new(stream, limit).unwrap();
+        let stream = WebSocketStream::from_raw_socket(socket, Role::Server, None).await;
+        let subscription = Hub::new(Config::default(), Demand::default())
+            .subscribe()
+            .unwrap();
+        let idle = Idle::answered(limit, limit);
+        let mut reader = Reader::new(WebSocket::new(stream), subscription, idle, &WIRE);
+        if !half.is_empty() {
+            reader.outbound.say(Bytes::from_static(half));
+        }
+        client.write_all(&PING).await.unwrap();
+        client.shutdown().await.unwrap();
+        reader.leave(End::ByClient).await;
+        let mut heard = Vec::new();
+        // Closed with something unread, it may end with a reset.
+        let _ = client.read_to_end(&mut heard).await;
+        heard
+    }
+
+    #[tokio::test]
+    async fn nothing_is_said_in_the_middle_of_a_frame() {
+        assert_eq!(heard_after(b"the rest of a frame").await, b"");
+        assert_eq!(heard_after(b"").await, b"\x8a\x04ping");
     }
 }
