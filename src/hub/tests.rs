@@ -536,6 +536,31 @@ async fn a_reader_that_sleeps_is_served_without_being_woken() {
     assert_eq!(served(), 5);
 }
 
+#[tokio::test(start_paused = true)]
+async fn an_outlet_is_the_readers_until_it_has_written() {
+    let fixture = Fixture::live(Config::default());
+    let mut writer = fixture.hub.writers(1).pop().unwrap();
+    let mut reader = fixture.reader(&["a"]);
+    let given = Given::default();
+    let count = given.0.clone();
+    reader.sit(Arc::new(Seat::new(given)));
+    let mut reading = Reading::of(reader);
+    let mut notify = |payload| {
+        fixture.notify("a", payload);
+        while writer.round().now_or_never().is_some() {}
+        count.load(Ordering::Relaxed)
+    };
+    // It has read all there is, and is still writing it.
+    reading.read();
+    assert_eq!((notify("1"), reading.woken()), (0, 1));
+    // It says that it has written, and does not know yet that it was woken.
+    reading.reader.serve();
+    assert_eq!((notify("2"), reading.woken()), (0, 1));
+    assert_eq!(now(&mut reading.reader), ["\"a\" 1", "\"a\" 2"]);
+    reading.sleep();
+    assert_eq!((notify("3"), reading.woken()), (1, 1));
+}
+
 /// A reader, and how often it was woken.
 struct Reading {
     reader: Subscription,
@@ -558,11 +583,16 @@ impl Reading {
     }
 
     fn sleep(&mut self) {
+        self.read();
+        self.reader.serve();
+    }
+
+    /// To the end of what is there.
+    fn read(&mut self) {
         let waker = self.wakes.clone().into();
         let mut cx = Context::from_waker(&waker);
         let next = futures_util::StreamExt::poll_next_unpin(&mut self.reader, &mut cx);
         assert!(next.is_pending());
-        self.reader.serve();
     }
 
     fn woken(&self) -> usize {
