@@ -150,6 +150,9 @@ impl Reader {
     }
 
     fn poll_give(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        if self.rest.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
         while !self.rest.is_empty() {
             let rest = &mut self.rest;
             let given = self
@@ -209,15 +212,18 @@ impl Outlet for Line {
         }
         let bytes = burst.bytes(Form::Grpc, framed_event);
         let is_due = self.unseen + bytes.len() > UNSEEN || burst.at() - self.seen >= LOOK;
-        if is_due && !self.has_room(burst.at()) {
-            self.rest = bytes.clone();
-            return false;
+        let may_give = !is_due || self.has_room(burst.at());
+        if may_give && self.stream.send_data(bytes.clone(), false).is_ok() {
+            self.unseen += bytes.len();
+            return true;
         }
-        self.unseen += bytes.len();
-        self.stream.send_data(bytes.clone(), false).is_ok()
+        // Where the stream is gone, the reader finds that out with it.
+        self.rest = bytes.clone();
+        false
     }
 
     fn close(&mut self) {
         self.is_closed = true;
+        self.rest = Bytes::new();
     }
 }
