@@ -70,10 +70,7 @@ impl<O: Outlet + ?Sized> Seat<O> {
         let mut state = self.lock();
         state.position = position;
         state.channels = channels;
-        match &mut state.asleep {
-            Some(known) => known.clone_from(waker),
-            asleep => *asleep = Some(waker.clone()),
-        }
+        state.asleep = Some(waker.clone());
     }
 
     /// The reader has written what it had; its outlet takes what follows. Not

@@ -182,7 +182,7 @@ impl Writer {
         loop {
             let bursts = poll_fn(|cx| self.poll_bursts(cx)).await;
             let began = Instant::now();
-            self.give(&bursts).await;
+            self.give(bursts).await;
             let rest = rest_after(began.elapsed());
             if !rest.is_zero() && !self.is_behind {
                 sleep(rest).await;
@@ -190,14 +190,16 @@ impl Writer {
         }
     }
 
-    async fn give(&self, bursts: &[(ChannelKey, Burst)]) {
+    /// Each burst is let go of when it is given: what it has in one piece is
+    /// beyond the log's limits.
+    async fn give(&self, bursts: Vec<(ChannelKey, Burst)>) {
         let mut turn = 0;
         for (channel, burst) in bursts {
-            let Some(roster) = self.rosters.get(channel) else {
+            let Some(roster) = self.rosters.get(&channel) else {
                 continue;
             };
             for seat in roster.seats.values() {
-                seat.give(burst);
+                seat.give(&burst);
                 turn += 1;
                 if turn % TURN == 0 {
                     yield_now().await;
@@ -210,13 +212,15 @@ impl Writer {
     #[cfg(test)]
     pub(super) async fn round(&mut self) {
         let bursts = poll_fn(|cx| self.poll_bursts(cx)).await;
-        self.give(&bursts).await;
+        self.give(bursts).await;
     }
 
     fn poll_bursts(&mut self, cx: &mut Context<'_>) -> Poll<Vec<(ChannelKey, Burst)>> {
         let Self {
             hub, key, rosters, ..
         } = self;
+        // Outlives the lock: what a seat holds may take locks of its own.
+        let mut left = Vec::new();
         let mut state = hub.lock();
         let State {
             inboxes,
@@ -226,7 +230,7 @@ impl Writer {
         } = &mut *state;
         let inbox = &mut inboxes.0[*key];
         for change in inbox.changes.drain(..) {
-            apply(change, rosters);
+            left.extend(apply(change, rosters));
         }
         let touched = mem::take(&mut inbox.touched);
         let bursts = look(touched, rosters, (readers, log), &mut inbox.touched);
@@ -239,22 +243,23 @@ impl Writer {
     }
 }
 
-fn apply(change: Change, rosters: &mut HashMap<ChannelKey, Roster>) {
+/// Returns the seat of who left, or of who had this key before.
+fn apply(change: Change, rosters: &mut HashMap<ChannelKey, Roster>) -> Option<Arc<Seat>> {
     match change {
         Change::Seated(channel, reader, seat, head) => {
             let roster = rosters.entry(channel).or_insert_with(|| Roster {
                 looked: head,
                 seats: BTreeMap::new(),
             });
-            roster.seats.insert(reader, seat);
+            roster.seats.insert(reader, seat)
         }
         Change::Left(channel, reader) => {
-            if let Some(roster) = rosters.get_mut(&channel) {
-                roster.seats.remove(&reader);
-                if roster.seats.is_empty() {
-                    rosters.remove(&channel);
-                }
+            let roster = rosters.get_mut(&channel)?;
+            let seat = roster.seats.remove(&reader);
+            if roster.seats.is_empty() {
+                rosters.remove(&channel);
             }
+            seat
         }
     }
 }
@@ -270,9 +275,12 @@ fn look(
     touched.sort_unstable();
     touched.dedup();
     touched.retain(|channel| rosters.contains_key(channel));
+    // A quiet channel does not wait for a crowd's.
+    touched.sort_by_key(|channel| rosters[channel].seats.len());
     let alone = touched.len() == 1;
     let mut bursts = Vec::with_capacity(touched.len());
     for channel in touched {
+        // A refusal comes before `live`, which wakes everybody.
         let Listening::Committed(history) = readers.listening(channel) else {
             continue;
         };

@@ -238,5 +238,6 @@ impl Outlet for Line {
 
     fn close(&mut self) {
         self.stream = None;
+        self.rest = None;
     }
 }
