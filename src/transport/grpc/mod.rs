@@ -53,6 +53,13 @@ impl Grpc {
     pub(super) fn new(admission: Admission) -> Self {
         Self { admission }
     }
+
+    /// By the token in the metadata.
+    async fn grant<T>(&self, request: &Request<T>) -> Result<Arc<Grant>, Status> {
+        let credentials = self.admission.credentials(request.metadata().as_ref());
+        let admitted = self.admission.admit(credentials).await;
+        Ok(admitted.map_err(Refusal::from)?)
+    }
 }
 
 #[tonic::async_trait]
@@ -64,12 +71,7 @@ impl GatewayService for Grpc {
         &self,
         request: Request<pb::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let credentials = self.admission.credentials(request.metadata().as_ref());
-        let grant = self
-            .admission
-            .admit(credentials)
-            .await
-            .map_err(Refusal::from)?;
+        let grant = self.grant(&request).await?;
         let takes_stream = request.extensions().get::<TakesStream>().is_some();
         let request = request.into_inner();
         if request.channels.is_empty() {
@@ -96,12 +98,7 @@ impl GatewayService for Grpc {
         &self,
         request: Request<pb::PublishRequest>,
     ) -> Result<Response<pb::PublishResponse>, Status> {
-        let credentials = self.admission.credentials(request.metadata().as_ref());
-        let grant = self
-            .admission
-            .admit(credentials)
-            .await
-            .map_err(Refusal::from)?;
+        let grant = self.grant(&request).await?;
         let pb::PublishRequest { channel, payload } = request.into_inner();
         let channel = self.admission.publishable(&grant, &channel)?;
         self.admission.publish(channel, payload).await?;
