@@ -79,6 +79,7 @@ impl Leaving {
     /// Writes the head; then there is somebody to serve the connection.
     pub(super) async fn open(self, mut socket: Socket, read: Vec<u8>) -> Option<Serving> {
         socket.write_all(&self.head).await.ok()?;
+        socket.flush().await.ok()?;
         Some((self.open)(socket, read).await)
     }
 }

@@ -57,10 +57,11 @@ pub(super) struct Outbound {
     pub(super) subscription: Subscription,
     pub(super) idle: Idle,
     wire: &'static Wire,
-    socket: Socket,
     seat: Arc<Seat<Line>>,
     /// What the socket has not taken yet: it stands before everything else.
     rest: Bytes,
+    /// The socket took all of it, and has not sent all of it yet.
+    unflushed: bool,
     /// Why it ends, once the rest is written.
     end: Option<End>,
 }
@@ -82,9 +83,9 @@ impl Outbound {
             subscription,
             idle,
             wire,
-            socket: socket.share(),
             seat,
             rest: Bytes::new(),
+            unflushed: false,
             end: None,
         }
     }
@@ -101,7 +102,7 @@ impl Outbound {
     /// Whether it waits for the socket to take what was begun: nothing else is
     /// to be written until then.
     pub(super) fn is_writing(&self) -> bool {
-        !self.rest.is_empty()
+        !self.rest.is_empty() || self.unflushed
     }
 
     /// A sign of life is due, or the client is gone.
@@ -121,12 +122,16 @@ impl Outbound {
         self.rest = out.into();
     }
 
-    /// Writes what is delivered, each time in one write. Pending when there is
-    /// no more, or the socket takes no more; ready after much of it, so that
-    /// the client is listened to, and at the end.
-    pub(super) fn poll_deliver(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+    /// Writes what is delivered to `socket`, each time in one write. Pending
+    /// when there is no more, or the socket takes no more; ready after much of
+    /// it, so that the client is listened to, and at the end.
+    pub(super) fn poll_deliver(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: &mut Socket,
+    ) -> Poll<Result<(), End>> {
         if self.is_writing() {
-            ready!(self.poll_write_rest(cx))?;
+            ready!(self.poll_write_rest(cx, socket))?;
             return Poll::Ready(self.end.take().map_or(Ok(()), Err));
         }
         if let Some(end) = self.end.take() {
@@ -136,7 +141,7 @@ impl Outbound {
             out.clear();
             let gathered = self.gather(cx, out);
             if !out.is_empty() {
-                self.begin_write(cx, out)?;
+                self.begin_write(cx, socket, out)?;
             }
             Ok::<_, End>(gathered)
         })?;
@@ -148,7 +153,7 @@ impl Outbound {
             Gathered::End(end) => self.end = Some(end),
             Gathered::All | Gathered::Enough => {}
         }
-        ready!(self.poll_write_rest(cx))?;
+        ready!(self.poll_write_rest(cx, socket))?;
         Poll::Ready(self.end.take().map_or(Ok(()), Err))
     }
 
@@ -174,19 +179,31 @@ impl Outbound {
         Gathered::Enough
     }
 
-    fn begin_write(&mut self, cx: &mut Context<'_>, out: &[u8]) -> Result<(), End> {
-        let written = match Pin::new(&mut self.socket).poll_write(cx, out) {
+    fn begin_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: &mut Socket,
+        out: &[u8],
+    ) -> Result<(), End> {
+        let written = match Pin::new(&mut *socket).poll_write(cx, out) {
             Poll::Ready(written) => written.map_err(|_| End::ByClient)?,
             Poll::Pending => 0,
         };
         self.rest = Bytes::copy_from_slice(&out[written..]);
         self.idle.touch(Instant::now());
-        Ok(())
+        match self.rest.is_empty() {
+            true => self.flush(cx, socket),
+            false => Ok(()),
+        }
     }
 
-    fn poll_write_rest(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+    fn poll_write_rest(
+        &mut self,
+        cx: &mut Context<'_>,
+        socket: &mut Socket,
+    ) -> Poll<Result<(), End>> {
         while !self.rest.is_empty() {
-            match ready!(Pin::new(&mut self.socket).poll_write(cx, &self.rest)) {
+            match ready!(Pin::new(&mut *socket).poll_write(cx, &self.rest)) {
                 Ok(0) | Err(_) => return Poll::Ready(Err(End::ByClient)),
                 Ok(written) => {
                     let _ = self.rest.split_to(written);
@@ -195,7 +212,25 @@ impl Outbound {
             }
         }
         self.rest = Bytes::new();
+        let waited = self.unflushed;
+        self.flush(cx, socket)?;
+        if self.unflushed {
+            return Poll::Pending;
+        }
+        if waited {
+            self.idle.took();
+        }
         Poll::Ready(Ok(()))
+    }
+
+    /// What the socket has made of it leaves, or is waited for.
+    fn flush(&mut self, cx: &mut Context<'_>, socket: &mut Socket) -> Result<(), End> {
+        let flushed = Pin::new(socket).poll_flush(cx);
+        self.unflushed = flushed.is_pending();
+        match flushed {
+            Poll::Ready(Err(_)) => Err(End::ByClient),
+            _ => Ok(()),
+        }
     }
 }
 

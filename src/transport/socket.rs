@@ -61,15 +61,6 @@ impl Socket {
         })
     }
 
-    /// Another handle on it: one reads, the other writes.
-    pub(super) fn share(&self) -> Self {
-        Self {
-            stream: self.stream(),
-            limit: self.limit,
-            stalled: None,
-        }
-    }
-
     /// To write what can be written without waiting.
     pub(super) fn stream(&self) -> Arc<TcpStream> {
         Arc::clone(&self.stream)

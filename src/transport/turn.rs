@@ -58,7 +58,8 @@ impl Reader {
                 return Poll::Ready(self.due(due));
             }
         }
-        self.outbound.poll_deliver(cx).map(Turn::Delivered)
+        let socket = self.socket.socket_mut();
+        self.outbound.poll_deliver(cx, socket).map(Turn::Delivered)
     }
 
     /// Leaves, and then closes the socket. Not in the middle of a frame: whatever

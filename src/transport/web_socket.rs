@@ -27,9 +27,13 @@ impl WebSocket {
         Self { stream }
     }
 
-    /// To write events to.
     pub(super) fn socket(&self) -> &Socket {
         self.stream.get_ref()
+    }
+
+    /// To write events to.
+    pub(super) fn socket_mut(&mut self) -> &mut Socket {
+        self.stream.get_mut()
     }
 
     /// The client's next message; a ping is answered. Not to be called while

@@ -82,7 +82,7 @@ impl Connection {
                 }
             }
         }
-        self.outbound.poll_deliver(cx)
+        self.outbound.poll_deliver(cx, &mut self.socket)
     }
 }
 
