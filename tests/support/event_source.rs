@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Bytes, Incoming};
 use tokio::net::TcpStream;
 
-use super::{http::request_over, within};
+use super::{Connection, http::request_over, within};
 
 /// One dispatched message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,7 +139,7 @@ impl EventStream {
     /// On a connection that was made already; the status is 0 where it ends
     /// before there is one.
     pub async fn over(
-        socket: TcpStream,
+        socket: impl Connection,
         path: &str,
         headers: &[(&str, &str)],
     ) -> Result<Self, u16> {

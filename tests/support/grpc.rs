@@ -8,11 +8,11 @@ use pgfan::transport::pb::{
     SubscribeRequest, SubscribeResponse, gateway_service_client::GatewayServiceClient,
     subscribe_response::Message,
 };
-use tokio::{net::TcpStream, sync::mpsc};
+use tokio::sync::mpsc;
 use tonic::transport::{Channel, Endpoint, Error};
 
 use super::{
-    Said,
+    Connection, Said,
     reader::{refused, send},
 };
 
@@ -22,7 +22,9 @@ pub async fn grpc_client(address: SocketAddr) -> GatewayServiceClient<Channel> {
 }
 
 /// On this connection, and no other after it.
-pub(super) async fn grpc_over(socket: TcpStream) -> Result<GatewayServiceClient<Channel>, Error> {
+pub(super) async fn grpc_over(
+    socket: impl Connection,
+) -> Result<GatewayServiceClient<Channel>, Error> {
     let mut socket = Some(TokioIo::new(socket));
     let connector = tower::service_fn(move |_: Uri| {
         let taken = socket.take();

@@ -10,7 +10,7 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 
-use super::within;
+use super::{Connection, within};
 
 /// A whole answer.
 #[derive(Debug)]
@@ -94,7 +94,7 @@ pub async fn request(
 /// On a connection that was made already; nothing where it ends before the
 /// answer.
 pub async fn request_over(
-    socket: TcpStream,
+    socket: impl Connection,
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
@@ -114,21 +114,43 @@ pub async fn request_over(
     sender.send_request(request).await.ok()
 }
 
+/// The whole answer, over HTTP/1.1; nothing where the connection ends before.
+pub async fn answer_over(
+    socket: impl Connection,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Option<Answer> {
+    let answered = request_over(socket, method, path, headers, body.into());
+    Some(whole(answered.await?).await)
+}
+
 /// The same as h2c, with prior knowledge.
 pub async fn get_h2(address: SocketAddr, path: &str) -> Answer {
     get_h2_with(address, path, &[]).await
 }
 
 pub async fn get_h2_with(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> Answer {
-    let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let socket = TcpStream::connect(address).await.unwrap();
+    whole(get_h2_over(socket, path, headers).await).await
+}
+
+/// On a connection that was made already.
+pub async fn get_h2_over(
+    socket: impl Connection,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Response<Incoming> {
+    let io = TokioIo::new(socket);
     let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
     let (mut sender, connection) = handshake.await.unwrap();
     tokio::spawn(connection);
-    let uri = format!("http://{address}{path}");
+    let uri = format!("http://pgfan{path}");
     let mut request = Request::get(uri);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
     let request = request.body(Full::new(Bytes::new())).unwrap();
-    whole(sender.send_request(request).await.unwrap()).await
+    sender.send_request(request).await.unwrap()
 }

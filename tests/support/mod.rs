@@ -2,6 +2,7 @@
 //! readers of every wire that speak in the same words.
 
 pub mod certificates;
+mod connection;
 mod database;
 mod event_source;
 mod gateway;
@@ -17,11 +18,14 @@ mod stuck;
 mod tool;
 mod websocket;
 
+pub use connection::Connection;
 pub use database::{Database, own_server, promote, standby_of};
 pub use event_source::{EventSource, EventStream};
 pub use gateway::{TestGateway, environment};
 pub use grpc::grpc_client;
-pub use http::{Answer, ask, get, get_h2, get_h2_with, post, post_with, request};
+pub use http::{
+    Answer, answer_over, ask, get, get_h2, get_h2_over, get_h2_with, post, post_with, request,
+};
 pub use link::Link;
 pub use reader::{Reader, Wire};
 pub use said::Said;

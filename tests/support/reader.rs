@@ -8,7 +8,7 @@ use tokio::{net::TcpStream, sync::mpsc, task::JoinHandle};
 use tonic::transport::Channel;
 
 use super::{
-    EventStream, Said, WebSocket,
+    Connection, EventStream, Said, WebSocket,
     grpc::{grpc, grpc_over, subscribe_request},
     websocket::closed,
     within,
@@ -52,7 +52,7 @@ impl Reader {
     /// On a connection that was made already. Where that ends too soon, all
     /// that is said is `Closed`.
     pub async fn over(
-        socket: TcpStream,
+        socket: impl Connection,
         wire: Wire,
         channels: &[&str],
         cursor: Option<&str>,
@@ -148,7 +148,7 @@ fn query(channels: &[&str], cursor: Option<&str>) -> String {
     channels.chain(cursor).collect::<Vec<_>>().join("&")
 }
 
-async fn web_socket(socket: TcpStream, query: String, sender: mpsc::Sender<Said>) {
+async fn web_socket(socket: impl Connection, query: String, sender: mpsc::Sender<Said>) {
     let mut socket = match WebSocket::over(socket, &format!("/v1/ws?{query}")).await {
         Ok(socket) => socket,
         Err(status) => return refused(status, &sender).await,
@@ -164,7 +164,7 @@ async fn web_socket(socket: TcpStream, query: String, sender: mpsc::Sender<Said>
     }
 }
 
-async fn sse(socket: TcpStream, query: String, sender: mpsc::Sender<Said>) {
+async fn sse(socket: impl Connection, query: String, sender: mpsc::Sender<Said>) {
     let mut stream = match EventStream::over(socket, &format!("/v1/sse?{query}"), &[]).await {
         Ok(stream) => stream,
         Err(status) => return refused(status, &sender).await,

@@ -10,10 +10,10 @@ use tokio_tungstenite::{
     tungstenite::{Error, Message, client::IntoClientRequest},
 };
 
-use super::Said;
+use super::{Connection, Said};
 
 pub struct WebSocket {
-    stream: WebSocketStream<TcpStream>,
+    stream: WebSocketStream<Box<dyn Connection>>,
 }
 
 impl WebSocket {
@@ -24,7 +24,8 @@ impl WebSocket {
 
     /// On a connection that was made already; the status is 0 where it ends
     /// before there is one.
-    pub async fn over(socket: TcpStream, path: &str) -> Result<Self, u16> {
+    pub async fn over(socket: impl Connection, path: &str) -> Result<Self, u16> {
+        let socket: Box<dyn Connection> = Box::new(socket);
         match client_async(format!("ws://pgfan{path}"), socket).await {
             Ok((stream, _)) => Ok(Self { stream }),
             Err(Error::Http(response)) => Err(response.status().as_u16()),
@@ -45,6 +46,7 @@ impl WebSocket {
             request.headers_mut().append(name, value.parse().unwrap());
         }
         let socket = TcpStream::connect(address).await.unwrap();
+        let socket: Box<dyn Connection> = Box::new(socket);
         match client_async(request, socket).await {
             Ok((stream, answer)) => Ok((Self { stream }, answer.headers().clone())),
             Err(Error::Http(response)) => Err(response.status().as_u16()),
