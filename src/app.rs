@@ -118,7 +118,7 @@ impl Gateway {
             workers.spawn(writer.run());
         }
         let result = select! {
-            () = transport::serve(listener, app, config.transport, &shutdown) => Ok(()),
+            () = transport::serve(listener, app, config.transport, config.tls, &shutdown) => Ok(()),
             ended = workers.join_next() => Err(AppError::Worker(format!("{ended:?}"))),
         };
         let drained = Instant::now() + config.drain_timeout;

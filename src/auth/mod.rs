@@ -24,6 +24,7 @@ pub use keys::{KeyError, Keys};
 pub use mint::{MintError, SigningKey, Wish, mint};
 pub use pattern::{Pattern, PatternError, Patterns};
 pub use small_file::FileError;
+pub(crate) use small_file::read as read_small_file;
 pub use tickets::{Ticket, TooManyTickets};
 pub use token::Rules;
 use tracing::debug;

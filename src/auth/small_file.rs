@@ -23,7 +23,7 @@ pub enum FileError {
     Key(#[from] KeyError),
 }
 
-pub(super) fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let read = File::open(path)?
         .take(MAX_BYTES + 1)

@@ -6,6 +6,7 @@ mod file;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod values;
 
 use std::{collections::HashMap, fmt, net::SocketAddr, path::Path, sync::Arc, time::Duration};
@@ -13,6 +14,7 @@ use std::{collections::HashMap, fmt, net::SocketAddr, path::Path, sync::Arc, tim
 use access::Access;
 use settings::mistake;
 pub use settings::{SETTINGS, Setting};
+use tls::TlsSettings;
 
 use crate::{
     auth::{self, Rules, SigningKey},
@@ -31,6 +33,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// How to reach PostgreSQL.
     pub database: Arc<ConnInfo>,
+    /// What the port speaks TLS with, if it does.
+    pub tls: Option<transport::Tls>,
     /// Who is let in.
     pub auth: auth::Config,
     /// How browsers are.
@@ -72,6 +76,7 @@ struct Draft {
     listen: SocketAddr,
     database_url: Option<String>,
     access: Access,
+    tls: TlsSettings,
     drain_timeout: Duration,
     source: source::Config,
     hub: hub::Config,
@@ -84,6 +89,7 @@ impl Default for Draft {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             database_url: None,
             access: Access::default(),
+            tls: TlsSettings::default(),
             drain_timeout: Duration::from_secs(10),
             source: source::Config::default(),
             hub: hub::Config::default(),
@@ -129,13 +135,14 @@ impl Config {
         let mut mistakes = Vec::new();
         let (mut draft, given) = Draft::read(flags, environment, file, &mut mistakes);
         draft.access.check(draft.listen, &given, &mut mistakes);
+        let tls = std::mem::take(&mut draft.tls).read(&given, &mut mistakes);
         let url_origin = given
             .get("database-url")
             .map_or("DATABASE_URL", String::as_str);
         let url = draft.database_url.take();
         let url = url.or_else(|| environment("DATABASE_URL"));
         match ConnInfo::resolve(url.as_deref(), environment) {
-            Ok(database) if mistakes.is_empty() => Ok(draft.with(database, &given)),
+            Ok(database) if mistakes.is_empty() => Ok(draft.with(database, tls, &given)),
             Ok(_) => Err(Mistakes(mistakes)),
             Err(more) => {
                 let more = more.iter().map(|m| mistake(place(m, url_origin), m));
@@ -208,11 +215,12 @@ impl Draft {
         (draft, origins)
     }
 
-    fn with(self, database: ConnInfo, given: &Origins) -> Config {
+    fn with(self, database: ConnInfo, tls: Option<transport::Tls>, given: &Origins) -> Config {
         let (auth, browsers) = self.access.done();
         Config {
             listen: self.listen,
             database: Arc::new(database),
+            tls,
             auth,
             browsers,
             drain_timeout: self.drain_timeout,

@@ -52,6 +52,28 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "tls-cert",
+        default: "none",
+        value: "FILE",
+        help: "Speak TLS, and nothing else, with this certificate and those up to its root (PEM)",
+        apply: |draft, text| some(&mut draft.tls.certificate, text),
+    },
+    Setting {
+        name: "tls-key",
+        default: "none",
+        value: "FILE",
+        help: "The certificate's private key (PEM, not encrypted)",
+        apply: |draft, text| some(&mut draft.tls.key, text),
+    },
+    Setting {
+        name: "tls-client-ca",
+        default: "none",
+        value: "FILE",
+        help: "Let in only clients whose certificate one of these has signed (PEM); what they \
+               may do their tokens say, as ever",
+        apply: |draft, text| some(&mut draft.tls.client_ca, text),
+    },
+    Setting {
         name: "database-url",
         default: "the libpq variables",
         value: "URL",

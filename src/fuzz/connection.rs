@@ -122,7 +122,7 @@ fn gateway(listener: TcpListener) -> Hub {
     tokio::spawn(publish(requests));
     tokio::spawn(async move {
         let shutdown = Shutdown::default();
-        serve(listener, app, settings, &shutdown).await;
+        serve(listener, app, settings, None, &shutdown).await;
     });
     hub
 }

@@ -59,6 +59,8 @@ pub(super) async fn close(mut socket: WebSocket, end: End) {
             return;
         }
         while let Some(Ok(_)) = poll_fn(|cx| socket.poll_read(cx)).await {}
+        // One that cannot be told is gone.
+        let _ = socket.shutdown().await;
     };
     // At the limit the client is as good as gone.
     let _ = timeout(HANDSHAKE, handshake).await;

@@ -36,8 +36,10 @@ mod raw;
 mod server;
 mod socket;
 mod sse;
+mod tcp;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod turn;
 mod upgrade;
 mod web_socket;
@@ -50,3 +52,4 @@ pub use grpc::pb;
 pub use http::router;
 pub use origin::{Browsers, Cookie, CookieError, Origin, OriginError};
 pub use server::serve;
+pub use tls::{Tls, TlsError, TlsFiles};

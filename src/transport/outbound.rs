@@ -57,7 +57,8 @@ pub(super) struct Outbound {
     pub(super) subscription: Subscription,
     pub(super) idle: Idle,
     wire: &'static Wire,
-    seat: Arc<Seat<Line>>,
+    /// None over TLS: there the reader is woken for all that comes.
+    seat: Option<Arc<Seat<Line>>>,
     /// What the socket has not taken yet: it stands before everything else.
     rest: Bytes,
     /// The socket took all of it, and has not sent all of it yet.
@@ -73,12 +74,16 @@ impl Outbound {
         idle: Idle,
         wire: &'static Wire,
     ) -> Self {
-        let seat = Arc::new(Seat::new(Line {
-            stream: Some(socket.stream()),
-            wire,
-            rest: None,
-        }));
-        subscription.sit(seat.clone());
+        let seat = socket.stream().map(|stream| {
+            Arc::new(Seat::new(Line {
+                stream: Some(stream),
+                wire,
+                rest: None,
+            }))
+        });
+        if let Some(seat) = &seat {
+            subscription.sit(seat.clone());
+        }
         Self {
             subscription,
             idle,
@@ -93,8 +98,11 @@ impl Outbound {
     /// The socket is this task's alone, until it waits for deliveries again. To
     /// be called before anything is written by other means.
     pub(super) fn rise(&mut self) {
+        let Some(seat) = &self.seat else {
+            return;
+        };
         self.subscription.rise();
-        if let Some(rest) = self.seat.with_outlet(|line| line.rest.take()) {
+        if let Some(rest) = seat.with_outlet(|line| line.rest.take()) {
             self.rest = *rest;
         }
     }
@@ -223,7 +231,7 @@ impl Outbound {
         Poll::Ready(Ok(()))
     }
 
-    /// What the socket has made of it leaves, or is waited for.
+    /// What TLS has made of it leaves, or is waited for.
     fn flush(&mut self, cx: &mut Context<'_>, socket: &mut Socket) -> Result<(), End> {
         let flushed = Pin::new(socket).poll_flush(cx);
         self.unflushed = flushed.is_pending();

@@ -32,7 +32,9 @@ use super::{
     hand_over::Leaving,
     http::full,
     http2,
-    socket::{Protocol, Socket},
+    socket::Socket,
+    tcp::{Protocol, Tcp},
+    tls::{Acceptor, Tls},
 };
 use crate::shutdown::Shutdown;
 
@@ -52,12 +54,19 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts until the end begins. Its connections end when every reader was
 /// told, and are waited for with the rest.
-pub async fn serve(listener: TcpListener, app: Router, settings: Settings, shutdown: &Shutdown) {
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    settings: Settings,
+    tls: Option<Tls>,
+    shutdown: &Shutdown,
+) {
     let server = Server {
         app,
         full: full(),
         descriptors: Descriptors::claim(),
         settings,
+        tls,
         protocols: Arc::new(Protocols::new(settings)),
         shutdown,
     };
@@ -83,6 +92,7 @@ struct Server<'a> {
     full: Router,
     descriptors: Descriptors,
     settings: Settings,
+    tls: Option<Tls>,
     protocols: Arc<Protocols>,
     shutdown: &'a Shutdown,
 }
@@ -90,22 +100,27 @@ struct Server<'a> {
 impl Server<'_> {
     fn receive(&self, stream: TcpStream) -> io::Result<()> {
         let place = self.descriptors.place(&stream);
-        let stream = Socket::new(stream, self.settings.write_timeout)?;
+        let tcp = Tcp::new(stream, self.settings.write_timeout)?;
+        let tls = self.tls.as_ref().map(Tls::acceptor);
         let tasks = &self.shutdown.tasks;
         match place {
-            Place::Free => drop(tasks.spawn(self.connection(stream, &self.app))),
+            Place::Free => drop(tasks.spawn(self.connection((tcp, tls), &self.app))),
             Place::Full => {
-                let farewell = timeout(FAREWELL, self.connection(stream, &self.full));
+                let farewell = timeout(FAREWELL, self.connection((tcp, tls), &self.full));
                 drop(tasks.spawn(farewell));
             }
-            Place::Crowded => drop(stream),
+            Place::Crowded => drop(tcp),
         }
         Ok(())
     }
 
-    fn connection(&self, stream: Socket, app: &Router) -> impl Future<Output = ()> + Send + use<> {
+    fn connection(
+        &self,
+        client: (Tcp, Option<Acceptor>),
+        app: &Router,
+    ) -> impl Future<Output = ()> + Send + use<> {
         let (protocols, app) = (Arc::clone(&self.protocols), app.clone());
-        connection(protocols, stream, app, self.shutdown.clone())
+        connection(protocols, client, app, self.shutdown.clone())
     }
 }
 
@@ -126,22 +141,29 @@ impl Protocols {
     }
 }
 
-async fn connection(protocols: Arc<Protocols>, stream: Socket, app: Router, shutdown: Shutdown) {
-    let protocol = select! {
-        protocol = stream.protocol() => protocol,
+async fn connection(
+    protocols: Arc<Protocols>,
+    (tcp, tls): (Tcp, Option<Acceptor>),
+    app: Router,
+    shutdown: Shutdown,
+) {
+    let opened = select! {
+        opened = Socket::open(tcp, tls) => opened,
         () = sleep(HEADER_TIMEOUT) => return,
         () = shutdown.told.cancelled() => return,
     };
+    let Ok((stream, protocol)) = opened else {
+        return;
+    };
     let result: Result<(), Box<dyn Error>> = match protocol {
-        Ok(Protocol::Http1) => {
+        Protocol::Http1 => {
             let served = http1(&protocols.http1, stream, app, &shutdown);
             Box::pin(served).await.map_err(Into::into)
         }
-        Ok(Protocol::Http2) => {
+        Protocol::Http2 => {
             let served = http2::serve(stream, app, protocols.settings, &shutdown);
             Box::pin(served).await.map_err(Into::into)
         }
-        Err(_) => return,
     };
     if let Err(error) = result {
         debug!(%error, "a connection ended");

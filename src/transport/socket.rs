@@ -1,117 +1,48 @@
-//! A client's connection: TCP, with a limit to how long it may take nothing.
+//! A client's connection: TCP, or TLS over it.
 
 use std::{
-    io,
-    net::Shutdown,
+    io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
+    task::{Context, Poll},
 };
 
-use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    time::{Sleep, sleep},
 };
 
-/// What a client speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Protocol {
-    Http1,
-    Http2,
-}
-
-/// As much of HTTP/2's beginning as tells it from every method of HTTP/1.
-const PREFACE: [u8; 4] = *b"PRI ";
-
-/// How long the rest of the first four bytes is waited for, before they are
-/// looked at again.
-const AGAIN: Duration = Duration::from_millis(100);
-
-/// What the kernel holds for a client beside what is on its way: with more of
-/// it (tcp(7), `TCP_NOTSENT_LOWAT`; the default is megabytes) a slow reader
-/// looks like one that takes nothing, a ping waits long for its turn, and each
-/// costs the machine that memory.
-const UNSENT: u32 = 64 << 10;
+use super::{
+    tcp::{Protocol, Tcp},
+    tls::{self, Acceptor, Stream},
+};
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Socket {
-    stream: Arc<TcpStream>,
-    limit: Duration,
-    /// Runs while the socket takes nothing.
-    stalled: Option<Pin<Box<Sleep>>>,
+pub(super) enum Socket {
+    Plain(Tcp),
+    /// Boxed: what TLS knows of a connection is more than all else of it.
+    Tls(Stream),
 }
 
 impl Socket {
-    /// Events are sent at once, and a client that is gone, or takes nothing,
-    /// is noticed within `limit`: by the kernel where its packets are not
-    /// acknowledged, by us where its window stays shut.
-    pub(super) fn new(stream: TcpStream, limit: Duration) -> io::Result<Self> {
-        stream.set_nodelay(true)?;
-        let socket = SockRef::from(&stream);
-        socket.set_tcp_user_timeout(Some(limit))?;
-        socket.set_tcp_notsent_lowat(UNSENT)?;
-        Ok(Self {
-            stream: Arc::new(stream),
-            limit,
-            stalled: None,
-        })
+    /// As far as it is told what the client speaks.
+    pub(super) async fn open(tcp: Tcp, tls: Option<Acceptor>) -> io::Result<(Self, Protocol)> {
+        let Some(tls) = tls else {
+            let protocol = tcp.protocol().await?;
+            return Ok((Self::Plain(tcp), protocol));
+        };
+        // Boxed, since a connection without TLS has no need of its room.
+        let (stream, protocol) = Box::pin(tls::handshake(tcp, tls)).await?;
+        Ok((Self::Tls(stream), protocol))
     }
 
-    /// To write what can be written without waiting.
-    pub(super) fn stream(&self) -> Arc<TcpStream> {
-        Arc::clone(&self.stream)
-    }
-
-    /// As its first bytes tell: those of HTTP/2 are a request that HTTP/1 will
-    /// never have (RFC 9113, section 3.4). They stay unread.
-    pub(super) async fn protocol(&self) -> io::Result<Protocol> {
-        let mut first = [0; PREFACE.len()];
-        loop {
-            let length = self.stream.peek(&mut first).await?;
-            if length == PREFACE.len() && first == PREFACE {
-                return Ok(Protocol::Http2);
-            }
-            if length == 0 || !PREFACE.starts_with(&first[..length]) {
-                return Ok(Protocol::Http1);
-            }
-            // So few bytes come alone from nobody who means well.
-            sleep(AGAIN).await;
-        }
-    }
-
-    /// What the socket took, or that it has taken nothing for the limit.
-    fn watch<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.stalled = None;
-            return written;
-        }
-        let limit = self.limit;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
-        stalled
-            .as_mut()
-            .poll(cx)
-            .map(|()| Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-/// Calls until the socket is ready, which it may only have seemed to be.
-fn poll_io<T>(
-    mut ready: impl FnMut() -> Poll<io::Result<()>>,
-    mut call: impl FnMut() -> io::Result<T>,
-) -> Poll<io::Result<T>> {
-    loop {
-        ready!(ready())?;
-        match call() {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            result => return Poll::Ready(result),
+    /// To write what can be written without waiting, past this. Over TLS there
+    /// is no such way: what is written has its place in the order of records.
+    pub(super) fn stream(&self) -> Option<Arc<TcpStream>> {
+        match self {
+            Self::Plain(tcp) => Some(tcp.stream()),
+            Self::Tls(_) => None,
         }
     }
 }
@@ -122,46 +53,54 @@ impl AsyncRead for Socket {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let stream = &self.stream;
-        let read = || stream.try_read(buffer.initialize_unfilled());
-        let read = ready!(poll_io(|| stream.poll_read_ready(cx), read))?;
-        buffer.advance(read);
-        Poll::Ready(Ok(()))
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buffer),
+            Self::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
+        }
     }
 }
 
 impl AsyncWrite for Socket {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let stream = &self.stream;
-        let written = poll_io(|| stream.poll_write_ready(cx), || stream.try_write(bytes));
-        self.watch(cx, written)
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+        }
     }
 
     fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
+        slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let stream = &self.stream;
-        let write = || stream.try_write_vectored(slices);
-        let written = poll_io(|| stream.poll_write_ready(cx), write);
-        self.watch(cx, written)
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
+            Self::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        true
+        match self {
+            Self::Plain(tcp) => tcp.is_write_vectored(),
+            Self::Tls(tls) => tls.is_write_vectored(),
+        }
     }
 
-    /// TCP has nothing to flush.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(SockRef::from(&*self.stream).shutdown(Shutdown::Write))
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
     }
 }

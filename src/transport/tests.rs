@@ -114,7 +114,7 @@ async fn echo_server() -> u16 {
     let auth = Authenticator::new(auth::Config::open(false));
     let admission = Admission::new(hub, publisher, auth, Browsers::default(), settings);
     let app = Router::new().route("/", get(echo)).with_state(admission);
-    tokio::spawn(async move { serve(listener, app, settings, &shutdown).await });
+    tokio::spawn(async move { serve(listener, app, settings, None, &shutdown).await });
     port
 }
 

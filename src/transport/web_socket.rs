@@ -1,10 +1,14 @@
 //! A WebSocket of a reader: what clients say is tungstenite's to read, and
 //! events go around it, as bytes that are the same for every reader.
 
-use std::task::{Context, Poll};
+use std::{
+    io,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
+use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::WebSocketStream;
 use tungstenite::{
     Error as WsError, Message,
@@ -54,6 +58,11 @@ impl WebSocket {
     /// Writes one message, and what tungstenite has to answer.
     pub(super) async fn send(&mut self, message: Message) -> Result<(), End> {
         Ok(self.stream.send(message).await?)
+    }
+
+    /// Says that nothing follows, as TLS too has it.
+    pub(super) async fn shutdown(&mut self) -> io::Result<()> {
+        self.stream.get_mut().shutdown().await
     }
 
     /// Writes what tungstenite has to answer, so that nothing of it is left

@@ -105,8 +105,11 @@ const FOREIGN: &[(&str, &[&str])] = &[
         ],
     ),
     ("tokio_postgres_rustls", &["source"]),
-    ("rustls", &["source", "client", "auth::fetch"]),
-    ("tokio_rustls", &["client", "auth::fetch"]),
+    (
+        "rustls",
+        &["source", "client", "auth::fetch", "transport::tls"],
+    ),
+    ("tokio_rustls", &["client", "auth::fetch", "transport::tls"]),
     ("jsonwebtoken", &["auth"]),
     ("env::var", &["config"]),
     ("env::var_os", &["config"]),

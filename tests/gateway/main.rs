@@ -40,5 +40,8 @@ mod readme;
 /// Readers go away and come back.
 mod resume;
 
+/// All of it over TLS.
+mod tls;
+
 /// What a WebSocket client can say.
 mod websocket;

@@ -15,6 +15,7 @@ pub mod program;
 mod reader;
 mod said;
 mod stuck;
+pub mod tls;
 mod tool;
 mod websocket;
 

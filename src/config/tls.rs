@@ -1,0 +1,38 @@
+//! TLS on the port: the settings that only make sense together.
+
+use super::{Origins, settings::mistake};
+use crate::transport::{Tls, TlsError, TlsFiles};
+
+/// Paths on their way.
+#[derive(Default)]
+pub(super) struct TlsSettings {
+    pub(super) certificate: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) client_ca: Option<String>,
+}
+
+impl TlsSettings {
+    /// `None` where TLS is not asked for, and after a mistake.
+    pub(super) fn read(self, given: &Origins, mistakes: &mut Vec<String>) -> Option<Tls> {
+        let needs = |setting: &str, rule| mistake(&given[setting], rule);
+        let files = match (self.certificate, self.key, self.client_ca) {
+            (Some(certificate), Some(key), client_ca) => TlsFiles {
+                certificate: certificate.into(),
+                key: key.into(),
+                client_ca: client_ca.map(Into::into),
+            },
+            (certificate, key, client_ca) => {
+                let certificate = certificate.map(|_| needs("tls-cert", "needs --tls-key too"));
+                let key = key.map(|_| needs("tls-key", "needs --tls-cert too"));
+                let rule = "needs --tls-cert and --tls-key too";
+                let client_ca = client_ca.map(|_| needs("tls-client-ca", rule));
+                mistakes.extend([certificate, key, client_ca].into_iter().flatten());
+                return None;
+            }
+        };
+        let named = |error: TlsError| mistake(&given[error.setting], error);
+        let read = Tls::read(files);
+        read.map_err(|errors| mistakes.extend(errors.into_iter().map(named)))
+            .ok()
+    }
+}

@@ -1,0 +1,133 @@
+//! A reader over TLS that takes nothing, or little: as on TCP alone.
+
+use std::ops::RangeInclusive;
+
+use futures_util::future::join_all;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
+    net::TcpSocket,
+};
+use tokio_postgres::types::ToSql;
+
+use super::Secured;
+use crate::support::{Reader, Said, WebSocket, Wire, gateway_process::upgrade, until, within};
+
+/// Of 7.9 KB each: more than the buffers of a connection hold.
+const EVENTS: i32 = 4000;
+
+/// So many at once a log of 1 MiB holds for those who read: each is kept as it
+/// came, and as each of four wires writes it.
+const STEP: i32 = 20;
+
+async fn notify_large(secured: &Secured, numbers: RangeInclusive<i32>) {
+    let sql = "SELECT pg_notify('a', n || ' ' || repeat('x', 7900)) \
+               FROM generate_series($1::int, $2::int) AS n";
+    let client = &secured.database.client;
+    let ends: [&(dyn ToSql + Sync); 2] = [numbers.start(), numbers.end()];
+    client.query(sql, &ends).await.unwrap();
+}
+
+async fn hears_large(reader: &mut Reader, numbers: RangeInclusive<i32>) {
+    for n in numbers {
+        let (_, payload) = reader.event().await;
+        assert!(payload.starts_with(&format!("{n} ")), "{n}: {payload:.20}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_overtaken_gets_a_gap_and_goes_on_at_the_head() {
+    let settings = [("history-bytes", "1MiB"), ("write-timeout", "1m")];
+    let secured = Secured::with(&settings).await;
+    let (mut slow, mut quick) = (Vec::new(), Vec::new());
+    for wire in Wire::ALL {
+        slow.push((wire, secured.reader(wire).await));
+        quick.push(secured.reader(wire).await);
+    }
+    for first in (1..EVENTS).step_by(STEP as usize) {
+        let numbers = first..=first + STEP - 1;
+        notify_large(&secured, numbers.clone()).await;
+        let reading = quick.iter_mut();
+        join_all(reading.map(|reader| hears_large(reader, numbers.clone()))).await;
+    }
+    for (wire, reader) in &mut slow {
+        let mut heard = 0;
+        let end = loop {
+            match reader.said().await {
+                Said::Event { .. } => heard += 1,
+                other => break other,
+            }
+        };
+        assert!(heard < EVENTS, "{wire:?} was overtaken");
+        match wire {
+            Wire::PgCacheWatch => assert_eq!(end, Said::Closed(1012, "interrupted".into())),
+            _ => assert!(
+                matches!(&end, Said::Gap { reason, .. } if reason == "slow_reader"),
+                "{wire:?}: {end:?}"
+            ),
+        }
+    }
+    secured.database.notify("a", "at the head").await;
+    for (wire, reader) in slow.iter_mut().filter(|(w, _)| *w != Wire::PgCacheWatch) {
+        loop {
+            match reader.said().await {
+                Said::Event { payload, .. } if payload == "at the head" => break,
+                Said::Event { .. } => {}
+                Said::Gap { reason, .. } if reason == "slow_reader" => {}
+                other => panic!("{wire:?}: {other:?}"),
+            }
+        }
+    }
+}
+
+/// Of 100 KB the kernel takes some 70 for a client that reads nothing, and TLS
+/// the rest. Nothing comes after that, no sign of life either.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_it_late_gets_the_last_of_it_too() {
+    let secured = Secured::with(&[("keepalive", "1h")]).await;
+    let client = secured.certificates.client();
+    let mut quick = secured.reader(Wire::WebSocket).await;
+    let sse = "GET /v1/sse?channel=a HTTP/1.1\r\nHost: pgfan\r\n\r\n";
+    for request in [upgrade("/v1/ws?channel=a"), sse.to_owned()] {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let socket = socket.connect(secured.gateway.address).await.unwrap();
+        let mut late = client.over(socket, "").await.unwrap();
+        late.write_all(request.as_bytes()).await.unwrap();
+        late.flush().await.unwrap();
+        hears_text(&mut late, "\"ready\"").await;
+        notify_large(&secured, 1..=13).await;
+        hears_large(&mut quick, 1..=13).await;
+        let last = format!("13 {}", "x".repeat(7900));
+        hears_text(&mut late, &last).await;
+    }
+}
+
+/// Everything up to it.
+async fn hears_text(stream: &mut (impl AsyncRead + Unpin), text: &str) {
+    let mut heard = Vec::new();
+    while !String::from_utf8_lossy(&heard).contains(text) {
+        let read = within("it goes on", stream.read_buf(&mut heard));
+        assert_ne!(read.await.unwrap(), 0, "an end");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_nothing_is_closed_and_the_others_get_everything() {
+    for wire in [Wire::WebSocket, Wire::Sse, Wire::PgCacheWatch] {
+        let settings = [("write-timeout", "1s"), ("max-readers", "2")];
+        let secured = Secured::with(&settings).await;
+        let stuck = secured.reader(wire).await;
+        let mut reader = secured.reader(Wire::WebSocket).await;
+        notify_large(&secured, 1..=EVENTS).await;
+        hears_large(&mut reader, 1..=EVENTS).await;
+        let client = secured.certificates.client();
+        // Its place is free again when it is closed.
+        until("the one that takes nothing is closed", || async {
+            let socket = client.connect(secured.gateway.address, "").await;
+            let another = WebSocket::over(socket.unwrap(), "/v1/ws?channel=b");
+            another.await.is_ok()
+        })
+        .await;
+        drop(stuck);
+    }
+}

@@ -1,0 +1,122 @@
+//! A client of TLS, and a folder with what a gateway that speaks it needs.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+
+use super::certificates::{Authority, Issued, write};
+
+/// The name in the gateway's certificate.
+pub const HOST: &str = "pgfan.test";
+
+/// What the gateway's settings name, and who signed it.
+pub struct Certificates {
+    pub authority: Authority,
+    folder: TempDir,
+}
+
+impl Certificates {
+    pub fn new() -> Self {
+        let certificates = Self {
+            authority: Authority::new("good"),
+            folder: TempDir::new().unwrap(),
+        };
+        certificates.put(&certificates.authority.server(&[HOST]));
+        let ca = &certificates.authority.certificate;
+        certificates.write("ca", ca);
+        certificates
+    }
+
+    /// In place of what is there.
+    pub fn put(&self, issued: &Issued) {
+        self.write("cert", &issued.certificate);
+        self.write("key", &issued.key);
+    }
+
+    pub fn write(&self, name: &str, text: &str) {
+        write(self.folder.path(), name, text, 0o600);
+    }
+
+    /// Of `cert`, `key` or `ca`, or what else was written.
+    pub fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
+    }
+
+    /// Both that a gateway needs, as settings.
+    pub fn settings(&self) -> [(&'static str, String); 2] {
+        [
+            ("tls-cert", self.path("cert")),
+            ("tls-key", self.path("key")),
+        ]
+    }
+
+    /// Who trusts the authority, and has no certificate.
+    pub fn client(&self) -> TlsClient {
+        TlsClient::new(&self.authority, None)
+    }
+}
+
+pub struct TlsClient {
+    config: ClientConfig,
+}
+
+impl TlsClient {
+    /// Trusts `authority`, and shows a certificate of its own.
+    pub fn new(authority: &Authority, own: Option<&Issued>) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(der(&authority.certificate)).unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider);
+        let config = config.with_safe_default_protocol_versions().unwrap();
+        let config = config.with_root_certificates(roots);
+        let config = match own {
+            None => config.with_no_client_auth(),
+            Some(own) => {
+                let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
+                let chain = vec![der(&own.certificate)];
+                config.with_client_auth_cert(chain, key).unwrap()
+            }
+        };
+        Self { config }
+    }
+
+    /// Speaks of `protocol` (ALPN), if it is not empty.
+    pub async fn connect(
+        &self,
+        address: SocketAddr,
+        protocol: &str,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let socket = TcpStream::connect(address).await.unwrap();
+        self.over(socket, protocol).await
+    }
+
+    pub async fn over(
+        &self,
+        socket: TcpStream,
+        protocol: &str,
+    ) -> io::Result<TlsStream<TcpStream>> {
+        let mut config = self.config.clone();
+        if !protocol.is_empty() {
+            config.alpn_protocols = vec![protocol.into()];
+        }
+        let connector = TlsConnector::from(Arc::new(config));
+        let name = ServerName::try_from(HOST).unwrap();
+        let stream = connector.connect(name, socket).await?;
+        let (_, session) = stream.get_ref();
+        let agreed = session.alpn_protocol().unwrap_or_default();
+        assert_eq!(agreed, protocol.as_bytes());
+        Ok(stream)
+    }
+}
+
+/// The first one of a file.
+pub fn der(pem: &str) -> CertificateDer<'static> {
+    CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()
+}
