@@ -55,7 +55,8 @@ pub const SETTINGS: &[Setting] = &[
         name: "tls-cert",
         default: "none",
         value: "FILE",
-        help: "Speak TLS, and nothing else, with this certificate and those up to its root (PEM)",
+        help: "Speak TLS, and nothing else, with this certificate and those up to its root (PEM). \
+               When the file changes, whoever comes next gets the new one",
         apply: |draft, text| some(&mut draft.tls.certificate, text),
     },
     Setting {

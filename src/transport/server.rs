@@ -61,7 +61,7 @@ pub async fn serve(
     tls: Option<Tls>,
     shutdown: &Shutdown,
 ) {
-    let server = Server {
+    let mut server = Server {
         app,
         full: full(),
         descriptors: Descriptors::claim(),
@@ -98,10 +98,10 @@ struct Server<'a> {
 }
 
 impl Server<'_> {
-    fn receive(&self, stream: TcpStream) -> io::Result<()> {
+    fn receive(&mut self, stream: TcpStream) -> io::Result<()> {
         let place = self.descriptors.place(&stream);
         let tcp = Tcp::new(stream, self.settings.write_timeout)?;
-        let tls = self.tls.as_ref().map(Tls::acceptor);
+        let tls = self.tls.as_mut().map(Tls::acceptor);
         let tasks = &self.shutdown.tasks;
         match place {
             Place::Free => drop(tasks.spawn(self.connection((tcp, tls), &self.app))),

@@ -1,6 +1,7 @@
 //! TLS on the one port: every wire over it, who is let in, and what is not
 //! TLS.
 
+mod reload;
 mod slow;
 
 use std::time::Duration;

@@ -1,7 +1,9 @@
 //! The files of a TLS server, and what is made of them.
 
 use std::{
+    fs::metadata,
     io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -59,6 +61,26 @@ enum Rule {
     AnotherKey(PathBuf),
     #[error("{0}")]
     Unfit(String),
+}
+
+/// Says when a file was changed: its inode tells of a rename or a link that leads
+/// elsewhere, its time of change of everything else, its mode too. None for a
+/// file that is not there.
+type Stamp = Option<(u64, u64, i64, i64, u64)>;
+
+pub(super) type Stamps = [Stamp; 3];
+
+impl TlsFiles {
+    pub(super) fn stamps(&self) -> Stamps {
+        let client_ca = self.client_ca.as_deref();
+        [Some(&*self.certificate), Some(&*self.key), client_ca].map(|path| stamp(path?))
+    }
+}
+
+fn stamp(path: &Path) -> Stamp {
+    let file = metadata(path).ok()?;
+    let changed = (file.ctime(), file.ctime_nsec());
+    Some((file.dev(), file.ino(), changed.0, changed.1, file.len()))
 }
 
 /// A configuration that has no memory of its clients: a resumed session would

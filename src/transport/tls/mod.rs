@@ -1,21 +1,34 @@
-//! TLS on the port (RFC 8446, RFC 5246): its certificate, and the handshake.
+//! TLS on the port (RFC 8446, RFC 5246): its certificate, which may change
+//! while it is served, and the handshake.
 
 mod files;
 
-use std::{fmt, io, sync::Arc};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use rustls::{InvalidMessage, ServerConfig};
+use tokio::time::Instant;
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
-use tracing::debug;
+use tracing::{debug, error, info};
 
-use self::files::{ALPN_HTTP2, read};
+use self::files::{ALPN_HTTP2, Stamps, read};
 pub use self::files::{TlsError, TlsFiles};
 use super::tcp::{Protocol, Tcp};
 
+/// The files are looked at when a client comes, and no more often: looking is
+/// three calls of stat(2).
+const LOOK: Duration = Duration::from_secs(2);
+
 /// What the port speaks TLS with.
+///
+/// Who comes gets what its files hold then, and who is connected stays. They
+/// are looked at when somebody comes, by their time of change: that needs no
+/// signal (`SIGHUP` ends pgfan, as it ends what runs in a terminal), no watcher
+/// that could miss how a tool replaces files, and nothing while nobody comes.
 pub struct Tls {
     files: TlsFiles,
     config: Arc<ServerConfig>,
+    seen: Stamps,
+    looked: Instant,
 }
 
 /// Without what the files hold.
@@ -35,15 +48,46 @@ impl Tls {
     /// # Errors
     /// All that is wrong with the files.
     pub fn read(files: TlsFiles) -> Result<Self, Vec<TlsError>> {
+        // Before they are read: what is written after that is another version.
+        let seen = files.stamps();
         Ok(Self {
             config: Arc::new(read(&files)?),
             files,
+            seen,
+            looked: Instant::now(),
         })
     }
 
     /// For a client that has come just now.
-    pub(super) fn acceptor(&self) -> Acceptor {
+    pub(super) fn acceptor(&mut self) -> Acceptor {
+        if self.looked.elapsed() >= LOOK {
+            self.looked = Instant::now();
+            self.look();
+        }
         TlsAcceptor::from(Arc::clone(&self.config))
+    }
+
+    /// Files that hold nothing good are left alone until they change again.
+    fn look(&mut self) {
+        let seen = self.files.stamps();
+        if seen == self.seen {
+            return;
+        }
+        self.seen = seen;
+        match read(&self.files) {
+            Ok(config) => {
+                self.config = Arc::new(config);
+                info!(files = ?self.files, "the certificate has changed");
+            }
+            Err(errors) => {
+                for error in errors {
+                    error!(
+                        setting = error.setting,
+                        "the old certificate is kept: {error}"
+                    );
+                }
+            }
+        }
     }
 }
 
