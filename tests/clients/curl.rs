@@ -15,21 +15,21 @@ use pgfan::transport::pb::{
 const SERVICE: &str = "/pgfan.v1.GatewayService";
 
 /// Silent but for errors, unbuffered, and through no proxy.
-fn curl(arguments: &[&str]) -> Command {
+pub fn curl(arguments: &[&str]) -> Command {
     let mut command = command("curl");
     command.args(["-sSN", "--noproxy", "*"]).args(arguments);
     command
 }
 
 /// A reader by `GET`, once `blocks` of it are there.
-async fn reading(arguments: &[&str], url: &str, blocks: usize) -> Program {
+pub async fn reading(arguments: &[&str], url: &str, blocks: usize) -> Program {
     let mut reader = Program::start(curl(arguments).arg(url));
     reader.stdout.blocks(blocks).await;
     reader
 }
 
 /// What follows each `start` up to the next `end`.
-fn between<'a>(text: &'a str, start: &str, end: char) -> Vec<&'a str> {
+pub fn between<'a>(text: &'a str, start: &str, end: char) -> Vec<&'a str> {
     let rests = text.split(start).skip(1);
     rests
         .map(|rest| rest.split(end).next().unwrap_or_default())

@@ -28,6 +28,8 @@ mod python;
 mod readme;
 /// Settings with mistakes in them, and a database that is not there.
 mod start;
+/// curl over TLS.
+mod tls;
 
 /// Held by a test that needs the machine for itself.
 static HEAVY: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

@@ -1,6 +1,6 @@
 //! What an idle reader costs the gateway.
 
-use std::{fs, net::SocketAddr};
+use std::fs;
 
 use futures_util::{StreamExt, stream};
 use tokio::{
@@ -11,8 +11,9 @@ use tokio::{
 use crate::{
     HEAVY,
     support::{
-        Database,
-        gateway_process::{GatewayProcess, upgrade},
+        Connection, Database,
+        gateway_process::{GatewayProcess, libpq_variables, pgfan, upgrade},
+        tls::Certificates,
         within,
     },
 };
@@ -32,18 +33,25 @@ const AT_ONCE: usize = 100;
 
 const LIMIT_BYTES: usize = 4 << 10;
 
+/// Over TLS: fewer, since a handshake takes the test's own build long.
+const TLS_READERS: usize = 1000;
+
+/// Of it rustls has 4 KiB to read a record into, and what it knows of the keys.
+const TLS_LIMIT_BYTES: usize = 16 << 10;
+
 /// A client that costs the test little: its bytes as they are on the wire.
-struct IdleReader {
-    socket: TcpStream,
+struct IdleReader<S> {
+    socket: S,
     heard: Vec<u8>,
 }
 
-impl IdleReader {
+impl<S: Connection> IdleReader<S> {
     /// Once it has heard `ready`.
-    async fn open(address: SocketAddr) -> Self {
-        let mut socket = TcpStream::connect(address).await.unwrap();
+    async fn over(mut socket: S) -> Self {
         let request = upgrade("/v1/ws?channel=all");
         socket.write_all(request.as_bytes()).await.unwrap();
+        // TLS may have kept some of it.
+        socket.flush().await.unwrap();
         let heard = Vec::new();
         let mut reader = Self { socket, heard };
         reader.hear(br#"{"type":"ready""#).await;
@@ -85,7 +93,10 @@ async fn an_idle_web_socket_reader_costs_less_than_4_kib() {
     let gateway = GatewayProcess::on(&database).await;
     let before = gateway.resident();
 
-    let opening = stream::iter(0..count).map(|_| IdleReader::open(gateway.address));
+    let opening = stream::iter(0..count).map(|_| async {
+        let socket = TcpStream::connect(gateway.address).await;
+        IdleReader::over(socket.unwrap()).await
+    });
     let opened = opening.buffer_unordered(AT_ONCE).collect::<Vec<_>>();
     let mut readers = within("all readers are ready", opened).await;
     let each = (gateway.resident() - before) / count;
@@ -98,5 +109,33 @@ async fn an_idle_web_socket_reader_costs_less_than_4_kib() {
         .map(|reader| reader.hear(b"are you all there?"));
     within("all hear it", futures_util::future::join_all(hearing)).await;
     drop(readers);
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_web_socket_reader_over_tls_costs_less_than_16_kib() {
+    let _alone = HEAVY.lock().await;
+    let (database, certificates) = (Database::new().await, Certificates::new());
+    let mut command = pgfan();
+    command.arg("serve").envs(libpq_variables(&database.url));
+    for (name, path) in certificates.settings() {
+        command.args([format!("--{name}"), path]);
+    }
+    let gateway = GatewayProcess::serve(&mut command).await;
+    let client = certificates.client();
+    let open = || async {
+        let socket = client.connect(gateway.address, "http/1.1").await;
+        IdleReader::over(socket.unwrap()).await
+    };
+    // Also until it is live, and all that is there once is there.
+    let first = within("the first is ready", open()).await;
+    let before = gateway.resident();
+    let opening = stream::iter(0..TLS_READERS).map(|_| open());
+    let opened = opening.buffer_unordered(AT_ONCE).collect::<Vec<_>>();
+    let readers = within("all readers are ready", opened).await;
+    let each = (gateway.resident() - before) / readers.len();
+    eprintln!("{TLS_READERS} idle readers over TLS, {each} bytes each");
+    assert!(each < TLS_LIMIT_BYTES, "{each} bytes for each");
+    drop((first, readers));
     gateway.stop().await;
 }
