@@ -8,7 +8,10 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-use super::pattern::{Pattern, Patterns};
+use super::{
+    pattern::{Pattern, Patterns},
+    subject::Subject,
+};
 
 /// Patterns for reading and for publishing each; far fewer name a channel each
 /// in a token of 8 KiB. More are refused, as a connection keeps them.
@@ -115,6 +118,12 @@ pub(super) struct Channels {
 }
 
 impl Claims {
+    /// Whom the token is of, if it says so.
+    pub(super) fn subject(&self) -> Option<Subject> {
+        let subject = self.0.get("sub").filter(|subject| !subject.is_null())?;
+        Some(Subject::named(self.0.get("iss"), subject))
+    }
+
     /// Seconds since 1970.
     pub(super) fn expires(&self) -> Option<u64> {
         let exp = self.0.get("exp")?;

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use super::pattern::Patterns;
+use super::{pattern::Patterns, subject::Subject};
 use crate::event::ChannelName;
 
 /// What one client may read and publish.
@@ -13,6 +13,7 @@ pub struct Grant {
     subscribe: Patterns,
     publish: Patterns,
     expires: Option<SystemTime>,
+    subject: Option<Subject>,
 }
 
 impl Grant {
@@ -29,6 +30,7 @@ impl Grant {
             subscribe: Patterns::all(),
             publish,
             expires: None,
+            subject: None,
         }
     }
 
@@ -44,6 +46,15 @@ impl Grant {
             subscribe,
             publish,
             expires: Some(expires),
+            subject: None,
+        }
+    }
+
+    /// The same, counted with the others of this subject.
+    pub(super) fn of_subject(self, subject: Subject) -> Self {
+        Self {
+            subject: Some(subject),
+            ..self
         }
     }
 
@@ -61,6 +72,11 @@ impl Grant {
     /// When it ends, by the wall clock; an open gateway's never does.
     pub fn expires(&self) -> Option<SystemTime> {
         self.expires
+    }
+
+    /// Whom its token is of; without one it is of nobody in particular.
+    pub fn subject(&self) -> Option<Subject> {
+        self.subject
     }
 
     fn is_somebodys(&self, channel: &ChannelName) -> bool {

@@ -10,6 +10,7 @@ mod keys;
 mod mint;
 mod pattern;
 mod small_file;
+mod subject;
 #[cfg(test)]
 mod tests;
 mod tickets;
@@ -25,6 +26,7 @@ pub use mint::{MintError, SigningKey, Wish, mint};
 pub use pattern::{Pattern, PatternError, Patterns};
 pub use small_file::FileError;
 pub(crate) use small_file::read as read_small_file;
+pub use subject::Subject;
 pub use tickets::{Ticket, TooManyTickets};
 pub use token::Rules;
 use tracing::debug;
@@ -221,7 +223,7 @@ impl Authenticator {
         let (allowed, channels) = (self.shared.channels.clone(), checked.channels);
         let (subscribe, publish) = (channels.subscribe, channels.publish);
         let grant = Grant::of_token(allowed, subscribe, publish, checked.expires);
-        Ok(Arc::new(grant))
+        Ok(Arc::new(grant.of_subject(checked.subject)))
     }
 
     /// A ticket for the same, and how long it is good.

@@ -7,6 +7,7 @@ use jsonwebtoken::{Header, Validation, decode, decode_header, errors::ErrorKind}
 use super::{
     claims::{Channels, ClaimPath, Claims, GrantsError},
     keys::Keys,
+    subject::Subject,
 };
 
 /// Of a token; what identity providers make is 1 to 2 KiB.
@@ -70,6 +71,7 @@ pub(super) struct Unchecked<'a> {
 #[derive(Debug)]
 pub(super) struct Checked {
     pub(super) channels: Channels,
+    pub(super) subject: Subject,
     /// With the leeway.
     pub(super) expires: SystemTime,
 }
@@ -118,6 +120,9 @@ impl<'a> Unchecked<'a> {
         let expires = Duration::from_secs(seconds) + rules.leeway;
         Ok(Checked {
             channels: claims.channels(&rules.claim)?,
+            subject: claims
+                .subject()
+                .unwrap_or_else(|| Subject::of_token(self.text)),
             expires: SystemTime::UNIX_EPOCH + expires,
         })
     }
