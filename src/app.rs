@@ -106,6 +106,7 @@ impl Gateway {
             auth.clone(),
             config.browsers,
             config.transport,
+            config.limits.clone(),
         );
         let app = transport::router(admission)?;
         let (listening, second) = PostgresSource::new(config.database, config.source, requests);
@@ -118,7 +119,9 @@ impl Gateway {
             workers.spawn(writer.run());
         }
         let result = select! {
-            () = transport::serve(listener, app, config.transport, config.tls, &shutdown) => Ok(()),
+            () = transport::serve(
+                listener, app, config.transport, config.limits, config.tls, &shutdown,
+            ) => Ok(()),
             ended = workers.join_next() => Err(AppError::Worker(format!("{ended:?}"))),
         };
         let drained = Instant::now() + config.drain_timeout;

@@ -136,7 +136,7 @@ pub(super) fn origins(slot: &mut Vec<Origin>, text: &str) -> Result<(), String> 
     Ok(())
 }
 
-fn list<T: FromStr<Err: ToString>>(text: &str) -> Result<Vec<T>, String> {
+pub(super) fn list<T: FromStr<Err: ToString>>(text: &str) -> Result<Vec<T>, String> {
     let items = text.split(',').map(str::trim);
     items
         .map(|item| {

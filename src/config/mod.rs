@@ -3,6 +3,7 @@
 
 mod access;
 mod file;
+mod limits;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ mod values;
 use std::{collections::HashMap, fmt, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use access::Access;
+use limits::Limits;
 use settings::mistake;
 pub use settings::{SETTINGS, Setting};
 use tls::TlsSettings;
@@ -47,6 +49,8 @@ pub struct Config {
     pub hub: hub::Config,
     /// The transports' settings.
     pub transport: transport::Settings,
+    /// What one client may have.
+    pub limits: transport::Limits,
     /// What is no mistake, and should be said.
     pub warnings: Vec<String>,
 }
@@ -81,6 +85,7 @@ struct Draft {
     source: source::Config,
     hub: hub::Config,
     transport: transport::Settings,
+    limits: Limits,
 }
 
 impl Default for Draft {
@@ -94,6 +99,7 @@ impl Default for Draft {
             source: source::Config::default(),
             hub: hub::Config::default(),
             transport: transport::Settings::default(),
+            limits: Limits::default(),
         }
     }
 }
@@ -227,6 +233,7 @@ impl Draft {
             source: self.source,
             hub: self.hub,
             transport: self.transport,
+            limits: self.limits.done(self.hub.max_readers),
             warnings: warnings(given),
         }
     }

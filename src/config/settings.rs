@@ -6,6 +6,7 @@ use std::{fmt::Display, time::Duration};
 use super::{
     Draft,
     access::{channels, origins, some},
+    limits::{proxies, some_number},
     values::{number, parsed, size, switch, time},
 };
 use crate::auth::KeySource;
@@ -296,6 +297,31 @@ pub const SETTINGS: &[Setting] = &[
         value: "COUNT",
         help: "Readers at one time; the next is refused",
         apply: |draft, text| number(&mut draft.hub.max_readers, text, 1..=10_000_000),
+    },
+    Setting {
+        name: "max-readers-per-address",
+        default: "half of --max-readers",
+        value: "COUNT",
+        help: "Readers of one client address (of IPv6, of one /64) at one time, and as many \
+               connections that are none yet (64 at least); the next is refused. Behind a proxy that is not \
+               among the trusted ones all clients are one address",
+        apply: |draft, text| some_number(&mut draft.limits.readers_per_address, text),
+    },
+    Setting {
+        name: "trusted-proxies",
+        default: "none",
+        value: "NETWORK,…",
+        help: "Addresses and networks (10.0.0.0/8) of proxies: of them `Forwarded` and \
+               `X-Forwarded-For` are taken for the client's address, of nobody else",
+        apply: |draft, text| proxies(&mut draft.limits.proxies, text),
+    },
+    Setting {
+        name: "max-readers-per-token",
+        default: "half of --max-readers",
+        value: "COUNT",
+        help: "Readers with tokens of one `sub`, or with one token that has none, at one time; \
+               the next is refused",
+        apply: |draft, text| some_number(&mut draft.limits.readers_per_token, text),
     },
     Setting {
         name: "max-channels",

@@ -113,7 +113,9 @@ fn each_setting_arrives_where_it_belongs() {
         linger = '4s'\n heartbeat-interval = '5s'\n heartbeat-timeout = '6s'
         keepalive = '7s'\n subscribe-timeout = '8s'\n write-timeout = '9s'
         drain-timeout = '10s'\n max-client-frame = 1100
-        max-readers = 12\n max-channels = 13\n max-channels-per-reader = 14";
+        max-readers = 12\n max-channels = 13\n max-channels-per-reader = 14
+        max-readers-per-address = 15\n trusted-proxies = '10.0.0.1,fd00::/8'
+        max-readers-per-token = 16";
     let config = resolve(&[], &[], toml).unwrap();
     let s = Duration::from_secs;
     assert_eq!(config.listen.to_string(), "127.0.0.2:1");
@@ -148,6 +150,13 @@ fn each_setting_arrives_where_it_belongs() {
         write_timeout,
     };
     assert_eq!(config.transport, expected);
+    let proxies = ["10.0.0.1", "fd00::/8"].map(|text| text.parse().unwrap());
+    let expected = transport::Limits {
+        readers_per_address: 15,
+        readers_per_token: 16,
+        proxies: proxies.to_vec().into(),
+    };
+    assert_eq!(config.limits, expected);
     let is_there = |setting: &&Setting| toml.contains(&format!(" {} =", setting.name));
     let missing = SETTINGS.iter().filter(|setting| !is_there(setting));
     let missing: Vec<_> = missing.map(|setting| setting.name).collect();
@@ -159,7 +168,12 @@ fn each_setting_arrives_where_it_belongs() {
 #[test]
 fn the_default_that_is_shown_is_the_one_that_is_used() {
     let unset = format!("{:?}", with_path(&[], &[], None).unwrap());
-    let words = ["the libpq variables", "the gateway's host", "none"];
+    let words = [
+        "the libpq variables",
+        "the gateway's host",
+        "half of --max-readers",
+        "none",
+    ];
     let values = SETTINGS.iter().filter(|s| !words.contains(&s.default));
     for setting in values {
         let set = flag(setting.name, setting.default).unwrap();
@@ -189,6 +203,16 @@ fn every_number_has_its_bounds() {
             ["1", "0"],
             ["1000000", "1000001"],
         ),
+        (
+            "max-readers-per-address",
+            ["1", "0"],
+            ["10000000", "10000001"],
+        ),
+        (
+            "max-readers-per-token",
+            ["1", "0"],
+            ["10000000", "10000001"],
+        ),
         ("token-leeway", ["0s", "-1s"], ["1m", "61s"]),
     ];
     for (name, [lowest, below], [highest, above]) in table {
@@ -204,9 +228,33 @@ fn every_number_has_its_bounds() {
             assert!(flag(name, bad).is_err(), "{name} {bad:?}");
         }
     }
-    let others = ["listen", "database-url", "allow-publish"].len() + access::NAMES.len() - 1;
-    let others = others + tls::NAMES.len();
+    let others = ["listen", "database-url", "allow-publish", "trusted-proxies"].len()
+        + access::NAMES.len()
+        - 1
+        + tls::NAMES.len();
     assert_eq!(table.len() + others, SETTINGS.len(), "none is left out");
+}
+
+#[test]
+fn nobody_alone_has_more_than_half_of_the_readers() {
+    for (readers, half) in [("100000", 50_000), ("7", 4), ("1", 1)] {
+        let limits = flag("max-readers", readers).unwrap().limits;
+        let both = [limits.readers_per_address, limits.readers_per_token];
+        assert_eq!(both, [half; 2], "{readers}");
+    }
+}
+
+#[test]
+fn a_proxy_that_is_none_is_named() {
+    for (text, rule) in [
+        ("10.0.0.1,proxy", "\"proxy\": neither an address"),
+        ("0.0.0.0/0", "\"0.0.0.0/0\": everybody is no proxy"),
+        ("", "\"\": neither an address"),
+    ] {
+        let mistake = flag("trusted-proxies", text).unwrap_err();
+        let expected = format!("--trusted-proxies: {rule}");
+        assert!(mistake.starts_with(&expected), "{mistake}");
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ use crate::{
     hub::{self, Hub},
     publish::{self, PublishQueue},
     shutdown::Shutdown,
-    transport::{Admission, Browsers, Settings, router, serve},
+    transport::{Admission, Browsers, Limits, Settings, router, serve},
 };
 
 /// A client that is still served after this has said what it has to say; it
@@ -116,13 +116,20 @@ fn gateway(listener: TcpListener) -> Hub {
     let settings = Settings::default();
     let auth = Authenticator::new(auth::Config::open(true));
     let browsers = Browsers::default();
-    let admission = Admission::new(hub.clone(), publisher, auth, browsers, settings);
+    let admission = Admission::new(
+        hub.clone(),
+        publisher,
+        auth,
+        browsers,
+        settings,
+        Limits::default(),
+    );
     let app = router(admission).expect("the routes");
     tokio::spawn(listen(demand, hub.clone()));
     tokio::spawn(publish(requests));
     tokio::spawn(async move {
         let shutdown = Shutdown::default();
-        serve(listener, app, settings, None, &shutdown).await;
+        serve(listener, app, settings, Limits::default(), None, &shutdown).await;
     });
     hub
 }

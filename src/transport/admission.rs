@@ -1,15 +1,20 @@
 //! The one door: what a client asks for and may have becomes a
 //! [`Subscription`] or a publish, or a [`Refusal`]. The same on every wire.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    ops::{Deref, DerefMut},
+    sync::Arc,
+    time::Duration,
+};
 
-use http::HeaderMap;
+use http::{Extensions, HeaderMap};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::{
     codes::{Code, Refusal},
     credentials::Credentials,
     idle::Idle,
+    limits::{Address, Clients, Counted, Limits, Presence},
     origin::Browsers,
 };
 use crate::{
@@ -32,12 +37,61 @@ struct Shared {
     auth: Authenticator,
     browsers: Arc<Browsers>,
     settings: Settings,
+    clients: Clients,
     unknown: Arc<Semaphore>,
 }
 
 /// WebSockets whose first frame is waited for, in all: at up to 64 KiB each
 /// what those who are nobody yet can hold is 64 MiB. The next is refused.
 const MAX_UNKNOWN: usize = 1024;
+
+/// One who is still to show a token, as long as this is held.
+#[derive(Debug)]
+pub(super) struct Unknown {
+    _in_all: OwnedSemaphorePermit,
+    _of_address: Counted<Address>,
+}
+
+/// A reader that was let in: its place is another's when it is dropped.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    // Dropped first, so that there are never more readers than places.
+    subscription: Subscription,
+    presence: Presence,
+}
+
+impl Admitted {
+    /// Of a door of its own.
+    #[cfg(test)]
+    pub(super) fn alone(subscription: Subscription) -> Self {
+        let grant = Grant::open(crate::auth::Patterns::all(), false);
+        let clients = Clients::new(Limits::default());
+        let presence = clients.enter(Address::UNKNOWN, &grant).unwrap();
+        Self {
+            subscription,
+            presence,
+        }
+    }
+
+    /// It reads no more, and its place is not yet another's.
+    pub(super) fn leave(self) -> Presence {
+        self.presence
+    }
+}
+
+impl Deref for Admitted {
+    type Target = Subscription;
+
+    fn deref(&self) -> &Subscription {
+        &self.subscription
+    }
+}
+
+impl DerefMut for Admitted {
+    fn deref_mut(&mut self) -> &mut Subscription {
+        &mut self.subscription
+    }
+}
 
 /// The transports' settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +130,7 @@ impl Admission {
         auth: Authenticator,
         browsers: Browsers,
         settings: Settings,
+        limits: Limits,
     ) -> Self {
         let shared = Shared {
             hub,
@@ -83,6 +138,7 @@ impl Admission {
             auth,
             browsers: Arc::new(browsers),
             settings,
+            clients: Clients::new(limits),
             unknown: Arc::new(Semaphore::new(MAX_UNKNOWN)),
         };
         Self {
@@ -108,6 +164,11 @@ impl Admission {
         Credentials::of(headers, &self.shared.browsers.cookie)
     }
 
+    /// Where a request is from, for who counts.
+    pub(super) fn address(&self, extensions: &Extensions, headers: &HeaderMap) -> Address {
+        self.shared.clients.address(extensions, headers)
+    }
+
     /// What this client may do: looked at once a connection. Without tokens,
     /// everybody may do the same.
     pub(super) async fn admit(&self, credentials: Credentials) -> Result<Arc<Grant>, AuthError> {
@@ -122,9 +183,16 @@ impl Admission {
     }
 
     /// A place for one who is still to show a token, as long as it is held.
-    pub(super) fn place_for_unknown(&self) -> Result<OwnedSemaphorePermit, Refusal> {
-        let place = Arc::clone(&self.shared.unknown).try_acquire_owned();
-        place.map_err(|_| Refusal::new(Code::TooMany, "too many have not shown a token yet"))
+    pub(super) fn place_for_unknown(&self, address: Address) -> Result<Unknown, Refusal> {
+        let place = || {
+            let of_address = self.shared.clients.enter_unknown(address)?;
+            let in_all = Arc::clone(&self.shared.unknown).try_acquire_owned();
+            Some(Unknown {
+                _in_all: in_all.ok()?,
+                _of_address: of_address,
+            })
+        };
+        place().ok_or_else(|| Refusal::new(Code::TooMany, "too many have not shown a token yet"))
     }
 
     /// Good once, for a client that can show nothing else.
@@ -136,15 +204,25 @@ impl Admission {
     pub(super) fn subscribe(
         &self,
         grant: &Grant,
+        address: Address,
         channels: &[String],
         cursor: Option<Cursor>,
-    ) -> Result<Subscription, Refusal> {
+    ) -> Result<Admitted, Refusal> {
         let channels = readable(grant, channels)?;
+        let presence = self.shared.clients.enter(address, grant)?;
         let mut subscription = self.shared.hub.subscribe()?;
         if !channels.is_empty() {
             subscription.join(&channels, cursor)?;
         }
-        Ok(subscription)
+        Ok(Admitted {
+            subscription,
+            presence,
+        })
+    }
+
+    /// The same reader, with another token.
+    pub(super) fn change(&self, reader: &mut Admitted, grant: &Grant) -> Result<(), Refusal> {
+        self.shared.clients.change(&mut reader.presence, grant)
     }
 
     /// The channel, if this client may publish on it.

@@ -197,9 +197,8 @@ async fn readyz(State(admission): State<Admission>) -> Response {
 }
 
 /// What is answered when there is no room for another connection.
-pub(super) fn full() -> Router {
-    Router::new().fallback(async |version: Version, headers: HeaderMap| {
-        let message = "no file descriptor is left for another connection (ulimit -n)";
+pub(super) fn full(message: &'static str) -> Router {
+    Router::new().fallback(async move |version: Version, headers: HeaderMap| {
         let mut response = Refusal::new(Code::TooMany, message).answer_to(&headers);
         if version < Version::HTTP_2 {
             let close = HeaderValue::from_static("close");

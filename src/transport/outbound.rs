@@ -15,6 +15,7 @@ use rustix::net::SendFlags;
 use tokio::{io::AsyncWrite, net::TcpStream, time::Instant};
 
 use super::{
+    admission::Admitted,
     close::End,
     codes::Refusal,
     idle::{Due, Idle},
@@ -22,7 +23,7 @@ use super::{
 };
 use crate::{
     event::{Event, Form},
-    hub::{Burst, Delivery, Outlet, Seat, Subscription},
+    hub::{Burst, Delivery, Outlet, Seat},
 };
 
 /// Deliveries in one write: between two writes a connection listens to its
@@ -54,7 +55,7 @@ pub(super) struct Wire {
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Outbound {
-    pub(super) subscription: Subscription,
+    pub(super) subscription: Admitted,
     pub(super) idle: Idle,
     wire: &'static Wire,
     /// None over TLS: there the reader is woken for all that comes.
@@ -70,7 +71,7 @@ pub(super) struct Outbound {
 impl Outbound {
     pub(super) fn new(
         socket: &Socket,
-        mut subscription: Subscription,
+        mut subscription: Admitted,
         idle: Idle,
         wire: &'static Wire,
     ) -> Self {

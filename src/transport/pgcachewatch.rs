@@ -26,9 +26,10 @@ pub(super) async fn pgpubsub(
     };
     let channel = last_segment(request.uri().path())?;
     let credentials = admission.credentials(request.headers());
+    let address = admission.address(request.extensions(), request.headers());
     drop(request);
     let grant = admission.admit(credentials).await?;
-    let subscription = admission.subscribe(&grant, &[channel], None)?;
+    let subscription = admission.subscribe(&grant, address, &[channel], None)?;
     let frames = ClientFrames::Ignored;
     raw::upgrade(upgrade, subscription, &grant, &admission, frames).await
 }

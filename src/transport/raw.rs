@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use tungstenite::Message;
 
 use super::{
-    admission::Admission,
+    admission::{Admission, Admitted},
     close::End,
     codes::{Code, Refusal},
     hand_over::Serving,
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     auth::Grant,
     event::Form,
-    hub::{Delivery, Ended, Subscription},
+    hub::{Delivery, Ended},
 };
 
 /// What becomes of the client's text and binary frames.
@@ -37,7 +37,7 @@ pub(super) enum ClientFrames {
 /// Answers the request once the subscription is ready, or with its refusal.
 pub(super) async fn upgrade(
     upgrade: Upgrade,
-    mut subscription: Subscription,
+    mut subscription: Admitted,
     grant: &Grant,
     admission: &Admission,
     frames: ClientFrames,

@@ -32,6 +32,8 @@ use super::{
     hand_over::Leaving,
     http::full,
     http2,
+    limits::{Limits, Peer},
+    newcomers::{Newcomers, Visit},
     socket::Socket,
     tcp::{Protocol, Tcp},
     tls::{Acceptor, Tls},
@@ -58,12 +60,15 @@ pub async fn serve(
     listener: TcpListener,
     app: Router,
     settings: Settings,
+    limits: Limits,
     tls: Option<Tls>,
     shutdown: &Shutdown,
 ) {
     let mut server = Server {
         app,
-        full: full(),
+        full: full("no file descriptor is left for another connection (ulimit -n)"),
+        crowded: full("this address has as many connections as it may"),
+        newcomers: Newcomers::new(limits),
         descriptors: Descriptors::claim(),
         settings,
         tls,
@@ -75,7 +80,7 @@ pub async fn serve(
             accepted = listener.accept() => accepted,
             () = shutdown.begun.cancelled() => return,
         };
-        match accepted.and_then(|(stream, _)| server.receive(stream)) {
+        match accepted.and_then(|(stream, peer)| server.receive(stream, Peer(peer.ip()))) {
             Ok(()) => {}
             Err(error) if is_of_the_connection(&error) => debug!(%error, "not accepted"),
             Err(error) => {
@@ -90,6 +95,9 @@ struct Server<'a> {
     app: Router,
     /// Answers those for whom there is no room.
     full: Router,
+    /// Those whose address has too many already.
+    crowded: Router,
+    newcomers: Newcomers,
     descriptors: Descriptors,
     settings: Settings,
     tls: Option<Tls>,
@@ -98,31 +106,44 @@ struct Server<'a> {
 }
 
 impl Server<'_> {
-    fn receive(&mut self, stream: TcpStream) -> io::Result<()> {
-        let place = self.descriptors.place(&stream);
+    fn receive(&mut self, stream: TcpStream, peer: Peer) -> io::Result<()> {
+        let visit = self.newcomers.visit(peer);
+        let (place, refuses) = match self.descriptors.place(&stream) {
+            Place::Free => (visit.place, &self.crowded),
+            place => (place, &self.full),
+        };
         let tcp = Tcp::new(stream, self.settings.write_timeout)?;
         let tls = self.tls.as_mut().map(Tls::acceptor);
+        let client = (tcp, tls);
         let tasks = &self.shutdown.tasks;
         match place {
-            Place::Free => drop(tasks.spawn(self.connection((tcp, tls), &self.app))),
+            Place::Free => drop(tasks.spawn(self.connection(client, visit, &self.app))),
             Place::Full => {
-                let farewell = timeout(FAREWELL, self.connection((tcp, tls), &self.full));
+                let farewell = timeout(FAREWELL, self.connection(client, visit, refuses));
                 drop(tasks.spawn(farewell));
             }
-            Place::Crowded => drop(tcp),
+            Place::Crowded => drop(client),
         }
         Ok(())
     }
 
     fn connection(
         &self,
-        client: (Tcp, Option<Acceptor>),
+        client: Client,
+        visit: Visit,
         app: &Router,
     ) -> impl Future<Output = ()> + Send + use<> {
         let (protocols, app) = (Arc::clone(&self.protocols), app.clone());
-        connection(protocols, client, app, self.shutdown.clone())
+        let served = connection(protocols, client, visit.peer, app, self.shutdown.clone());
+        async move {
+            served.await;
+            drop(visit);
+        }
     }
 }
+
+/// One who came, and how to speak TLS with them where that is spoken.
+type Client = (Tcp, Option<Acceptor>);
 
 /// Each with its settings.
 struct Protocols {
@@ -143,7 +164,8 @@ impl Protocols {
 
 async fn connection(
     protocols: Arc<Protocols>,
-    (tcp, tls): (Tcp, Option<Acceptor>),
+    (tcp, tls): Client,
+    peer: Peer,
     app: Router,
     shutdown: Shutdown,
 ) {
@@ -157,11 +179,11 @@ async fn connection(
     };
     let result: Result<(), Box<dyn Error>> = match protocol {
         Protocol::Http1 => {
-            let served = http1(&protocols.http1, stream, app, &shutdown);
+            let served = http1(&protocols.http1, stream, peer, app, &shutdown);
             Box::pin(served).await.map_err(Into::into)
         }
         Protocol::Http2 => {
-            let served = http2::serve(stream, app, protocols.settings, &shutdown);
+            let served = http2::serve(stream, peer, app, protocols.settings, &shutdown);
             Box::pin(served).await.map_err(Into::into)
         }
     };
@@ -173,6 +195,7 @@ async fn connection(
 async fn http1(
     protocol: &http1::Builder,
     stream: Socket,
+    peer: Peer,
     app: Router,
     shutdown: &Shutdown,
 ) -> hyper::Result<()> {
@@ -180,7 +203,8 @@ async fn http1(
     let leaving = Arc::new(Mutex::new(None));
     let service = {
         let (asked, leaving) = (asked.clone(), leaving.clone());
-        service_fn(move |request: Request<Incoming>| {
+        service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
             asked.store(true, Ordering::Relaxed);
             let (answer, leaving) = (app.clone().oneshot(request), leaving.clone());
             async move {

@@ -18,6 +18,7 @@ use super::{
     admission::{Admission, Settings},
     close::{End, close},
     hand_over::Serving,
+    limits::Limits,
     origin::Browsers,
     serve,
     upgrade::Upgrade,
@@ -112,9 +113,17 @@ async fn echo_server() -> u16 {
     let hub = Hub::new(crate::hub::Config::default(), Demand::default());
     let (publisher, _) = publish::channel();
     let auth = Authenticator::new(auth::Config::open(false));
-    let admission = Admission::new(hub, publisher, auth, Browsers::default(), settings);
+    let admission = Admission::new(
+        hub,
+        publisher,
+        auth,
+        Browsers::default(),
+        settings,
+        Limits::default(),
+    );
     let app = Router::new().route("/", get(echo)).with_state(admission);
-    tokio::spawn(async move { serve(listener, app, settings, None, &shutdown).await });
+    let limits = Limits::default();
+    tokio::spawn(async move { serve(listener, app, settings, limits, None, &shutdown).await });
     port
 }
 

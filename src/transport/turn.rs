@@ -10,13 +10,13 @@ use tracing::debug;
 use tungstenite::{Error as WsError, Message};
 
 use super::{
+    admission::Admitted,
     close::{End, close},
     expiry::expired,
     idle::{Due, Idle},
     outbound::{Outbound, Wire},
     web_socket::WebSocket,
 };
-use crate::hub::Subscription;
 
 /// What a client said, or that it says nothing more.
 pub(super) type Frame = Option<Result<Message, WsError>>;
@@ -38,7 +38,7 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn new(
         socket: WebSocket,
-        subscription: Subscription,
+        subscription: Admitted,
         idle: Idle,
         wire: &'static Wire,
     ) -> Self {
@@ -62,17 +62,19 @@ impl Reader {
         self.outbound.poll_deliver(cx, socket).map(Turn::Delivered)
     }
 
-    /// Leaves, and then closes the socket. Not in the middle of a frame: whatever
-    /// is said there, an answer to a ping too, the client takes for its rest.
+    /// Leaves, and then closes the socket, which has its place until it is
+    /// closed. Not in the middle of a frame: whatever is said there, an answer to
+    /// a ping too, the client takes for its rest.
     pub(super) fn leave(self, end: End) -> Pin<Box<impl Future<Output = ()> + use<>>> {
         debug!(?end, "a WebSocket ends");
         let Self { socket, outbound } = self;
         let is_whole = !outbound.is_writing();
-        drop(outbound);
+        let presence = outbound.subscription.leave();
         Box::pin(async move {
             if is_whole {
                 close(socket, end).await;
             }
+            drop(presence);
         })
     }
 
@@ -107,7 +109,7 @@ mod tests {
         demand::Demand,
         event::Form,
         hub::{Config, Hub},
-        transport::socket::Socket,
+        transport::{admission::Admitted, socket::Socket, tcp::Tcp},
     };
 
     const WIRE: Wire = Wire {
@@ -125,13 +127,18 @@ mod tests {
         let mut client = TcpStream::connect(address).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let limit = Duration::from_secs(30);
-        let socket = Socket::new(stream, limit).unwrap();
+        let socket = Socket::Plain(Tcp::new(stream, limit).unwrap());
         let stream = WebSocketStream::from_raw_socket(socket, Role::Server, None).await;
         let subscription = Hub::new(Config::default(), Demand::default())
             .subscribe()
             .unwrap();
         let idle = Idle::answered(limit, limit);
-        let mut reader = Reader::new(WebSocket::new(stream), subscription, idle, &WIRE);
+        let mut reader = Reader::new(
+            WebSocket::new(stream),
+            Admitted::alone(subscription),
+            idle,
+            &WIRE,
+        );
         if !half.is_empty() {
             reader.outbound.say(Bytes::from_static(half));
         }

@@ -12,17 +12,18 @@ use axum::{
     response::Response,
 };
 use serde_json::Value;
-use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+use tokio::time::Instant;
 use tungstenite::Message;
 
 use super::{
-    admission::{Admission, cursor, readable, unreadable},
+    admission::{Admission, Admitted, Unknown, cursor, readable, unreadable},
     close::{End, close},
     codes::Refusal,
     credentials::Credentials,
     first_frame,
     hand_over::Serving,
     json::{ClientMessage, ServerMessage},
+    limits::Address,
     outbound::Wire,
     query::{Format, StreamQuery},
     raw::{self, ClientFrames},
@@ -33,7 +34,7 @@ use super::{
 use crate::{
     auth::{AuthError, Grant},
     event::{ChannelName, Form},
-    hub::{Cursor, Delivery, Subscription},
+    hub::{Cursor, Delivery},
 };
 
 pub(super) async fn ws(
@@ -48,19 +49,20 @@ pub(super) async fn ws(
     let query = StreamQuery::parse(query.as_deref())?;
     query.refuse_ticket()?;
     let credentials = admission.credentials(request.headers());
+    let address = admission.address(request.extensions(), request.headers());
     drop(request);
     let cursor = cursor(query.cursor.as_deref().unwrap_or_default());
     let grant = match admission.admit(credentials).await {
         Err(AuthError::Required) if query.format == Format::Json => {
-            let place = admission.place_for_unknown()?;
-            let asked = (query.channels, cursor);
+            let place = admission.place_for_unknown(address)?;
+            let asked = (address, query.channels, cursor);
             return Ok(
                 upgrade.accept(|socket| Serving::by(admit_later(socket, place, admission, asked)))
             );
         }
         grant => grant?,
     };
-    let subscription = admission.subscribe(&grant, &query.channels, cursor)?;
+    let subscription = admission.subscribe(&grant, address, &query.channels, cursor)?;
     if query.format == Format::Raw {
         let frames = ClientFrames::Refused;
         return raw::upgrade(upgrade, subscription, &grant, &admission, frames).await;
@@ -73,13 +75,13 @@ pub(super) async fn ws(
 /// With a token in its first frame; what was asked for in the URL waits.
 async fn admit_later(
     mut socket: WebSocket,
-    place: OwnedSemaphorePermit,
+    place: Unknown,
     admission: Admission,
-    (channels, cursor): (Vec<String>, Option<Cursor>),
+    (address, channels, cursor): (Address, Vec<String>, Option<Cursor>),
 ) {
     let admitted = async {
         let grant = first_frame::admit(&mut socket, &admission).await?;
-        let subscription = admission.subscribe(&grant, &channels, cursor);
+        let subscription = admission.subscribe(&grant, address, &channels, cursor);
         Ok((subscription.map_err(End::Refused)?, grant))
     };
     let admitted = Box::pin(admitted).await;
@@ -121,7 +123,7 @@ enum Next {
 impl Connection {
     fn new(
         socket: WebSocket,
-        subscription: Subscription,
+        subscription: Admitted,
         grant: Arc<Grant>,
         admission: Admission,
     ) -> Self {
@@ -278,6 +280,9 @@ impl Connection {
     /// that is said.
     async fn go_on_with(&mut self, grant: Arc<Grant>) -> Result<(), End> {
         let outbound = &mut self.reader.outbound;
+        if let Err(refusal) = self.admission.change(&mut outbound.subscription, &grant) {
+            return self.say(&ServerMessage::error(&refusal, None)).await;
+        }
         outbound.idle.expire(grant.expires());
         let mut names = outbound.subscription.channels();
         names.retain(|name| !grant.may_subscribe(name));

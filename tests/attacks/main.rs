@@ -23,13 +23,21 @@ mod support;
 #[allow(dead_code, reason = "shared with the tests of the database")]
 mod tap;
 
+#[path = "../security/tokens.rs"]
+#[allow(dead_code, reason = "shared with those without a right")]
+mod tokens;
+
 /// The gateway under attack, and the readers who must not notice.
 mod besieged;
 /// A client of HTTP/2 that writes its own frames.
 mod frames;
+/// Clients of every wire that come from where they are told to.
+mod guests;
 
 /// Nothing is unpacked.
 mod compression;
+/// More readers and connections than one client needs.
+mod crowds;
 /// Payloads and cursors that would forge messages.
 mod event_stream;
 /// HTTP/2's own floods.
@@ -40,6 +48,8 @@ mod large;
 mod log;
 /// Channel names that would leave their quotes.
 mod names;
+/// Addresses that are somebody else's.
+mod proxies;
 /// Clients that take all the time there is.
 mod slow;
 /// More channels than anybody reads.

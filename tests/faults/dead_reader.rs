@@ -4,8 +4,9 @@
 use crate::support::{Database, Link, Reader, TestGateway, Wire, request, until};
 
 /// One place, and a reader that shows no life for two seconds is gone.
-const SETTINGS: [(&str, &str); 3] = [
+const SETTINGS: [(&str, &str); 4] = [
     ("max-readers", "1"),
+    ("max-readers-per-address", "1000"),
     ("keepalive", "1s"),
     ("write-timeout", "1s"),
 ];

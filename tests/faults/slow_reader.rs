@@ -32,7 +32,11 @@ async fn hears_large(reader: &mut Reader, numbers: std::ops::RangeInclusive<i32>
 #[tokio::test(flavor = "multi_thread")]
 async fn f16_who_takes_nothing_is_closed_and_the_others_get_everything() {
     let database = Database::new().await;
-    let settings = [("write-timeout", "1s"), ("max-readers", "2")];
+    let settings = [
+        ("write-timeout", "1s"),
+        ("max-readers", "2"),
+        ("max-readers-per-address", "1000"),
+    ];
     for wire in [Wire::WebSocket, Wire::Sse, Wire::PgCacheWatch] {
         let gateway = TestGateway::with(&database, &settings).await;
         let address = gateway.address;
@@ -66,6 +70,7 @@ async fn f16_a_stream_that_takes_nothing_is_reset_and_its_neighbour_gets_everyth
         ("write-timeout", "1s"),
         ("keepalive", "200ms"),
         ("max-readers", "2"),
+        ("max-readers-per-address", "1000"),
     ];
     let gateway = TestGateway::with(&database, &settings).await;
     let client = grpc_client(gateway.address).await;

@@ -231,6 +231,7 @@ async fn the_next_one_over_a_limit_is_refused_and_the_others_stay() {
     let database = Database::new().await;
     let limits = [
         ("max-readers", "2"),
+        ("max-readers-per-address", "1000"),
         ("max-channels", "2"),
         ("linger", "1h"),
     ];

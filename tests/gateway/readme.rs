@@ -14,9 +14,11 @@ fn the_settings_table_is_the_programs() {
         .iter()
         .map(|setting| {
             let default = match setting.default {
-                words @ ("off" | "none" | "the libpq variables" | "the gateway's host") => {
-                    words.to_owned()
-                }
+                words @ ("off"
+                | "none"
+                | "the libpq variables"
+                | "the gateway's host"
+                | "half of --max-readers") => words.to_owned(),
                 value => format!("`{value}`"),
             };
             format!("| `--{}` | {default} | {} |", setting.name, setting.help)

@@ -1,7 +1,7 @@
 //! The ways to hand in a token.
 
 use futures_util::future::join_all;
-use tokio::time::Instant;
+use tokio::{net::TcpSocket, time::Instant};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
@@ -146,10 +146,20 @@ async fn a_first_frame_is_not_waited_for_for_ever() {
 async fn those_who_are_nobody_yet_are_not_many() {
     let database = Database::new().await;
     let gateway = TestGateway::with(&database, &[WITH_TOKENS]).await;
-    let open = || WebSocket::open(gateway.address, "/v1/ws?channel=a");
-    let opened = join_all((0..1024).map(|_| open())).await;
-    assert!(opened.iter().all(Result::is_ok));
-    assert_eq!(open().await.err(), Some(429));
+    let open = async |last: u8| {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, last], 0).into()).unwrap();
+        let socket = socket.connect(gateway.address).await.unwrap();
+        WebSocket::over(socket, "/v1/ws?channel=a").await
+    };
+    let mut opened = Vec::new();
+    // Of one address a quarter of them.
+    for last in 2..6 {
+        opened.extend(join_all((0..256).map(|_| open(last))).await);
+        assert!(opened.iter().all(Result::is_ok));
+        assert_eq!(open(last).await.err(), Some(429), "{last}");
+    }
+    assert_eq!(open(6).await.err(), Some(429));
     let bearer = format!("Bearer {}", token(&["a"]));
     let headers = [("authorization", bearer.as_str())];
     let path = "/v1/ws?channel=a";
@@ -158,7 +168,7 @@ async fn those_who_are_nobody_yet_are_not_many() {
         .unwrap();
     assert!(matches!(socket.said().await, Said::Ready { .. }));
     drop(opened);
-    until("there is room again", || async { open().await.is_ok() }).await;
+    until("there is room again", || async { open(6).await.is_ok() }).await;
 }
 
 /// A frame that is too large ends it, as on any other connection.

@@ -22,9 +22,7 @@ pub async fn grpc_client(address: SocketAddr) -> GatewayServiceClient<Channel> {
 }
 
 /// On this connection, and no other after it.
-pub(super) async fn grpc_over(
-    socket: impl Connection,
-) -> Result<GatewayServiceClient<Channel>, Error> {
+pub async fn grpc_over(socket: impl Connection) -> Result<GatewayServiceClient<Channel>, Error> {
     let mut socket = Some(TokioIo::new(socket));
     let connector = tower::service_fn(move |_: Uri| {
         let taken = socket.take();

@@ -11,6 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{
+    StreamExt,
     future::Either,
     stream::{Empty, empty},
 };
@@ -19,7 +20,7 @@ use tonic::{Request, Response, Status};
 
 use self::{encoded::Encoded, stream::Reader};
 use super::{
-    admission::{Admission, cursor},
+    admission::{Admission, Admitted, cursor},
     codes::Refusal,
     expiry::{Expiry, expired},
     http2::{StreamHandOver, TakesStream},
@@ -27,7 +28,7 @@ use super::{
 use crate::{
     auth::Grant,
     event::{ChannelName, Event, Form, GapReason},
-    hub::{Delivery, Subscription},
+    hub::Delivery,
 };
 
 /// Generated from `proto/`.
@@ -72,6 +73,9 @@ impl GatewayService for Grpc {
         request: Request<pb::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let grant = self.grant(&request).await?;
+        let address = self
+            .admission
+            .address(request.extensions(), request.metadata().as_ref());
         let takes_stream = request.extensions().get::<TakesStream>().is_some();
         let request = request.into_inner();
         if request.channels.is_empty() {
@@ -80,7 +84,7 @@ impl GatewayService for Grpc {
         let cursor = cursor(request.cursor.as_bytes());
         let subscription = self
             .admission
-            .subscribe(&grant, &request.channels, cursor)?;
+            .subscribe(&grant, address, &request.channels, cursor)?;
         let deliveries = Deliveries::new(subscription, &grant);
         if !takes_stream {
             return Ok(Response::new(Either::Left(deliveries)));
@@ -109,7 +113,7 @@ impl GatewayService for Grpc {
 /// A reader's stream in this wire's words.
 #[derive(Debug)]
 pub(super) struct Deliveries {
-    subscription: Subscription,
+    subscription: Admitted,
     expiry: Option<Expiry>,
     /// Since the expiry was last looked at.
     given: u32,
@@ -119,7 +123,7 @@ pub(super) struct Deliveries {
 const LOOK: u32 = 64;
 
 impl Deliveries {
-    fn new(subscription: Subscription, grant: &Grant) -> Self {
+    fn new(subscription: Admitted, grant: &Grant) -> Self {
         Self {
             subscription,
             expiry: grant.expires().map(Expiry::new),
@@ -152,7 +156,7 @@ impl Stream for Deliveries {
         if this.given >= LOOK && this.is_over() {
             return Poll::Ready(Some(Err(expired().into())));
         }
-        match Pin::new(&mut this.subscription).poll_next(cx) {
+        match this.subscription.poll_next_unpin(cx) {
             Poll::Pending => this.poll_over(cx).map(|()| Some(Err(expired().into()))),
             Poll::Ready(item) => Poll::Ready(item.map(|result| match result {
                 Ok(Delivery::Event(event)) => Ok(event_message(&event)),
@@ -231,13 +235,13 @@ fn name(channel: &ChannelName) -> String {
 mod tests {
     use std::time::SystemTime;
 
-    use futures_util::{FutureExt, StreamExt};
+    use futures_util::FutureExt;
 
     use super::*;
     use crate::{
         demand::{Demand, Wish},
         event::Notification,
-        hub::{Config, Cursor, Hub},
+        hub::{Config, Cursor, Hub, Subscription},
     };
 
     /// A reader of `a` that has `count` events before it.
@@ -282,7 +286,7 @@ mod tests {
     #[tokio::test]
     async fn a_token_that_has_ended_is_noticed_before_much_more_is_given() {
         let mut deliveries = Deliveries {
-            subscription: behind(1000),
+            subscription: Admitted::alone(behind(1000)),
             expiry: Some(Expiry::new(SystemTime::UNIX_EPOCH)),
             given: 0,
         };

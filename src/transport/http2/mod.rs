@@ -26,6 +26,7 @@ pub(super) use self::response::{StreamHandOver, TakesStream, give};
 use super::{
     admission::Settings,
     idle::{Due, Idle},
+    limits::Peer,
     server::{HEADER_TIMEOUT, MAX_HEADER_BYTES},
 };
 use crate::shutdown::Shutdown;
@@ -43,6 +44,7 @@ const WINDOW: u32 = 1 << 20;
 /// `HEADER_TIMEOUT`, it ends too.
 pub(super) async fn serve<IO>(
     io: IO,
+    peer: Peer,
     app: Router,
     settings: Settings,
     shutdown: &Shutdown,
@@ -69,7 +71,8 @@ where
         };
         match next {
             Next::Asked(asked) => {
-                let (request, respond) = *asked;
+                let (mut request, respond) = *asked;
+                request.extensions_mut().insert(peer);
                 let answer = response::answer(app.clone(), request, respond, settings);
                 tokio::spawn(answer);
             }

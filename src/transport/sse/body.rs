@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::{
     super::{
+        admission::Admitted,
         codes::Refusal,
         expiry::expired,
         idle::{Due, Idle},
@@ -23,7 +24,7 @@ use super::{
 };
 use crate::{
     event::Event,
-    hub::{Delivery, Ended, Subscription},
+    hub::{Delivery, Ended},
 };
 
 /// Bytes after which a chunk is sent, though more deliveries are there.
@@ -32,7 +33,7 @@ const CHUNK: usize = 64 << 10;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Chunks {
-    subscription: Subscription,
+    subscription: Admitted,
     wire: &'static Wire,
     idle: Idle,
     phase: Phase,
@@ -69,7 +70,7 @@ impl Body for Chunks {
 }
 
 impl Chunks {
-    pub(super) fn new(subscription: Subscription, idle: Idle, wire: &'static Wire) -> Self {
+    pub(super) fn new(subscription: Admitted, idle: Idle, wire: &'static Wire) -> Self {
         Self {
             subscription,
             wire,

@@ -18,6 +18,7 @@ use tracing::debug;
 
 use super::{
     super::{
+        admission::Admitted,
         close::End,
         expiry::expired,
         idle::{Due, Idle},
@@ -26,7 +27,6 @@ use super::{
     },
     message::{beginning, sign_of_life},
 };
-use crate::hub::Subscription;
 
 /// How long the client may take to close its side: a socket closed before that
 /// could take with it what was written last.
@@ -45,7 +45,7 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(
         socket: Socket,
-        subscription: Subscription,
+        subscription: Admitted,
         idle: Idle,
         wire: &'static Wire,
     ) -> Self {
@@ -63,8 +63,10 @@ impl Connection {
         };
         debug!(?end, "an SSE stream ends");
         let Self { socket, outbound } = *self;
-        drop(outbound);
+        // The socket has its place until it is closed.
+        let presence = outbound.subscription.leave();
         Box::pin(farewell(socket)).await;
+        drop(presence);
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {

@@ -45,9 +45,10 @@ pub(super) async fn sse(
         None => admission.credentials(request.headers()),
     };
     let is_alone = HandOver::is_possible(&request);
+    let address = admission.address(request.extensions(), request.headers());
     drop(request);
     let grant = admission.admit(credentials).await?;
-    let subscription = admission.subscribe(&grant, &query.channels, cursor)?;
+    let subscription = admission.subscribe(&grant, address, &query.channels, cursor)?;
     let mut idle = Idle::new(admission.settings().keepalive);
     idle.expire(grant.expires());
     let wire = query.format.wire();

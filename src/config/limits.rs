@@ -1,0 +1,39 @@
+//! What one client may have: the settings whose defaults are a part of others.
+
+use super::{access::list, values::number};
+use crate::transport::{self, Network, Proxies};
+
+/// Settings on their way.
+#[derive(Default)]
+pub(super) struct Limits {
+    pub(super) readers_per_address: Option<usize>,
+    pub(super) readers_per_token: Option<usize>,
+    pub(super) proxies: Proxies,
+}
+
+impl Limits {
+    /// Half of all readers, where nothing else is said: whoever is one client
+    /// to pgfan and none of harm, a proxy it does not know or a token that many
+    /// share, has room for long, and nobody alone takes all there is.
+    pub(super) fn done(self, max_readers: usize) -> transport::Limits {
+        let half = max_readers.div_ceil(2);
+        transport::Limits {
+            readers_per_address: self.readers_per_address.unwrap_or(half),
+            readers_per_token: self.readers_per_token.unwrap_or(half),
+            proxies: self.proxies,
+        }
+    }
+}
+
+pub(super) fn some_number(slot: &mut Option<usize>, text: &str) -> Result<(), String> {
+    let mut value = 0;
+    number(&mut value, text, 1..=10_000_000)?;
+    *slot = Some(value);
+    Ok(())
+}
+
+/// A list with commas between.
+pub(super) fn proxies(slot: &mut Proxies, text: &str) -> Result<(), String> {
+    *slot = list::<Network>(text)?.into();
+    Ok(())
+}

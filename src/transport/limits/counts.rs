@@ -1,0 +1,118 @@
+//! How many there are of each.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    hash::Hash,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// Between two words about a limit that was reached: for each of them the log
+/// would be the next victim.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// By keys that have any: there are no more keys than there are of all.
+#[derive(Debug)]
+pub(in crate::transport) struct Counts<K> {
+    held: Mutex<HashMap<K, u32>>,
+    said: Mutex<Option<Instant>>,
+}
+
+impl<K> Default for Counts<K> {
+    fn default() -> Self {
+        Self {
+            held: Mutex::default(),
+            said: Mutex::default(),
+        }
+    }
+}
+
+/// One that is there, until this is dropped.
+#[derive(Debug)]
+pub(in crate::transport) struct Counted<K: Copy + Eq + Hash> {
+    counts: Arc<Counts<K>>,
+    key: K,
+}
+
+impl<K: Copy + Eq + Hash> Counts<K> {
+    /// Another of `key`, unless there are `limit` already.
+    pub(in crate::transport) fn enter(
+        self: &Arc<Self>,
+        key: K,
+        limit: usize,
+    ) -> Option<Counted<K>> {
+        let mut held = self.held();
+        let count = held.get(&key).copied().unwrap_or(0);
+        if count as usize >= limit {
+            return None;
+        }
+        held.insert(key, count + 1);
+        drop(held);
+        let counts = Arc::clone(self);
+        Some(Counted { counts, key })
+    }
+
+    /// Whether a limit that was reached is worth a word.
+    pub(in crate::transport) fn is_news(&self) -> bool {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = said.is_none_or(|at| at.elapsed() >= QUIET);
+        if is_news {
+            *said = Some(Instant::now());
+        }
+        is_news
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<K, u32>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<K: Copy + Eq + Hash> Counted<K> {
+    pub(in crate::transport) fn key(&self) -> K {
+        self.key
+    }
+}
+
+impl<K: Copy + Eq + Hash> Drop for Counted<K> {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut count) = self.counts.held().entry(self.key) {
+            match count.get() {
+                ..=1 => drop(count.remove()),
+                _ => *count.get_mut() -= 1,
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[test]
+    fn who_leaves_makes_room_and_leaves_nothing_behind() {
+        let counts = Arc::new(Counts::default());
+        let first = counts.enter('a', 2).unwrap();
+        let second = counts.enter('a', 2).unwrap();
+        assert!(counts.enter('a', 2).is_none());
+        let other = counts.enter('b', 2).unwrap();
+        drop(first);
+        let third = counts.enter('a', 2).unwrap();
+        assert!(counts.enter('a', 2).is_none());
+        drop((second, third, other));
+        assert!(counts.held().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_limit_is_worth_a_word_a_minute() {
+        let counts = Counts::<char>::default();
+        assert!(counts.is_news());
+        advance(QUIET - Duration::from_millis(1)).await;
+        assert!(!counts.is_news());
+        advance(Duration::from_millis(1)).await;
+        assert!(counts.is_news());
+    }
+}

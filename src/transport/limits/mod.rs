@@ -1,0 +1,152 @@
+//! What one client may have, so that it alone can shut nobody out: counted by
+//! its address, and by what its token says it is.
+
+mod address;
+mod counts;
+mod proxies;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use http::{Extensions, HeaderMap};
+use tracing::warn;
+
+pub use self::proxies::{Network, NetworkError, Proxies};
+pub(super) use self::{
+    address::{Address, Peer},
+    counts::{Counted, Counts},
+};
+use super::codes::{Code, Refusal};
+use crate::auth::{Grant, Subject};
+
+/// The settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Readers of one client address at one time, and as many connections of it
+    /// that are none (64 at least); the next is refused.
+    pub readers_per_address: usize,
+    /// Readers with tokens of one `sub` at one time; the next is refused.
+    pub readers_per_token: usize,
+    /// Whose word about a client's address is taken.
+    pub proxies: Proxies,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            readers_per_address: 50_000,
+            readers_per_token: 50_000,
+            proxies: Proxies::default(),
+        }
+    }
+}
+
+/// Of one address, WebSockets whose first frame is waited for: a quarter of
+/// all that there may be. The next is refused. Behind a proxy that is not
+/// known as one, so many can still come at once, and be gone in a moment.
+const MAX_UNKNOWN: usize = 256;
+
+/// Who is there.
+#[derive(Debug)]
+pub(super) struct Clients {
+    limits: Limits,
+    addresses: Arc<Counts<Address>>,
+    subjects: Arc<Counts<Subject>>,
+    unknown: Arc<Counts<Address>>,
+    /// That somebody who is not among the proxies speaks like one was said.
+    said: AtomicBool,
+}
+
+/// A reader, counted as long as this is held.
+#[derive(Debug)]
+pub(super) struct Presence {
+    _address: Counted<Address>,
+    subject: Option<Counted<Subject>>,
+}
+
+impl Clients {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            addresses: Arc::default(),
+            subjects: Arc::default(),
+            unknown: Arc::default(),
+            said: AtomicBool::new(false),
+            limits,
+        }
+    }
+
+    /// Where a request is from: its connection's other end, or whom a trusted
+    /// proxy there names.
+    pub(super) fn address(&self, extensions: &Extensions, headers: &HeaderMap) -> Address {
+        let Some(&Peer(peer)) = extensions.get() else {
+            // Of no connection: all of them together.
+            return Address::UNKNOWN;
+        };
+        let proxies = &self.limits.proxies;
+        if !proxies.trusts(peer) && proxies::speaks_like_one(headers) {
+            self.say_unheeded(peer);
+        }
+        proxies.client(peer, headers).into()
+    }
+
+    /// Once: whoever wants to can have it said.
+    fn say_unheeded(&self, peer: std::net::IpAddr) {
+        if !self.said.swap(true, Ordering::Relaxed) {
+            warn!(
+                %peer,
+                "sends a forwarded address and is not among --trusted-proxies: if it is a proxy, \
+                 all of its clients count as one"
+            );
+        }
+    }
+
+    /// One more reader of this address and this token.
+    pub(super) fn enter(&self, address: Address, grant: &Grant) -> Result<Presence, Refusal> {
+        let limit = self.limits.readers_per_address;
+        let Some(address) = self.addresses.enter(address, limit) else {
+            if self.addresses.is_news() {
+                warn!(%address, limit, "an address has all readers it may (--max-readers-per-address)");
+            }
+            let rule = "this address has as many readers as it may";
+            return Err(Refusal::new(Code::TooMany, rule));
+        };
+        let subject = self.subject(grant)?;
+        Ok(Presence {
+            _address: address,
+            subject,
+        })
+    }
+
+    fn subject(&self, grant: &Grant) -> Result<Option<Counted<Subject>>, Refusal> {
+        let Some(subject) = grant.subject() else {
+            return Ok(None);
+        };
+        let limit = self.limits.readers_per_token;
+        let Some(counted) = self.subjects.enter(subject, limit) else {
+            if self.subjects.is_news() {
+                warn!(
+                    limit,
+                    "a token has all readers it may (--max-readers-per-token)"
+                );
+            }
+            let rule = "this token has as many readers as it may";
+            return Err(Refusal::new(Code::TooMany, rule));
+        };
+        Ok(Some(counted))
+    }
+
+    /// The same reader, with another token.
+    pub(super) fn change(&self, presence: &mut Presence, grant: &Grant) -> Result<(), Refusal> {
+        if presence.subject.as_ref().map(Counted::key) != grant.subject() {
+            presence.subject = self.subject(grant)?;
+        }
+        Ok(())
+    }
+
+    /// One more who is still to show a token.
+    pub(super) fn enter_unknown(&self, address: Address) -> Option<Counted<Address>> {
+        self.unknown.enter(address, MAX_UNKNOWN)
+    }
+}

@@ -1,0 +1,102 @@
+//! How many connections of one address there may be that are no readers, or
+//! none yet. One that becomes a reader of HTTP/1.1 is counted as that instead;
+//! one of HTTP/2 may hold readers, and stays what it is.
+
+use std::{net::IpAddr, sync::Arc};
+
+use tracing::warn;
+
+use super::{
+    descriptors::Place,
+    limits::{Address, Counted, Counts, Limits, Peer},
+};
+
+/// So many may be there however few readers an address may have: who looks
+/// whether the gateway is well, or publishes, is none.
+const FEW: usize = 64;
+
+/// Of one address, connections beyond its limit that are told so; the next are
+/// dropped.
+const TOLD: usize = 64;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Newcomers {
+    limits: Limits,
+    addresses: Arc<Counts<Address>>,
+}
+
+/// A connection, counted as long as this is held.
+#[derive(Debug)]
+pub(super) struct Visit {
+    pub(super) peer: Peer,
+    pub(super) place: Place,
+    _counted: Option<Counted<Address>>,
+}
+
+impl Newcomers {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            limits,
+            addresses: Arc::default(),
+        }
+    }
+
+    /// Those of a trusted proxy are of many clients, and are not counted.
+    pub(super) fn visit(&self, peer: Peer) -> Visit {
+        let (place, _counted) = match self.limits.proxies.trusts(peer.0) {
+            true => (Place::Free, None),
+            false => self.enter(peer.0),
+        };
+        Visit {
+            peer,
+            place,
+            _counted,
+        }
+    }
+
+    fn enter(&self, peer: IpAddr) -> (Place, Option<Counted<Address>>) {
+        let address = Address::from(peer);
+        let limit = self.limits.readers_per_address.max(FEW);
+        if let Some(counted) = self.addresses.enter(address, limit) {
+            return (Place::Free, Some(counted));
+        }
+        if self.addresses.is_news() {
+            warn!(%address, limit, "an address has all connections it may (--max-readers-per-address)");
+        }
+        match self.addresses.enter(address, limit + TOLD) {
+            Some(counted) => (Place::Full, Some(counted)),
+            None => (Place::Crowded, None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: usize = FEW + 1;
+
+    #[test]
+    fn those_beyond_the_limit_are_told_and_then_dropped() {
+        let network: super::super::Network = "10.0.0.0/8".parse().unwrap();
+        let newcomers = Newcomers::new(Limits {
+            readers_per_address: LIMIT,
+            proxies: vec![network].into(),
+            ..Limits::default()
+        });
+        let peer = |text: &str| Peer(text.parse().unwrap());
+        let visits = |text: &str, count: usize| -> Vec<_> {
+            (0..count).map(|_| newcomers.visit(peer(text))).collect()
+        };
+        let places = |visits: &[Visit]| visits.iter().map(|v| v.place).collect::<Vec<_>>();
+        let mut held = visits("192.0.2.1", LIMIT + TOLD + 1);
+        assert_eq!(places(&held[..LIMIT]), [Place::Free; LIMIT]);
+        assert_eq!(places(&held[LIMIT..LIMIT + TOLD]), [Place::Full; TOLD]);
+        assert_eq!(held.pop().unwrap().place, Place::Crowded);
+        assert_eq!(newcomers.visit(peer("192.0.2.2")).place, Place::Free);
+        assert_eq!(places(&visits("10.0.0.1", 200)), [Place::Free; 200]);
+        drop(held);
+        assert_eq!(newcomers.visit(peer("192.0.2.1")).place, Place::Free);
+    }
+}

@@ -1,0 +1,158 @@
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use pgfan::transport::pb::{SubscribeRequest, SubscribeResponse};
+use prost::Message as _;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpSocket, TcpStream},
+};
+use tonic::{Request, Streaming, metadata::MetadataKey};
+
+use crate::support::{gateway_process::upgrade, grpc_over, within};
+
+/// What a reader may speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    WebSocket,
+    RawWebSocket,
+    PgCacheWatch,
+    Sse,
+    RawSse,
+    GrpcWeb,
+    Grpc,
+}
+
+impl Kind {
+    pub const ALL: [Self; 7] = [
+        Self::WebSocket,
+        Self::RawWebSocket,
+        Self::PgCacheWatch,
+        Self::Sse,
+        Self::RawSse,
+        Self::GrpcWeb,
+        Self::Grpc,
+    ];
+
+    /// A reader of the channel `guests`, of all but gRPC.
+    fn request(self) -> Vec<u8> {
+        let sse = |query: &str| format!("GET /v1/sse?{query} HTTP/1.1\r\nHost: pgfan\r\n\r\n");
+        let text = match self {
+            Self::WebSocket => upgrade("/v1/ws?channel=guests"),
+            Self::RawWebSocket => upgrade("/v1/ws?channel=guests&format=raw"),
+            Self::PgCacheWatch => upgrade("/pgpubsub/guests"),
+            Self::Sse => sse("channel=guests"),
+            Self::RawSse => sse("channel=guests&format=raw"),
+            Self::GrpcWeb | Self::Grpc => return grpc_web(&subscribe()),
+        };
+        text.into_bytes()
+    }
+}
+
+fn subscribe() -> SubscribeRequest {
+    SubscribeRequest {
+        channels: vec!["guests".into()],
+        cursor: String::new(),
+    }
+}
+
+fn grpc_web(message: &SubscribeRequest) -> Vec<u8> {
+    let message = message.encode_to_vec();
+    let length = u32::try_from(message.len()).unwrap().to_be_bytes();
+    let head = format!(
+        "POST /pgfan.v1.GatewayService/Subscribe HTTP/1.1\r\nHost: pgfan\r\n\
+         Content-Type: application/grpc-web+proto\r\nContent-Length: {}\r\n\r\n",
+        5 + message.len()
+    );
+    [head.as_bytes(), &[0], &length, &message].concat()
+}
+
+/// One of the loopback's addresses, other than the test's own.
+pub fn loopback(last: u8) -> IpAddr {
+    Ipv4Addr::new(127, 0, 0, last).into()
+}
+
+/// A connection from there.
+pub async fn connect(from: IpAddr, to: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((from, 0).into()).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+/// A reader that was let in, until it is dropped.
+#[allow(dead_code, reason = "held, and never looked at")]
+pub enum Guest {
+    Socket(TcpStream),
+    Stream(Streaming<SubscribeResponse>),
+}
+
+/// That one is refused for being too many, and comes back later.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TooMany;
+
+type Headers<'a> = &'a [(&'a str, &'a str)];
+
+/// One that asks to be a reader; no refusal but one is expected.
+pub async fn enter(
+    kind: Kind,
+    from: IpAddr,
+    to: SocketAddr,
+    headers: Headers<'_>,
+) -> Result<Guest, TooMany> {
+    let socket = connect(from, to).await;
+    let entering = async {
+        match kind {
+            Kind::Grpc => grpc(socket, headers).await,
+            _ => http(socket, &kind.request(), headers).await,
+        }
+    };
+    within(&format!("an answer on {kind:?}"), entering).await
+}
+
+async fn grpc(socket: TcpStream, headers: Headers<'_>) -> Result<Guest, TooMany> {
+    let mut request = Request::new(subscribe());
+    for (name, value) in headers {
+        let name = MetadataKey::from_bytes(name.as_bytes()).unwrap();
+        request.metadata_mut().append(name, value.parse().unwrap());
+    }
+    let client = grpc_over(socket).await;
+    match client.unwrap().subscribe(request).await {
+        Ok(answer) => Ok(Guest::Stream(answer.into_inner())),
+        Err(status) => {
+            assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status}");
+            Err(TooMany)
+        }
+    }
+}
+
+async fn http(
+    mut socket: TcpStream,
+    request: &[u8],
+    headers: Headers<'_>,
+) -> Result<Guest, TooMany> {
+    let first_line = request.windows(2).position(|w| w == b"\r\n").unwrap() + 2;
+    let lines: Vec<_> = headers
+        .iter()
+        .map(|(n, v)| format!("{n}: {v}\r\n"))
+        .collect();
+    let (first, rest) = request.split_at(first_line);
+    let request = [first, lines.concat().as_bytes(), rest].concat();
+    socket.write_all(&request).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(socket.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap();
+    let (status, headers) = head.split_once("\r\n").unwrap();
+    let grpc_status = headers
+        .lines()
+        .find_map(|l| l.strip_prefix("grpc-status: "));
+    match (&status[9..12], grpc_status) {
+        ("101" | "200", None) => Ok(Guest::Socket(socket)),
+        ("429", None) => {
+            assert!(headers.contains("retry-after: "), "{head}");
+            Err(TooMany)
+        }
+        ("200", Some("8")) => Err(TooMany),
+        _ => panic!("{head}"),
+    }
+}
