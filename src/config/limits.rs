@@ -8,6 +8,7 @@ use crate::transport::{self, Network, Proxies};
 pub(super) struct Limits {
     pub(super) readers_per_address: Option<usize>,
     pub(super) readers_per_token: Option<usize>,
+    pub(super) publish_rate: Option<usize>,
     pub(super) proxies: Proxies,
 }
 
@@ -17,9 +18,11 @@ impl Limits {
     /// share, has room for long, and nobody alone takes all there is.
     pub(super) fn done(self, max_readers: usize) -> transport::Limits {
         let half = max_readers.div_ceil(2);
+        let default = transport::Limits::default();
         transport::Limits {
             readers_per_address: self.readers_per_address.unwrap_or(half),
             readers_per_token: self.readers_per_token.unwrap_or(half),
+            publish_rate: self.publish_rate.unwrap_or(default.publish_rate),
             proxies: self.proxies,
         }
     }

@@ -324,6 +324,14 @@ pub const SETTINGS: &[Setting] = &[
         apply: |draft, text| some_number(&mut draft.limits.readers_per_token, text),
     },
     Setting {
+        name: "max-publish-rate",
+        default: "1000",
+        value: "COUNT",
+        help: "Notifications a second that one client may publish, known by its token or else \
+               by its address, and at once as many; the next is refused",
+        apply: |draft, text| some_number(&mut draft.limits.publish_rate, text),
+    },
+    Setting {
         name: "max-channels",
         default: "10000",
         value: "COUNT",

@@ -115,7 +115,7 @@ fn each_setting_arrives_where_it_belongs() {
         drain-timeout = '10s'\n max-client-frame = 1100
         max-readers = 12\n max-channels = 13\n max-channels-per-reader = 14
         max-readers-per-address = 15\n trusted-proxies = '10.0.0.1,fd00::/8'
-        max-readers-per-token = 16";
+        max-readers-per-token = 16\n max-publish-rate = 17";
     let config = resolve(&[], &[], toml).unwrap();
     let s = Duration::from_secs;
     assert_eq!(config.listen.to_string(), "127.0.0.2:1");
@@ -154,6 +154,7 @@ fn each_setting_arrives_where_it_belongs() {
     let expected = transport::Limits {
         readers_per_address: 15,
         readers_per_token: 16,
+        publish_rate: 17,
         proxies: proxies.to_vec().into(),
     };
     assert_eq!(config.limits, expected);
@@ -213,6 +214,7 @@ fn every_number_has_its_bounds() {
             ["1", "0"],
             ["10000000", "10000001"],
         ),
+        ("max-publish-rate", ["1", "0"], ["10000000", "10000001"]),
         ("token-leeway", ["0s", "-1s"], ["1m", "61s"]),
     ];
     for (name, [lowest, below], [highest, above]) in table {

@@ -61,6 +61,11 @@ pub(super) struct Admitted {
 }
 
 impl Admitted {
+    /// Where it is from.
+    pub(super) fn address(&self) -> Address {
+        self.presence.address()
+    }
+
     /// Of a door of its own.
     #[cfg(test)]
     pub(super) fn alone(subscription: Subscription) -> Self {
@@ -225,13 +230,19 @@ impl Admission {
         self.shared.clients.change(&mut reader.presence, grant)
     }
 
-    /// The channel, if this client may publish on it.
-    pub(super) fn publishable(&self, grant: &Grant, channel: &str) -> Result<ChannelName, Refusal> {
+    /// The channel, if this client may publish on it, and now.
+    pub(super) fn publishable(
+        &self,
+        grant: &Grant,
+        address: Address,
+        channel: &str,
+    ) -> Result<ChannelName, Refusal> {
         let channel = ChannelName::new(channel)?;
         if !grant.may_publish(&channel) {
             let message = format!("{channel:?} cannot be published on");
             return Err(Refusal::new(Code::Forbidden, message));
         }
+        self.shared.clients.publish(address, grant)?;
         Ok(channel)
     }
 

@@ -4,7 +4,7 @@
 use axum::{
     Router,
     body::{Body, to_bytes},
-    extract::State,
+    extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, header},
     middleware::from_fn_with_state,
     response::{IntoResponse, Response},
@@ -22,6 +22,7 @@ use super::{
     admission::Admission,
     codes::{Code, Refusal},
     grpc::{Grpc, pb},
+    limits::Address,
     origin::guard,
     pgcachewatch::{pgpubsub, up},
     punctual::{BODY_TIMEOUT, punctual},
@@ -101,12 +102,13 @@ async fn publish(
     State(admission): State<Admission>,
     uri: Uri,
     headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Response {
     if is_encoded(&headers) {
         return encoded();
     }
-    let published = publish_body(&admission, &uri, &headers, body).await;
+    let address = admission.address(request.extensions(), &headers);
+    let published = publish_body(&admission, &uri, &headers, address, request.into_body()).await;
     published.map(|()| StatusCode::NO_CONTENT).into_response()
 }
 
@@ -114,10 +116,11 @@ async fn publish_body(
     admission: &Admission,
     uri: &Uri,
     headers: &HeaderMap,
+    address: Address,
     body: Body,
 ) -> Result<(), Refusal> {
     let grant = admission.admit(admission.credentials(headers)).await?;
-    let channel = admission.publishable(&grant, &last_segment(uri.path())?)?;
+    let channel = admission.publishable(&grant, address, &last_segment(uri.path())?)?;
     if body.size_hint().lower() > Payload::MAX_BYTES as u64 {
         // By its own word: it need not come.
         return Err(too_large());

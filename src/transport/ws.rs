@@ -260,8 +260,9 @@ impl Connection {
 
     fn publish(&mut self, channel: String, payload: String, reference: Option<String>) {
         let (admission, grant) = (self.admission.clone(), Arc::clone(&self.grant));
+        let address = self.reader.outbound.subscription.address();
         self.doing = Some(Box::pin(async move {
-            let result = match admission.publishable(&grant, &channel) {
+            let result = match admission.publishable(&grant, address, &channel) {
                 Ok(channel) => admission.publish(channel, payload).await,
                 Err(refusal) => Err(refusal),
             };

@@ -50,6 +50,8 @@ mod log;
 mod names;
 /// Addresses that are somebody else's.
 mod proxies;
+/// More notifications than one client has to tell.
+mod publishing;
 /// Clients that take all the time there is.
 mod slow;
 /// More channels than anybody reads.

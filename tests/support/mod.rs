@@ -26,6 +26,7 @@ pub use gateway::{TestGateway, environment};
 pub use grpc::{grpc_client, grpc_over};
 pub use http::{
     Answer, answer_over, ask, get, get_h2, get_h2_over, get_h2_with, post, post_with, request,
+    request_over,
 };
 pub use link::Link;
 pub use reader::{Reader, Wire};

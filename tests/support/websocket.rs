@@ -39,13 +39,23 @@ impl WebSocket {
         path: &str,
         headers: &[(&str, &str)],
     ) -> Result<(Self, HeaderMap), u16> {
-        let request = format!("ws://{address}{path}").into_client_request();
+        let socket = TcpStream::connect(address).await.unwrap();
+        Self::over_with_headers(socket, &address.to_string(), path, headers).await
+    }
+
+    /// Both.
+    pub async fn over_with_headers(
+        socket: TcpStream,
+        host: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<(Self, HeaderMap), u16> {
+        let request = format!("ws://{host}{path}").into_client_request();
         let mut request = request.unwrap();
         for (name, value) in headers {
             let name: HeaderName = name.parse().unwrap();
             request.headers_mut().append(name, value.parse().unwrap());
         }
-        let socket = TcpStream::connect(address).await.unwrap();
         let socket: Box<dyn Connection> = Box::new(socket);
         match client_async(request, socket).await {
             Ok((stream, answer)) => Ok((Self { stream }, answer.headers().clone())),

@@ -103,8 +103,11 @@ impl GatewayService for Grpc {
         request: Request<pb::PublishRequest>,
     ) -> Result<Response<pb::PublishResponse>, Status> {
         let grant = self.grant(&request).await?;
+        let address = self
+            .admission
+            .address(request.extensions(), request.metadata().as_ref());
         let pb::PublishRequest { channel, payload } = request.into_inner();
-        let channel = self.admission.publishable(&grant, &channel)?;
+        let channel = self.admission.publishable(&grant, address, &channel)?;
         self.admission.publish(channel, payload).await?;
         Ok(Response::new(pb::PublishResponse {}))
     }

@@ -4,6 +4,7 @@
 mod address;
 mod counts;
 mod proxies;
+mod rates;
 
 use std::sync::{
     Arc,
@@ -14,6 +15,7 @@ use http::{Extensions, HeaderMap};
 use tracing::warn;
 
 pub use self::proxies::{Network, NetworkError, Proxies};
+use self::rates::{Rate, Rates, Refused};
 pub(super) use self::{
     address::{Address, Peer},
     counts::{Counted, Counts},
@@ -29,6 +31,8 @@ pub struct Limits {
     pub readers_per_address: usize,
     /// Readers with tokens of one `sub` at one time; the next is refused.
     pub readers_per_token: usize,
+    /// Notifications a second that one client may publish; the next is refused.
+    pub publish_rate: usize,
     /// Whose word about a client's address is taken.
     pub proxies: Proxies,
 }
@@ -38,37 +42,57 @@ impl Default for Limits {
         Self {
             readers_per_address: 50_000,
             readers_per_token: 50_000,
+            publish_rate: PUBLISH_RATE,
             proxies: Proxies::default(),
         }
     }
 }
+
+/// More than an application tells one by one, and a part of what the publishing
+/// session commits in a second, so that the others have the rest.
+const PUBLISH_RATE: usize = 1000;
 
 /// Of one address, WebSockets whose first frame is waited for: a quarter of
 /// all that there may be. The next is refused. Behind a proxy that is not
 /// known as one, so many can still come at once, and be gone in a moment.
 const MAX_UNKNOWN: usize = 256;
 
-/// Who is there.
+/// Who is there, and how much each publishes.
 #[derive(Debug)]
 pub(super) struct Clients {
     limits: Limits,
     addresses: Arc<Counts<Address>>,
     subjects: Arc<Counts<Subject>>,
     unknown: Arc<Counts<Address>>,
+    published: Rates<Publisher>,
     /// That somebody who is not among the proxies speaks like one was said.
     said: AtomicBool,
+}
+
+/// Whose publishes are counted together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Publisher {
+    Subject(Subject),
+    Address(Address),
 }
 
 /// A reader, counted as long as this is held.
 #[derive(Debug)]
 pub(super) struct Presence {
-    _address: Counted<Address>,
+    address: Counted<Address>,
     subject: Option<Counted<Subject>>,
+}
+
+impl Presence {
+    pub(super) fn address(&self) -> Address {
+        self.address.key()
+    }
 }
 
 impl Clients {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
+            published: Rates::new(Rate::a_second(limits.publish_rate)),
             addresses: Arc::default(),
             subjects: Arc::default(),
             unknown: Arc::default(),
@@ -113,10 +137,7 @@ impl Clients {
             return Err(Refusal::new(Code::TooMany, rule));
         };
         let subject = self.subject(grant)?;
-        Ok(Presence {
-            _address: address,
-            subject,
-        })
+        Ok(Presence { address, subject })
     }
 
     fn subject(&self, grant: &Grant) -> Result<Option<Counted<Subject>>, Refusal> {
@@ -148,5 +169,22 @@ impl Clients {
     /// One more who is still to show a token.
     pub(super) fn enter_unknown(&self, address: Address) -> Option<Counted<Address>> {
         self.unknown.enter(address, MAX_UNKNOWN)
+    }
+
+    /// One more notification. Who has a token is known by it wherever it comes
+    /// from.
+    pub(super) fn publish(&self, address: Address, grant: &Grant) -> Result<(), Refusal> {
+        let subject = grant.subject().map(Publisher::Subject);
+        let publisher = subject.unwrap_or(Publisher::Address(address));
+        let taken = self.published.take(publisher);
+        taken.map_err(|refused| {
+            let rule = match refused {
+                Refused::TooFast => {
+                    format!("at most {} publishes a second", self.limits.publish_rate)
+                }
+                Refused::TooManyClients => "too many clients publish".to_owned(),
+            };
+            Refusal::new(Code::TooMany, rule)
+        })
     }
 }

@@ -1,0 +1,139 @@
+//! How often something may be done: a bucket of one second's worth that fills
+//! steadily. It is kept as the moment when it is full again (the generic cell
+//! rate algorithm of ITU-T I.371), so a bucket is one number, and one that is
+//! full need not be kept.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Buckets that are not full: so many clients within one second are more than
+/// the database commits in it. Of 48 bytes each at most. At the limit those
+/// who have none are refused until some are full.
+const MAX_BUCKETS: usize = 1 << 16;
+
+/// Fewer are not looked through.
+const FEW: usize = 1 << 10;
+
+/// So often, and at once as often as in a second.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rate {
+    times: u32,
+}
+
+impl Rate {
+    /// At least once.
+    pub(super) fn a_second(times: usize) -> Self {
+        let times = u32::try_from(times.max(1)).unwrap_or(u32::MAX);
+        Self { times }
+    }
+
+    /// When a bucket is full again that is at `full_at`, and something is
+    /// taken out now; nothing when it is empty.
+    fn taken(self, full_at: Instant, now: Instant) -> Option<Instant> {
+        let full_at = full_at.max(now) + SECOND / self.times;
+        (full_at - now <= SECOND).then_some(full_at)
+    }
+}
+
+/// One for each key.
+#[derive(Debug)]
+pub(super) struct Rates<K> {
+    rate: Rate,
+    buckets: Mutex<Buckets<K>>,
+}
+
+#[derive(Debug)]
+struct Buckets<K> {
+    full_at: HashMap<K, Instant>,
+    /// With so many, those that are full are looked for.
+    look_at: usize,
+}
+
+/// Why nothing was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refused {
+    TooFast,
+    TooManyClients,
+}
+
+impl<K: Copy + Eq + Hash> Rates<K> {
+    pub(super) fn new(rate: Rate) -> Self {
+        let buckets = Buckets {
+            full_at: HashMap::new(),
+            look_at: FEW,
+        };
+        Self {
+            rate,
+            buckets: Mutex::new(buckets),
+        }
+    }
+
+    pub(super) fn take(&self, key: K) -> Result<(), Refused> {
+        let now = Instant::now();
+        let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = buckets.full_at.get(&key).copied();
+        if known.is_none() && !buckets.have_room(now) {
+            return Err(Refused::TooManyClients);
+        }
+        let taken = self.rate.taken(known.unwrap_or(now), now);
+        let full_at = taken.ok_or(Refused::TooFast)?;
+        buckets.full_at.insert(key, full_at);
+        Ok(())
+    }
+}
+
+impl<K: Copy + Eq + Hash> Buckets<K> {
+    /// Looks through them each time they are twice as many, so that a bucket
+    /// costs as much whatever their number.
+    fn have_room(&mut self, now: Instant) -> bool {
+        if self.full_at.len() >= self.look_at {
+            self.full_at.retain(|_, full_at| *full_at > now);
+            self.look_at = (2 * self.full_at.len()).clamp(FEW, MAX_BUCKETS);
+        }
+        self.full_at.len() < MAX_BUCKETS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    fn taken(rates: &Rates<u32>, key: u32, times: usize) -> usize {
+        (0..times).filter(|_| rates.take(key).is_ok()).count()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_s_worth_at_once_and_then_steadily() {
+        let rates = Rates::new(Rate::a_second(3));
+        assert_eq!(taken(&rates, 1, 10), 3);
+        assert_eq!(rates.take(1), Err(Refused::TooFast));
+        assert_eq!(taken(&rates, 2, 10), 3, "another has its own");
+        advance(Duration::from_millis(334)).await;
+        assert_eq!(taken(&rates, 1, 10), 1);
+        advance(Duration::from_secs(60)).await;
+        assert_eq!(taken(&rates, 1, 10), 3, "no more than it holds");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn they_are_bounded_and_a_second_later_forgotten() {
+        let rates = Rates::new(Rate::a_second(1));
+        for key in 0..MAX_BUCKETS as u32 {
+            assert_eq!(rates.take(key), Ok(()));
+        }
+        assert_eq!(rates.take(u32::MAX), Err(Refused::TooManyClients));
+        assert_eq!(rates.take(0), Err(Refused::TooFast), "who is known stays");
+        advance(SECOND).await;
+        assert_eq!(rates.take(u32::MAX), Ok(()));
+        assert_eq!(rates.buckets.lock().unwrap().full_at.len(), 1);
+    }
+}
