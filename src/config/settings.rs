@@ -332,6 +332,14 @@ pub const SETTINGS: &[Setting] = &[
         apply: |draft, text| some_number(&mut draft.limits.publish_rate, text),
     },
     Setting {
+        name: "max-frame-rate",
+        default: "2000",
+        value: "COUNT",
+        help: "Messages a second of one WebSocket client, pings among them, and at once as many; \
+               one more ends its stream",
+        apply: |draft, text| number(&mut draft.transport.max_frame_rate, text, 1..=10_000_000),
+    },
+    Setting {
         name: "max-channels",
         default: "10000",
         value: "COUNT",

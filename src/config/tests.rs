@@ -115,7 +115,7 @@ fn each_setting_arrives_where_it_belongs() {
         drain-timeout = '10s'\n max-client-frame = 1100
         max-readers = 12\n max-channels = 13\n max-channels-per-reader = 14
         max-readers-per-address = 15\n trusted-proxies = '10.0.0.1,fd00::/8'
-        max-readers-per-token = 16\n max-publish-rate = 17";
+        max-readers-per-token = 16\n max-publish-rate = 17\n max-frame-rate = 18";
     let config = resolve(&[], &[], toml).unwrap();
     let s = Duration::from_secs;
     assert_eq!(config.listen.to_string(), "127.0.0.2:1");
@@ -147,6 +147,7 @@ fn each_setting_arrives_where_it_belongs() {
     let expected = transport::Settings {
         keepalive,
         max_client_frame: 1100,
+        max_frame_rate: 18,
         write_timeout,
     };
     assert_eq!(config.transport, expected);
@@ -215,6 +216,7 @@ fn every_number_has_its_bounds() {
             ["10000000", "10000001"],
         ),
         ("max-publish-rate", ["1", "0"], ["10000000", "10000001"]),
+        ("max-frame-rate", ["1", "0"], ["10000000", "10000001"]),
         ("token-leeway", ["0s", "-1s"], ["1m", "61s"]),
     ];
     for (name, [lowest, below], [highest, above]) in table {

@@ -105,6 +105,8 @@ pub struct Settings {
     pub keepalive: Duration,
     /// The largest WebSocket message of a client, in bytes.
     pub max_client_frame: usize,
+    /// Messages of a WebSocket client a second, pings among them.
+    pub max_frame_rate: usize,
     /// A reader that takes nothing, or whose client answers no ping, for so
     /// long is closed.
     pub write_timeout: Duration,
@@ -115,6 +117,8 @@ impl Default for Settings {
         Self {
             keepalive: Duration::from_secs(15),
             max_client_frame: 64 << 10,
+            // Who publishes as often as it may by default has half of it left.
+            max_frame_rate: 2000,
             write_timeout: Duration::from_secs(30),
         }
     }

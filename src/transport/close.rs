@@ -58,7 +58,7 @@ pub(super) async fn close(mut socket: WebSocket, end: End) {
         {
             return;
         }
-        while let Some(Ok(_)) = poll_fn(|cx| socket.poll_read(cx)).await {}
+        while let Some(Ok(_)) = poll_fn(|cx| socket.poll_last(cx)).await {}
         // One that cannot be told is gone.
         let _ = socket.shutdown().await;
     };

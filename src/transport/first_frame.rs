@@ -49,7 +49,7 @@ async fn token(socket: &mut WebSocket) -> Result<String, End> {
                 return Err(refused("a token is required, in the first frame"));
             }
             Some(Ok(Message::Close(_))) | None => return Err(End::ByClient),
-            Some(Err(error)) => return Err(error.into()),
+            Some(Err(end)) => return Err(end),
         }
     }
 }

@@ -88,7 +88,7 @@ impl Connection {
             Some(Ok(Message::Ping(_))) => self.reader.socket.flush().await,
             Some(Ok(Message::Close(_))) | None => Err(End::ByClient),
             Some(Ok(_)) => Ok(()),
-            Some(Err(error)) => Err(error.into()),
+            Some(Err(end)) => Err(end),
         }
     }
 }

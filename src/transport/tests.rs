@@ -84,7 +84,7 @@ async fn run(mut socket: WebSocket) {
     let end = loop {
         let message = match poll_fn(|cx| socket.poll_read(cx)).await {
             Some(Ok(message)) => message,
-            Some(Err(error)) => break error.into(),
+            Some(Err(end)) => break end,
             None => break End::ByClient,
         };
         let sent = match message {
@@ -107,6 +107,7 @@ async fn echo_server() -> u16 {
     let port = listener.local_addr().unwrap().port();
     let settings = Settings {
         max_client_frame: 1 << 20,
+        max_frame_rate: usize::MAX,
         ..Settings::default()
     };
     let shutdown = Shutdown::default();

@@ -7,7 +7,7 @@ use std::{
 };
 
 use tracing::debug;
-use tungstenite::{Error as WsError, Message};
+use tungstenite::Message;
 
 use super::{
     admission::Admitted,
@@ -19,7 +19,7 @@ use super::{
 };
 
 /// What a client said, or that it says nothing more.
-pub(super) type Frame = Option<Result<Message, WsError>>;
+pub(super) type Frame = Option<Result<Message, End>>;
 
 /// See the module.
 pub(super) enum Turn {
@@ -109,7 +109,12 @@ mod tests {
         demand::Demand,
         event::Form,
         hub::{Config, Hub},
-        transport::{admission::Admitted, socket::Socket, tcp::Tcp},
+        transport::{
+            admission::Admitted,
+            limits::{Pace, Rate},
+            socket::Socket,
+            tcp::Tcp,
+        },
     };
 
     const WIRE: Wire = Wire {
@@ -134,7 +139,7 @@ mod tests {
             .unwrap();
         let idle = Idle::answered(limit, limit);
         let mut reader = Reader::new(
-            WebSocket::new(stream),
+            WebSocket::new(stream, Pace::new(Rate::a_second(1))),
             Admitted::alone(subscription),
             idle,
             &WIRE,

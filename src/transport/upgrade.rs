@@ -17,6 +17,7 @@ use super::{
     codes::Refusal,
     credentials::{PROTOCOL, offers_token, protocols},
     hand_over::{HandOver, Serving},
+    limits::{Pace, Rate},
     socket::Socket,
     web_socket::WebSocket,
 };
@@ -32,6 +33,7 @@ const MAX_WRITE_BUFFER: usize = 1 << 20;
 pub(super) struct Upgrade {
     answer: Response,
     max_frame: usize,
+    rate: Rate,
 }
 
 impl Upgrade {
@@ -61,6 +63,7 @@ impl Upgrade {
         Ok(Self {
             answer,
             max_frame: admission.settings().max_client_frame,
+            rate: Rate::a_second(admission.settings().max_frame_rate),
         })
     }
 
@@ -69,16 +72,18 @@ impl Upgrade {
         mut self,
         serve: impl FnOnce(WebSocket) -> Serving + Send + 'static,
     ) -> Response {
-        let max_frame = self.max_frame;
-        let hand_over =
-            HandOver::to(async move |socket, read| serve(open(socket, read, max_frame).await));
+        let (max_frame, rate) = (self.max_frame, self.rate);
+        let hand_over = HandOver::to(async move |socket, read| {
+            let stream = open(socket, read, max_frame).await;
+            serve(WebSocket::new(stream, Pace::new(rate)))
+        });
         self.answer.extensions_mut().insert(hand_over);
         self.answer
     }
 }
 
 /// `read` is what the client has said already.
-async fn open(socket: Socket, read: Vec<u8>, max_frame: usize) -> WebSocket {
+async fn open(socket: Socket, read: Vec<u8>, max_frame: usize) -> WebSocketStream<Socket> {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
@@ -86,6 +91,5 @@ async fn open(socket: Socket, read: Vec<u8>, max_frame: usize) -> WebSocket {
         .max_message_size(Some(max_frame))
         .max_frame_size(Some(max_frame));
     let role = Role::Server;
-    let stream = WebSocketStream::from_partially_read(socket, read, role, Some(config)).await;
-    WebSocket::new(stream)
+    WebSocketStream::from_partially_read(socket, read, role, Some(config)).await
 }

@@ -3,7 +3,7 @@
 
 use std::{
     io,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -18,17 +18,19 @@ use tungstenite::{
     },
 };
 
-use super::{close::End, socket::Socket};
+use super::{close::End, limits::Pace, socket::Socket};
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct WebSocket {
     stream: WebSocketStream<Socket>,
+    pace: Pace,
 }
 
 impl WebSocket {
-    pub(super) fn new(stream: WebSocketStream<Socket>) -> Self {
-        Self { stream }
+    /// Of a client that may say something this often.
+    pub(super) fn new(stream: WebSocketStream<Socket>, pace: Pace) -> Self {
+        Self { stream, pace }
     }
 
     pub(super) fn socket(&self) -> &Socket {
@@ -41,8 +43,19 @@ impl WebSocket {
     }
 
     /// The client's next message; a ping is answered. Not to be called while
-    /// events are written: the answer would come between.
-    pub(super) fn poll_read(
+    /// events are written: the answer would come between. One that says too
+    /// much is ended, since to skip a message could lose a `subscribe`, and to
+    /// answer each is a flood too.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, End>>> {
+        let message = ready!(self.poll_last(cx));
+        Poll::Ready(message.map(|message| {
+            self.pace.take().map_err(End::Refused)?;
+            Ok(message?)
+        }))
+    }
+
+    /// The same, of a client to which nothing is said any more.
+    pub(super) fn poll_last(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Message, WsError>>> {
@@ -50,9 +63,9 @@ impl WebSocket {
     }
 
     /// What the client has said already.
-    pub(super) fn read_now(&mut self) -> Option<Option<Result<Message, WsError>>> {
+    pub(super) fn read_now(&mut self) -> Option<Option<Result<Message, End>>> {
         use futures_util::FutureExt;
-        self.stream.next().now_or_never()
+        std::future::poll_fn(|cx| self.poll_read(cx)).now_or_never()
     }
 
     /// Writes one message, and what tungstenite has to answer.

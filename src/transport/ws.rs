@@ -204,7 +204,7 @@ impl Connection {
             Some(Ok(Message::Ping(_))) => self.reader.socket.flush().await,
             Some(Ok(Message::Pong(_) | Message::Frame(_))) => Ok(()),
             Some(Ok(Message::Close(_))) | None => Err(End::ByClient),
-            Some(Err(error)) => Err(error.into()),
+            Some(Err(end)) => Err(end),
         }
     }
 

@@ -34,6 +34,8 @@ mod frames;
 /// Clients of every wire that come from where they are told to.
 mod guests;
 
+/// Who says more than anybody has to say.
+mod chatter;
 /// Nothing is unpacked.
 mod compression;
 /// More readers and connections than one client needs.

@@ -33,7 +33,7 @@ pub use reader::{Reader, Wire};
 pub use said::Said;
 pub use stuck::{stuck_sse, stuck_web_socket};
 pub use tool::tool;
-pub use websocket::WebSocket;
+pub use websocket::{WebSocket, closed};
 
 use std::{future::Future, time::Duration};
 

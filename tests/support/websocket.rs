@@ -73,6 +73,11 @@ impl WebSocket {
         self.stream.send(Message::Text(text.into())).await.is_ok()
     }
 
+    /// The same of any message.
+    pub async fn try_send(&mut self, message: Message) -> bool {
+        self.stream.send(message).await.is_ok()
+    }
+
     pub async fn send(&mut self, message: Message) {
         self.stream.send(message).await.unwrap();
     }

@@ -24,6 +24,7 @@ use super::{
     codes::Refusal,
     expiry::{Expiry, expired},
     http2::{StreamHandOver, TakesStream},
+    limits::Address,
 };
 use crate::{
     auth::Grant,
@@ -55,11 +56,19 @@ impl Grpc {
         Self { admission }
     }
 
-    /// By the token in the metadata.
-    async fn grant<T>(&self, request: &Request<T>) -> Result<Arc<Grant>, Status> {
-        let credentials = self.admission.credentials(request.metadata().as_ref());
-        let admitted = self.admission.admit(credentials).await;
-        Ok(admitted.map_err(Refusal::from)?)
+    /// What the token in the metadata grants, and whom it is asked from.
+    async fn admit<T>(&self, request: &Request<T>) -> Result<(Arc<Grant>, Address), Status> {
+        let metadata = request.metadata().as_ref();
+        let credentials = self.admission.credentials(metadata);
+        let grant = self
+            .admission
+            .admit(credentials)
+            .await
+            .map_err(Refusal::from)?;
+        Ok((
+            grant,
+            self.admission.address(request.extensions(), metadata),
+        ))
     }
 }
 
@@ -72,10 +81,7 @@ impl GatewayService for Grpc {
         &self,
         request: Request<pb::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let grant = self.grant(&request).await?;
-        let address = self
-            .admission
-            .address(request.extensions(), request.metadata().as_ref());
+        let (grant, address) = self.admit(&request).await?;
         let takes_stream = request.extensions().get::<TakesStream>().is_some();
         let request = request.into_inner();
         if request.channels.is_empty() {
@@ -102,10 +108,7 @@ impl GatewayService for Grpc {
         &self,
         request: Request<pb::PublishRequest>,
     ) -> Result<Response<pb::PublishResponse>, Status> {
-        let grant = self.grant(&request).await?;
-        let address = self
-            .admission
-            .address(request.extensions(), request.metadata().as_ref());
+        let (grant, address) = self.admit(&request).await?;
         let pb::PublishRequest { channel, payload } = request.into_inner();
         let channel = self.admission.publishable(&grant, address, &channel)?;
         self.admission.publish(channel, payload).await?;

@@ -15,10 +15,11 @@ use http::{Extensions, HeaderMap};
 use tracing::warn;
 
 pub use self::proxies::{Network, NetworkError, Proxies};
-use self::rates::{Rate, Rates, Refused};
+use self::rates::{Rates, Refused};
 pub(super) use self::{
     address::{Address, Peer},
     counts::{Counted, Counts},
+    rates::{Pace, Rate},
 };
 use super::codes::{Code, Refusal};
 use crate::auth::{Grant, Subject};

@@ -12,6 +12,8 @@ use std::{
 
 use tokio::time::Instant;
 
+use super::super::codes::{Code, Refusal};
+
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Buckets that are not full: so many clients within one second are more than
@@ -24,13 +26,13 @@ const FEW: usize = 1 << 10;
 
 /// So often, and at once as often as in a second.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rate {
+pub(in crate::transport) struct Rate {
     times: u32,
 }
 
 impl Rate {
     /// At least once.
-    pub(super) fn a_second(times: usize) -> Self {
+    pub(in crate::transport) fn a_second(times: usize) -> Self {
         let times = u32::try_from(times.max(1)).unwrap_or(u32::MAX);
         Self { times }
     }
@@ -40,6 +42,31 @@ impl Rate {
     fn taken(self, full_at: Instant, now: Instant) -> Option<Instant> {
         let full_at = full_at.max(now) + SECOND / self.times;
         (full_at - now <= SECOND).then_some(full_at)
+    }
+}
+
+/// One bucket.
+#[derive(Debug)]
+pub(in crate::transport) struct Pace {
+    full_at: Instant,
+    rate: Rate,
+}
+
+impl Pace {
+    pub(in crate::transport) fn new(rate: Rate) -> Self {
+        let full_at = Instant::now();
+        Self { full_at, rate }
+    }
+
+    /// # Errors
+    /// It was too often.
+    pub(in crate::transport) fn take(&mut self) -> Result<(), Refusal> {
+        let taken = self.rate.taken(self.full_at, Instant::now());
+        self.full_at = taken.ok_or_else(|| {
+            let rule = format!("at most {} messages a second", self.rate.times);
+            Refusal::new(Code::TooMany, rule)
+        })?;
+        Ok(())
     }
 }
 
@@ -122,6 +149,18 @@ mod tests {
         assert_eq!(taken(&rates, 1, 10), 1);
         advance(Duration::from_secs(60)).await;
         assert_eq!(taken(&rates, 1, 10), 3, "no more than it holds");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_bucket_is_the_same() {
+        let mut pace = Pace::new(Rate::a_second(3));
+        let mut taken = |times| (0..times).filter(|_| pace.take().is_ok()).count();
+        assert_eq!(taken(10), 3);
+        advance(SECOND).await;
+        assert_eq!(taken(10), 3);
+        let mut least = Pace::new(Rate::a_second(0));
+        assert!(least.take().is_ok());
+        assert_eq!(least.take().unwrap_err().code, Code::TooMany);
     }
 
     #[tokio::test(start_paused = true)]
