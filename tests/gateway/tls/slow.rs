@@ -114,7 +114,11 @@ async fn hears_text(stream: &mut (impl AsyncRead + Unpin), text: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_takes_nothing_is_closed_and_the_others_get_everything() {
     for wire in [Wire::WebSocket, Wire::Sse, Wire::PgCacheWatch] {
-        let settings = [("write-timeout", "1s"), ("max-readers", "2")];
+        let settings = [
+            ("write-timeout", "1s"),
+            ("max-readers", "2"),
+            ("max-readers-per-address", "2"),
+        ];
         let secured = Secured::with(&settings).await;
         let stuck = secured.reader(wire).await;
         let mut reader = secured.reader(Wire::WebSocket).await;
