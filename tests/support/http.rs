@@ -102,7 +102,7 @@ pub async fn request_over(
 ) -> Option<Response<Incoming>> {
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(socket));
     let (mut sender, connection) = handshake.await.ok()?;
-    tokio::spawn(connection);
+    let connection = tokio::spawn(connection);
     let mut request = Request::builder()
         .method(method)
         .uri(path)
@@ -111,7 +111,13 @@ pub async fn request_over(
         request = request.header(*name, *value);
     }
     let request = request.body(Full::new(body)).unwrap();
-    sender.send_request(request).await.ok()
+    // A request that is sent just when the connection ends is never answered:
+    // it lies in a queue that has a sender, and nobody who reads.
+    tokio::select! {
+        biased;
+        answered = sender.send_request(request) => answered.ok(),
+        _ = connection => None,
+    }
 }
 
 /// The whole answer, over HTTP/1.1; nothing where the connection ends before.
