@@ -24,10 +24,7 @@ async fn a11_one_address_has_as_many_readers_as_it_may_on_every_wire() {
     let address = besieged.address();
     let (flooder, other) = (loopback(2), loopback(3));
     for kind in Kind::ALL {
-        let mut guests = Vec::new();
-        for _ in 0..PLACES {
-            guests.push(let_in(kind, flooder, address, &[]).await);
-        }
+        let mut guests = within("all places", all_places(kind, flooder, address)).await;
         for another in Kind::ALL {
             let refused = enter(another, flooder, address, &[]).await.err();
             assert_eq!(refused, Some(TooMany), "{another:?} beside {kind:?}");
@@ -39,12 +36,8 @@ async fn a11_one_address_has_as_many_readers_as_it_may_on_every_wire() {
             enter(kind, flooder, address, &[]).await.is_ok()
         })
         .await;
-        drop(guests);
-        until("there is all room again", || {
-            has_all_places(address, flooder)
-        })
-        .await;
     }
+    within("all places", all_places(Kind::Sse, flooder, address)).await;
     let said = "an address has all readers it may";
     let line = besieged.gateway.logged(said).await;
     assert!(line.contains("address=127.0.0.2 limit=4"), "{line}");
@@ -53,16 +46,17 @@ async fn a11_one_address_has_as_many_readers_as_it_may_on_every_wire() {
     besieged.gateway.stop().await;
 }
 
-/// At one time: what lingers of readers before would have one of them.
-async fn has_all_places(address: SocketAddr, from: IpAddr) -> bool {
+/// Held at one time: what lingers of readers before has one of them for a
+/// moment, and then all are tried again.
+async fn all_places(kind: Kind, from: IpAddr, to: SocketAddr) -> Vec<Guest> {
     let mut guests = Vec::new();
-    for _ in 0..PLACES {
-        match enter(Kind::WebSocket, from, address, &[]).await {
+    while guests.len() < PLACES {
+        match enter(kind, from, to, &[]).await {
             Ok(guest) => guests.push(guest),
-            Err(TooMany) => return false,
+            Err(TooMany) => guests.clear(),
         }
     }
-    true
+    guests
 }
 
 /// Whether it is held, and not closed at once.
