@@ -5,6 +5,7 @@ mod completions;
 mod database;
 mod demo;
 mod gateway;
+mod health;
 mod listen;
 mod publish;
 mod serve;
@@ -75,6 +76,7 @@ fn run(matches: &ArgMatches) -> CommandResult {
         Some(("token", matches)) => token::run(matches),
         Some(("listen", matches)) => runtime.block_on(listen::run(matches)),
         Some(("publish", matches)) => runtime.block_on(publish::run(matches)),
+        Some(("health", matches)) => runtime.block_on(health::run(matches)),
         Some(("triggers", matches)) => {
             // Flags and file are of the innermost command.
             let inner = matches.subcommand().map_or(matches, |(_, inner)| inner);
@@ -124,6 +126,7 @@ fn command() -> Command {
             token::command(),
             listen::command(),
             publish::command(),
+            health::command(),
             triggers::command(&connection),
             completions::command(),
         ])

@@ -3,6 +3,7 @@
 //! last cursor, and says when it heard nothing.
 
 mod address;
+mod ask;
 mod dial;
 mod ended;
 mod event_stream;
@@ -18,6 +19,7 @@ mod web_socket;
 use std::time::Duration;
 
 pub use address::{Address, AddressError};
+pub use ask::ask;
 pub use ended::Ended;
 pub use follow::{Heard, follow};
 pub use message::Message;

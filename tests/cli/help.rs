@@ -5,13 +5,14 @@ use crate::{
     support::program::{command, run},
 };
 
-const COMMANDS: [&str; 8] = [
+const COMMANDS: [&str; 9] = [
     "serve",
     "check",
     "demo",
     "token",
     "listen",
     "publish",
+    "health",
     "triggers",
     "completions",
 ];

@@ -34,6 +34,9 @@ mod resume;
 /// `pgfan publish`.
 mod publish;
 
+/// `pgfan health`.
+mod health;
+
 /// `pgfan check`: what it finds with real faults, and the remedy it names.
 mod check;
 
