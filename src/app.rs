@@ -23,6 +23,7 @@ use crate::{
     publish,
     shutdown::Shutdown,
     source::{PostgresSource, Source, SourceItem, conninfo::ConnInfo},
+    supervisor::Supervisor,
     transport::{self, Admission},
 };
 
@@ -63,6 +64,7 @@ pub enum AppError {
 pub struct Gateway {
     config: Config,
     listener: TcpListener,
+    supervisor: Supervisor,
 }
 
 impl Gateway {
@@ -73,7 +75,16 @@ impl Gateway {
     pub fn bind(config: Config) -> Result<Self, AppError> {
         let address = config.listen;
         let listener = listen(address).map_err(|error| AppError::Bind(address, error))?;
-        Ok(Self { config, listener })
+        Ok(Self {
+            config,
+            listener,
+            supervisor: Supervisor::default(),
+        })
+    }
+
+    /// Who is told that it serves, and that it ends.
+    pub fn supervised_by(&mut self, supervisor: Supervisor) {
+        self.supervisor = supervisor;
     }
 
     /// Serves another database than its settings say.
@@ -95,7 +106,11 @@ impl Gateway {
     /// # Errors
     /// The build is broken, or a part of the gateway has failed.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), AppError> {
-        let Self { config, listener } = self;
+        let Self {
+            config,
+            listener,
+            supervisor,
+        } = self;
         let demand = Demand::default();
         let hub = Hub::new(config.hub, demand.clone());
         let (publisher, requests) = publish::channel();
@@ -111,13 +126,18 @@ impl Gateway {
         let app = transport::router(admission)?;
         let (listening, second) = PostgresSource::new(config.database, config.source, requests);
         let mut workers = JoinSet::new();
-        workers.spawn(pump(listening.items(demand), hub.clone()));
+        workers.spawn(pump(
+            listening.items(demand),
+            hub.clone(),
+            supervisor.clone(),
+        ));
         workers.spawn(second.run());
         workers.spawn(auth.keep_fresh());
         workers.spawn(sweep(hub.clone()));
         for writer in hub.writers(writers()) {
             workers.spawn(writer.run());
         }
+        supervisor.ready().await;
         let result = select! {
             () = transport::serve(
                 listener, app, config.transport, config.limits, config.tls, &shutdown,
@@ -125,6 +145,7 @@ impl Gateway {
             ended = workers.join_next() => Err(AppError::Worker(format!("{ended:?}"))),
         };
         let drained = Instant::now() + config.drain_timeout;
+        supervisor.stopping(config.drain_timeout).await;
         send_away(&hub, config.drain_timeout / 2).await;
         shutdown.told.cancel();
         shutdown.ended(drained).await;
@@ -160,11 +181,31 @@ async fn send_away(hub: &Hub, limit: Duration) {
     }
 }
 
-/// From the source into the hub, without ever waiting for a reader.
-async fn pump(items: impl Stream<Item = SourceItem>, hub: Hub) {
+/// From the source into the hub, without ever waiting for a reader. As long as
+/// it goes on the gateway is alive: the watchdog beats here.
+async fn pump(items: impl Stream<Item = SourceItem>, hub: Hub, supervisor: Supervisor) {
     let mut batches = pin!(items.ready_chunks(INTAKE));
-    while let Some(batch) = batches.next().await {
+    let mut watchdog = supervisor.watchdog();
+    loop {
+        let batch = select! {
+            batch = batches.next() => batch,
+            () = watchdog.beat() => continue,
+        };
+        let Some(batch) = batch else { return };
+        let status = batch.iter().rev().find_map(status);
         hub.ingest(|intake| batch.into_iter().for_each(|item| take_in(intake, item)));
+        if let Some(status) = status {
+            supervisor.status(status);
+        }
+    }
+}
+
+/// For those who look at the service.
+fn status(item: &SourceItem) -> Option<&'static str> {
+    match item {
+        SourceItem::Live { .. } => Some("the source is live"),
+        SourceItem::Interrupted { .. } => Some("the source is interrupted"),
+        _ => None,
     }
 }
 

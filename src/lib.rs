@@ -64,4 +64,5 @@ pub mod config;
 pub mod fuzz;
 pub mod sandbox;
 pub mod shutdown;
+pub mod supervisor;
 pub mod telemetry;

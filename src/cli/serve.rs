@@ -3,7 +3,12 @@
 use tracing::{info, warn};
 
 use super::CommandResult;
-use crate::{app::Gateway, config::Config, shutdown::Shutdown};
+use crate::{
+    app::Gateway,
+    config::{Config, environment},
+    shutdown::Shutdown,
+    supervisor::Supervisor,
+};
 
 pub(super) async fn run(config: Config) -> CommandResult {
     for warning in &config.warnings {
@@ -12,11 +17,12 @@ pub(super) async fn run(config: Config) -> CommandResult {
     let open = config.auth.anonymous;
     let shutdown = Shutdown::default();
     shutdown.on_signals()?;
-    let gateway = Gateway::bind(config)?;
+    let mut gateway = Gateway::bind(config)?;
     let address = gateway.local_addr()?;
     info!(%address, "serving");
     if open && !address.ip().to_canonical().is_loopback() {
         warn!(%address, "everybody who reaches this address is let in (--anonymous)");
     }
+    gateway.supervised_by(Supervisor::of(&environment));
     Ok(gateway.run(shutdown).await?)
 }

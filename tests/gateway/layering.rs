@@ -36,6 +36,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "publish",
             "shutdown",
             "source",
+            "supervisor",
             "transport",
         ],
     ),
@@ -50,6 +51,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "sandbox",
             "shutdown",
             "source",
+            "supervisor",
             "telemetry",
             "transport",
         ],
@@ -69,6 +71,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("sandbox", &[]),
     ("shutdown", &[]),
+    ("supervisor", &[]),
     ("telemetry", &[]),
 ];
 
