@@ -52,7 +52,7 @@ impl Pooler {
 }
 
 /// Below those that the kernel gives to outgoing connections.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     let ports = std::iter::repeat_with(|| fastrand::u16(20_000..32_000));
     ports.take(100).find(is_free).unwrap()
