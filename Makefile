@@ -1,5 +1,5 @@
 # `make run` and `make test` are all a fresh machine needs besides Rust.
-.PHONY: run help test soak bench fuzz deny lint clients postgres postgres-18 fault-tools
+.PHONY: run help test soak bench fuzz deny deb try-deb lint clients postgres postgres-18 fault-tools packaging-tools proxies
 
 # The main job: the gateway at work on a private PostgreSQL.
 run: postgres
@@ -12,7 +12,7 @@ help:
 
 # Everything: unit, property and integration tests, with clients of other make.
 # Faults and commands once more on PostgreSQL 18: what a session sees differs between versions.
-test: postgres postgres-18 clients fault-tools
+test: postgres postgres-18 clients fault-tools packaging-tools proxies
 	cargo test --locked
 	PG_BIN=$(CURDIR)/target/postgres-18/bin cargo test --locked --test faults --test cli
 
@@ -41,6 +41,16 @@ deny:
 		cargo install cargo-deny --version 0.20.2 --locked --root target/tools --target-dir target/tools/build
 	target/tools/bin/cargo-deny --locked --offline check bans licenses sources
 
+# A Debian package in target/debian, by cargo-deb, which takes some minutes to build the first time.
+deb:
+	@[ -x target/tools/bin/cargo-deb ] || \
+		cargo install cargo-deb --version 3.8.0 --locked --root target/tools --target-dir target/tools/build
+	PATH="$(CURDIR)/target/tools/bin:$$PATH" cargo deb --locked
+
+# The package, installed, served by and removed in a Debian of its own, as root; the machine stays as it is.
+try-deb: deb postgres
+	cargo test --locked --test packaging -- --ignored --nocapture debian
+
 # Formatting, lints and documentation.
 lint:
 	cargo fmt --check
@@ -62,3 +72,11 @@ fault-tools:
 # The Python clients that the tests run.
 clients:
 	@tests/clients/setup
+
+# What looks at Dockerfile, unit and manifests.
+packaging-tools:
+	@tests/packaging/setup
+
+# nginx, HAProxy and Caddy, that pgfan is tested behind.
+proxies:
+	@tests/proxies/setup

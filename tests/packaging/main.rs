@@ -15,5 +15,23 @@
 )]
 mod support;
 
+/// The Debian package.
+mod debian;
+
+/// The file of settings.
+mod settings_file;
+
 /// A service manager is told how the gateway is.
 mod supervised;
+
+/// The systemd unit.
+mod unit;
+
+use std::path::{Path, PathBuf};
+
+/// What `tests/packaging/setup` makes.
+fn made(path: &str) -> PathBuf {
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/packaging");
+    assert!(target.exists(), "it is not there: run `make test`");
+    target.join(path)
+}

@@ -1,0 +1,86 @@
+//! The systemd unit, by systemd's own judges.
+
+use std::{fs, path::Path};
+
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::{
+    made,
+    support::program::{Ended, command, run},
+};
+
+const UNIT: &str = include_str!("../../packaging/systemd/pgfan.service");
+
+/// 10 is an open door. What is left of it is the network, which it needs: 1.1, as systemd 252 counts.
+const MOST_EXPOSED: f64 = 1.5;
+
+/// Of the machine, or what `tests/packaging/setup` made where it has none.
+fn analyze() -> Command {
+    let folder = made("systemd");
+    let own = folder.join("usr/bin/systemd-analyze");
+    if !own.exists() {
+        return command("systemd-analyze");
+    }
+    let mut analyze = command(own);
+    analyze.env("LD_LIBRARY_PATH", folder);
+    analyze
+}
+
+/// As it is installed, but for the program, which is the one that was built.
+fn installed() -> (TempDir, String) {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("pgfan.service");
+    let program = env!("CARGO_BIN_EXE_pgfan");
+    assert_eq!(UNIT.matches("/usr/bin/pgfan ").count(), 1);
+    fs::write(
+        &path,
+        UNIT.replace("/usr/bin/pgfan ", &format!("{program} ")),
+    )
+    .unwrap();
+    let path = path.display().to_string();
+    (folder, path)
+}
+
+async fn judged(arguments: &[&str]) -> Ended {
+    run(analyze().args(["--no-pager"]).args(arguments)).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_has_no_mistake() {
+    let (_folder, path) = installed();
+    let said = judged(&["verify", "--man=no", &path]).await;
+    assert_eq!(said.status.code(), Some(0), "{said:?}");
+    assert_eq!(said.stderr, "", "{said:?}");
+    // And one would be seen.
+    fs::write(&path, UNIT.replace("Restart=on-failure", "Restart=perhaps")).unwrap();
+    let said = judged(&["verify", "--man=no", &path]).await;
+    assert!(said.stderr.contains("perhaps"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_opens_no_more_than_it_needs() {
+    let (_folder, path) = installed();
+    let said = judged(&["security", "--offline=yes", &path]).await;
+    let (_, score) = said.stdout.split_once("pgfan.service: ").unwrap();
+    let score: f64 = score.split(' ').next().unwrap().parse().unwrap();
+    assert!(score <= MOST_EXPOSED, "{}", said.stdout);
+}
+
+/// The command line and what is asked of the program are of this program.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_starts_the_program_as_it_wants_to_be_started() {
+    let line = UNIT
+        .lines()
+        .find_map(|line| line.strip_prefix("ExecStart=/usr/bin/pgfan "));
+    let arguments = line
+        .unwrap()
+        .replace("/etc/pgfan/pgfan.toml", "packaging/pgfan.toml");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pgfan = command(env!("CARGO_BIN_EXE_pgfan"));
+    pgfan.current_dir(root).args(arguments.split(' '));
+    // A mistake is told before anything is done, and is the only one.
+    let said = run(pgfan.args(["--linger", "soon"])).await;
+    assert_eq!(said.status.code(), Some(2), "{said:?}");
+    assert_eq!(said.stderr.lines().count(), 1, "{said:?}");
+}
