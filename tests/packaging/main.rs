@@ -18,6 +18,12 @@ mod support;
 /// The Debian package.
 mod debian;
 
+/// The container.
+mod image;
+
+/// The manifests of Kubernetes.
+mod kubernetes;
+
 /// The file of settings.
 mod settings_file;
 
