@@ -17,6 +17,9 @@ use super::{
 /// in a token of 8 KiB. More are refused, as a connection keeps them.
 const MAX_PATTERNS: usize = 100;
 
+/// In a list, since a bare `metrics` may be any program's.
+const METRICS: &str = "pgfan:metrics";
+
 /// The claims of a token, each named once: of two with one name, another
 /// program might read the other (RFC 7519, section 4).
 #[derive(Debug)]
@@ -115,6 +118,8 @@ pub(super) enum GrantsError {
 pub(super) struct Channels {
     pub(super) subscribe: Patterns,
     pub(super) publish: Patterns,
+    /// Whether the gateway's metrics may be seen.
+    pub(super) metrics: bool,
 }
 
 impl Claims {
@@ -132,9 +137,9 @@ impl Claims {
             .or_else(|| exp.as_f64().map(|seconds| seconds.round() as u64))
     }
 
-    /// `{"subscribe": ["a.*"], "publish": ["b"]}`, or a list of
-    /// `subscribe:a.*` and `publish:b` beside other words, as roles and scopes
-    /// are written; a text is such a list with spaces between. A token that
+    /// `{"subscribe": ["a.*"], "publish": ["b"], "metrics": true}`, or a list of
+    /// `subscribe:a.*`, `publish:b` and `pgfan:metrics` beside other words, as
+    /// roles and scopes are written; a text is such a list with spaces between. A token that
     /// says nothing about channels is for none.
     pub(super) fn channels(&self, path: &ClaimPath) -> Result<Channels, GrantsError> {
         let names = path.names();
@@ -148,6 +153,11 @@ impl Claims {
             Value::Object(object) => Ok(Channels {
                 subscribe: patterns(words(&at(object.get("subscribe")))?.into_iter())?,
                 publish: patterns(words(&at(object.get("publish")))?.into_iter())?,
+                metrics: match object.get("metrics") {
+                    None | Some(Value::Null) => false,
+                    Some(Value::Bool(metrics)) => *metrics,
+                    Some(_) => return Err(GrantsError::Shape),
+                },
             }),
             list => {
                 let words = words(&list)?;
@@ -158,6 +168,7 @@ impl Claims {
                 Ok(Channels {
                     subscribe: of("subscribe:")?,
                     publish: of("publish:")?,
+                    metrics: words.iter().any(|word| word == METRICS),
                 })
             }
         }
@@ -253,6 +264,25 @@ mod tests {
         ];
         for (claims, expected) in table {
             assert_eq!(channels(claims, "pgfan"), Err(expected), "{claims}");
+        }
+    }
+
+    #[test]
+    fn the_metrics_are_for_whom_the_token_says_so() {
+        for (claims, expected) in [
+            (r#"{"pgfan":{"metrics":true}}"#, Ok(true)),
+            (r#"{"pgfan":{"metrics":false}}"#, Ok(false)),
+            (r#"{"pgfan":{"subscribe":["**"]}}"#, Ok(false)),
+            (r#"{"pgfan":{"metrics":"true"}}"#, Err(GrantsError::Shape)),
+            (r#"{"pgfan":"subscribe:a pgfan:metrics"}"#, Ok(true)),
+            (
+                r#"{"pgfan":["metrics","subscribe:pgfan:metrics"]}"#,
+                Ok(false),
+            ),
+        ] {
+            let read: Claims = serde_json::from_str(claims).unwrap();
+            let channels = read.channels(&ClaimPath::default());
+            assert_eq!(channels.map(|c| c.metrics), expected, "{claims}");
         }
     }
 

@@ -12,6 +12,7 @@ pub struct Grant {
     allowed: Patterns,
     subscribe: Patterns,
     publish: Patterns,
+    metrics: bool,
     expires: Option<SystemTime>,
     subject: Option<Subject>,
 }
@@ -29,6 +30,7 @@ impl Grant {
             allowed,
             subscribe: Patterns::all(),
             publish,
+            metrics: false,
             expires: None,
             subject: None,
         }
@@ -45,6 +47,7 @@ impl Grant {
             allowed,
             subscribe,
             publish,
+            metrics: false,
             expires: Some(expires),
             subject: None,
         }
@@ -56,6 +59,16 @@ impl Grant {
             subject: Some(subject),
             ..self
         }
+    }
+
+    /// The same, and the gateway's metrics, or not.
+    pub(super) fn with_metrics(self, metrics: bool) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// Whether the client may see how the gateway does.
+    pub fn may_see_metrics(&self) -> bool {
+        self.metrics
     }
 
     /// Whether the client may read `channel`. The gateway's own channels are

@@ -67,6 +67,8 @@ pub struct Wish {
     pub subscribe: Patterns,
     /// Channels to publish on.
     pub publish: Patterns,
+    /// Whether the gateway's metrics may be seen.
+    pub metrics: bool,
     /// From now on.
     pub lifetime: Duration,
     /// The name of the key in a JWKS document.
@@ -82,6 +84,7 @@ pub fn mint(key: &SigningKey, wish: &Wish, rules: &Rules) -> Result<String, Mint
     let channels = json!({
         "subscribe": texts(&wish.subscribe),
         "publish": texts(&wish.publish),
+        "metrics": wish.metrics,
     });
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let now = now.unwrap_or_default();

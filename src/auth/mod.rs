@@ -171,6 +171,8 @@ impl Authenticator {
     /// As it is set.
     pub fn new(config: Config) -> Self {
         let grant = Grant::open(config.channels.clone(), config.allow_publish);
+        // Where tokens are asked for, those who have none are not the operator.
+        let grant = grant.with_metrics(config.keys.is_none());
         let open = config.anonymous.then(|| Arc::new(grant));
         let shared = Shared {
             keys: config.keys,
@@ -221,8 +223,10 @@ impl Authenticator {
         }
         let checked = token.check(&keys, &self.shared.rules).map_err(refuse)?;
         let (allowed, channels) = (self.shared.channels.clone(), checked.channels);
+        let metrics = channels.metrics;
         let (subscribe, publish) = (channels.subscribe, channels.publish);
         let grant = Grant::of_token(allowed, subscribe, publish, checked.expires);
+        let grant = grant.with_metrics(metrics);
         Ok(Arc::new(grant.of_subject(checked.subject)))
     }
 

@@ -46,6 +46,12 @@ pub(super) fn command() -> Command {
             "Channels to publish on; may be repeated",
         ))
         .arg(
+            Arg::new("metrics")
+                .long("metrics")
+                .action(ArgAction::SetTrue)
+                .help("Let it see the gateway's metrics too"),
+        )
+        .arg(
             Arg::new("expires")
                 .long("expires")
                 .value_name("TIME")
@@ -105,6 +111,7 @@ pub(super) fn run(matches: &ArgMatches) -> CommandResult {
         publish: patterns("publish").collect(),
         // It has a default.
         lifetime: matches.get_one("expires").copied().unwrap_or_default(),
+        metrics: matches.get_flag("metrics"),
         key_id: matches.get_one("key-id").cloned(),
     };
     let token = mint(&key, &wish, &settings.rules)?;
