@@ -2,6 +2,7 @@
 //! names both are called by.
 
 mod encodings;
+mod wire;
 
 use std::{
     fmt,
@@ -13,6 +14,7 @@ use std::{
 
 use bytes::Bytes;
 pub use encodings::{Encodings, FORMS, Footprint, Form};
+pub use wire::{WIRES, WireName};
 
 /// A PostgreSQL notification channel, checked once at construction.
 ///
@@ -226,7 +228,19 @@ pub enum GapReason {
     Unreadable,
 }
 
+/// How many reasons there are.
+pub const GAP_REASONS: usize = 5;
+
 impl GapReason {
+    /// Each at the place of its number.
+    pub const ALL: [Self; GAP_REASONS] = [
+        Self::SourceLost,
+        Self::UnknownCursor,
+        Self::CursorTooOld,
+        Self::SlowReader,
+        Self::Unreadable,
+    ];
+
     /// The contract's word.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -23,7 +23,9 @@
 //!
 //! Arrows never run back: the source knows no hub, the hub no transport, and
 //! what both ends of an arrow speak of is in [`event`], [`demand`] and
-//! [`publish`]. Only [`config`] reads the environment.
+//! [`publish`]. Only [`config`] reads the environment. Each layer counts what it
+//! does by itself, with [`count`]; [`telemetry`] looks at the numbers when it is
+//! asked for the metrics.
 //!
 //! # Words
 //!
@@ -42,6 +44,7 @@
 //! - An event is encoded once for each wire, by the first reader that needs it.
 //! - Everything is bounded, and says what happens at its limit.
 
+pub mod count;
 pub mod demand;
 pub mod event;
 pub mod publish;

@@ -20,7 +20,7 @@ use crate::{
     hub::{self, Hub},
     publish::{self, PublishQueue},
     shutdown::Shutdown,
-    transport::{Admission, Browsers, Limits, Settings, router, serve},
+    transport::{Admission, Browsers, Limits, Pages, Settings, router, serve},
 };
 
 /// A client that is still served after this has said what it has to say; it
@@ -124,7 +124,7 @@ fn gateway(listener: TcpListener) -> Hub {
         settings,
         Limits::default(),
     );
-    let app = router(admission).expect("the routes");
+    let app = router(admission, Pages::empty()).expect("the routes");
     tokio::spawn(listen(demand, hub.clone()));
     tokio::spawn(publish(requests));
     tokio::spawn(async move {

@@ -1,6 +1,9 @@
 //! What came on one channel since it was last looked at.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::SystemTime,
+};
 
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
@@ -50,6 +53,16 @@ impl Burst {
     pub(super) fn follows(&self, position: u64, channels: u32) -> bool {
         let first = self.events.first().map_or(0, |event| event.id.sequence);
         position >= self.since && position < first && (self.alone || channels == 1)
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.events.len() as u64
+    }
+
+    /// When the first of its events was received.
+    pub(super) fn received_at(&self) -> SystemTime {
+        let first = self.events.first();
+        first.map_or(SystemTime::UNIX_EPOCH, |event| event.received_at)
     }
 
     /// When it was looked up.

@@ -5,6 +5,7 @@ use tokio::time::Instant;
 
 use super::{
     Cursor, Delivery, Ended, SourceState, State,
+    counters::Counters,
     log::{HistoryKey, Log},
     reader::{Membership, Reader, Replay},
     readers::{ChannelKey, Listening},
@@ -31,7 +32,7 @@ impl Reader {
     /// Makes the oldest pending join ready, once its LISTENs have committed
     /// and the source is live: then, under the same lock, the position is
     /// taken.
-    pub(super) fn admit(&mut self, state: &State) -> Result<(), Ended> {
+    pub(super) fn admit(&mut self, state: &State, counters: &Counters) -> Result<(), Ended> {
         let Some(histories) = self.listened(state)? else {
             return Ok(());
         };
@@ -41,6 +42,9 @@ impl Reader {
         self.pending.shrink_to_fit();
         let log = &state.log;
         let verdict = judge(pending.cursor, &histories, log);
+        if pending.cursor.is_some() {
+            counters.resume(matches!(verdict, Verdict::Resume(_)));
+        }
         let position = self.enter(verdict, log.head());
         // Where this join's channels begin, and the cursor that repeats it. A
         // reader that leaves before its gap must not resume without one: the

@@ -128,6 +128,7 @@ pub(super) struct Log {
     /// they came to be, and when.
     excess: VecDeque<Arrival>,
     events: usize,
+    appended: u64,
     /// Of the events themselves.
     bytes: usize,
     /// Of what the wires have made of them.
@@ -148,11 +149,27 @@ impl Log {
             arrivals: VecDeque::new(),
             excess: VecDeque::new(),
             events: 0,
+            appended: 0,
             bytes: 0,
             encoded: Footprint::default(),
             marks: VecDeque::new(),
             marks_evicted_to: 0,
         }
+    }
+
+    /// Events it holds.
+    pub(super) fn events(&self) -> usize {
+        self.events
+    }
+
+    /// What they take, with what the wires have made of them.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes + self.encoded.bytes()
+    }
+
+    /// Events it ever had.
+    pub(super) fn appended(&self) -> u64 {
+        self.appended
     }
 
     /// The newest sequence.
@@ -208,6 +225,7 @@ impl Log {
             encodings: Encodings::new(self.encoded.clone()),
         });
         self.events += 1;
+        self.appended += 1;
         self.bytes += cost(&event);
         let history = &mut self.histories[key];
         history.events.push_back(event);
@@ -267,7 +285,7 @@ impl Log {
 
     fn is_over(&self, oldest: Arrival, limit: Duration, now: Instant) -> bool {
         let age = now.saturating_duration_since(oldest.at);
-        self.bytes + self.encoded.bytes() > self.limits.bytes || age > limit
+        self.bytes() > self.limits.bytes || age > limit
     }
 
     /// Costs a pass over all arrivals, once in as many appends.

@@ -7,6 +7,7 @@
 //! the order every reader sees.
 
 mod burst;
+mod counters;
 mod delivery;
 mod history;
 mod join;
@@ -17,6 +18,7 @@ mod seat;
 mod subscription;
 #[cfg(test)]
 mod tests;
+mod view;
 mod writer;
 
 use std::{
@@ -29,15 +31,17 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     demand::{Demand, Generation},
-    event::{ChannelName, Epoch, GapReason, Notification},
+    event::{ChannelName, Epoch, GapReason, Notification, WireName},
 };
 pub use burst::Burst;
+use counters::Counters;
 pub use delivery::{Cursor, Delivery};
 pub use log::Limits;
 use log::{Log, Look, Signal};
 use readers::{ChannelKey, Readers};
 pub use seat::{Outlet, Seat};
 pub use subscription::{Ended, JoinError, Subscription};
+pub use view::{ChannelView, SourceView, View};
 use writer::Inboxes;
 pub use writer::Writer;
 
@@ -103,6 +107,7 @@ struct Shared {
     config: Config,
     state: Mutex<State>,
     ready: watch::Sender<bool>,
+    counters: Counters,
 }
 
 #[derive(Debug)]
@@ -111,6 +116,11 @@ struct State {
     readers: Readers,
     inboxes: Inboxes,
     source: SourceState,
+    /// When it began to be so.
+    source_since: SystemTime,
+    interruptions: u64,
+    /// Notifications that were nobody's.
+    unclaimed: u64,
     /// `None` is unknown.
     queue_usage: Option<f64>,
     closing: bool,
@@ -146,6 +156,9 @@ impl Hub {
             readers: Readers::new(demand, config.max_channels),
             inboxes: Inboxes::default(),
             source: SourceState::Starting,
+            source_since: SystemTime::now(),
+            interruptions: 0,
+            unclaimed: 0,
             queue_usage: Some(0.0),
             closing: false,
             look: Look::default(),
@@ -154,17 +167,18 @@ impl Hub {
             config,
             state: Mutex::new(state),
             ready: watch::Sender::new(false),
+            counters: Counters::default(),
         };
         Self {
             shared: Arc::new(shared),
         }
     }
 
-    /// A new reader, that has no channel yet.
+    /// A new reader by this wire, that has no channel yet.
     ///
     /// # Errors
     /// There are as many as may be, or the hub is closed.
-    pub fn subscribe(&self) -> Result<Subscription, SubscribeError> {
+    pub fn subscribe(&self, wire: WireName) -> Result<Subscription, SubscribeError> {
         let mut state = self.lock();
         if state.closing {
             return Err(SubscribeError::ShuttingDown);
@@ -172,9 +186,9 @@ impl Hub {
         if state.readers.count() >= self.shared.config.max_readers {
             return Err(SubscribeError::TooMany);
         }
-        let reader = state.readers.enter();
+        let reader = state.readers.enter(wire);
         drop(state);
-        Ok(Subscription::new(self.clone(), reader))
+        Ok(Subscription::new(self.clone(), reader, wire))
     }
 
     /// How many readers there are now.
@@ -264,7 +278,8 @@ impl Intake<'_> {
     /// for a reader it is nobody's, and is dropped.
     pub fn notification(&mut self, notification: Notification) {
         let State { log, readers, .. } = &mut *self.state;
-        let Some((channel, history, name)) = readers.listened(&notification.channel) else {
+        let Some((channel, history, name)) = readers.notified(&notification.channel) else {
+            self.state.unclaimed += 1;
             return;
         };
         let (name, payload) = (name.clone(), notification.payload);
@@ -303,6 +318,7 @@ impl Intake<'_> {
     pub fn interrupted(&mut self, since: SystemTime) {
         if self.state.source == SourceState::Live {
             self.state.source = SourceState::Interrupted { since };
+            self.state.interruptions += 1;
             self.signal(Signal::Interrupted { since });
         }
     }
@@ -316,6 +332,9 @@ impl Intake<'_> {
         }
         if let SourceState::Interrupted { .. } = self.state.source {
             self.signal(Signal::Live);
+        }
+        if self.state.source != SourceState::Live {
+            self.state.source_since = SystemTime::now();
         }
         self.state.source = SourceState::Live;
         self.all = true;

@@ -8,6 +8,7 @@ use std::{collections::VecDeque, mem, sync::Arc};
 
 use super::{
     Delivery, Ended, SourceState, State,
+    counters::Counters,
     join::Pending,
     log::{Entry, HistoryKey, Log, Look, Mark, Overtaken, Signal},
     readers::{ChannelKey, Listening, ReaderKey},
@@ -172,7 +173,7 @@ impl Reader {
 
     /// Reads on from where the reader is into `batch`; nothing in it then means
     /// that nothing can be read now.
-    pub(super) fn fill(&mut self, state: &mut State) -> Result<(), Ended> {
+    pub(super) fn fill(&mut self, state: &mut State, counters: &Counters) -> Result<(), Ended> {
         if state.readers.has_refusals() {
             self.check_memberships(state)?;
         }
@@ -186,7 +187,7 @@ impl Reader {
         }
         state.look = look;
         if self.replay.is_none() {
-            self.admit(state)?;
+            self.admit(state, counters)?;
         }
         if self.batch.is_empty() {
             // A reader that waits needs no room for what a burst brought.

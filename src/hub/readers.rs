@@ -11,11 +11,12 @@ use tokio::time::Instant;
 
 use super::{
     log::{HistoryKey, Log},
+    view::ChannelView,
     writer::{WriterKey, WriterSet},
 };
 use crate::{
     demand::{Demand, Generation, Wish},
-    event::ChannelName,
+    event::{ChannelName, WIRES, WireName},
 };
 
 /// Names one reader. Valid until [`Readers::leave`].
@@ -47,8 +48,9 @@ impl Listening {
 }
 
 /// One reader's, until it leaves.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Place {
+    wire: WireName,
     waker: Option<Waker>,
     /// The gateway is shutting down, and it is this reader's turn.
     ended: bool,
@@ -67,6 +69,8 @@ struct Channel {
     writers: WriterSet,
     /// When the last reader left.
     idle_since: Option<Instant>,
+    /// What came on it since somebody reads it.
+    events: u64,
 }
 
 /// Every place for a channel is taken by one that has readers.
@@ -81,6 +85,7 @@ pub(super) struct Readers {
     names: HashMap<ChannelName, ChannelKey>,
     channels: Slab<Channel>,
     places: Slab<Place>,
+    by_wire: [usize; WIRES],
     generation: Generation,
     /// Channels that PostgreSQL cannot listen to.
     refusals: usize,
@@ -94,6 +99,7 @@ impl Readers {
             names: HashMap::new(),
             channels: Slab::new(),
             places: Slab::new(),
+            by_wire: [0; WIRES],
             generation: 0,
             refusals: 0,
         }
@@ -103,12 +109,44 @@ impl Readers {
         self.places.len()
     }
 
-    pub(super) fn enter(&mut self) -> ReaderKey {
-        self.places.insert(Place::default())
+    pub(super) fn by_wire(&self) -> [usize; WIRES] {
+        self.by_wire
+    }
+
+    pub(super) fn channels(&self) -> usize {
+        self.channels.len()
+    }
+
+    pub(super) fn enter(&mut self, wire: WireName) -> ReaderKey {
+        self.by_wire[wire as usize] += 1;
+        self.places.insert(Place {
+            wire,
+            waker: None,
+            ended: false,
+        })
     }
 
     pub(super) fn leave(&mut self, reader: ReaderKey) {
-        self.places.remove(reader);
+        let place = self.places.remove(reader);
+        self.by_wire[place.wire as usize] -= 1;
+    }
+
+    /// Looks at `count` places for channels from `first`, and says where the
+    /// next are.
+    pub(super) fn view(
+        &self,
+        first: ChannelKey,
+        count: usize,
+        views: &mut Vec<ChannelView>,
+    ) -> Option<ChannelKey> {
+        let end = first + count;
+        let channels = (first..end).filter_map(|key| self.channels.get(key));
+        views.extend(channels.map(|channel| ChannelView {
+            name: channel.name.clone(),
+            readers: channel.readers.len() + channel.seated,
+            events: channel.events,
+        }));
+        (end < self.channels.capacity()).then_some(end)
     }
 
     /// Remembers whom to wake for this reader, until it is woken once.
@@ -193,6 +231,7 @@ impl Readers {
             seated: 0,
             writers: WriterSet::default(),
             idle_since: None,
+            events: 0,
         });
         self.names.insert(name.clone(), key);
         key
@@ -286,14 +325,19 @@ impl Readers {
         self.channels[key].listening
     }
 
-    /// The channel of this name, if LISTEN has committed.
-    pub(super) fn listened(&self, name: &str) -> Option<(ChannelKey, HistoryKey, &ChannelName)> {
+    /// Something came on the channel of this name; counts, if LISTEN has
+    /// committed.
+    pub(super) fn notified(
+        &mut self,
+        name: &str,
+    ) -> Option<(ChannelKey, HistoryKey, &ChannelName)> {
         let key = *self.names.get(name)?;
-        let channel = &self.channels[key];
-        match channel.listening {
-            Listening::Committed(history) => Some((key, history, &channel.name)),
-            Listening::Asked | Listening::Refused(_) => None,
-        }
+        let channel = &mut self.channels[key];
+        let Listening::Committed(history) = channel.listening else {
+            return None;
+        };
+        channel.events += 1;
+        Some((key, history, &channel.name))
     }
 
     /// Takes the wakers of those who wait on a channel.

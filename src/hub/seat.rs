@@ -11,6 +11,7 @@ use std::{
 };
 
 use super::burst::Burst;
+use crate::event::WireName;
 
 /// Where a reader's events can go without it.
 pub trait Outlet: Debug + Send {
@@ -36,6 +37,7 @@ struct State<O: ?Sized> {
     /// None while the reader is at work.
     asleep: Option<Waker>,
     channels: u32,
+    wire: WireName,
     /// Whether what it had before is written, so that more may follow.
     served: bool,
     outlet: O,
@@ -48,6 +50,7 @@ impl<O> Seat<O> {
             position: 0,
             asleep: None,
             channels: 0,
+            wire: WireName::WebSocket,
             served: false,
             outlet,
         };
@@ -64,10 +67,11 @@ impl<O> Seat<O> {
 
 impl<O: Outlet + ?Sized> Seat<O> {
     /// The reader has read its `channels` up to `position`, and sleeps until
-    /// something comes. To be called under the hub's lock, or something could
-    /// come in between.
-    pub(super) fn sleep(&self, position: u64, channels: u32, waker: &Waker) {
+    /// something comes by its `wire`. To be called under the hub's lock, or
+    /// something could come in between.
+    pub(super) fn sleep(&self, wire: WireName, position: u64, channels: u32, waker: &Waker) {
         let mut state = self.lock();
+        state.wire = wire;
         state.position = position;
         state.channels = channels;
         state.asleep = Some(waker.clone());
@@ -94,23 +98,26 @@ impl<O: Outlet + ?Sized> Seat<O> {
     }
 
     /// Gives the reader a burst of one of its channels, or wakes it, where
-    /// that is not all that comes next.
-    pub(super) fn give(&self, burst: &Burst) {
+    /// that is not all that comes next. By which wire it was given.
+    pub(super) fn give(&self, burst: &Burst) -> Option<WireName> {
         let mut state = self.lock();
         if state.asleep.is_none() || state.position >= burst.until() {
-            return;
+            return None;
         }
+        let mut given = None;
         if state.served && burst.follows(state.position, state.channels) {
             let taken = state.outlet.put(burst);
             state.position = burst.until();
+            given = Some(state.wire);
             if taken {
-                return;
+                return given;
             }
         }
         state.served = false;
         let waker = state.asleep.take();
         drop(state);
         waker.into_iter().for_each(Waker::wake);
+        given
     }
 }
 

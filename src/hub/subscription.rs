@@ -13,13 +13,14 @@ use tokio_stream::Stream;
 
 use super::{
     Cursor, Delivery, Hub, State,
+    counters::Turn,
     join::Pending,
     reader::Reader,
     readers::{ChannelKey, ReaderKey},
     seat::Seat,
     writer::WriterKey,
 };
-use crate::event::{ChannelName, EventId};
+use crate::event::{ChannelName, EventId, WireName};
 
 /// Why a reader's stream ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,7 +56,9 @@ pub enum JoinError {
 pub struct Subscription {
     hub: Hub,
     key: ReaderKey,
+    wire: WireName,
     reader: Reader,
+    turn: Turn,
     seat: Option<(Arc<Seat>, WriterKey)>,
     /// Ends the stream when the oldest pending join takes too long.
     timer: Option<Pin<Box<Sleep>>>,
@@ -63,15 +66,22 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    pub(super) fn new(hub: Hub, key: ReaderKey) -> Self {
+    pub(super) fn new(hub: Hub, key: ReaderKey, wire: WireName) -> Self {
         Self {
             hub,
             key,
+            wire,
             reader: Reader::new(),
+            turn: Turn::default(),
             seat: None,
             timer: None,
             ended: false,
         }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn hub(&self) -> Hub {
+        self.hub.clone()
     }
 
     /// Asks for `channels`; answered by a `Ready` that names them, once each.
@@ -167,7 +177,8 @@ impl Subscription {
         self.rise();
         let mut state = self.hub.lock();
         if self.reader.batch.is_empty() && !state.readers.has_ended(self.key) {
-            self.reader.fill(&mut state).ok()?;
+            let counters = &self.hub.shared.counters;
+            self.reader.fill(&mut state, counters).ok()?;
         }
         self.reader.drained().map(|position| state.log.id(position))
     }
@@ -180,7 +191,7 @@ impl Subscription {
             if state.readers.has_ended(self.key) {
                 return Err(Ended::ShuttingDown);
             }
-            self.reader.fill(&mut state)?;
+            self.reader.fill(&mut state, &self.hub.shared.counters)?;
             if let Some((seat, writer)) = &self.seat {
                 self.reader
                     .take_seats((self.key, seat), *writer, &mut state);
@@ -190,14 +201,34 @@ impl Subscription {
                 self.sleep(cx);
             }
         }
-        Ok(self.reader.batch.pop_front())
+        let delivery = self.reader.batch.pop_front();
+        self.count(delivery.as_ref());
+        Ok(delivery)
+    }
+
+    /// What was delivered is counted when the reader rests: what it has taken
+    /// by then it writes now.
+    fn count(&mut self, delivery: Option<&Delivery>) {
+        let counters = &self.hub.shared.counters;
+        let is_due = match delivery {
+            Some(Delivery::Event(event)) => self.turn.delivered(event, self.reader.joined_at),
+            Some(Delivery::Gap { reason, .. }) => {
+                counters.gap(*reason);
+                false
+            }
+            Some(_) => false,
+            None => true,
+        };
+        if is_due {
+            self.turn.count(self.wire, counters);
+        }
     }
 
     fn sleep(&self, cx: &Context<'_>) {
         if let Some((seat, _)) = &self.seat {
             // A setting bounds it to a million.
             let channels = self.reader.memberships.len() as u32;
-            seat.sleep(self.reader.position, channels, cx.waker());
+            seat.sleep(self.wire, self.reader.position, channels, cx.waker());
         }
     }
 
@@ -241,6 +272,7 @@ impl Drop for Subscription {
         if let Some((seat, _)) = &self.seat {
             seat.leave();
         }
+        self.turn.count(self.wire, &self.hub.shared.counters);
         self.leave_channels(self.reader.channels().collect());
         self.hub.lock().readers.leave(self.key);
     }

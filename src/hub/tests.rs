@@ -11,7 +11,7 @@ use futures_util::FutureExt;
 use tokio_stream::StreamExt;
 
 use super::*;
-use crate::demand::Wish;
+use crate::{demand::Wish, event::WireName};
 
 const EPOCH_TIME: SystemTime = SystemTime::UNIX_EPOCH;
 
@@ -59,7 +59,7 @@ impl Fixture {
     }
 
     fn subscribe(&self, channels: &[&str], cursor: Option<Cursor>) -> Subscription {
-        let mut subscription = self.hub.subscribe().unwrap();
+        let mut subscription = self.hub.subscribe(WireName::WebSocket).unwrap();
         subscription.join(&names(channels), cursor).unwrap();
         self.obey();
         subscription
@@ -121,7 +121,7 @@ fn small_history(events: usize) -> Config {
 #[tokio::test(start_paused = true)]
 async fn a_reader_is_ready_when_listen_has_committed() {
     let fixture = Fixture::new(Config::default());
-    let mut reader = fixture.hub.subscribe().unwrap();
+    let mut reader = fixture.hub.subscribe(WireName::WebSocket).unwrap();
     reader.join(&names(&["a", "b", "a"]), None).unwrap();
     assert!(now(&mut reader).is_empty());
     fixture.hub.ingest(|intake| intake.live(false));
@@ -137,13 +137,13 @@ async fn a_reader_is_ready_when_listen_has_committed() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_to_an_older_wish_makes_nobody_ready() {
     let fixture = Fixture::live(Config::default());
-    let mut first = fixture.hub.subscribe().unwrap();
+    let mut first = fixture.hub.subscribe(WireName::WebSocket).unwrap();
     first.join(&names(&["a"]), None).unwrap();
     let old = fixture.demand.changed().await;
     drop(first);
     tokio::time::advance(fixture.hub.shared.config.linger).await;
     fixture.hub.sweep();
-    let mut second = fixture.hub.subscribe().unwrap();
+    let mut second = fixture.hub.subscribe(WireName::WebSocket).unwrap();
     second.join(&names(&["a"]), None).unwrap();
     let Wish::Listen(generation) = old.values().next().unwrap() else {
         panic!("{old:?}");
@@ -409,9 +409,12 @@ async fn limits_refuse_the_next_and_leave_the_others_alone() {
     );
     let mut two = fixture.subscribe(&["c"], None);
     assert_eq!(two.join(&names(&["d"]), None), Err(JoinError::TooMany));
-    assert_eq!(fixture.hub.subscribe().err(), Some(SubscribeError::TooMany));
+    assert_eq!(
+        fixture.hub.subscribe(WireName::WebSocket).err(),
+        Some(SubscribeError::TooMany)
+    );
     drop(one);
-    fixture.hub.subscribe().unwrap();
+    fixture.hub.subscribe(WireName::WebSocket).unwrap();
     two.join(&names(&["d"]), None).unwrap();
     fixture.obey();
     assert_eq!(now(&mut two), [r#"ready ["c"]"#, r#"ready ["d"]"#]);
@@ -478,7 +481,7 @@ async fn the_end_comes_to_some_readers_after_the_others() {
     let mut two = fixture.reader(&["a"]);
     fixture.hub.close();
     assert_eq!(
-        fixture.hub.subscribe().err(),
+        fixture.hub.subscribe(WireName::WebSocket).err(),
         Some(SubscribeError::ShuttingDown)
     );
     let (end, left) = tokio::join!(one.next(), async { fixture.hub.end(1) });
@@ -492,7 +495,7 @@ async fn the_end_comes_to_some_readers_after_the_others() {
 #[tokio::test(start_paused = true)]
 async fn a_name_that_cannot_be_listened_to_ends_its_readers() {
     let fixture = Fixture::live(Config::default());
-    let mut reader = fixture.hub.subscribe().unwrap();
+    let mut reader = fixture.hub.subscribe(WireName::WebSocket).unwrap();
     let name = names(&["→"]).remove(0);
     reader.join(std::slice::from_ref(&name), None).unwrap();
     fixture.hub.ingest(|intake| intake.refused(&name, 1));

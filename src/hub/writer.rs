@@ -26,6 +26,7 @@ use super::{
     readers::{ChannelKey, Listening, ReaderKey, Readers},
     seat::Seat,
 };
+use crate::event::WIRES;
 
 /// Names one writer: its place among them.
 pub(super) type WriterKey = usize;
@@ -193,18 +194,25 @@ impl Writer {
     /// Each burst is let go of when it is given: what it has in one piece is
     /// beyond the log's limits.
     async fn give(&self, bursts: Vec<(ChannelKey, Burst)>) {
+        let counters = &self.hub.shared.counters;
         let mut turn = 0;
         for (channel, burst) in bursts {
             let Some(roster) = self.rosters.get(&channel) else {
                 continue;
             };
+            // Counted a turn at a time: the clock too costs something.
+            let mut given = [0; WIRES];
             for seat in roster.seats.values() {
-                seat.give(&burst);
+                if let Some(wire) = seat.give(&burst) {
+                    given[wire as usize] += burst.len();
+                }
                 turn += 1;
                 if turn % TURN == 0 {
+                    counters.delivered(mem::take(&mut given), burst.received_at());
                     yield_now().await;
                 }
             }
+            counters.delivered(given, burst.received_at());
         }
     }
 

@@ -4,6 +4,7 @@
 mod between;
 mod connect;
 pub mod conninfo;
+mod counters;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod heartbeat;
@@ -21,6 +22,7 @@ use crate::{
     demand::{Demand, Generation},
     event::{ChannelName, Notification},
 };
+pub use counters::{Counters, Totals};
 pub use postgres::PostgresSource;
 pub use second_session::SecondSession;
 

@@ -8,7 +8,7 @@ use tokio_stream::Stream;
 use tracing::{info, warn};
 
 use super::{
-    Config, SecondSession, Source, SourceItem, between::Second, connect::connect,
+    Config, Counters, SecondSession, Source, SourceItem, between::Second, connect::connect,
     conninfo::ConnInfo, listening::Wanted, second_session, session::Session,
 };
 use crate::{
@@ -23,6 +23,7 @@ pub struct PostgresSource {
     conninfo: Arc<ConnInfo>,
     config: Config,
     second: Second,
+    counters: Counters,
 }
 
 impl PostgresSource {
@@ -39,8 +40,14 @@ impl PostgresSource {
             conninfo,
             config,
             second,
+            counters: Counters::default(),
         };
         (source, session)
+    }
+
+    /// What it counts.
+    pub fn counters(&self) -> Counters {
+        self.counters.clone()
     }
 }
 
@@ -54,6 +61,7 @@ impl Source for PostgresSource {
                 let opening = connect(&self.conninfo, None);
                 match meanwhile(&demand, &mut wanted, opening).await {
                     Ok(connected) => {
+                        self.counters.opened();
                         warn_of_encoding(&connected.encoding);
                         let mut session =
                             Session::begin(connected, self.config, &self.second, &wanted);
@@ -64,6 +72,7 @@ impl Source for PostgresSource {
                             }
                         };
                         warn!(reason = %ended, "the listening session ended");
+                        self.counters.ended();
                         self.second.left(session.is_live());
                         if session.is_live() {
                             yield SourceItem::Interrupted { since: SystemTime::now() };
@@ -72,7 +81,10 @@ impl Source for PostgresSource {
                             backoff.reset();
                         }
                     }
-                    Err(error) => warn!(reason = %error, "the database cannot be listened to"),
+                    Err(error) => {
+                        self.counters.failed();
+                        warn!(reason = %error, "the database cannot be listened to");
+                    }
                 }
                 let wait = backoff.next(fastrand::f64());
                 info!(wait_ms = wait.as_millis(), "connecting again after a pause");

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use super::{
     codes::{Code, Refusal},
+    counters::{Counters, Totals},
     credentials::Credentials,
     idle::Idle,
     limits::{Address, Clients, Counted, Limits, Presence},
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     auth::{AuthError, Authenticator, Grant, Ticket, TooManyTickets},
-    event::{ChannelName, EventId, Payload},
+    event::{ChannelName, EventId, Payload, WireName},
     hub::{Cursor, Hub, Subscription},
     publish::Publisher,
 };
@@ -38,6 +39,7 @@ struct Shared {
     browsers: Arc<Browsers>,
     settings: Settings,
     clients: Clients,
+    counters: Counters,
     unknown: Arc<Semaphore>,
 }
 
@@ -58,9 +60,15 @@ pub(super) struct Admitted {
     // Dropped first, so that there are never more readers than places.
     subscription: Subscription,
     presence: Presence,
+    admission: Admission,
 }
 
 impl Admitted {
+    /// The gateway ends it with this code.
+    pub(super) fn refused(&self, code: Code) {
+        self.admission.refused(code);
+    }
+
     /// Where it is from.
     pub(super) fn address(&self) -> Address {
         self.presence.address()
@@ -69,12 +77,21 @@ impl Admitted {
     /// Of a door of its own.
     #[cfg(test)]
     pub(super) fn alone(subscription: Subscription) -> Self {
+        let admission = Admission::new(
+            subscription.hub(),
+            crate::publish::channel().0,
+            Authenticator::new(crate::auth::Config::open(false)),
+            Browsers::default(),
+            Settings::default(),
+            Limits::default(),
+        );
         let grant = Grant::open(crate::auth::Patterns::all(), false);
-        let clients = Clients::new(Limits::default());
+        let clients = &admission.shared.clients;
         let presence = clients.enter(Address::UNKNOWN, &grant).unwrap();
         Self {
             subscription,
             presence,
+            admission,
         }
     }
 
@@ -148,11 +165,26 @@ impl Admission {
             browsers: Arc::new(browsers),
             settings,
             clients: Clients::new(limits),
+            counters: Counters::default(),
             unknown: Arc::new(Semaphore::new(MAX_UNKNOWN)),
         };
         Self {
             shared: Arc::new(shared),
         }
+    }
+
+    pub(super) fn hub(&self) -> &Hub {
+        &self.shared.hub
+    }
+
+    /// What the transports counted.
+    pub fn totals(&self) -> Totals {
+        self.shared.counters.totals()
+    }
+
+    /// A client is refused something, and told so.
+    pub(super) fn refused(&self, code: Code) {
+        self.shared.counters.refused(code);
     }
 
     pub(super) fn settings(&self) -> Settings {
@@ -209,9 +241,11 @@ impl Admission {
         self.shared.auth.ticket(grant)
     }
 
-    /// A reader of `channels`; of none, where the wire can ask for them later.
+    /// A reader of `channels` by `wire`; of none, where it can ask for them
+    /// later.
     pub(super) fn subscribe(
         &self,
+        wire: WireName,
         grant: &Grant,
         address: Address,
         channels: &[String],
@@ -219,13 +253,14 @@ impl Admission {
     ) -> Result<Admitted, Refusal> {
         let channels = readable(grant, channels)?;
         let presence = self.shared.clients.enter(address, grant)?;
-        let mut subscription = self.shared.hub.subscribe()?;
+        let mut subscription = self.shared.hub.subscribe(wire)?;
         if !channels.is_empty() {
             subscription.join(&channels, cursor)?;
         }
         Ok(Admitted {
             subscription,
             presence,
+            admission: self.clone(),
         })
     }
 
@@ -257,7 +292,9 @@ impl Admission {
         payload: String,
     ) -> Result<(), Refusal> {
         let payload = Payload::new(payload)?;
-        Ok(self.shared.publisher.publish(channel, payload).await?)
+        let published = self.shared.publisher.publish(channel, payload).await;
+        self.shared.counters.published(published.is_ok());
+        Ok(published?)
     }
 }
 

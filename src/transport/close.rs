@@ -1,7 +1,7 @@
 //! How a WebSocket ends: the gateway's close codes, and what a client did
 //! against the protocol (RFC 6455, section 7.4.1).
 
-use std::{future::poll_fn, time::Duration};
+use std::{future::poll_fn, io, time::Duration};
 
 use tokio::time::timeout;
 use tungstenite::{Error as WsError, Message, protocol::CloseFrame};
@@ -25,11 +25,31 @@ pub(super) enum End {
     Refused(Refusal),
     /// With a code of the protocol.
     Protocol(u16, &'static str),
+    /// The socket has taken nothing for `write_timeout`: nothing can be said.
+    Stalled,
     /// The client closed, or is gone: an answer it may still get.
     ByClient,
 }
 
 impl End {
+    /// A socket that cannot be written to.
+    pub(super) fn of_write(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::TimedOut => Self::Stalled,
+            _ => Self::ByClient,
+        }
+    }
+
+    /// The contract's, if it is the gateway that ends it.
+    pub(super) fn code(&self) -> Option<Code> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.code),
+            Self::Protocol(..) => Some(Code::InvalidRequest),
+            Self::Stalled => Some(Code::WriteTimeout),
+            Self::ByClient => None,
+        }
+    }
+
     /// The client has answered no ping within `write_timeout`.
     pub(super) fn unanswered() -> Self {
         Self::Refused(Refusal::new(Code::WriteTimeout, "no answer to a ping"))
@@ -73,7 +93,7 @@ fn frame(end: End) -> Option<CloseFrame> {
             format!("{}: {}", refusal.code.as_str(), refusal.message),
         ),
         End::Protocol(code, reason) => (code, reason.to_owned()),
-        End::ByClient => return None,
+        End::Stalled | End::ByClient => return None,
     };
     let reason = cut(&reason).into();
     Some(CloseFrame {

@@ -43,10 +43,28 @@ pub enum Code {
     Internal,
 }
 
+/// How many there are.
+pub const CODES: usize = 11;
+
 /// Seconds until a refused client should come back.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 
 impl Code {
+    /// Each at the place of its number.
+    pub const ALL: [Self; CODES] = [
+        Self::InvalidRequest,
+        Self::PayloadTooLarge,
+        Self::NotFound,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::TooMany,
+        Self::SourceUnavailable,
+        Self::Interrupted,
+        Self::WriteTimeout,
+        Self::ShuttingDown,
+        Self::Internal,
+    ];
+
     /// The contract's word.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -225,7 +243,10 @@ impl Refusal {
     pub(super) fn answer_to(self, headers: &HeaderMap) -> Response {
         let content_type = headers.get(header::CONTENT_TYPE);
         if content_type.is_some_and(|v| v.as_bytes().starts_with(b"application/grpc")) {
-            return Status::from(self).into_http::<Body>();
+            let code = self.code;
+            let mut response = Status::from(self).into_http::<Body>();
+            response.extensions_mut().insert(code);
+            return response;
         }
         self.into_response()
     }
@@ -242,6 +263,7 @@ impl Refusal {
         });
         let mut response = Response::new(Body::from(problem.to_string()));
         *response.status_mut() = status;
+        response.extensions_mut().insert(self.code);
         let headers = response.headers_mut();
         let problem_json = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, problem_json);
@@ -265,6 +287,13 @@ impl From<Refusal> for Status {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_stands_at_its_number() {
+        for (number, code) in Code::ALL.into_iter().enumerate() {
+            assert_eq!(code as usize, number);
+        }
+    }
 
     /// Section 6 of the contract, row by row.
     #[test]

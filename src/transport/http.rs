@@ -21,13 +21,16 @@ use tower::ServiceBuilder;
 use super::{
     admission::Admission,
     codes::{Code, Refusal},
+    counters::count,
     grpc::{Grpc, pb},
     limits::Address,
     origin::guard,
+    pages::{Pages, metrics},
     pgcachewatch::{pgpubsub, up},
     punctual::{BODY_TIMEOUT, punctual},
     query::last_segment,
     sse::sse,
+    status::status,
     ws::ws,
 };
 use crate::event::Payload;
@@ -38,23 +41,32 @@ use crate::event::Payload;
 /// # Errors
 /// The embedded description of the gRPC service cannot be read: the build is
 /// broken.
-pub fn router(admission: Admission) -> Result<Router, tonic_reflection::server::Error> {
+pub fn router(
+    admission: Admission,
+    pages: Pages,
+) -> Result<Router, tonic_reflection::server::Error> {
     let http = Router::new()
         .route("/v1/ws", get(ws))
         .route("/v1/sse", get(sse))
         .route("/v1/channels/{channel}", post(publish))
         .route("/v1/tickets", post(ticket))
+        .route("/v1/status", get(status))
         .route("/pgpubsub/{channel}", get(pgpubsub))
         .route("/up", get(up))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .with_state(admission.clone());
+    let pages = Router::new()
+        .route("/metrics", get(metrics))
+        .with_state((admission.clone(), pages));
     let browsers = admission.browsers();
     Ok(http
-        .merge(grpc(admission)?)
+        .merge(pages)
+        .merge(grpc(admission.clone())?)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(browsers, guard)))
+        .layer(from_fn_with_state(browsers, guard))
+        .layer(from_fn_with_state(admission, count)))
 }
 
 /// Without `reset_fallback`, tonic would answer every unknown path with 200.

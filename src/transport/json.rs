@@ -165,6 +165,6 @@ fn names(channels: &[ChannelName]) -> Vec<&str> {
 }
 
 /// RFC 3339, UTC, microseconds.
-fn timestamp(time: SystemTime) -> String {
+pub(super) fn timestamp(time: SystemTime) -> String {
     format_rfc3339_micros(time).to_string()
 }

@@ -15,6 +15,7 @@
 mod admission;
 mod close;
 mod codes;
+mod counters;
 mod credentials;
 mod descriptors;
 mod expiry;
@@ -31,6 +32,7 @@ mod limits;
 mod newcomers;
 mod origin;
 mod outbound;
+mod pages;
 mod pgcachewatch;
 mod punctual;
 mod query;
@@ -38,6 +40,7 @@ mod raw;
 mod server;
 mod socket;
 mod sse;
+mod status;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -48,11 +51,13 @@ mod web_socket;
 mod ws;
 
 pub use admission::{Admission, Settings};
-pub use codes::{Code, Refusal};
+pub use codes::{CODES, Code, Refusal};
+pub use counters::Totals;
 pub use descriptors::room;
 pub use grpc::pb;
 pub use http::router;
 pub use limits::{Limits, Network, NetworkError, Proxies};
 pub use origin::{Browsers, Cookie, CookieError, Origin, OriginError};
+pub use pages::Pages;
 pub use server::serve;
 pub use tls::{Tls, TlsError, TlsFiles};

@@ -13,6 +13,7 @@ use super::{
     raw::{self, ClientFrames},
     upgrade::Upgrade,
 };
+use crate::event::WireName;
 
 /// The 101 is sent when LISTEN has committed: it is the only acknowledgement
 /// that its client can see.
@@ -29,7 +30,8 @@ pub(super) async fn pgpubsub(
     let address = admission.address(request.extensions(), request.headers());
     drop(request);
     let grant = admission.admit(credentials).await?;
-    let subscription = admission.subscribe(&grant, address, &[channel], None)?;
+    let (wire, channels) = (WireName::PgCacheWatch, [channel]);
+    let subscription = admission.subscribe(wire, &grant, address, &channels, None)?;
     let frames = ClientFrames::Ignored;
     raw::upgrade(upgrade, subscription, &grant, &admission, frames).await
 }

@@ -69,6 +69,8 @@ impl Reader {
         debug!(?end, "a WebSocket ends");
         let Self { socket, outbound } = self;
         let is_whole = !outbound.is_writing();
+        end.code()
+            .inspect(|code| outbound.subscription.refused(*code));
         let presence = outbound.subscription.leave();
         Box::pin(async move {
             if is_whole {
@@ -107,7 +109,7 @@ mod tests {
     use super::*;
     use crate::{
         demand::Demand,
-        event::Form,
+        event::{Form, WireName},
         hub::{Config, Hub},
         transport::{
             admission::Admitted,
@@ -135,7 +137,7 @@ mod tests {
         let socket = Socket::Plain(Tcp::new(stream, limit).unwrap());
         let stream = WebSocketStream::from_raw_socket(socket, Role::Server, None).await;
         let subscription = Hub::new(Config::default(), Demand::default())
-            .subscribe()
+            .subscribe(WireName::WebSocket)
             .unwrap();
         let idle = Idle::answered(limit, limit);
         let mut reader = Reader::new(

@@ -33,7 +33,7 @@ use super::{
 };
 use crate::{
     auth::{AuthError, Grant},
-    event::{ChannelName, Form},
+    event::{ChannelName, Form, WireName},
     hub::{Cursor, Delivery},
 };
 
@@ -62,7 +62,9 @@ pub(super) async fn ws(
         }
         grant => grant?,
     };
-    let subscription = admission.subscribe(&grant, address, &query.channels, cursor)?;
+    let channels = &query.channels;
+    let subscription =
+        admission.subscribe(WireName::WebSocket, &grant, address, channels, cursor)?;
     if query.format == Format::Raw {
         let frames = ClientFrames::Refused;
         return raw::upgrade(upgrade, subscription, &grant, &admission, frames).await;
@@ -81,8 +83,9 @@ async fn admit_later(
 ) {
     let admitted = async {
         let grant = first_frame::admit(&mut socket, &admission).await?;
-        let subscription = admission.subscribe(&grant, address, &channels, cursor);
-        Ok((subscription.map_err(End::Refused)?, grant))
+        let wire = WireName::WebSocket;
+        let subscription = admission.subscribe(wire, &grant, address, &channels, cursor);
+        Ok::<_, End>((subscription.map_err(End::Refused)?, grant))
     };
     let admitted = Box::pin(admitted).await;
     drop(place);
@@ -92,7 +95,10 @@ async fn admit_later(
                 .run()
                 .await;
         }
-        Err(end) => Box::pin(close(socket, end)).await,
+        Err(end) => {
+            end.code().inspect(|code| admission.refused(*code));
+            Box::pin(close(socket, end)).await;
+        }
     }
 }
 
@@ -175,9 +181,7 @@ impl Connection {
                         self.answer(reference.as_deref(), result).await
                     }
                     Done::Admitted(Ok(grant)) => self.go_on_with(grant).await,
-                    Done::Admitted(Err(error)) => {
-                        self.say(&ServerMessage::error(&error.into(), None)).await
-                    }
+                    Done::Admitted(Err(error)) => self.refuse(&error.into(), None).await,
                 }
             }
             Next::Turn(Turn::Read(frame)) => self.read(frame).await,
@@ -199,7 +203,7 @@ impl Connection {
             Some(Ok(Message::Text(text))) => self.follow(&text).await,
             Some(Ok(Message::Binary(_))) => {
                 let refusal = Refusal::invalid("a binary frame; this wire speaks JSON in text");
-                self.say(&ServerMessage::error(&refusal, None)).await
+                self.refuse(&refusal, None).await
             }
             Some(Ok(Message::Ping(_))) => self.reader.socket.flush().await,
             Some(Ok(Message::Pong(_) | Message::Frame(_))) => Ok(()),
@@ -214,7 +218,7 @@ impl Connection {
             Ok(ClientMessage::Unsubscribe { channels }) => {
                 return match self.part(&channels) {
                     Ok(names) => self.say(&ServerMessage::unsubscribed(&names)).await,
-                    Err(refusal) => self.say(&ServerMessage::error(&refusal, None)).await,
+                    Err(refusal) => self.refuse(&refusal, None).await,
                 };
             }
             Ok(ClientMessage::Auth { token }) => {
@@ -233,7 +237,7 @@ impl Connection {
         };
         match followed {
             Ok(()) => Ok(()),
-            Err(refusal) => self.say(&ServerMessage::error(&refusal, None)).await,
+            Err(refusal) => self.refuse(&refusal, None).await,
         }
     }
 
@@ -282,7 +286,7 @@ impl Connection {
     async fn go_on_with(&mut self, grant: Arc<Grant>) -> Result<(), End> {
         let outbound = &mut self.reader.outbound;
         if let Err(refusal) = self.admission.change(&mut outbound.subscription, &grant) {
-            return self.say(&ServerMessage::error(&refusal, None)).await;
+            return self.refuse(&refusal, None).await;
         }
         outbound.idle.expire(grant.expires());
         let mut names = outbound.subscription.channels();
@@ -292,8 +296,7 @@ impl Connection {
             self.reader.outbound.subscription.part(&names);
             self.say(&ServerMessage::unsubscribed(&names)).await?;
             let texts: Vec<_> = names.iter().map(ChannelName::as_str).collect();
-            self.say(&ServerMessage::error(&unreadable(&texts), None))
-                .await?;
+            self.refuse(&unreadable(&texts), None).await?;
         }
         let grant = Arc::clone(&self.grant);
         self.say(&ServerMessage::authenticated(&grant)).await
@@ -306,8 +309,14 @@ impl Connection {
     ) -> Result<(), End> {
         match result {
             Ok(()) => self.say(&ServerMessage::Published { reference }).await,
-            Err(refusal) => self.say(&ServerMessage::error(&refusal, reference)).await,
+            Err(refusal) => self.refuse(&refusal, reference).await,
         }
+    }
+
+    /// The stream goes on.
+    async fn refuse(&mut self, refusal: &Refusal, reference: Option<&str>) -> Result<(), End> {
+        self.admission.refused(refusal.code);
+        self.say(&ServerMessage::error(refusal, reference)).await
     }
 
     async fn say(&mut self, message: &ServerMessage<'_>) -> Result<(), End> {

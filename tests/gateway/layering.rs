@@ -12,16 +12,20 @@ use paths::{code, module, named, places};
 
 /// Each module of the crate's root, and all it may name of the others.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("count", &[]),
     ("event", &[]),
     ("backoff", &[]),
     ("demand", &["event"]),
     ("publish", &["event"]),
-    ("source", &["backoff", "demand", "event", "publish"]),
-    ("hub", &["demand", "event"]),
+    (
+        "source",
+        &["backoff", "count", "demand", "event", "publish"],
+    ),
+    ("hub", &["count", "demand", "event"]),
     ("auth", &["event"]),
     (
         "transport",
-        &["auth", "event", "hub", "publish", "shutdown"],
+        &["auth", "count", "event", "hub", "publish", "shutdown"],
     ),
     // The generated client of gRPC.
     ("client", &["backoff", "event", "transport"]),
@@ -37,6 +41,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "shutdown",
             "source",
             "supervisor",
+            "telemetry",
             "transport",
         ],
     ),
@@ -72,7 +77,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sandbox", &[]),
     ("shutdown", &[]),
     ("supervisor", &[]),
-    ("telemetry", &[]),
+    (
+        "telemetry",
+        &["count", "event", "hub", "source", "transport"],
+    ),
 ];
 
 /// A wire names no other wire, and nothing beside the router names a wire.

@@ -28,6 +28,9 @@ mod http;
 /// The arrows between the layers.
 mod layering;
 
+/// What the gateway tells of itself.
+mod metrics;
+
 /// What holds on every wire: nothing is missed after `ready`.
 mod parity;
 

@@ -33,6 +33,8 @@ mod expiry;
 mod identity_provider;
 /// Every wire, every kind of token, every deed.
 mod matrix;
+/// Who may see how the gateway does.
+mod metrics;
 /// Pages of other sites.
 mod pages;
 /// What is never said: tokens, secrets, tickets.

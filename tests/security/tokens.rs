@@ -47,6 +47,12 @@ pub fn lasting(lifetime: Duration, channels: &[&str]) -> String {
     with_claims(&json!({"exp": exp, "pgfan": channels}))
 }
 
+/// With this as its `pgfan` claim, in JSON.
+pub fn token_of(claim: &str) -> String {
+    let claim: Value = serde_json::from_str(claim).unwrap();
+    with_claims(&json!({"exp": now() + 3600, "pgfan": claim}))
+}
+
 /// It was good a minute ago.
 pub fn expired(channels: &[&str]) -> String {
     let channels = json!({"subscribe": channels, "publish": channels});

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use proptest::prelude::*;
 
 use super::*;
-use crate::event::{Event, EventId};
+use crate::event::{Event, EventId, WireName};
 
 const CHANNELS: [&str; 3] = ["a", "b", "c"];
 const READERS: usize = 3;
@@ -260,7 +260,7 @@ impl Client {
 
     fn resume(&mut self, hub: &Hub) {
         if self.subscription.is_none() && !self.channels.is_empty() {
-            let mut subscription = hub.subscribe().unwrap();
+            let mut subscription = hub.subscribe(WireName::WebSocket).unwrap();
             if let Some(tray) = &self.tray {
                 subscription.sit(Arc::new(Seat::new(Way(tray.clone()))));
             }
@@ -369,7 +369,7 @@ async fn run(config: Config, calm: bool, ops: Vec<Op>) -> usize {
     hub.ingest(|intake| intake.live(false));
     server.connected = true;
     // Where every channel is always listened to, every cursor is good.
-    let mut keeper = hub.subscribe().unwrap();
+    let mut keeper = hub.subscribe(WireName::WebSocket).unwrap();
     if calm {
         keeper.join(&names(&CHANNELS), None).unwrap();
         server.obey(&demand);

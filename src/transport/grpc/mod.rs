@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     auth::Grant,
-    event::{ChannelName, Event, Form, GapReason},
+    event::{ChannelName, Event, Form, GapReason, WireName},
     hub::Delivery,
 };
 
@@ -57,18 +57,40 @@ impl Grpc {
     }
 
     /// What the token in the metadata grants, and whom it is asked from.
-    async fn admit<T>(&self, request: &Request<T>) -> Result<(Arc<Grant>, Address), Status> {
+    async fn admit<T>(&self, request: &Request<T>) -> Result<(Arc<Grant>, Address), Refusal> {
         let metadata = request.metadata().as_ref();
         let credentials = self.admission.credentials(metadata);
-        let grant = self
-            .admission
-            .admit(credentials)
-            .await
-            .map_err(Refusal::from)?;
+        let grant = self.admission.admit(credentials).await?;
         Ok((
             grant,
             self.admission.address(request.extensions(), metadata),
         ))
+    }
+
+    async fn reader(&self, request: Request<pb::SubscribeRequest>) -> Result<Deliveries, Refusal> {
+        let (grant, address) = self.admit(&request).await?;
+        let request = request.into_inner();
+        if request.channels.is_empty() {
+            return Err(Refusal::invalid("`channels` is empty"));
+        }
+        let cursor = cursor(request.cursor.as_bytes());
+        let channels = &request.channels;
+        let subscription =
+            self.admission
+                .subscribe(WireName::Grpc, &grant, address, channels, cursor)?;
+        Ok(Deliveries::new(subscription, &grant))
+    }
+
+    async fn published(&self, request: Request<pb::PublishRequest>) -> Result<(), Refusal> {
+        let (grant, address) = self.admit(&request).await?;
+        let pb::PublishRequest { channel, payload } = request.into_inner();
+        let channel = self.admission.publishable(&grant, address, &channel)?;
+        self.admission.publish(channel, payload).await
+    }
+
+    fn refuse(&self, refusal: Refusal) -> Status {
+        self.admission.refused(refusal.code);
+        refusal.into()
     }
 }
 
@@ -81,17 +103,9 @@ impl GatewayService for Grpc {
         &self,
         request: Request<pb::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let (grant, address) = self.admit(&request).await?;
         let takes_stream = request.extensions().get::<TakesStream>().is_some();
-        let request = request.into_inner();
-        if request.channels.is_empty() {
-            return Err(Refusal::invalid("`channels` is empty").into());
-        }
-        let cursor = cursor(request.cursor.as_bytes());
-        let subscription = self
-            .admission
-            .subscribe(&grant, address, &request.channels, cursor)?;
-        let deliveries = Deliveries::new(subscription, &grant);
+        let deliveries = self.reader(request).await;
+        let deliveries = deliveries.map_err(|refusal| self.refuse(refusal))?;
         if !takes_stream {
             return Ok(Response::new(Either::Left(deliveries)));
         }
@@ -108,10 +122,8 @@ impl GatewayService for Grpc {
         &self,
         request: Request<pb::PublishRequest>,
     ) -> Result<Response<pb::PublishResponse>, Status> {
-        let (grant, address) = self.admit(&request).await?;
-        let pb::PublishRequest { channel, payload } = request.into_inner();
-        let channel = self.admission.publishable(&grant, address, &channel)?;
-        self.admission.publish(channel, payload).await?;
+        let published = self.published(request).await;
+        published.map_err(|refusal| self.refuse(refusal))?;
         Ok(Response::new(pb::PublishResponse {}))
     }
 }
@@ -137,6 +149,12 @@ impl Deliveries {
         }
     }
 
+    /// The gateway's word to it.
+    fn end(&self, refusal: Refusal) -> Status {
+        self.subscription.refused(refusal.code);
+        refusal.into()
+    }
+
     /// Looked at while it never rests.
     fn is_over(&mut self) -> bool {
         self.given = 0;
@@ -160,14 +178,14 @@ impl Stream for Deliveries {
         let this = self.get_mut();
         this.given += 1;
         if this.given >= LOOK && this.is_over() {
-            return Poll::Ready(Some(Err(expired().into())));
+            return Poll::Ready(Some(Err(this.end(expired()))));
         }
         match this.subscription.poll_next_unpin(cx) {
-            Poll::Pending => this.poll_over(cx).map(|()| Some(Err(expired().into()))),
+            Poll::Pending => this.poll_over(cx).map(|()| Some(Err(this.end(expired())))),
             Poll::Ready(item) => Poll::Ready(item.map(|result| match result {
                 Ok(Delivery::Event(event)) => Ok(event_message(&event)),
                 Ok(other) => Ok(encoded(other.into())),
-                Err(ended) => Err(Refusal::from(ended).into()),
+                Err(ended) => Err(this.end(ended.into())),
             })),
         }
     }
@@ -256,7 +274,7 @@ mod tests {
         let hub = Hub::new(Config::default(), demand.clone());
         let name = ChannelName::new("a").unwrap();
         let subscribe = |cursor| {
-            let mut subscription = hub.subscribe().unwrap();
+            let mut subscription = hub.subscribe(WireName::WebSocket).unwrap();
             subscription
                 .join(std::slice::from_ref(&name), cursor)
                 .unwrap();

@@ -18,7 +18,10 @@ use tokio::time::{Instant, Sleep, sleep};
 use tonic::Status;
 use tracing::debug;
 
-use super::{super::http2::give, Deliveries, framed_event};
+use super::{
+    super::{codes::Code, http2::give},
+    Deliveries, framed_event,
+};
 use crate::{
     event::Form,
     hub::{Burst, Outlet, Seat},
@@ -95,6 +98,9 @@ impl Reader {
     /// Boxed, so that the task that waits is small.
     pub(super) async fn run(mut self: Box<Self>) {
         let end = poll_fn(|cx| self.poll_end(cx)).await;
+        if let End::Stalled = end {
+            self.deliveries.subscription.refused(Code::WriteTimeout);
+        }
         let seat = Arc::clone(&self.seat);
         drop(self);
         seat.with_outlet(|line| match end {

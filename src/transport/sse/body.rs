@@ -132,7 +132,8 @@ impl Chunks {
 
     fn put(&mut self, item: Result<Delivery, Refusal>) -> Bytes {
         let mut chunk = Vec::new();
-        if (self.wire.put)(item, &mut chunk).is_err() {
+        if let Err(end) = (self.wire.put)(item, &mut chunk) {
+            end.code().inspect(|code| self.subscription.refused(*code));
             self.phase = Phase::Ended;
         }
         chunk.into()

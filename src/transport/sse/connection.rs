@@ -63,6 +63,9 @@ impl Connection {
         };
         debug!(?end, "an SSE stream ends");
         let Self { socket, outbound } = *self;
+        if let Some(code) = end.code() {
+            outbound.subscription.refused(code);
+        }
         // The socket has its place until it is closed.
         let presence = outbound.subscription.leave();
         Box::pin(farewell(socket)).await;

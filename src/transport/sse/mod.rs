@@ -22,6 +22,7 @@ use super::{
     query::StreamQuery,
     socket::Socket,
 };
+use crate::event::WireName;
 
 /// The response begins at once, a browser gives up for good on any status but
 /// 200; its `ready` waits.
@@ -48,7 +49,8 @@ pub(super) async fn sse(
     let address = admission.address(request.extensions(), request.headers());
     drop(request);
     let grant = admission.admit(credentials).await?;
-    let subscription = admission.subscribe(&grant, address, &query.channels, cursor)?;
+    let (wire, channels) = (WireName::Sse, &query.channels);
+    let subscription = admission.subscribe(wire, &grant, address, channels, cursor)?;
     let mut idle = Idle::new(admission.settings().keepalive);
     idle.expire(grant.expires());
     let wire = query.format.wire();

@@ -1,35 +1,31 @@
 //! Joins the layers: binds first, spawns after, and owns the order of the end.
 
+mod pump;
+
 use std::{
-    io, net::SocketAddr, num::NonZero, pin::pin, sync::Arc, thread::available_parallelism,
-    time::Duration,
+    io, net::SocketAddr, num::NonZero, sync::Arc, thread::available_parallelism, time::Duration,
 };
 
-use futures_util::StreamExt;
 use tokio::{
     net::{TcpListener, TcpSocket},
     select,
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
-use tokio_stream::Stream;
-use tracing::info;
 
+use self::pump::Pump;
 use crate::{
     auth::Authenticator,
     config::Config,
     demand::Demand,
-    hub::{Hub, Intake},
+    hub::Hub,
     publish,
     shutdown::Shutdown,
-    source::{PostgresSource, Source, SourceItem, conninfo::ConnInfo},
+    source::{PostgresSource, Source, conninfo::ConnInfo},
     supervisor::Supervisor,
-    transport::{self, Admission},
+    telemetry::{Format, Metrics, SentAt},
+    transport::{self, Admission, Pages},
 };
-
-/// Items taken in under one lock: a burst wakes each reader once for so many,
-/// and no reader waits longer for the lock than they take.
-const INTAKE: usize = 256;
 
 /// Connections that may wait to be accepted; the kernel caps it at its
 /// `somaxconn`, 4096 by default.
@@ -123,14 +119,22 @@ impl Gateway {
             config.transport,
             config.limits.clone(),
         );
-        let app = transport::router(admission)?;
         let (listening, second) = PostgresSource::new(config.database, config.source, requests);
-        let mut workers = JoinSet::new();
-        workers.spawn(pump(
-            listening.items(demand),
+        let sent_at = Arc::new(SentAt::default());
+        let metrics = Metrics::new(
             hub.clone(),
-            supervisor.clone(),
-        ));
+            listening.counters(),
+            admission.clone(),
+            Arc::clone(&sent_at),
+        );
+        let app = transport::router(admission, pages(metrics))?;
+        let mut workers = JoinSet::new();
+        let pump = Pump {
+            hub: hub.clone(),
+            supervisor: supervisor.clone(),
+            sent_at,
+        };
+        workers.spawn(pump.run(listening.items(demand)));
         workers.spawn(second.run());
         workers.spawn(auth.keep_fresh());
         workers.spawn(sweep(hub.clone()));
@@ -181,52 +185,13 @@ async fn send_away(hub: &Hub, limit: Duration) {
     }
 }
 
-/// From the source into the hub, without ever waiting for a reader. As long as
-/// it goes on the gateway is alive: the watchdog beats here.
-async fn pump(items: impl Stream<Item = SourceItem>, hub: Hub, supervisor: Supervisor) {
-    let mut batches = pin!(items.ready_chunks(INTAKE));
-    let mut watchdog = supervisor.watchdog();
-    loop {
-        let batch = select! {
-            batch = batches.next() => batch,
-            () = watchdog.beat() => continue,
-        };
-        let Some(batch) = batch else { return };
-        let status = batch.iter().rev().find_map(status);
-        hub.ingest(|intake| batch.into_iter().for_each(|item| take_in(intake, item)));
-        if let Some(status) = status {
-            supervisor.status(status);
-        }
-    }
-}
-
-/// For those who look at the service.
-fn status(item: &SourceItem) -> Option<&'static str> {
-    match item {
-        SourceItem::Live { .. } => Some("the source is live"),
-        SourceItem::Interrupted { .. } => Some("the source is interrupted"),
-        _ => None,
-    }
-}
-
-fn take_in(intake: &mut Intake<'_>, item: SourceItem) {
-    match item {
-        SourceItem::Notification(notification) => intake.notification(notification),
-        SourceItem::Listening(channels) => {
-            for (channel, generation) in channels {
-                intake.listening(&channel, generation);
-            }
-        }
-        SourceItem::Refused(channel, generation) => intake.refused(&channel, generation),
-        SourceItem::QueueUsage(usage) => intake.queue_usage(usage),
-        SourceItem::Interrupted { since } => {
-            info!("the source is interrupted");
-            intake.interrupted(since);
-        }
-        SourceItem::Live { lost } => {
-            info!(lost, "the source is live");
-            intake.live(lost);
-        }
+/// What the transports show and do not know.
+fn pages(metrics: Metrics) -> Pages {
+    Pages {
+        metrics: Arc::new(move |accept| {
+            let format = Format::of_accept(accept);
+            (format.content_type(), metrics.text(format))
+        }),
     }
 }
 

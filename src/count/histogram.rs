@@ -1,0 +1,82 @@
+//! How often something took how long.
+
+use std::time::Duration;
+
+use super::Counts;
+
+/// The buckets' upper bounds in microseconds: from what a delivery takes on an
+/// idle machine to what a reader would call an outage. The last bucket has no
+/// bound.
+pub const BOUNDS: [u64; 16] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 5_000_000, 10_000_000,
+];
+
+/// One number for each bucket, one for what is over them, and the sum.
+const NUMBERS: usize = BOUNDS.len() + 2;
+const SUM: usize = NUMBERS - 1;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Histogram(Counts<NUMBERS>);
+
+/// What a histogram held at one time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spread {
+    /// How many took at most as long as each of [`BOUNDS`].
+    pub within: [u64; BOUNDS.len()],
+    /// How many there were.
+    pub count: u64,
+    /// How long all of them took together.
+    pub sum: Duration,
+}
+
+impl Histogram {
+    /// `count` of them took so long.
+    pub fn observe(&self, took: Duration, count: u64) {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        let bucket = BOUNDS.partition_point(|bound| *bound < micros);
+        let place = self.0.place();
+        let add = |index: usize, count| {
+            place[index].fetch_add(count, std::sync::atomic::Ordering::Relaxed);
+        };
+        add(bucket, count);
+        add(SUM, micros.saturating_mul(count));
+    }
+
+    /// What it holds now.
+    pub fn spread(&self) -> Spread {
+        let numbers = self.0.sums();
+        let mut count = 0;
+        let mut rising = numbers[..SUM].iter().map(|number| {
+            count += number;
+            count
+        });
+        let within = std::array::from_fn(|_| rising.next().unwrap_or(0));
+        let last = rising.next().unwrap_or(0);
+        Spread {
+            within,
+            count: last,
+            sum: Duration::from_micros(numbers[SUM]),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bound_belongs_to_its_bucket() {
+        let histogram = Histogram::default();
+        let micros = Duration::from_micros;
+        for took in [0, 100, 101, 250, 10_000_000, 10_000_001] {
+            histogram.observe(micros(took), 2);
+        }
+        let spread = histogram.spread();
+        assert_eq!(spread.within[..3], [4, 8, 8]);
+        assert_eq!(spread.within[15], 10);
+        assert_eq!(spread.count, 12);
+        assert_eq!(spread.sum, micros(2 * 20_000_452));
+    }
+}

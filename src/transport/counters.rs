@@ -1,0 +1,66 @@
+//! What the transports count: seldom things, each when it happens. Deliveries
+//! are the hub's to count.
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+
+use super::{
+    admission::Admission,
+    codes::{CODES, Code},
+};
+use crate::count::Counts;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    refusals: Counts<CODES>,
+    /// Committed, and not.
+    publishes: Counts<2>,
+}
+
+/// What was counted up to now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Totals {
+    /// Requests that were refused and streams that the gateway ended, by code.
+    pub refusals: [u64; CODES],
+    /// Notifications of clients that were committed.
+    pub published: u64,
+    /// Those that were handed to the database, and perhaps were not.
+    pub not_published: u64,
+}
+
+impl Counters {
+    pub(super) fn refused(&self, code: Code) {
+        self.refusals.add(code as usize, 1);
+    }
+
+    pub(super) fn published(&self, is_committed: bool) {
+        self.publishes.add(usize::from(!is_committed), 1);
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        let [published, not_published] = self.publishes.sums();
+        Totals {
+            refusals: self.refusals.sums(),
+            published,
+            not_published,
+        }
+    }
+}
+
+/// A refusal that is a whole answer says in the answer's extensions which it
+/// is.
+pub(super) async fn count(
+    State(admission): State<Admission>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let response = next.run(request).await;
+    if let Some(code) = response.extensions().get() {
+        admission.refused(*code);
+    }
+    response
+}
