@@ -20,6 +20,7 @@ use tower::ServiceBuilder;
 
 use super::{
     admission::Admission,
+    assets::{CLIENT, asset},
     codes::{Code, Refusal},
     counters::count,
     grpc::{Grpc, pb},
@@ -62,6 +63,7 @@ pub fn router(
     let browsers = admission.browsers();
     Ok(http
         .merge(pages)
+        .merge(asset(CLIENT))
         .merge(grpc(admission.clone())?)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

@@ -13,6 +13,7 @@
 //! and ends; nothing else.
 
 mod admission;
+mod assets;
 mod close;
 mod codes;
 mod counters;

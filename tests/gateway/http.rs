@@ -7,7 +7,8 @@ use tokio_tungstenite::tungstenite::Message;
 use tonic::Code;
 
 use crate::support::{
-    Database, EventStream, TestGateway, WebSocket, get, get_h2, grpc_client, post, request, within,
+    Database, EventStream, TestGateway, WebSocket, ask, get, get_h2, grpc_client, post, request,
+    within,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -262,4 +263,50 @@ async fn the_next_one_over_a_limit_is_refused_and_the_others_stay() {
     );
     database.notify("a", "1").await;
     assert!(matches!(one.frame().await, Some(Message::Text(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_browsers_client_is_served_and_looked_at_anew() {
+    let database = Database::new().await;
+    let origin = "https://app.example";
+    let gateway = TestGateway::with(&database, &[("allow-origin", origin)]).await;
+    let text = include_str!("../../clients/js/pgfan.js");
+    let answer = gateway.get("/pgfan.js").await;
+    assert_eq!((answer.status, &answer.body[..]), (200, text.as_bytes()));
+    for (name, value) in [
+        ("content-type", "text/javascript; charset=utf-8"),
+        ("cache-control", "no-cache"),
+        ("x-content-type-options", "nosniff"),
+        ("vary", "origin"),
+    ] {
+        assert_eq!(answer.header(name), value, "{name}");
+    }
+    let tag = answer.header("etag").to_owned();
+    let known = [("if-none-match", tag.as_str())];
+    let same = get(gateway.address, "/pgfan.js", &known).await;
+    assert_eq!(
+        (same.status, same.body.len(), same.header("etag")),
+        (304, 0, tag.as_str())
+    );
+    let head = ask(gateway.address, "HEAD", "/pgfan.js", &[]).await;
+    assert_eq!((head.status, head.header("etag")), (200, tag.as_str()));
+    let other = get(
+        gateway.address,
+        "/pgfan.js",
+        &[("if-none-match", "\"other\"")],
+    )
+    .await;
+    assert_eq!(other.status, 200);
+    // A page that may use the gateway may import it, and no other.
+    let listed = get(gateway.address, "/pgfan.js", &[("origin", origin)]).await;
+    assert_eq!(listed.header("access-control-allow-origin"), origin);
+    let foreign = get(
+        gateway.address,
+        "/pgfan.js",
+        &[("origin", "https://evil.example")],
+    )
+    .await;
+    assert_eq!(foreign.status, 403);
+    let posted = post(gateway.address, "/pgfan.js", "x").await;
+    assert_eq!(posted.status, 405);
 }

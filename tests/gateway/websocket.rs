@@ -201,6 +201,18 @@ async fn an_idle_reader_is_pinged_with_its_cursor() {
     assert_eq!(quiet.frame().await, Some(Message::Ping(id.into())));
 }
 
+/// So a page, which sees no ping, asks whether anybody is there: also while the
+/// database is away and a subscribe waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unsubscribe_from_nothing_is_answered_at_once() {
+    let gateway = TestGateway::starting("postgresql://nobody@127.0.0.1:1/x", &[]);
+    let mut socket = open(&gateway).await;
+    socket.say(r#"{"type":"subscribe","channels":["a"]}"#).await;
+    let question = json!({"type": "unsubscribe", "channels": []});
+    let nothing = json!({"type": "unsubscribed", "channels": []});
+    assert_eq!(answer(&mut socket, question).await, nothing);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn on_the_raw_wires_a_client_has_nothing_to_say() {
     let database = Database::new().await;

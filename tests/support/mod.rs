@@ -1,6 +1,7 @@
 //! What every test needs: a real PostgreSQL, a real gateway on it, and
 //! readers of every wire that speak in the same words.
 
+pub mod browser;
 pub mod certificates;
 mod connection;
 mod database;

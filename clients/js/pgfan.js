@@ -1,0 +1,598 @@
+// pgfan in the browser: PostgreSQL notifications over one connection a page.
+//
+//   import { subscribe } from "https://gateway.example/pgfan.js";
+//   const orders = subscribe(["orders"], {
+//     onEvent: (event) => cache.delete(event.payload),
+//     onGap: () => cache.clear(),
+//     onStatus: (status) => { cache.live = status.live; },
+//   });
+//
+// While `status.live` is true every event comes once and in commit order, or
+// `onGap` says that something may be missing. pgfan.d.ts says what each word
+// means.
+//
+// WebSocket comes first. Where it is blocked, SSE is read by `fetch`, not by
+// `EventSource`: that shows neither why it was refused nor the signs of life,
+// and its URL would have to carry a ticket where a header can carry the token.
+
+/** Pauses between attempts double from the first to the last of these, in ms. */
+const FIRST_PAUSE = 500, LAST_PAUSE = 30_000;
+/** A connection that was ready for so long, in ms, begins with the first again. */
+const STEADY = 10_000;
+/** What has not said anything by then, in ms, will not. */
+const OPEN_LIMIT = 10_000;
+/** What has not answered by then, in ms, is gone; `keepalive` where that is less. */
+const PROBE_LIMIT = 5_000;
+/** For so long, in ms, SSE comes first where WebSocket was found to be blocked. */
+const BLOCKED = 600_000;
+/** What setTimeout can hold, in ms. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
+/** Would only be refused again. */
+const FINAL = ["invalid_request", "payload_too_large", "not_found", "forbidden"];
+/** Where a close frame has no word for its code. */
+const CLOSE_CODES = {
+  1002: "invalid_request", 1003: "invalid_request", 1007: "invalid_request",
+  1008: "invalid_request", 1009: "invalid_request", 4401: "unauthenticated", 4403: "forbidden",
+};
+
+/** The clients of `subscribe` that have something to do. */
+const shared = new Set();
+
+/** Subscribes over the page's one connection to this gateway with this token. */
+export function subscribe(channels, options = {}) {
+  const { url, token, keepalive } = options;
+  const isIt = (client) => client.url === addressOf(url) && client.token === token;
+  const client = [...shared].find(isIt) ?? connect({ url, token, keepalive });
+  const subscription = client.subscribe(channels, options);
+  shared.add(client);
+  return subscription;
+}
+
+/** A client with a connection of its own, opened for the first subscription. */
+export function connect({ url, token, keepalive = 15 } = {}) {
+  return new Client(addressOf(url), token, keepalive * 1000);
+}
+
+/** Without a URL the folder that this module came from. */
+function addressOf(url = new URL(".", import.meta.url)) {
+  const address = new URL(url, location.href);
+  if (!address.pathname.endsWith("/")) address.pathname += "/";
+  return address.origin + address.pathname;
+}
+
+class Subscription {
+  /** Channels that were ready once: to miss something of them is a gap. */
+  known = new Set();
+  status = { state: "connecting", live: false };
+
+  constructor(client, channels, handlers) {
+    Object.assign(this, { client, channels, handlers });
+  }
+
+  close() {
+    this.client.leave(this);
+  }
+
+  event(event) {
+    this.#call("onEvent", event, (error) => this.gap({ reason: "handler_failed", error }));
+  }
+
+  gap(gap) {
+    this.#call("onGap", gap, (error) => this.#fail(error));
+  }
+
+  tell(status) {
+    const news = ["state", "live", "via", "code", "retryIn"].some((key) => this.status[key] !== status[key]);
+    this.status = status;
+    if (news) this.#call("onStatus", status, (error) => this.#fail(error));
+  }
+
+  /** Who cannot hear of a loss must not believe to be live. */
+  #fail(error) {
+    this.client.leave(this, { code: "handler_failed", reason: String(error) });
+  }
+
+  /** A promise that is rejected has failed as much as a handler that throws. */
+  #call(name, argument, failed) {
+    const fail = (error) => {
+      globalThis.reportError?.(error);
+      if (!this.closed) failed(error);
+    };
+    try {
+      this.handlers[name]?.(argument)?.then?.(undefined, fail);
+    } catch (error) {
+      fail(error);
+    }
+  }
+}
+
+class Client {
+  #subscriptions = new Set();
+  /** Channels that are ready on this connection. */
+  #joined = new Set();
+  /** Channels that were ready on one before, each with the cursor to go on from. */
+  #held = new Map();
+  /** Channels that the gateway refuses, each with why. */
+  #refused = new Map();
+  /** Channels to ask for one by one: together with others they were refused. */
+  #alone = new Set();
+  #cursor = "";
+  #link = null;
+  /** Rises with each connection: what an older one says is not heard. */
+  #life = 0;
+  /** The one request without an answer yet: an error does not name its own. */
+  #asked = null;
+  #interrupted = false;
+  /** It has been silent for longer than one who can be relied on. */
+  #doubted = false;
+  #state = "idle";
+  #end = {};
+  #failures = 0;
+  /** A token that was refused, and how; and one to go on with. */
+  #refusal = null;
+  #renewed;
+  #sseUntil = 0;
+  #worked = false;
+  #timers = {};
+  #scheduled = false;
+
+  constructor(url, token, keepalive) {
+    Object.assign(this, { url, token, keepalive });
+  }
+
+  subscribe(channels, handlers = {}) {
+    const names = [...new Set([channels].flat())];
+    if (!names.length || !names.every((name) => name && typeof name === "string")) {
+      throw new TypeError("pgfan: `channels` are names, one at least");
+    }
+    const subscription = new Subscription(this, names, handlers);
+    if (!this.#subscriptions.size) this.#watch("addEventListener");
+    this.#subscriptions.add(subscription);
+    this.#schedule();
+    return subscription;
+  }
+
+  leave(subscription, why) {
+    if (!this.#subscriptions.delete(subscription)) return;
+    subscription.closed = true;
+    subscription.tell({ state: "closed", live: false, ...why });
+    this.#schedule();
+  }
+
+  /** Goes on with another token, and comes back where the last one was refused. */
+  setToken(token) {
+    this.token = token;
+    this.#refused.clear();
+    if (this.#state === "refused") this.#open();
+    else if (this.#link?.isOpen) this.#renew();
+    else this.#schedule();
+  }
+
+  // What is wanted and what is there. What is called in one go is one request.
+
+  #schedule() {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      this.#reconcile();
+    });
+  }
+
+  #wanted() {
+    const names = [...this.#subscriptions].flatMap((one) => one.channels);
+    return new Set(names.filter((name) => !this.#refused.has(name)));
+  }
+
+  #reconcile() {
+    if (!this.#subscriptions.size) return this.#rest();
+    const wanted = this.#wanted();
+    for (const name of this.#held.keys()) if (!wanted.has(name)) this.#held.delete(name);
+    for (const name of this.#joined) for (const one of this.#of(name)) one.known.add(name);
+    const link = this.#link;
+    if (this.#state === "idle") this.#open();
+    // An SSE stream cannot be asked for other channels.
+    else if (link?.via === "sse" && String([...wanted].sort()) !== String([...link.channels].sort())) this.#open();
+    else if (link?.isOpen && !this.#asked) this.#ask(this.#next(wanted));
+    this.#tell();
+  }
+
+  /** The next request on a WebSocket. */
+  #next(wanted) {
+    if (this.#renewed) return { type: "auth", token: this.#renewed };
+    const left = [...this.#joined].filter((name) => !wanted.has(name));
+    if (left.length) return { type: "unsubscribe", channels: left };
+    const missing = [...wanted].filter((name) => !this.#joined.has(name));
+    // First those that go on; from one cursor together.
+    const first = missing.find((name) => this.#held.has(name)) ?? missing[0];
+    const cursor = this.#held.get(first);
+    const isLikeIt = (name) => this.#held.get(name) === cursor && !this.#alone.has(name);
+    const channels = this.#alone.has(first) ? [first] : missing.filter(isLikeIt);
+    return first && { type: "subscribe", channels, ...(cursor && { cursor }) };
+  }
+
+  #ask(message) {
+    if (!message) return;
+    this.#asked = message;
+    // Nothing of these is sure from now on.
+    if (message.type === "unsubscribe") for (const name of message.channels) this.#joined.delete(name);
+    if (message.type === "auth") this.#link.token = message.token, this.#renewed = undefined;
+    this.#link.say(message);
+  }
+
+  // One connection after the other.
+
+  async #open() {
+    this.#drop();
+    const life = this.#life;
+    const ifAlive = (act) => (value) => life === this.#life && act(value);
+    const end = ifAlive((why) => this.#ended(why));
+    if (!this.#wanted().size) return this.#become("refused", this.#end);
+    this.#become("connecting");
+    this.#timers.open = setTimeout(end, OPEN_LIMIT, { code: "timeout", reason: "nothing was said in time" });
+    try {
+      const token = await this.#currentToken();
+      if (life !== this.#life) return;
+      if (this.#refusal && this.#refusal.token === token) return this.#stop(this.#refusal.end);
+      const start = Date.now() < this.#sseUntil ? eventStream : webSocket;
+      const cursors = new Set(this.#held.values());
+      // A stream has one cursor for all: of two, neither is right.
+      const cursor = cursors.size === 1 ? [...cursors][0] : "";
+      const opened = ifAlive(() => this.#opened());
+      const hear = ifAlive((message) => this.#heard(message));
+      this.#link = start({ url: this.url, token, channels: this.#wanted(), cursor, opened, hear, end });
+      this.#link.token = token;
+    } catch (error) {
+      end({ code: "token_failed", reason: String(error) });
+    }
+  }
+
+  async #currentToken() {
+    return typeof this.token === "function" ? this.token({ refused: !!this.#refusal }) : this.token;
+  }
+
+  /** Each channel is to go on from where this connection was. */
+  #drop() {
+    this.#life += 1;
+    for (const timer of Object.values(this.#timers)) clearTimeout(timer);
+    this.#link?.close();
+    for (const name of this.#joined) this.#held.set(name, this.#cursor);
+    this.#joined.clear();
+    this.#link = this.#asked = null;
+    this.#interrupted = this.#doubted = false;
+  }
+
+  #rest() {
+    this.#drop();
+    this.#watch("removeEventListener");
+    this.#state = "idle";
+    this.#failures = 0;
+    for (const kept of [this.#held, this.#refused, this.#alone]) kept.clear();
+    shared.delete(this);
+  }
+
+  #ended(end) {
+    const link = this.#link;
+    this.#drop();
+    if (Date.now() - link?.readyAt >= STEADY) this.#failures = 0;
+    if (end.code === "unauthenticated") {
+      this.#refusal = { token: link?.token, end };
+      if (typeof this.token !== "function") return this.#stop(end);
+    } else if (FINAL.includes(end.code)) {
+      const isOneOfMany = link?.via === "sse" && link.channels.size > 1;
+      return isOneOfMany ? this.#sift(link, end) : this.#stop(end);
+    } else if (link && !link.spoke && this.#isBlocked(link, end)) {
+      return this.#open();
+    }
+    // Another connection may have what this one had not.
+    if (link?.spoke) for (const kept of [this.#refused, this.#alone]) kept.clear();
+    this.#wait(end);
+  }
+
+  /** Whether SSE is worth an attempt at once. */
+  #isBlocked({ via }, { code }) {
+    const isMute = code === "disconnected" || code === "timeout";
+    // A WebSocket that worked before is not blocked: the gateway is away.
+    const blocked = via === "websocket" && isMute && (!this.#worked || this.#failures > 2);
+    this.#sseUntil = blocked ? Date.now() + BLOCKED : 0;
+    return blocked;
+  }
+
+  /** With jitter: after a restart not all pages may come in one moment. */
+  #wait(end) {
+    const longest = Math.min(LAST_PAUSE, FIRST_PAUSE * 2 ** this.#failures++);
+    const retryIn = Math.round(Math.max(longest * (1 + Math.random()) / 2, end.retryAfter ?? 0));
+    this.#become("waiting", { ...end, retryIn });
+    this.#timers.retry = setTimeout(() => this.#open(), retryIn);
+  }
+
+  #stop(end) {
+    this.#drop();
+    this.#become("refused", end);
+  }
+
+  /** Which of its channels was it? Those that are good alone go on together. */
+  async #sift({ channels, token }, end) {
+    const life = this.#life;
+    this.#become("connecting");
+    for (const name of channels) {
+      const why = await whyRefused({ url: this.url, token, channels: [name] });
+      if (life !== this.#life) return;
+      if (why) this.#refused.set(name, why);
+    }
+    this.#wait(end);
+  }
+
+  // What the gateway says.
+
+  #opened() {
+    const link = this.#link;
+    link.isOpen = true;
+    // Any answer proves that the wire carries both ways.
+    if (link.token) this.#ask({ type: "auth", token: link.token });
+    else this.#probe();
+    this.#schedule();
+  }
+
+  #heard(message) {
+    const link = this.#link;
+    link.heardAt = Date.now();
+    if (!link.spoke) {
+      link.spoke = true;
+      this.#worked ||= link.via === "websocket";
+      clearTimeout(this.#timers.open);
+      this.#timers.tick = setInterval(() => this.#tick(), this.keepalive / 3);
+    }
+    this.#take(message);
+    this.#cursor = message.cursor || message.id || this.#cursor;
+    this.#tell();
+  }
+
+  #take({ type, ...message }) {
+    if (type === "ready") this.#ready(message);
+    else if (type === "event") for (const one of this.#of(message.channel)) one.event(message);
+    // Who was never ready misses nothing.
+    else if (type === "gap") for (const one of this.#subscriptions) one.known.size && one.gap(message);
+    else if (type === "interrupted" || type === "live") this.#interrupted = type === "interrupted";
+    else if (type === "unsubscribed") this.#unsubscribed(message);
+    else if (type === "authenticated") this.#authenticated(message);
+    else if (type === "error") this.#error({ code: message.code, reason: message.message });
+    // A later gateway may say more; it could be a loss. A sign of life has no type.
+    else if (type) this.#take({ type: "gap", reason: "not_understood" });
+  }
+
+  #ready({ channels }) {
+    const from = this.#link.cursor || this.#asked?.cursor;
+    this.#refusal = null;
+    this.#interrupted = false;
+    this.#link.readyAt ??= Date.now();
+    for (const name of channels) {
+      const goesOn = this.#joined.has(name) || (from && from === this.#held.get(name));
+      for (const one of this.#of(name)) {
+        if (one.known.has(name) && !goesOn) one.gap({ reason: "not_resumed" });
+        one.known.add(name);
+      }
+      this.#joined.add(name);
+      for (const kept of [this.#held, this.#alone]) kept.delete(name);
+    }
+    this.#answered("subscribe");
+  }
+
+  #unsubscribed({ channels }) {
+    // Of none: the answer to a probe.
+    if (!channels.length) return void (this.#doubted = false);
+    if (this.#asked?.type === "unsubscribe") return this.#answered("unsubscribe");
+    for (const name of channels) {
+      this.#joined.delete(name);
+      this.#refused.set(name, { code: "forbidden", reason: "the new token does not have this channel" });
+    }
+  }
+
+  #authenticated({ expires_at: expires }) {
+    this.#refusal = null;
+    this.#link.isAuthenticated = true;
+    clearTimeout(this.#timers.renew);
+    if (expires && typeof this.token === "function") {
+      const left = Date.parse(expires) - Date.now();
+      const due = left - Math.min(30_000, left / 4);
+      this.#timers.renew = setTimeout(() => this.#renew(), Math.min(due, LONGEST_TIMER));
+    }
+    this.#answered("auth");
+  }
+
+  /** A new token on the same WebSocket, before the old one is over. */
+  async #renew() {
+    const life = this.#life;
+    // Without one the stream ends with the old token, and that is then said.
+    const token = await this.#currentToken().catch(() => undefined);
+    if (life !== this.#life) return;
+    this.#renewed = token;
+    this.#schedule();
+  }
+
+  #error(end) {
+    const { type, channels } = this.#asked ?? {};
+    if (this.#link.via === "sse") this.#link.last = end;
+    else if (type === "auth") {
+      // What a new token does not have is said before it is taken.
+      if (end.code === "forbidden") return;
+      if (!this.#link.isAuthenticated) return this.#ended(end);
+      this.#answered("auth");
+    } else if (type === "subscribe") {
+      if (channels.length > 1) for (const name of channels) this.#alone.add(name);
+      else this.#refused.set(channels[0], end);
+      this.#answered("subscribe");
+    }
+  }
+
+  #answered(type) {
+    if (this.#asked?.type === type) this.#asked = null;
+    this.#schedule();
+  }
+
+  #of(name) {
+    return [...this.#subscriptions].filter((one) => one.channels.includes(name));
+  }
+
+  // Silence, sleep and other networks.
+
+  /** A page sees no ping: it asks, and who does not answer is gone. */
+  #tick() {
+    const { via, heardAt, probedAt } = this.#link;
+    const silence = Date.now() - heardAt;
+    const isGone = via === "sse"
+      ? silence >= 2 * this.keepalive
+      : probedAt > heardAt && Date.now() - probedAt >= Math.min(this.keepalive, PROBE_LIMIT);
+    if (isGone) return this.#ended({ code: "silent", reason: "nothing was heard for too long" });
+    if (via === "websocket" && silence >= this.keepalive && !(probedAt > heardAt)) {
+      // Timers come late where the page or the machine has slept.
+      this.#doubted = silence >= 2 * this.keepalive;
+      this.#probe();
+    }
+    this.#tell();
+  }
+
+  #probe() {
+    this.#link.probedAt = Date.now();
+    this.#link.say({ type: "unsubscribe", channels: [] });
+  }
+
+  /** The page was asleep, or its network has changed. */
+  #wake(changed) {
+    const link = this.#link;
+    if (this.#state === "waiting") return this.#open();
+    if (!link?.spoke) return;
+    if (changed && link.via === "sse") return this.#open();
+    if (changed || Date.now() - link.heardAt >= this.keepalive) {
+      this.#doubted = link.via === "websocket";
+      if (this.#doubted) this.#probe();
+      else this.#tick();
+    }
+    this.#tell();
+  }
+
+  #handlers = {
+    online: () => {
+      this.#sseUntil = 0;
+      this.#worked = false;
+      this.#wake(true);
+    },
+    offline: () => this.#wake(true),
+    visibilitychange: () => document.visibilityState === "visible" && this.#wake(),
+    resume: () => this.#wake(),
+    // A page that is kept for "back" may hold no connection, and hears nothing.
+    pagehide: () => {
+      this.#drop();
+      this.#become("paused");
+    },
+    pageshow: () => this.#state === "paused" && this.#open(),
+  };
+
+  #watch(change) {
+    for (const [name, handle] of Object.entries(this.#handlers)) {
+      const isOfDocument = name === "visibilitychange" || name === "resume";
+      (isOfDocument ? globalThis.document : globalThis)?.[change](name, handle);
+    }
+  }
+
+  // What subscriptions are told.
+
+  #become(state, end = {}) {
+    this.#state = state;
+    this.#end = end;
+    this.#tell();
+  }
+
+  #tell() {
+    for (const one of [...this.#subscriptions]) one.tell(this.#statusOf(one));
+  }
+
+  #statusOf({ channels }) {
+    const refusal = channels.map((name) => this.#refused.get(name)).find(Boolean);
+    if (refusal) return { state: "refused", live: false, ...refusal };
+    if (!this.#link) return { state: this.#state, live: false, ...this.#end };
+    const { via } = this.#link;
+    if (!channels.every((name) => this.#joined.has(name))) return { state: "connecting", live: false, via };
+    if (this.#interrupted) return { state: "interrupted", live: false, via };
+    if (this.#doubted) return { state: "checking", live: false, via };
+    return { state: "live", live: true, via };
+  }
+}
+
+// The wires: each says what it hears, in the contract's objects, and its end.
+
+function webSocket({ url, opened, hear, end }) {
+  const socket = new WebSocket(`${url.replace(/^http/, "ws")}v1/ws`);
+  socket.onopen = opened;
+  socket.onmessage = ({ data }) => {
+    try {
+      hear(JSON.parse(data));
+    } catch (error) {
+      // Not understood is not heard: from the last cursor once more.
+      end({ code: "disconnected", reason: String(error) });
+    }
+  };
+  socket.onclose = ({ code, reason }) => {
+    const [, word, text] = /^([a-z_]+): (.*)$/s.exec(reason) ?? [];
+    end({ code: word ?? CLOSE_CODES[code] ?? "disconnected", reason: text ?? `close code ${code}` });
+  };
+  const say = (message) => socket.readyState === WebSocket.OPEN && socket.send(JSON.stringify(message));
+  return { via: "websocket", say, close: () => socket.close() };
+}
+
+function eventStream({ hear, end, ...asked }) {
+  const abort = new AbortController();
+  const link = { via: "sse", channels: asked.channels, cursor: asked.cursor, close: () => abort.abort() };
+  const read = async () => {
+    const response = await request(asked, abort);
+    if (!response.ok) return end(await refusalOf(response));
+    for await (const { id, data } of messagesOf(response.body)) hear({ id, ...(data && JSON.parse(data)) });
+    end(link.last ?? { code: "disconnected", reason: "the stream has ended" });
+  };
+  read().catch((error) => end({ code: "disconnected", reason: String(error) }));
+  return link;
+}
+
+function request({ url, token, channels, cursor }, { signal }) {
+  const query = new URLSearchParams([...channels].map((name) => ["channel", name]));
+  if (cursor) query.set("cursor", cursor);
+  const headers = token ? { authorization: `Bearer ${token}` } : {};
+  return fetch(`${url}v1/sse?${query}`, { headers, signal, cache: "no-store", credentials: "include" });
+}
+
+/** Why the gateway refuses this for good, where it does. */
+async function whyRefused(asked) {
+  const abort = new AbortController();
+  const response = await request(asked, abort).catch(() => undefined);
+  const why = response && !response.ok && (await refusalOf(response));
+  abort.abort();
+  return why && FINAL.includes(why.code) && why;
+}
+
+/** A problem document is the gateway's word, anything else a proxy's. */
+async function refusalOf(response) {
+  const { code = "disconnected", detail } = await response.json().catch(() => ({}));
+  const retryAfter = 1000 * response.headers.get("retry-after") || undefined;
+  return { code, reason: detail ?? `the answer was ${response.status}`, retryAfter };
+}
+
+/** Messages of an event stream; those without data move the cursor alone. */
+async function* messagesOf(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let [unread, message] = ["", {}];
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const lines = (unread + value).split("\n");
+    unread = lines.pop();
+    for (const line of lines) {
+      const [, field, text] = /^(id|data): ?(.*?)\r?$/.exec(line) ?? [];
+      if (field) message[field] = text;
+      else if (/^\r?$/.test(line)) {
+        yield message;
+        message = {};
+      }
+    }
+  }
+}

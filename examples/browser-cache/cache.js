@@ -1,0 +1,75 @@
+// A cache that is never stale without knowing it: the recipe of pgfan's README.
+
+import { subscribe } from "pgfan";
+
+/** Of values, and of changes remembered; one more than that flushes. */
+const MAX_KEYS = 10_000;
+
+/**
+ * Values by key. `load(key)` reads one from where it is kept; a notification on
+ * `channel` names in its payload the key that has changed.
+ */
+export class Cache {
+  #values = new Map();
+  /** How often each key has changed, and all of them at once. */
+  #changes = new Map();
+  #flushes = 0;
+  #live = false;
+  #subscription;
+
+  constructor(channel, load, { onChange = () => {}, ...options } = {}) {
+    this.load = load;
+    this.#subscription = subscribe([channel], {
+      ...options,
+      onEvent: ({ payload }) => {
+        // Which key it is, an empty payload does not say.
+        if (payload === "") this.#flush();
+        else {
+          if (this.#changes.size >= MAX_KEYS) this.#flush();
+          this.#changes.set(payload, this.#count(payload) + 1);
+          this.#values.delete(payload);
+        }
+        onChange(payload);
+      },
+      onGap: () => {
+        this.#flush();
+        onChange("");
+      },
+      onStatus: (status) => {
+        this.#live = status.live;
+        options.onStatus?.(status);
+      },
+    });
+  }
+
+  /** The value, and where it came from. */
+  async read(key) {
+    if (!this.#live) return { value: await this.load(key), from: "bypass" };
+    if (this.#values.has(key)) return { value: this.#values.get(key), from: "cache" };
+    const before = [this.#flushes, this.#count(key)];
+    const value = await this.load(key);
+    // What an event has overtaken may be the value of before.
+    const isOvertaken = before[0] !== this.#flushes || before[1] !== this.#count(key);
+    if (this.#live && !isOvertaken) {
+      if (this.#values.size >= MAX_KEYS) this.#flush();
+      this.#values.set(key, value);
+    }
+    return { value, from: "source" };
+  }
+
+  close() {
+    this.#subscription.close();
+    this.#live = false;
+    this.#flush();
+  }
+
+  #flush() {
+    this.#flushes += 1;
+    this.#values.clear();
+    this.#changes.clear();
+  }
+
+  #count(key) {
+    return this.#changes.get(key) ?? 0;
+  }
+}

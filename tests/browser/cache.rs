@@ -1,0 +1,142 @@
+//! The cache of `examples/browser-cache`, on a table.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use axum::{
+    Router,
+    extract::Path,
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::get,
+};
+use tokio::net::TcpListener;
+
+use crate::support::{
+    Database, Link, TestGateway,
+    browser::{Browser, Page},
+};
+
+/// What the page is made of, as the repository has it.
+const FILES: [(&str, &str, &str); 4] = [
+    (
+        "/examples/browser-cache/",
+        "text/html",
+        include_str!("../../examples/browser-cache/index.html"),
+    ),
+    (
+        "/examples/browser-cache/cache.js",
+        "text/javascript",
+        include_str!("../../examples/browser-cache/cache.js"),
+    ),
+    (
+        "/examples/browser-cache/page.js",
+        "text/javascript",
+        include_str!("../../examples/browser-cache/page.js"),
+    ),
+    (
+        "/clients/js/pgfan.js",
+        "text/javascript",
+        include_str!("../../clients/js/pgfan.js"),
+    ),
+];
+
+/// An application: the page, and the table's values at `/api/orders/ID`.
+async fn application(database: Arc<Database>) -> SocketAddr {
+    let file = |router: Router, (path, kind, text)| {
+        router.route(
+            path,
+            get(move || async move { ([(header::CONTENT_TYPE, kind)], text) }),
+        )
+    };
+    let value = async move |Path(id): Path<i32>| {
+        let row = database
+            .client
+            .query_opt("SELECT value FROM orders WHERE id = $1", &[&id])
+            .await;
+        match row {
+            Ok(Some(row)) => row.get::<_, String>(0).into_response(),
+            _ => StatusCode::NOT_FOUND.into_response(),
+        }
+    };
+    let router = FILES
+        .into_iter()
+        .fold(Router::new(), file)
+        .route("/api/orders/{id}", get(value));
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(axum::serve(listener, router).into_future());
+    address
+}
+
+async fn reads(page: &mut Page, times: usize, text: &str) {
+    page.click("form button").await;
+    page.until(&format!(
+        "document.querySelectorAll('#reads li').length === {times}"
+    ))
+    .await;
+    page.shows("#reads li:last-child", text).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_cache_is_right_or_knows_that_it_may_not_be() {
+    let database = Arc::new(Database::new().await);
+    database
+        .run(
+            "CREATE TABLE orders (id int PRIMARY KEY, value text);
+             INSERT INTO orders VALUES (1, 'one');
+             CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS
+             $$ BEGIN PERFORM pg_notify('orders', NEW.id::text); RETURN NULL; END $$;
+             CREATE TRIGGER tell AFTER UPDATE ON orders FOR EACH ROW EXECUTE FUNCTION tell();",
+        )
+        .await;
+    let application = application(Arc::clone(&database)).await;
+    let origin = format!("http://{application}");
+    let gateway = TestGateway::with(&database, &[("allow-origin", &origin)]).await;
+    let link = Link::to(gateway.address.port()).await;
+    let browser = Browser::start().await;
+    let mut page = browser.page().await;
+    let url = format!(
+        "{origin}/examples/browser-cache/?gateway=http://127.0.0.1:{}/&channel=orders&api=/api/orders/&keepalive=0.6",
+        link.port
+    );
+    page.goto(&url).await;
+    page.shows("#status", "live").await;
+    reads(&mut page, 1, "1 is one (source)").await;
+    reads(&mut page, 2, "1 is one (cache)").await;
+    database.run("UPDATE orders SET value = 'two'").await;
+    // The event is on its way: until it is there the old value is right to see.
+    let mut times = 3;
+    reads(&mut page, times, "1 is ").await;
+    while page
+        .eval("document.querySelector('#reads li:last-child').textContent")
+        .await
+        == "1 is one (cache)"
+    {
+        times += 1;
+        reads(&mut page, times, "1 is ").await;
+    }
+    page.shows("#reads li:last-child", "1 is two (source)")
+        .await;
+
+    // Cut off, it answers from the source alone, and goes on afterwards.
+    link.freeze();
+    page.until("!document.querySelector('#status').textContent.startsWith('live')")
+        .await;
+    database.run("UPDATE orders SET value = 'three'").await;
+    reads(&mut page, times + 1, "1 is three (bypass)").await;
+    link.thaw();
+    page.shows("#status", "live").await;
+    times += 2;
+    reads(&mut page, times, "1 is ").await;
+    while page
+        .eval("document.querySelector('#reads li:last-child').textContent")
+        .await
+        == "1 is two (cache)"
+    {
+        times += 1;
+        reads(&mut page, times, "1 is ").await;
+    }
+    page.shows("#reads li:last-child", "1 is three (source)")
+        .await;
+    reads(&mut page, times + 1, "1 is three (cache)").await;
+}

@@ -1,0 +1,96 @@
+//! What is never lost in silence: the page's own mistakes.
+
+use serde_json::json;
+
+use crate::{
+    hearing::Hearing,
+    support::{Database, TestGateway},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_that_fails_has_missed_something() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    let mut hearing = Hearing::on(gateway.address).await;
+    let throws = "onEvent: ({ payload }) => { if (payload === 'bad') throw new Error('mine'); \
+                  heard.throws.events.push(payload); }";
+    hearing.listen("throws", &["a"], throws).await;
+    let rejects =
+        "onEvent: async ({ payload }) => { if (payload === 'bad') throw new Error('mine'); }";
+    hearing.listen("rejects", &["a"], rejects).await;
+    hearing.listen("good", &["a"], "").await;
+    hearing.live("good").await;
+    for payload in ["1", "bad", "2"] {
+        database.notify("a", payload).await;
+    }
+    hearing.payloads("good", &["1", "bad", "2"]).await;
+    hearing.payloads("throws", &["1", "2"]).await;
+    hearing.until_gap("rejects", "handler_failed").await;
+    assert_eq!(hearing.gaps("throws").await, json!(["handler_failed"]));
+    assert_eq!(hearing.gaps("good").await, json!([]));
+    hearing.live("throws").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cannot_hear_of_a_gap_is_live_no_longer() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    let mut hearing = Hearing::on(gateway.address).await;
+    let fails =
+        "onEvent: () => { throw new Error('one') }, onGap: () => { throw new Error('two') }";
+    hearing.listen("deaf", &["a"], fails).await;
+    hearing.listen("good", &["a"], "").await;
+    hearing.live("good").await;
+    database.notify("a", "x").await;
+    hearing.is("deaf", "closed").await;
+    let status = hearing.page.eval("heard.deaf.status").await;
+    assert_eq!(
+        status,
+        json!({"state": "closed", "live": false, "code": "handler_failed", "reason": "Error: two"})
+    );
+    database.notify("a", "y").await;
+    hearing.payloads("good", &["x", "y"]).await;
+}
+
+/// What the gateway said and could not be read is asked for once more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_understood_is_not_taken_for_heard() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    let mut hearing = Hearing::on(gateway.address).await;
+    hearing.listen("one", &["a"], "").await;
+    hearing.live("one").await;
+    let parse = "globalThis.parse = JSON.parse; JSON.parse = (text) => { \
+                 JSON.parse = parse; throw new SyntaxError('cut short'); }";
+    hearing.page.run(parse).await;
+    for payload in ["1", "2"] {
+        database.notify("a", payload).await;
+    }
+    hearing.payloads("one", &["1", "2"]).await;
+    assert_eq!(hearing.gaps("one").await, json!([]));
+    let states = hearing.page.eval("heard.one.states").await;
+    assert_eq!(
+        states,
+        json!([
+            "connecting",
+            "live",
+            "waiting",
+            "connecting",
+            "connecting",
+            "live"
+        ])
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_to_nothing_is_a_mistake() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    let mut hearing = Hearing::on(gateway.address).await;
+    for channels in ["[]", "['']", "[7]", "undefined"] {
+        let attempt = format!(
+            "try {{ pgfan.subscribe({channels}); }} catch (error) {{ return error.name; }}"
+        );
+        assert_eq!(hearing.page.run(&attempt).await, "TypeError", "{channels}");
+    }
+}

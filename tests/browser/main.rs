@@ -1,0 +1,38 @@
+//! A real Chromium: the browsers' client on the real gateway.
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "a test binary has no public face, and fails by panicking"
+)]
+
+#[path = "../support/mod.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "shared by all test binaries; each uses a part"
+)]
+mod support;
+
+/// A page that has the client, and what it heard.
+mod hearing;
+/// A proxy that lets no WebSocket through.
+mod no_upgrade;
+
+/// The cache of `examples/browser-cache`, on a table.
+mod cache;
+/// What is never lost in silence: handlers that fail, channels that come back.
+mod honest;
+/// Connections that end, and silence.
+mod lost;
+/// The module itself: how it is packed, and what it exports.
+mod package;
+/// One connection for many, and channels that come and go.
+mod sharing;
+/// Pages that sleep, and other networks.
+mod sleep;
+/// Tokens, and channels that are not theirs.
+mod tokens;
+/// SSE, where a WebSocket does not get through.
+mod without_websocket;

@@ -1,0 +1,192 @@
+//! Tokens, and channels that are not theirs.
+
+use serde_json::{Value, json};
+
+use crate::{
+    hearing::Hearing,
+    no_upgrade::NoUpgrade,
+    support::{Database, TestGateway, gateway_process::pgfan, program::run},
+};
+
+const SECRET: &str = "a secret of the browser's tests, long enough";
+const WITH_TOKENS: (&str, &str) = ("token-secret", SECRET);
+
+/// By `pgfan token`, for reading these channels so many seconds.
+async fn token(channels: &[&str], seconds: u64) -> String {
+    let mut command = pgfan();
+    command.env("PGFAN_TOKEN_SECRET", SECRET);
+    command.args(["token", "--expires", &format!("{seconds}s")]);
+    command.args(channels.iter().flat_map(|name| ["--subscribe", name]));
+    let ended = run(&mut command).await;
+    assert!(ended.status.success(), "{ended:?}");
+    ended.stdout.trim().to_owned()
+}
+
+/// Hands out these tokens one after the other, the last again and again; how it
+/// was asked is kept in `asked`.
+async fn hands_out(hearing: &mut Hearing, tokens: &[String]) {
+    let hand_out = format!(
+        "globalThis.asked = []; globalThis.tokens = {}; globalThis.first = tokens[0]; \
+         globalThis.give = async ({{ refused }}) => {{ asked.push(refused); \
+         return tokens.length > 1 ? tokens.shift() : tokens[0]; }}",
+        json!(tokens)
+    );
+    hearing.page.run(&hand_out).await;
+}
+
+async fn status(hearing: &mut Hearing, name: &str) -> Value {
+    hearing.page.eval(&format!("heard.{name}.status")).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_renewed_on_the_same_connection() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[WITH_TOKENS]).await;
+    let mut hearing = Hearing::on(gateway.address).await;
+    let tokens = [token(&["a"], 4).await, token(&["a"], 3600).await];
+    hands_out(&mut hearing, &tokens).await;
+    hearing.listen("one", &["a"], "token: give").await;
+    hearing.live("one").await;
+    hearing.page.until("asked.length === 2").await;
+    let is_over = "Date.now() > 1000 * JSON.parse(atob(first.split('.')[1])).exp + 100";
+    hearing.page.until(is_over).await;
+    database.notify("a", "after the first token's end").await;
+    hearing
+        .payloads("one", &["after the first token's end"])
+        .await;
+    assert_eq!(hearing.page.eval("asked").await, json!([false, false]));
+    assert_eq!(
+        hearing.page.eval("heard.one.states").await,
+        json!(["connecting", "live"])
+    );
+    assert_eq!(hearing.page.eval("sockets.length").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_sse_stream_comes_back_with_the_next_token() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[WITH_TOKENS]).await;
+    let proxy = NoUpgrade::to(gateway.address.port()).await;
+    let mut hearing = Hearing::on(proxy.address).await;
+    let tokens = [
+        token(&["a"], 3).await,
+        token(&["a"], 3).await,
+        token(&["a"], 3600).await,
+    ];
+    hands_out(&mut hearing, &tokens).await;
+    hearing.listen("one", &["a"], "token: give").await;
+    hearing.live("one").await;
+    hearing.is("one", "waiting").await;
+    assert_eq!(status(&mut hearing, "one").await["code"], "unauthenticated");
+    database.notify("a", "between two tokens").await;
+    hearing.live("one").await;
+    hearing.payloads("one", &["between two tokens"]).await;
+    assert_eq!(hearing.gaps("one").await, json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_new_token_it_does_not_come_back() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[WITH_TOKENS]).await;
+    let mut hearing = Hearing::on(gateway.address).await;
+    // None, a bad one, and a function that has no other.
+    hearing.listen("none", &["a"], "").await;
+    hearing.listen("bad", &["a"], "token: 'bad'").await;
+    hearing.page.run("globalThis.bad = () => 'bad'").await;
+    hearing.listen("again", &["a"], "token: bad").await;
+    for name in ["none", "bad", "again"] {
+        hearing.is(name, "refused").await;
+        assert_eq!(
+            status(&mut hearing, name).await["code"],
+            "unauthenticated",
+            "{name}"
+        );
+    }
+    // What wakes one that waits does not wake one that was refused.
+    let made = hearing.page.eval("sockets.length").await;
+    let wake = "dispatchEvent(new Event('online')); document.dispatchEvent(new Event('visibilitychange')); \
+                dispatchEvent(new Event('pageshow'))";
+    hearing.page.run(wake).await;
+    hearing.is("bad", "refused").await;
+    assert_eq!(hearing.page.eval("sockets.length").await, made);
+
+    // One that is good brings it back.
+    let client = format!(
+        "globalThis.client = pgfan.connect({{ token: 'bad' }}); globalThis.good = {}",
+        json!(token(&["a"], 3600).await)
+    );
+    hearing.page.run(&client).await;
+    hearing.listen("later", &["a"], "client").await;
+    hearing.is("later", "refused").await;
+    hearing.page.run("client.setToken(good)").await;
+    hearing.live("later").await;
+    database.notify("a", "x").await;
+    hearing.payloads("later", &["x"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_token_is_asked_for_anew() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[WITH_TOKENS]).await;
+    let mut hearing = Hearing::on(gateway.address).await;
+    hands_out(&mut hearing, &["bad".into(), token(&["a"], 3600).await]).await;
+    hearing.listen("one", &["a"], "token: give").await;
+    hearing.live("one").await;
+    assert_eq!(hearing.page.eval("asked").await, json!([false, true]));
+}
+
+/// On both wires, and the others go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_is_not_the_tokens_is_refused_alone() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[WITH_TOKENS]).await;
+    let proxy = NoUpgrade::to(gateway.address.port()).await;
+    let good = json!(token(&["a.*"], 3600).await);
+    for address in [gateway.address, proxy.address] {
+        let mut hearing = Hearing::on(address).await;
+        hearing.page.run(&format!("globalThis.good = {good}")).await;
+        let all = "listen('mine', ['a.1', 'a.2'], { token: good }); listen('other', ['b', 'a.1'], { token: good }); \
+                   listen('mixed', ['a.3'], { token: good })";
+        hearing.page.run(all).await;
+        hearing.is("other", "refused").await;
+        assert_eq!(status(&mut hearing, "other").await["code"], "forbidden");
+        hearing.live("mine").await;
+        hearing.live("mixed").await;
+        database.notify("a.1", "x").await;
+        hearing.payloads("mine", &["x"]).await;
+        assert_eq!(hearing.gaps("mine").await, json!([]));
+    }
+}
+
+/// What was missed while the channel was not the token's is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_channel_that_comes_back_has_a_gap() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[WITH_TOKENS]).await;
+    let mut hearing = Hearing::on(gateway.address).await;
+    let (both, one) = (token(&["a", "b"], 3600).await, token(&["a"], 3600).await);
+    let client = format!(
+        "globalThis.both = {}; globalThis.one = {}; globalThis.client = pgfan.connect({{ token: both }})",
+        json!(both),
+        json!(one)
+    );
+    hearing.page.run(&client).await;
+    hearing.listen("a", &["a"], "client").await;
+    hearing.listen("b", &["b"], "client").await;
+    hearing.live("b").await;
+    hearing.page.run("client.setToken(one)").await;
+    hearing.is("b", "refused").await;
+    database.notify("b", "unheard").await;
+    database.notify("a", "heard").await;
+    hearing.payloads("a", &["heard"]).await;
+    hearing.page.run("client.setToken(both)").await;
+    hearing.live("b").await;
+    assert_eq!(hearing.gaps("b").await, json!(["not_resumed"]));
+    assert_eq!(hearing.gaps("a").await, json!([]));
+    database.notify("b", "heard").await;
+    hearing.payloads("b", &["heard"]).await;
+    assert_eq!(
+        hearing.page.eval("heard.b.all.slice(-3)").await,
+        json!(["gap", "live", "heard"])
+    );
+}

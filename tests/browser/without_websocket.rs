@@ -1,0 +1,124 @@
+//! SSE, where a WebSocket does not get through.
+
+use serde_json::json;
+
+use crate::{
+    hearing::Hearing,
+    no_upgrade::NoUpgrade,
+    support::{Database, EventStream, Link, TestGateway, gateway_process::GatewayProcess},
+};
+
+async fn hearing_without(port: u16) -> (NoUpgrade, Hearing) {
+    let proxy = NoUpgrade::to(port).await;
+    let hearing = Hearing::on(proxy.address).await;
+    (proxy, hearing)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_come_over_sse() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    let (_proxy, mut hearing) = hearing_without(gateway.address.port()).await;
+    hearing.listen("one", &["a", "b b"], "").await;
+    hearing.live("one").await;
+    assert_eq!(hearing.page.eval("heard.one.status.via").await, "sse");
+    for (channel, payload) in [("a", "1\r\n2"), ("b b", ""), ("a", "ß")] {
+        database.notify(channel, payload).await;
+    }
+    hearing.payloads("one", &["1\r\n2", "", "ß"]).await;
+    assert_eq!(hearing.sockets().await, 0);
+}
+
+/// The stream is another one then: nothing is missed, or it is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn channels_come_and_go_over_sse() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    let (_proxy, mut hearing) = hearing_without(gateway.address.port()).await;
+    hearing.listen("one", &["a"], "").await;
+    hearing.live("one").await;
+    // Nobody has listened to b since one's cursor: the gateway cannot go on
+    // from there, and says so.
+    hearing.listen("two", &["b"], "").await;
+    hearing.live("two").await;
+    assert_eq!(hearing.gaps("one").await, json!(["cursor_too_old"]));
+    database.notify("a", "1").await;
+    database.notify("b", "2").await;
+    hearing.payloads("one", &["1"]).await;
+    hearing.payloads("two", &["2"]).await;
+    // Fewer are no loss for those that stay.
+    hearing.page.run("open.two.close(); await null").await;
+    database.notify("a", "3").await;
+    hearing.payloads("one", &["1", "3"]).await;
+    hearing.live("one").await;
+    assert_eq!(hearing.gaps("one").await, json!(["cursor_too_old"]));
+    assert_eq!(hearing.gaps("two").await, json!(["cursor_too_old"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_sse_stream_goes_on_and_a_restart_is_a_gap() {
+    let database = Database::new().await;
+    let first = GatewayProcess::on(&database).await;
+    let link = Link::to(first.address.port()).await;
+    let (_proxy, mut hearing) = hearing_without(link.port).await;
+    hearing.listen("one", &["a"], "").await;
+    hearing.live("one").await;
+    link.cut();
+    hearing.is("one", "waiting").await;
+    database.notify("a", "1").await;
+    hearing.live("one").await;
+    hearing.payloads("one", &["1"]).await;
+    assert_eq!(hearing.gaps("one").await, json!([]));
+    drop(first);
+    let second = GatewayProcess::on(&database).await;
+    link.lead_to(second.address.port());
+    hearing.until_gap("one", "unknown_cursor").await;
+    hearing.live("one").await;
+    database.notify("a", "2").await;
+    hearing.payloads("one", &["1", "2"]).await;
+}
+
+/// Signs of life move the cursor, and their absence is noticed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_silent_sse_stream_is_noticed() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[("keepalive", "300ms")]).await;
+    let link = Link::to(gateway.address.port()).await;
+    let (_proxy, mut hearing) = hearing_without(link.port).await;
+    hearing.listen("one", &["a"], "keepalive: 0.5").await;
+    hearing.live("one").await;
+    // Signs of life for longer than the page would wait for one.
+    let mut beside = EventStream::open(gateway.address, "/v1/sse?channel=a", &[]).await;
+    for _ in 0..8 {
+        beside.chunk().await.unwrap();
+    }
+    let states = hearing
+        .page
+        .eval("heard.one.states.filter((one) => one === 'live').length")
+        .await;
+    assert_eq!(states, 1);
+    link.freeze();
+    database.notify("a", "stuck").await;
+    hearing
+        .page
+        .until("heard.one.states.includes('waiting')")
+        .await;
+    link.thaw();
+    hearing.live("one").await;
+    hearing.payloads("one", &["stuck"]).await;
+    assert_eq!(hearing.gaps("one").await, json!([]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_goes_away_is_told_over_sse() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    let (_proxy, mut hearing) = hearing_without(gateway.address.port()).await;
+    hearing.listen("one", &["a"], "").await;
+    hearing.live("one").await;
+    database.terminate().await;
+    hearing.until_gap("one", "source_lost").await;
+    hearing.live("one").await;
+    let all = hearing.page.eval("heard.one.all.slice(-4)").await;
+    assert_eq!(all, json!(["live", "interrupted", "gap", "live"]));
+}
