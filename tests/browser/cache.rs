@@ -96,7 +96,7 @@ async fn the_cache_is_right_or_knows_that_it_may_not_be() {
     let browser = Browser::start().await;
     let mut page = browser.page().await;
     let url = format!(
-        "{origin}/examples/browser-cache/?gateway=http://127.0.0.1:{}/&channel=orders&api=/api/orders/&keepalive=0.6",
+        "{origin}/examples/browser-cache/?gateway=http://127.0.0.1:{}/&channel=orders&api=/api/orders/&keepalive=2",
         link.port
     );
     page.goto(&url).await;

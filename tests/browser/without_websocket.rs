@@ -82,14 +82,14 @@ async fn a_cut_sse_stream_goes_on_and_a_restart_is_a_gap() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_sse_stream_is_noticed() {
     let database = Database::new().await;
-    let gateway = TestGateway::with(&database, &[("keepalive", "300ms")]).await;
+    let gateway = TestGateway::with(&database, &[("keepalive", "1s")]).await;
     let link = Link::to(gateway.address.port()).await;
     let (_proxy, mut hearing) = hearing_without(link.port).await;
-    hearing.listen("one", &["a"], "keepalive: 0.5").await;
+    hearing.listen("one", &["a"], "keepalive: 2").await;
     hearing.live("one").await;
     // Signs of life for longer than the page would wait for one.
     let mut beside = EventStream::open(gateway.address, "/v1/sse?channel=a", &[]).await;
-    for _ in 0..8 {
+    for _ in 0..5 {
         beside.chunk().await.unwrap();
     }
     let states = hearing
