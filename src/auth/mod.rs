@@ -4,6 +4,8 @@
 mod claims;
 mod crypto;
 mod fetch;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod grant;
 mod jwks;
 mod keys;

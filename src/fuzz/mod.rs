@@ -9,7 +9,7 @@ mod connection;
 #[cfg(test)]
 mod tests;
 
-use crate::{source, transport};
+use crate::{auth, source, transport};
 
 /// Any bytes; panics where something does not hold.
 pub type Target = fn(&[u8]);
@@ -23,6 +23,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("cursor", transport::fuzz::cursor),
     ("grpc", transport::fuzz::grpc),
     ("connection", connection::connection),
+    ("token", auth::fuzz::token),
+    ("pattern", auth::fuzz::pattern),
     ("channel", source::fuzz::channel),
     ("connection_string", source::fuzz::connection_string),
     ("password_file", source::fuzz::password_file),
