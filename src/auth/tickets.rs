@@ -2,7 +2,7 @@
 //! a browser's `EventSource` has nothing but its URL, and URLs are logged.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, VecDeque, hash_map::Entry},
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -14,7 +14,7 @@ use ring::{
 };
 use tokio::time::Instant;
 
-use super::grant::Grant;
+use super::{grant::Grant, subject::Subject};
 
 /// From the answer to the next request of the same page.
 pub(super) const LIFETIME: Duration = Duration::from_secs(30);
@@ -22,6 +22,10 @@ pub(super) const LIFETIME: Duration = Duration::from_secs(30);
 /// At one time: 136 new readers a second. At the limit there is none for the
 /// next until the oldest are over. Each is at most 12 KiB, with its patterns.
 const MAX_TICKETS: usize = 4096;
+
+/// Of one token's subject, and of all who have none: an eighth, so that one
+/// client takes none of the others'.
+const MAX_OF_ONE: usize = MAX_TICKETS / 8;
 
 const RANDOM_BYTES: usize = 32;
 
@@ -54,7 +58,16 @@ pub(super) struct Tickets(Mutex<Held>);
 struct Held {
     grants: HashMap<[u8; 32], Arc<Grant>>,
     /// The oldest first, those that were used too.
-    by_age: VecDeque<(Instant, [u8; 32])>,
+    by_age: VecDeque<Issued>,
+    /// How many of these are whose.
+    of_subjects: HashMap<Option<Subject>, usize>,
+}
+
+#[derive(Debug)]
+struct Issued {
+    at: Instant,
+    hash: [u8; 32],
+    to: Option<Subject>,
 }
 
 impl Tickets {
@@ -67,12 +80,15 @@ impl Tickets {
         let ticket = Ticket(random.iter().map(|byte| format!("{byte:02x}")).collect());
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.forget_the_old();
-        if held.by_age.len() >= MAX_TICKETS {
+        let to = grant.subject();
+        let of_subject = held.of_subjects.get(&to).copied().unwrap_or(0);
+        if held.by_age.len() >= MAX_TICKETS || of_subject >= MAX_OF_ONE {
             return Err(TooManyTickets);
         }
-        let hash = hash(ticket.as_str());
+        let (at, hash) = (Instant::now(), hash(ticket.as_str()));
         held.grants.insert(hash, grant);
-        held.by_age.push_back((Instant::now(), hash));
+        held.of_subjects.insert(to, of_subject + 1);
+        held.by_age.push_back(Issued { at, hash, to });
         Ok(ticket)
     }
 
@@ -86,11 +102,17 @@ impl Tickets {
 
 impl Held {
     fn forget_the_old(&mut self) {
-        while let Some((since, hash)) = self.by_age.front()
-            && since.elapsed() >= LIFETIME
+        let is_old = |issued: &Issued| issued.at.elapsed() >= LIFETIME;
+        while self.by_age.front().is_some_and(is_old)
+            && let Some(old) = self.by_age.pop_front()
         {
-            self.grants.remove(hash);
-            self.by_age.pop_front();
+            self.grants.remove(&old.hash);
+            if let Entry::Occupied(mut count) = self.of_subjects.entry(old.to) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
+                }
+            }
         }
     }
 }
@@ -110,6 +132,13 @@ mod tests {
 
     fn grant() -> Arc<Grant> {
         Arc::new(Grant::open(Patterns::all(), false))
+    }
+
+    /// Of one of several clients.
+    fn of(client: u32) -> Arc<Grant> {
+        let subject = Subject::named(None, &client.into());
+        let grant = Grant::open(Patterns::all(), false);
+        Arc::new(grant.of_subject(subject))
     }
 
     #[tokio::test(start_paused = true)]
@@ -137,11 +166,19 @@ mod tests {
         assert_ne!(one.as_str(), two.as_str());
         assert_eq!(one.as_str().len(), 2 * RANDOM_BYTES);
         assert!(!format!("{one:?} {tickets:?}").contains(one.as_str()));
-        for _ in 2..MAX_TICKETS {
+        for _ in 2..MAX_OF_ONE {
             tickets.issue(grant()).unwrap();
         }
         assert_eq!(tickets.issue(grant()).unwrap_err(), TooManyTickets);
+        for client in 1..8 {
+            for _ in 0..MAX_OF_ONE {
+                tickets.issue(of(client)).unwrap();
+            }
+            assert_eq!(tickets.issue(of(client)).unwrap_err(), TooManyTickets);
+        }
+        assert_eq!(tickets.issue(of(8)).unwrap_err(), TooManyTickets);
         advance(LIFETIME).await;
-        assert!(tickets.issue(grant()).is_ok());
+        assert!(tickets.issue(grant()).is_ok() && tickets.issue(of(8)).is_ok());
+        assert_eq!(tickets.0.lock().unwrap().of_subjects.len(), 2);
     }
 }
