@@ -8,14 +8,14 @@ use std::{
 };
 
 use http::{Extensions, HeaderMap};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 
 use super::{
     codes::{Code, Refusal},
     counters::{Counters, Totals},
     credentials::Credentials,
     idle::Idle,
-    limits::{Address, Clients, Counted, Limits, Presence},
+    limits::{Address, Clients, Limits, Pool, PoolPlace, Presence},
     origin::Browsers,
 };
 use crate::{
@@ -40,19 +40,17 @@ struct Shared {
     settings: Settings,
     clients: Clients,
     counters: Counters,
-    unknown: Arc<Semaphore>,
+    unknown: Pool,
+    unasked: Pool,
 }
 
 /// WebSockets whose first frame is waited for, in all: at up to 64 KiB each
 /// what those who are nobody yet can hold is 64 MiB. The next is refused.
 const MAX_UNKNOWN: usize = 1024;
 
-/// One who is still to show a token, as long as this is held.
-#[derive(Debug)]
-pub(super) struct Unknown {
-    _in_all: OwnedSemaphorePermit,
-    _of_address: Counted<Address>,
-}
+/// Calls of the services that ask for no token, gRPC's health and reflection,
+/// in all: a `Watch` never ends, and is no reader. The next is refused.
+const MAX_UNASKED: usize = 1024;
 
 /// A reader that was let in: its place is another's when it is dropped.
 #[derive(Debug)]
@@ -166,7 +164,8 @@ impl Admission {
             settings,
             clients: Clients::new(limits),
             counters: Counters::default(),
-            unknown: Arc::new(Semaphore::new(MAX_UNKNOWN)),
+            unknown: Pool::of(MAX_UNKNOWN),
+            unasked: Pool::of(MAX_UNASKED),
         };
         Self {
             shared: Arc::new(shared),
@@ -224,16 +223,16 @@ impl Admission {
     }
 
     /// A place for one who is still to show a token, as long as it is held.
-    pub(super) fn place_for_unknown(&self, address: Address) -> Result<Unknown, Refusal> {
-        let place = || {
-            let of_address = self.shared.clients.enter_unknown(address)?;
-            let in_all = Arc::clone(&self.shared.unknown).try_acquire_owned();
-            Some(Unknown {
-                _in_all: in_all.ok()?,
-                _of_address: of_address,
-            })
-        };
-        place().ok_or_else(|| Refusal::new(Code::TooMany, "too many have not shown a token yet"))
+    pub(super) fn place_for_unknown(&self, address: Address) -> Result<PoolPlace, Refusal> {
+        let place = self.shared.unknown.enter(address);
+        place.ok_or_else(|| Refusal::new(Code::TooMany, "too many have not shown a token yet"))
+    }
+
+    /// A place for a call that nobody is asked a token for, as long as it is
+    /// held.
+    pub(super) fn place_for_unasked(&self, address: Address) -> Result<PoolPlace, Refusal> {
+        let place = self.shared.unasked.enter(address);
+        place.ok_or_else(|| Refusal::new(Code::TooMany, "too many calls of this service"))
     }
 
     /// Good once, for a client that can show nothing else.

@@ -6,14 +6,14 @@ use axum::{
     body::{Body, to_bytes},
     extract::{Request, State},
     http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, header},
-    middleware::from_fn_with_state,
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use http_body_util::LengthLimitError;
+use http_body_util::{BodyExt as _, LengthLimitError};
 use hyper::body::Body as _;
 use tokio::{sync::watch, time::timeout};
-use tonic::service::{LayerExt as _, Routes};
+use tonic::service::{LayerExt as _, Routes, RoutesBuilder};
 use tonic_health::ServingStatus;
 use tonic_web::GrpcWebLayer;
 use tower::ServiceBuilder;
@@ -71,7 +71,6 @@ pub fn router(
         .layer(from_fn_with_state(admission, count)))
 }
 
-/// Without `reset_fallback`, tonic would answer every unknown path with 200.
 fn grpc(admission: Admission) -> Result<Router, tonic_reflection::server::Error> {
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
@@ -79,20 +78,37 @@ fn grpc(admission: Admission) -> Result<Router, tonic_reflection::server::Error>
         .build_v1()?;
     let (reporter, health) = tonic_health::server::health_reporter();
     tokio::spawn(report(admission.ready(), reporter));
+    let in_time = ServiceBuilder::new().map_request(punctual);
+    let mut open = Routes::builder();
+    open.add_service(in_time.clone().named_layer(health))
+        .add_service(in_time.clone().named_layer(reflection));
+    let open = routed(open).route_layer(from_fn_with_state(admission.clone(), counted));
     // Of at most 4 MiB, tonic's own limit: room for any number of channels.
     let gateway = pb::gateway_service_server::GatewayServiceServer::new(Grpc::new(admission));
-    let in_time = ServiceBuilder::new().map_request(punctual);
     let web = ServiceBuilder::new().layer(GrpcWebLayer::new());
     let mut routes = Routes::builder();
-    routes
-        .add_service(in_time.clone().named_layer(health))
-        .add_service(reflection)
-        .add_service(web.named_layer(in_time.named_layer(gateway)));
-    Ok(routes
-        .routes()
-        .prepare()
-        .into_axum_router()
-        .reset_fallback())
+    routes.add_service(web.named_layer(in_time.named_layer(gateway)));
+    Ok(routed(routes).merge(open))
+}
+
+/// Without `reset_fallback`, tonic would answer every unknown path with 200.
+fn routed(services: RoutesBuilder) -> Router {
+    let routes = services.routes().prepare();
+    routes.into_axum_router().reset_fallback()
+}
+
+/// Calls that need no token are counted to their end.
+async fn counted(State(admission): State<Admission>, request: Request, next: Next) -> Response {
+    let address = admission.address(request.extensions(), request.headers());
+    match admission.place_for_unasked(address) {
+        Err(refusal) => refusal.answer_to(request.headers()),
+        Ok(place) => next.run(request).await.map(|body| {
+            Body::new(body.map_frame(move |frame| {
+                let _held = &place;
+                frame
+            }))
+        }),
+    }
 }
 
 /// Ends with the hub.

@@ -16,14 +16,14 @@ use tokio::time::Instant;
 use tungstenite::Message;
 
 use super::{
-    admission::{Admission, Admitted, Unknown, cursor, readable, unreadable},
+    admission::{Admission, Admitted, cursor, readable, unreadable},
     close::{End, close},
     codes::Refusal,
     credentials::Credentials,
     first_frame,
     hand_over::Serving,
     json::{ClientMessage, ServerMessage},
-    limits::Address,
+    limits::{Address, PoolPlace},
     outbound::Wire,
     query::{Format, StreamQuery},
     raw::{self, ClientFrames},
@@ -77,7 +77,7 @@ pub(super) async fn ws(
 /// With a token in its first frame; what was asked for in the URL waits.
 async fn admit_later(
     mut socket: WebSocket,
-    place: Unknown,
+    place: PoolPlace,
     admission: Admission,
     (address, channels, cursor): (Address, Vec<String>, Option<Cursor>),
 ) {

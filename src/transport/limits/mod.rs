@@ -3,6 +3,7 @@
 
 mod address;
 mod counts;
+mod pool;
 mod proxies;
 mod rates;
 
@@ -19,6 +20,7 @@ use self::rates::{Rates, Refused};
 pub(super) use self::{
     address::{Address, Peer},
     counts::{Counted, Counts},
+    pool::{Pool, PoolPlace},
     rates::{Pace, Rate},
 };
 use super::codes::{Code, Refusal};
@@ -53,18 +55,12 @@ impl Default for Limits {
 /// session commits in a second, so that the others have the rest.
 const PUBLISH_RATE: usize = 1000;
 
-/// Of one address, WebSockets whose first frame is waited for: a quarter of
-/// all that there may be. The next is refused. Behind a proxy that is not
-/// known as one, so many can still come at once, and be gone in a moment.
-const MAX_UNKNOWN: usize = 256;
-
 /// Who is there, and how much each publishes.
 #[derive(Debug)]
 pub(super) struct Clients {
     limits: Limits,
     addresses: Arc<Counts<Address>>,
     subjects: Arc<Counts<Subject>>,
-    unknown: Arc<Counts<Address>>,
     published: Rates<Publisher>,
     /// That somebody who is not among the proxies speaks like one was said.
     said: AtomicBool,
@@ -96,7 +92,6 @@ impl Clients {
             published: Rates::new(Rate::a_second(limits.publish_rate)),
             addresses: Arc::default(),
             subjects: Arc::default(),
-            unknown: Arc::default(),
             said: AtomicBool::new(false),
             limits,
         }
@@ -165,11 +160,6 @@ impl Clients {
             presence.subject = self.subject(grant)?;
         }
         Ok(())
-    }
-
-    /// One more who is still to show a token.
-    pub(super) fn enter_unknown(&self, address: Address) -> Option<Counted<Address>> {
-        self.unknown.enter(address, MAX_UNKNOWN)
     }
 
     /// One more notification. Who has a token is known by it wherever it comes

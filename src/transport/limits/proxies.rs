@@ -9,7 +9,7 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -34,13 +34,26 @@ impl FromStr for Network {
     fn from_str(text: &str) -> Result<Self, NetworkError> {
         let address = text.parse::<IpAddr>().ok();
         let address = address.map(|address| IpNet::from(address.to_canonical()));
-        let network = address.or_else(|| text.parse().ok());
+        let network = address.or_else(|| text.parse().ok().map(canonical));
         let network = network.ok_or(NetworkError::Syntax)?;
         match network.prefix_len() {
             0 => Err(NetworkError::Everybody),
             _ => Ok(Self(network)),
         }
     }
+}
+
+/// Of IPv4, where it is that in IPv6's form (RFC 4291, section 2.5.5.2), as the
+/// addresses are with which it is compared.
+fn canonical(network: IpNet) -> IpNet {
+    let IpNet::V6(mapped) = network else {
+        return network;
+    };
+    let length = mapped.prefix_len().checked_sub(96);
+    let address = mapped.addr().to_ipv4_mapped();
+    let of_ipv4 = address.zip(length);
+    let of_ipv4 = of_ipv4.and_then(|(address, length)| Ipv4Net::new(address, length).ok());
+    of_ipv4.map_or(network, IpNet::V4)
 }
 
 impl fmt::Display for Network {
@@ -145,7 +158,7 @@ mod tests {
     use super::*;
 
     fn client(peer: &str, headers: &[(&'static str, &str)]) -> String {
-        let networks = ["10.0.0.0/8", "fd00::/8", "192.0.2.7"];
+        let networks = ["::ffff:10.0.0.0/104", "fd00::/8", "192.0.2.7"];
         let networks = networks.map(|text| text.parse::<Network>().unwrap());
         let mut map = HeaderMap::new();
         for (name, value) in headers {
@@ -234,7 +247,7 @@ mod tests {
         for text in ["", "x", "10.0.0", "10.0.0.0/33", "::/129", "10.0.0.1:80"] {
             assert_eq!(text.parse::<Network>(), Err(NetworkError::Syntax), "{text}");
         }
-        for text in ["0.0.0.0/0", "::/0"] {
+        for text in ["0.0.0.0/0", "::/0", "::ffff:0:0/96"] {
             assert_eq!(text.parse::<Network>(), Err(NetworkError::Everybody));
         }
     }
