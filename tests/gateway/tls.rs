@@ -1,6 +1,7 @@
 //! TLS on the one port: every wire over it, who is let in, and what is not
 //! TLS.
 
+mod crowd;
 mod reload;
 mod slow;
 

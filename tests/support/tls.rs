@@ -70,8 +70,17 @@ pub struct TlsClient {
 impl TlsClient {
     /// Trusts `authority`, and shows a certificate of its own.
     pub fn new(authority: &Authority, own: Option<&Issued>) -> Self {
+        Self::with(&authority.certificate, own)
+    }
+
+    /// Trusts this certificate, and has none.
+    pub fn trusting(certificate: &str) -> Self {
+        Self::with(certificate, None)
+    }
+
+    fn with(trusted: &str, own: Option<&Issued>) -> Self {
         let mut roots = RootCertStore::empty();
-        roots.add(der(&authority.certificate)).unwrap();
+        roots.add(der(trusted)).unwrap();
         let provider = Arc::new(ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider);
         let config = config.with_safe_default_protocol_versions().unwrap();

@@ -3,11 +3,20 @@
 
 mod files;
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{
+    fmt, io,
+    num::NonZero,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    thread::available_parallelism,
+    time::Duration,
+};
 
 use rustls::{InvalidMessage, ServerConfig};
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::sync::PollSemaphore;
 use tracing::{debug, error, info};
 
 use self::files::{ALPN_HTTP2, Stamps, read};
@@ -29,6 +38,7 @@ pub struct Tls {
     config: Arc<ServerConfig>,
     seen: Stamps,
     looked: Instant,
+    turns: PollSemaphore,
 }
 
 /// Without what the files hold.
@@ -39,7 +49,10 @@ impl fmt::Debug for Tls {
 }
 
 /// Does one handshake.
-pub(super) type Acceptor = TlsAcceptor;
+pub(super) struct Acceptor {
+    tls: TlsAcceptor,
+    turns: PollSemaphore,
+}
 
 /// Plain to who reads and writes it, encrypted on the wire.
 pub(super) type Stream = Box<TlsStream<Tcp>>;
@@ -55,6 +68,7 @@ impl Tls {
             files,
             seen,
             looked: Instant::now(),
+            turns: PollSemaphore::new(Arc::new(Semaphore::new(at_once()))),
         })
     }
 
@@ -64,7 +78,10 @@ impl Tls {
             self.looked = Instant::now();
             self.look();
         }
-        TlsAcceptor::from(Arc::clone(&self.config))
+        Acceptor {
+            tls: TlsAcceptor::from(Arc::clone(&self.config)),
+            turns: self.turns.clone(),
+        }
     }
 
     /// Files that hold nothing good are left alone until they change again.
@@ -91,9 +108,34 @@ impl Tls {
     }
 }
 
+/// Handshakes that are computed at one moment, by half of the cores: a signature
+/// takes a millisecond of one (RSA), and costs whoever asks for it nothing. A
+/// crowd that comes waits for its turn, and the readers have the other half.
+fn at_once() -> usize {
+    available_parallelism().map_or(1, NonZero::get).div_ceil(2)
+}
+
+/// A handshake that has a turn for as long as it computes, and none while it
+/// waits for its client.
+struct InTurn<F> {
+    handshake: F,
+    turns: PollSemaphore,
+}
+
+impl<F: Future + Unpin> Future for InTurn<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let _turn = ready!(self.turns.poll_acquire(cx));
+        Pin::new(&mut self.handshake).poll(cx)
+    }
+}
+
 /// Who spoke of no protocol speaks HTTP/1.1 (RFC 9113, section 3.2).
 pub(super) async fn handshake(tcp: Tcp, acceptor: Acceptor) -> io::Result<(Stream, Protocol)> {
-    match acceptor.accept(tcp).await {
+    let Acceptor { tls, turns } = acceptor;
+    let handshake = tls.accept(tcp);
+    match (InTurn { handshake, turns }).await {
         Ok(stream) => {
             let (_, session) = stream.get_ref();
             let protocol = match session.alpn_protocol() {
