@@ -23,7 +23,7 @@ use crate::{
     hub,
     source::{
         self,
-        conninfo::{ConnInfo, ConnInfoError, Origin},
+        conninfo::{ConnInfo, ConnInfoError, Origin, holds_password},
     },
     transport,
 };
@@ -148,7 +148,10 @@ impl Config {
         let url = draft.database_url.take();
         let url = url.or_else(|| environment("DATABASE_URL"));
         match ConnInfo::resolve(url.as_deref(), environment) {
-            Ok(database) if mistakes.is_empty() => Ok(draft.with(database, tls, &given)),
+            Ok(database) if mistakes.is_empty() => {
+                let warnings = warnings(&given, url.as_deref());
+                Ok(draft.with(database, tls, warnings))
+            }
             Ok(_) => Err(Mistakes(mistakes)),
             Err(more) => {
                 let more = more.iter().map(|m| mistake(place(m, url_origin), m));
@@ -221,7 +224,12 @@ impl Draft {
         (draft, origins)
     }
 
-    fn with(self, database: ConnInfo, tls: Option<transport::Tls>, given: &Origins) -> Config {
+    fn with(
+        self,
+        database: ConnInfo,
+        tls: Option<transport::Tls>,
+        warnings: Vec<String>,
+    ) -> Config {
         let (auth, browsers) = self.access.done();
         Config {
             listen: self.listen,
@@ -234,20 +242,19 @@ impl Draft {
             hub: self.hub,
             transport: self.transport,
             limits: self.limits.done(self.hub.max_readers),
-            warnings: warnings(given),
+            warnings,
         }
     }
 }
 
-/// A secret among the arguments.
-fn warnings(given: &Origins) -> Vec<String> {
+/// Secrets among the arguments.
+fn warnings(given: &Origins, url: Option<&str>) -> Vec<String> {
     let rule = "the arguments of a process are public; the variable or a file is not";
-    let secret = given.get("token-secret");
-    let secret = secret.filter(|origin| origin.starts_with("--"));
-    secret
-        .map(|origin| mistake(origin, rule))
-        .into_iter()
-        .collect()
+    let url = url.filter(|url| holds_password(url));
+    let secrets = [Some("token-secret"), url.map(|_| "database-url")];
+    let origins = secrets.iter().flatten().filter_map(|name| given.get(name));
+    let public = origins.filter(|origin| origin.starts_with("--"));
+    public.map(|origin| mistake(origin, rule)).collect()
 }
 
 /// The text that counts. An empty variable is an unset one, as in libpq: who

@@ -248,9 +248,18 @@ fn lists_say_which_part_is_wrong() {
 
 #[test]
 fn a_secret_among_the_arguments_is_warned_of() {
-    let config = is_fine(&[("token-secret", SECRET)]);
     let rule = "the arguments of a process are public; the variable or a file is not";
-    assert_eq!(config.warnings, [format!("--token-secret: {rule}")]);
-    let config = with_path(&[], &[("PGFAN_TOKEN_SECRET", SECRET)], None).unwrap();
+    let url = "postgresql://u:s3cret@h/d";
+    let config = is_fine(&[("token-secret", SECRET), ("database-url", url)]);
+    let warned = ["token-secret", "database-url"].map(|name| format!("--{name}: {rule}"));
+    assert_eq!(config.warnings, warned);
+    for url in ["postgresql://u@h/d", "host=h user=u password=''"] {
+        assert!(
+            is_fine(&[("database-url", url)]).warnings.is_empty(),
+            "{url}"
+        );
+    }
+    let variables = [("PGFAN_TOKEN_SECRET", SECRET), ("PGFAN_DATABASE_URL", url)];
+    let config = with_path(&[], &variables, None).unwrap();
     assert_eq!(config.warnings, Vec::<String>::new());
 }

@@ -124,6 +124,14 @@ impl ConnInfo {
     }
 }
 
+/// Whether a password stands in a connection string, as far as that can be read.
+#[must_use]
+pub fn holds_password(connection_string: &str) -> bool {
+    let is_password =
+        |(keyword, value): &(String, String)| keyword == "password" && !value.is_empty();
+    settings::parse(connection_string).is_ok_and(|pairs| pairs.iter().any(is_password))
+}
+
 impl fmt::Debug for ConnInfo {
     /// Everything but the password; `options` is left out too, as it may carry a secret setting.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
