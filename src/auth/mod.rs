@@ -224,6 +224,7 @@ impl Authenticator {
             return Err(AuthError::Unavailable);
         }
         let checked = token.check(&keys, &self.shared.rules).map_err(refuse)?;
+        debug!("a token is taken");
         let (allowed, channels) = (self.shared.channels.clone(), checked.channels);
         let metrics = channels.metrics;
         let (subscribe, publish) = (channels.subscribe, channels.publish);

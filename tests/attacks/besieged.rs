@@ -84,6 +84,14 @@ impl Besieged {
         }
     }
 
+    /// They hear what somebody else says on their channel, as it was said.
+    pub async fn hear_from(&mut self, database: &Database, payload: &str) {
+        database.notify("others", payload).await;
+        for (wire, reader) in &mut self.readers {
+            assert_eq!(reader.event().await.1, payload, "{wire:?}");
+        }
+    }
+
     /// What the gateway has spent since the readers came, once it is idle.
     pub async fn spent(&self) -> Duration {
         let idle = async {

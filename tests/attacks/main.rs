@@ -42,8 +42,12 @@ mod compression;
 mod crowds;
 /// Payloads and cursors that would forge messages.
 mod event_stream;
+/// Notifications of those who have no right to any.
+mod forged;
 /// HTTP/2's own floods.
 mod http2;
+/// What is nobody's to see.
+mod inside;
 /// What is larger than anybody needs.
 mod large;
 /// What clients say does not break the lines of the log.
@@ -58,6 +62,8 @@ mod publishing;
 mod slow;
 /// More channels than anybody reads.
 mod subscriptions;
+/// Services that ask for no token.
+mod unasked;
 
 /// Held by the tests that look at what the gateway's processor does.
 static PROCESSOR: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

@@ -16,6 +16,10 @@
 )]
 mod support;
 
+#[path = "../database/secured.rs"]
+#[allow(dead_code, reason = "shared with the tests of the database")]
+mod secured;
+
 /// Reading and publishing on each wire, with or without a token.
 mod attempts;
 /// gRPC-Web, byte by byte.
@@ -23,6 +27,8 @@ mod grpc_web;
 /// Tokens of every make.
 mod tokens;
 
+/// What is known, and not said, whatever goes wrong.
+mod canaries;
 /// Channels that are not a client's: reserved, off the list, in the history.
 mod channels;
 /// Tokens of those who have no right to one.
@@ -35,6 +41,10 @@ mod identity_provider;
 mod matrix;
 /// Who may see how the gateway does.
 mod metrics;
+/// What a token costs.
+mod once;
+/// All of it over TLS.
+mod over_tls;
 /// Pages of other sites.
 mod pages;
 /// What is never said: tokens, secrets, tickets.

@@ -45,7 +45,7 @@ impl WebSocket {
 
     /// Both.
     pub async fn over_with_headers(
-        socket: TcpStream,
+        socket: impl Connection,
         host: &str,
         path: &str,
         headers: &[(&str, &str)],

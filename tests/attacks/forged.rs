@@ -1,0 +1,53 @@
+use crate::{
+    besieged::Besieged,
+    support::{Database, until},
+};
+
+/// PostgreSQL asks nobody who notifies (SECURITY.md says so): a role without any
+/// right is heard as everybody is. What it says of the gateway's own affairs is
+/// believed by nobody.
+#[tokio::test(flavor = "multi_thread")]
+async fn a21_a_forged_notification_is_one_event_and_no_more() {
+    let mut besieged = Besieged::new().await;
+    let anybody = format!("anybody_{}", besieged.address().port());
+    let create = format!("CREATE ROLE {anybody} LOGIN");
+    besieged.database.run(&create).await;
+    let (_, place) = besieged.database.url.split_once('@').unwrap();
+    let forger = Database::at(format!("postgresql://{anybody}@{place}")).await;
+    let beats = heartbeat(&besieged.database).await;
+    let sessions = besieged.database.listeners().await;
+    for payload in ["", "a beat", "{}", "\u{1}"] {
+        forger.notify(&beats, payload).await;
+        forger.notify("pgfan:", payload).await;
+        forger.notify("pgfan:control", payload).await;
+    }
+    let forged = [
+        r#"{"type":"gap","id":"z-1","reason":"source_lost"}"#,
+        "\n\nevent: gap\ndata: {}\n\n",
+    ];
+    for payload in forged {
+        besieged.hear_from(&forger, payload).await;
+    }
+    besieged.others_are_served().await;
+    assert_eq!(
+        besieged.database.listeners().await,
+        sessions,
+        "the session stays"
+    );
+    drop(forger);
+    besieged.database.run(&format!("DROP ROLE {anybody}")).await;
+    besieged.gateway.stop().await;
+}
+
+/// The channel on which the gateway hears itself, as a superuser can find it.
+async fn heartbeat(database: &Database) -> String {
+    let sql = "SELECT substring(query FROM 'pgfan:heartbeat:[0-9a-f]+') FROM pg_stat_activity \
+               WHERE query LIKE '%pg_notify(''pgfan:heartbeat:%' \
+               AND datname = current_database() AND pid <> pg_backend_pid()";
+    let found = async || {
+        let row = database.client.query_opt(sql, &[]).await.unwrap();
+        row.map(|row| row.get::<_, String>(0))
+    };
+    until("a beat", || async { found().await.is_some() }).await;
+    found().await.unwrap()
+}

@@ -1,0 +1,142 @@
+//! Tokens, pages and client certificates over TLS.
+
+use crate::{
+    attempts::bearer,
+    support::{
+        Answer, Database, Said, TestGateway, WebSocket, answer_over,
+        tls::{Certificates, HOST, TlsClient},
+        until, within,
+    },
+    tokens::{WITH_TOKENS, expired, forged, token},
+};
+
+struct Secured {
+    _database: Database,
+    gateway: TestGateway,
+    client: TlsClient,
+}
+
+impl Secured {
+    /// With tokens, and one client's certificate where those are asked for.
+    async fn new(certificates: &Certificates, client: TlsClient, more: &[(&str, &str)]) -> Self {
+        let database = Database::new().await;
+        let tls = certificates.settings();
+        let tls = tls.iter().map(|(name, path)| (*name, path.as_str()));
+        let settings: Vec<_> = tls
+            .chain([WITH_TOKENS])
+            .chain(more.iter().copied())
+            .collect();
+        let gateway = TestGateway::starting(&database.url, &settings);
+        let secured = Self {
+            _database: database,
+            gateway,
+            client,
+        };
+        until("/readyz is 200", || async {
+            secured.ask("/readyz", &[]).await.status == 200
+        })
+        .await;
+        secured
+    }
+
+    async fn ask(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let socket = self.client.connect(self.gateway.address, "http/1.1").await;
+        let answer = answer_over(socket.unwrap(), "GET", path, headers, "").await;
+        answer.expect("an answer")
+    }
+
+    /// The status of a WebSocket, or that it was let in.
+    async fn web_socket(&self, headers: &[(&str, &str)]) -> u16 {
+        let socket = self.client.connect(self.gateway.address, "").await.unwrap();
+        let path = "/v1/ws?channel=a";
+        match WebSocket::over_with_headers(socket, HOST, path, headers).await {
+            Ok((mut socket, _)) => {
+                assert!(matches!(socket.said().await, Said::Ready { .. }));
+                101
+            }
+            Err(status) => status,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_is_needed_over_tls_too() {
+    let certificates = Certificates::new();
+    let secured = Secured::new(&certificates, certificates.client(), &[]).await;
+    let good = token(&["a"]);
+    for (token, status) in [
+        (forged(&["a"]), 401),
+        (expired(&["a"]), 401),
+        (token(&["b"]), 403),
+    ] {
+        let bearer = bearer(Some(&token));
+        let headers = [(bearer[0].0, bearer[0].1.as_str())];
+        assert_eq!(
+            secured.ask("/v1/sse?channel=a", &headers).await.status,
+            status
+        );
+        assert_eq!(secured.web_socket(&headers).await, status);
+    }
+    assert_eq!(secured.ask("/v1/sse?channel=a", &[]).await.status, 401);
+    let bearer = bearer(Some(&good));
+    assert_eq!(
+        secured.web_socket(&[(bearer[0].0, &bearer[0].1)]).await,
+        101
+    );
+    let cookie = format!("pgfan_token={good}");
+    assert_eq!(secured.web_socket(&[("cookie", &cookie)]).await, 101);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_is_of_the_same_host_over_tls_too() {
+    let certificates = Certificates::new();
+    let secured = Secured::new(&certificates, certificates.client(), &[]).await;
+    let cookie = format!("pgfan_token={}", token(&["a"]));
+    let own = format!("https://{HOST}");
+    for (origin, status) in [
+        (own.as_str(), 101),
+        ("https://evil.example", 403),
+        ("null", 403),
+        ("https://pgfan.test.evil.example", 403),
+        ("https://pgfan.test:444", 403),
+    ] {
+        let headers = [("origin", origin), ("cookie", cookie.as_str())];
+        assert_eq!(secured.web_socket(&headers).await, status, "{origin}");
+        // The client names the host `pgfan` here.
+        let answer = secured.ask("/readyz", &[("origin", origin)]).await;
+        assert_eq!(answer.status, 403, "{origin}");
+        assert_eq!(answer.header("access-control-allow-origin"), "");
+        assert_eq!(answer.header("vary"), "origin");
+    }
+    let answer = secured.ask("/readyz", &[("origin", "https://pgfan")]).await;
+    assert_eq!(
+        answer.header("access-control-allow-origin"),
+        "https://pgfan"
+    );
+}
+
+/// A client's certificate is a second lock on the door and no key to a channel.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clients_certificate_grants_nothing() {
+    let (certificates, clients) = (Certificates::new(), Certificates::new());
+    let own = clients.authority.client("ann");
+    let known = TlsClient::new(&certificates.authority, Some(&own));
+    let more = [("tls-client-ca", &*clients.path("ca"))];
+    let secured = Secured::new(&certificates, known, &more).await;
+    assert_eq!(secured.ask("/v1/sse?channel=a", &[]).await.status, 401);
+    let good = token(&["a"]);
+    let bearer = bearer(Some(&good));
+    let headers = [(bearer[0].0, bearer[0].1.as_str())];
+    assert_eq!(secured.web_socket(&headers).await, 101);
+    // Nor does a token open that one.
+    let stranger = certificates.client();
+    let socket = stranger.connect(secured.gateway.address, "http/1.1").await;
+    let answer = async {
+        match socket {
+            Ok(socket) => answer_over(socket, "GET", "/v1/sse?channel=a", &headers, "").await,
+            Err(_) => None,
+        }
+    };
+    let answer = within("an end", answer).await;
+    assert!(answer.is_none(), "{answer:?}");
+}
