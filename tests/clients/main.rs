@@ -20,6 +20,8 @@ mod support;
 mod curl;
 /// `pgfan demo`, and that it leaves nothing behind.
 mod demo;
+/// The examples, when what they follow is lost.
+mod examples;
 /// What an idle reader costs.
 mod memory;
 /// PGCacheWatch, grpcio and the websockets library.

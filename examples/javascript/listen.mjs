@@ -1,0 +1,77 @@
+// Follows channels over SSE by fetch(), as Node, Deno, Bun and browsers have it.
+//
+//     node examples/javascript/listen.mjs http://127.0.0.1:8000 orders
+//
+// EventSource would do in a page, and hides two things: the signs of life, so that a dead network looks like silence,
+// and why the gateway refuses.
+
+const SILENCE = 30_000 // twice the gateway's --keepalive
+
+/** Every message for ever; `{type: 'disconnected'}` whenever nothing is heard any more. */
+async function* follow(url, channels, token) {
+  let cursor = null
+  for (let attempts = 0; ; attempts += 1) {
+    const silence = new AbortController()
+    let timer = setTimeout(() => silence.abort(new Error('silent for too long')), SILENCE)
+    try {
+      const query = new URLSearchParams(channels.map(channel => ['channel', channel]))
+      if (cursor) query.set('cursor', cursor)
+      const headers = token ? { authorization: `Bearer ${token}` } : {}
+      const answer = await fetch(`${url}/v1/sse?${query}`, { headers, signal: silence.signal })
+      if ([400, 401, 403, 404].includes(answer.status)) throw new Refused(await answer.text())
+      if (!answer.ok) throw new Error(`status ${answer.status}`)
+      for await (const { id, data } of blocks(answer.body)) {
+        timer.refresh ? timer.refresh() : (clearTimeout(timer), (timer = setTimeout(() => silence.abort(), SILENCE)))
+        attempts = 0
+        cursor = id ?? cursor
+        if (data) yield JSON.parse(data)
+      }
+    } catch (error) {
+      if (error instanceof Refused) throw error
+      console.error(String(error.cause ?? error))
+    } finally {
+      clearTimeout(timer)
+    }
+    yield { type: 'disconnected' }
+    // Without a cursor there is nothing to come back to.
+    if (!cursor) yield { type: 'gap', reason: 'no_cursor' }
+    const pause = (0.5 + Math.random() / 2) * Math.min(10_000, 100 * 2 ** attempts)
+    await new Promise(resolve => setTimeout(resolve, pause))
+  }
+}
+
+/** The gateway would say the same the next time. */
+class Refused extends Error {}
+
+/** Blocks of lines with an empty one after them; the gateway's lines end with LF. */
+async function* blocks(body) {
+  let text = ''
+  for await (const part of body.pipeThrough(new TextDecoderStream())) {
+    text += part
+    let end
+    while ((end = text.indexOf('\n\n')) >= 0) {
+      const fields = text.slice(0, end).split('\n').map(line => line.split(/: (.*)/s))
+      yield Object.fromEntries(fields)
+      text = text.slice(end + 2)
+    }
+  }
+}
+
+const [url, ...channels] = process.argv.slice(2)
+for await (const message of follow(url, channels, process.env.PGFAN_TOKEN)) {
+  switch (message.type) {
+    case 'event':
+      console.log(message.channel, message.payload)
+      break
+    case 'ready':
+    case 'live':
+      console.log('-- live')
+      break
+    case 'interrupted':
+    case 'disconnected':
+      console.log('-- nothing is heard: bypass what you hold')
+      break
+    default: // a gap, or what only a later gateway says
+      console.log('-- something may be missing:', message.reason ?? message.code ?? message.type)
+  }
+}

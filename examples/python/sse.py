@@ -1,0 +1,88 @@
+"""Follows channels over SSE, with Python's standard library alone.
+
+    python3 examples/python/sse.py http://127.0.0.1:8000 orders
+
+It comes back by itself from the last cursor, so that it misses nothing, or is told by a gap that it may have.
+"""
+
+import http.client
+import json
+import random
+import sys
+import time
+from urllib.parse import urlencode, urlsplit
+
+SILENCE = 30  # seconds: twice the gateway's --keepalive. A stream that is silent for so long is dead.
+
+
+class Refused(Exception):
+    """The gateway would say the same the next time."""
+
+
+def stream(url, channels, cursor):
+    """One stream: pairs of the newest cursor and a message, which is None where the gateway only shows that it lives."""
+    address = urlsplit(url)
+    kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
+    connection = kinds[address.scheme](address.netloc, timeout=SILENCE)
+    query = [("channel", channel) for channel in channels]
+    query += [("cursor", cursor)] if cursor else []
+    try:
+        connection.request("GET", f"{address.path}/v1/sse?{urlencode(query)}")
+        answer = connection.getresponse()
+        if answer.status in (400, 401, 403, 404):
+            raise Refused(answer.read().decode())
+        if answer.status != 200:
+            raise OSError(f"status {answer.status}")
+        message = None
+        for line in answer:
+            name, _, value = line.decode().rstrip("\n").partition(": ")
+            if name == "id":
+                cursor = value
+            elif name == "data":
+                message = json.loads(value)
+            elif name == "":  # an empty line ends a message
+                yield cursor, message
+                message = None
+    finally:
+        connection.close()
+
+
+def follow(url, channels):
+    """Every message for ever; one {"type": "disconnected"} whenever nothing is heard any more."""
+    cursor, attempts = None, 0
+    while True:
+        try:
+            for cursor, message in stream(url, channels, cursor):
+                attempts = 0
+                if message:
+                    yield message
+        except (OSError, http.client.HTTPException) as error:
+            print(error, file=sys.stderr)
+        yield {"type": "disconnected"}
+        if cursor is None:
+            # Nothing to come back to: what was missed nobody knows.
+            yield {"type": "gap", "reason": "no_cursor"}
+        # Not all readers of a gateway at once.
+        time.sleep(random.uniform(0.5, 1) * min(10, 0.1 * 2**attempts))
+        attempts += 1
+
+
+def main(url, *channels):
+    for message in follow(url, channels):
+        match message["type"]:
+            case "event":
+                print(message["channel"], message["payload"], flush=True)
+            case "ready" | "live":
+                print("-- live", flush=True)
+            case "interrupted" | "disconnected":
+                print("-- nothing is heard: bypass what you hold", flush=True)
+            case "gap":
+                print("-- something may be missing:", message["reason"], flush=True)
+            case "error":
+                print("-- the gateway ends it:", message["code"], flush=True)
+            case _:
+                print("-- unknown, so best taken for a gap", flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,16 @@
+#!/bin/sh
+# Does something about each change, and about everything that may have been missed.
+#
+#   examples/shell/on-change.sh CHANNEL…        the gateway: PGFAN_URL, http://127.0.0.1:8000 by default
+#
+# `pgfan listen` comes back by itself from its last cursor, and says in a line of JSON what it heard.
+
+pgfan listen --json "$@" | while read -r message; do
+    case $message in
+    '{"type":"event",'*) echo "changed: $message" ;;
+    '{"type":"gap",'*) echo "everything may have changed" ;;
+    '{"type":"interrupted",'*) echo "what we hold may go stale from now on" ;;
+    '{"type":"ready",'* | '{"type":"live",'*) echo "listening" ;;
+    *) echo "unknown, so everything may have changed" ;;
+    esac
+done

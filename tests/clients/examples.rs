@@ -1,0 +1,118 @@
+//! The programs under `examples/`, when what they follow is lost: each says so,
+//! comes back, and misses nothing in silence.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use crate::support::{
+    Database,
+    gateway_process::{GatewayProcess, libpq_variables, pgfan},
+    pooler::free_port,
+    program::{Program, command},
+};
+
+struct Example {
+    /// After the gateway's URL and the channel where it takes them.
+    line: &'static [&'static str],
+    live: &'static str,
+    event: &'static str,
+    gap: &'static str,
+    away: &'static str,
+}
+
+const PYTHON: Example = Example {
+    line: &["python3", "examples/python/sse.py", "URL", "orders"],
+    live: "-- live",
+    event: "orders hello",
+    gap: "-- something may be missing",
+    away: "-- nothing is heard",
+};
+
+const JAVASCRIPT: Example = Example {
+    line: &["node", "examples/javascript/listen.mjs", "URL", "orders"],
+    ..PYTHON
+};
+
+const SHELL: Example = Example {
+    line: &["examples/shell/on-change.sh", "orders"],
+    live: "listening",
+    event: "changed: {\"type\":\"event\"",
+    gap: "everything may have changed",
+    away: "what we hold may go stale",
+};
+
+impl Example {
+    /// With what `tests/clients/setup` made at hand, and the program.
+    fn start(&self, gateway: SocketAddr) -> Program {
+        let root = env!("CARGO_MANIFEST_DIR");
+        let url = format!("http://{gateway}");
+        let (program, _) = env!("CARGO_BIN_EXE_pgfan").rsplit_once('/').unwrap();
+        let path = format!("{program}:{root}/target/clients/venv-new/bin:/usr/bin:/bin");
+        let mut env = command("/usr/bin/env");
+        env.current_dir(root)
+            .env("PATH", path)
+            .env("PGFAN_URL", &url);
+        let words = self
+            .line
+            .iter()
+            .map(|word| if *word == "URL" { &url } else { *word });
+        Program::start(env.args(words).process_group(0))
+    }
+}
+
+/// `pgfan serve` where it was before.
+async fn serve(database: &Database, at: SocketAddr) -> GatewayProcess {
+    let mut command = pgfan();
+    command.envs(libpq_variables(&database.url));
+    command.args(["serve", "--listen", &at.to_string()]);
+    let mut program = Program::start(&mut command);
+    program.stderr.line("serving address=").await;
+    GatewayProcess {
+        address: at,
+        program,
+    }
+}
+
+async fn says_what_is_lost(example: Example) {
+    let database = Database::new().await;
+    let at = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+    let gateway = serve(&database, at).await;
+    gateway.ready().await;
+    let mut program = example.start(at);
+    program.stdout.line(example.live).await;
+    database.notify("orders", "hello").await;
+    program.stdout.line(example.event).await;
+
+    // The gateway loses its database.
+    assert!(database.terminate().await >= 1);
+    for line in [example.away, example.gap, example.live] {
+        program.stdout.line(line).await;
+    }
+    database.notify("orders", "hello").await;
+    program.stdout.line(example.event).await;
+
+    // Whoever reads loses the gateway; the next one does not know its cursor.
+    gateway.stop().await;
+    program.stdout.line(example.away).await;
+    let gateway = serve(&database, at).await;
+    for line in [example.live, example.gap] {
+        program.stdout.line(line).await;
+    }
+    database.notify("orders", "hello").await;
+    program.stdout.line(example.event).await;
+    gateway.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn python_over_sse() {
+    says_what_is_lost(PYTHON).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn javascript_over_fetch() {
+    says_what_is_lost(JAVASCRIPT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shell() {
+    says_what_is_lost(SHELL).await;
+}
