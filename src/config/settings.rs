@@ -1,5 +1,5 @@
 //! Every setting once: its name, its default, what it means, how its text is
-//! read. Flags, variables, the file and the README's table come from here.
+//! read. Flags, variables, the file and the table of docs/settings.md come from here.
 
 use std::{fmt::Display, time::Duration};
 

@@ -166,7 +166,7 @@ fn each_setting_arrives_where_it_belongs() {
     assert_eq!(missing, absent, "none is left out");
 }
 
-/// So the help and the README cannot say another one.
+/// So the help and the guide cannot say another one.
 #[test]
 fn the_default_that_is_shown_is_the_one_that_is_used() {
     let unset = format!("{:?}", with_path(&[], &[], None).unwrap());

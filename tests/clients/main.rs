@@ -20,14 +20,14 @@ mod support;
 mod curl;
 /// `pgfan demo`, and that it leaves nothing behind.
 mod demo;
+/// The commands of README and guide.
+mod documents;
 /// The examples, when what they follow is lost.
 mod examples;
 /// What an idle reader costs.
 mod memory;
 /// PGCacheWatch, grpcio and the websockets library.
 mod python;
-/// The commands of the README.
-mod readme;
 /// Settings with mistakes in them, and a database that is not there.
 mod start;
 /// curl over TLS.

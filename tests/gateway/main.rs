@@ -37,8 +37,8 @@ mod parity;
 /// What arrives is exactly what was notified.
 mod payloads;
 
-/// The README.
-mod readme;
+/// README and guide.
+mod documents;
 
 /// Readers go away and come back.
 mod resume;

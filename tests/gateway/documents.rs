@@ -1,0 +1,149 @@
+//! What README and guide say is what the program does, and leads somewhere.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use pgfan::config::SETTINGS;
+
+use crate::support::{Database, TestGateway, Wire};
+
+const SETTINGS_PAGE: &str = include_str!("../../docs/settings.md");
+const CACHING: &str = include_str!("../../docs/caching.md");
+
+/// Defaults that are told in words.
+const WORDS: [&str; 5] = [
+    "off",
+    "none",
+    "the libpq variables",
+    "the gateway's host",
+    "half of --max-readers",
+];
+
+#[test]
+fn the_settings_table_is_the_programs() {
+    let rows = SETTINGS.iter().map(|setting| {
+        let default = match setting.default {
+            words if WORDS.contains(&words) => words.to_owned(),
+            value => format!("`{value}`"),
+        };
+        format!("| `--{}` | {default} | {} |\n", setting.name, setting.help)
+    });
+    let rows: String = rows.collect();
+    let should_be = root().join("target/settings.md");
+    fs::write(&should_be, &rows).unwrap();
+    let is = SETTINGS_PAGE
+        .lines()
+        .filter(|line| line.starts_with("| `--"));
+    let is: String = is.map(|line| format!("{line}\n")).collect();
+    assert!(is == rows, "the table is not {}", should_be.display());
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn pages() -> Vec<PathBuf> {
+    let folders = ["", "docs", "packaging"].map(|folder| root().join(folder));
+    let entries = folders
+        .into_iter()
+        .flat_map(|folder| fs::read_dir(folder).unwrap());
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths
+        .filter(|path| path.extension().is_some_and(|ext| ext == "md"))
+        .collect()
+}
+
+/// Without its blocks of code.
+fn prose(text: &str) -> String {
+    text.split("```").step_by(2).collect()
+}
+
+/// `](target)`
+fn links(text: &str) -> Vec<String> {
+    let text = prose(text);
+    let links = text.split("](").skip(1);
+    links
+        .filter_map(|rest| Some(rest.split_once(')')?.0.to_owned()))
+        .collect()
+}
+
+/// The anchors of its headings, as forges make them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let text = prose(text);
+    let headings = text.lines().filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| {
+        let heading = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = heading
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c })
+            .collect::<String>()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_link_between_the_pages_leads_somewhere() {
+    let mut count = 0;
+    for page in pages() {
+        let text = fs::read_to_string(&page).unwrap();
+        for link in links(&text)
+            .iter()
+            .filter(|link| !link.starts_with("https://"))
+        {
+            count += 1;
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = match path {
+                "" => page.clone(),
+                path => page.parent().unwrap().join(path),
+            };
+            assert!(target.exists(), "{}: {link}", page.display());
+            let there = || anchors(&fs::read_to_string(&target).unwrap());
+            assert!(
+                anchor.is_empty() || there().contains(anchor),
+                "{}: {link}",
+                page.display()
+            );
+        }
+    }
+    assert!(count > 50, "{count}");
+}
+
+#[test]
+fn every_page_of_the_guide_is_in_the_readme() {
+    let readme = links(include_str!("../../README.md"));
+    for page in pages() {
+        let path = page.strip_prefix(root()).unwrap().display().to_string();
+        let is_index =
+            ["README.md", "docs/README.md", "packaging/README.md"].contains(&path.as_str());
+        let is_linked = readme
+            .iter()
+            .any(|link| link.split('#').next() == Some(&path));
+        assert!(is_index || is_linked, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_triggers_miss_no_change() {
+    let (_, rest) = CACHING.split_once("```sql\n").unwrap();
+    let (triggers, _) = rest.split_once("```").unwrap();
+    let database = Database::new().await;
+    database
+        .run("CREATE TABLE orders (id int PRIMARY KEY)")
+        .await;
+    database.run(triggers).await;
+    let gateway = TestGateway::on(&database).await;
+    let mut reader = gateway.reader(Wire::WebSocket, "orders").await;
+    for (change, told) in [
+        ("INSERT INTO orders VALUES (1)", vec!["1"]),
+        ("UPDATE orders SET id = 2", vec!["1", "2"]),
+        ("DELETE FROM orders", vec!["2"]),
+        ("TRUNCATE orders", vec![""]),
+    ] {
+        database.run(change).await;
+        assert_eq!(reader.payloads(told.len()).await, told, "{change}");
+    }
+}
