@@ -54,6 +54,10 @@ const SHOWN: &[(&str, &[&str])] = &[
         "docs/clients.md",
         &["changed: ", ROW, ROW, "cached {", ROW, GRPC],
     ),
+    (
+        "docs/metrics.md",
+        &["pgfan_events_total ", "\"ready\":true"],
+    ),
     ("docs/operating.md", &["200 OK", "listens"]),
 ];
 

@@ -6,11 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pgfan::config::SETTINGS;
+use pgfan::{config::SETTINGS, telemetry::METRICS};
 
 use crate::support::{Database, TestGateway, Wire};
 
 const SETTINGS_PAGE: &str = include_str!("../../docs/settings.md");
+const METRICS_PAGE: &str = include_str!("../../docs/metrics.md");
 const CACHING: &str = include_str!("../../docs/caching.md");
 
 /// Defaults that are told in words.
@@ -31,12 +32,27 @@ fn the_settings_table_is_the_programs() {
         };
         format!("| `--{}` | {default} | {} |\n", setting.name, setting.help)
     });
-    let rows: String = rows.collect();
-    let should_be = root().join("target/settings.md");
-    fs::write(&should_be, &rows).unwrap();
-    let is = SETTINGS_PAGE
-        .lines()
-        .filter(|line| line.starts_with("| `--"));
+    is_on_the_page(
+        SETTINGS_PAGE,
+        "| `--",
+        "settings",
+        &rows.collect::<String>(),
+    );
+}
+
+#[test]
+fn the_metrics_table_is_the_programs() {
+    let rows = METRICS
+        .iter()
+        .map(|metric| format!("| `{}` | {} |\n", metric.name, metric.help));
+    is_on_the_page(METRICS_PAGE, "| `p", "metrics", &rows.collect::<String>());
+}
+
+/// What it should be is written to `target`, for who has changed it.
+fn is_on_the_page(page: &str, begin: &str, name: &str, rows: &str) {
+    let should_be = root().join(format!("target/{name}.md"));
+    fs::write(&should_be, rows).unwrap();
+    let is = page.lines().filter(|line| line.starts_with(begin));
     let is: String = is.map(|line| format!("{line}\n")).collect();
     assert!(is == rows, "the table is not {}", should_be.display());
 }
