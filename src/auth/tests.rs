@@ -1,5 +1,6 @@
 //! Tokens as they should be, and as they are crafted.
 
+mod cost;
 mod crafted;
 
 use std::{io::Write, time::SystemTime};

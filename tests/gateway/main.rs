@@ -16,6 +16,9 @@
 )]
 mod support;
 
+/// What SECURITY.md says is tried.
+mod attacks;
+
 /// What may be depended on.
 mod dependencies;
 

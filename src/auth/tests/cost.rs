@@ -1,0 +1,47 @@
+//! What a look at a token costs: once a connection.
+
+use tokio::time::Instant;
+
+use super::*;
+
+const LOOKS: u32 = 200;
+
+/// Far above what any build takes, and far below what a crowd of newcomers would
+/// notice beside its handshakes. `cargo test --profile load --lib -- --nocapture
+/// a_look_at_a_token` says what it is.
+const MOST: Duration = Duration::from_millis(20);
+
+fn of_pem(private: &str, public: &str) -> (SigningKey, Keys) {
+    let keys = Keys::of_pem(public.as_bytes()).unwrap();
+    (SigningKey::of_pem(private.as_bytes()).unwrap(), keys)
+}
+
+fn of_pair(algorithm: &'static rcgen::SignatureAlgorithm) -> (SigningKey, Keys) {
+    let pair = KeyPair::generate_for(algorithm).unwrap();
+    of_pem(&pair.serialize_pem(), &pair.public_key_pem())
+}
+
+#[tokio::test]
+async fn a_look_at_a_token_costs_little_with_every_kind_of_key() {
+    let secret = (
+        SigningKey::of_secret(SECRET),
+        Keys::of_secret(SECRET).unwrap(),
+    );
+    for (name, (signing, keys)) in [
+        ("HS256", secret),
+        ("RS256, 2048 bits", of_pem(RSA_PRIVATE, RSA_PUBLIC)),
+        ("ES256", of_pair(&PKCS_ECDSA_P256_SHA256)),
+        ("ES384", of_pair(&PKCS_ECDSA_P384_SHA384)),
+        ("EdDSA", of_pair(&PKCS_ED25519)),
+    ] {
+        let authenticator = authenticator(KeySource::fixed(keys), Rules::default());
+        let token = mint(&signing, &wish("a.*"), &Rules::default()).unwrap();
+        let begun = Instant::now();
+        for _ in 0..LOOKS {
+            authenticator.with_token(&token).await.unwrap();
+        }
+        let each = begun.elapsed() / LOOKS;
+        eprintln!("{name}: {each:?} a token");
+        assert!(each < MOST, "{name}: {each:?}");
+    }
+}
