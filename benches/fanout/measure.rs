@@ -91,6 +91,7 @@ async fn with(
     let begun = Instant::now();
     let load = Load::start(Plan {
         address: server.address,
+        tls: server.tls.clone(),
         requests: peer.requests(&channels),
         timed_every: TIMED_EVERY,
         batch: scenario.batch,

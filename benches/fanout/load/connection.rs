@@ -3,14 +3,17 @@
 use std::{
     io::{ErrorKind, Read, Write},
     net::SocketAddr,
+    sync::Arc,
 };
 
-use mio::{Interest, Registry, Token, net::TcpStream};
+use mio::{Interest, Registry, Token};
+use rustls::ClientConfig;
 
 use super::{
     grpc,
     http::{Broken, Request, Wire},
     sse,
+    stream::Stream,
     tally::Tally,
     websocket,
 };
@@ -24,7 +27,7 @@ enum Decoder {
 
 pub struct Connection {
     /// None when it could not be made, or has ended.
-    stream: Option<TcpStream>,
+    stream: Option<Stream>,
     decoder: Decoder,
     /// What could not be written yet.
     out: Vec<u8>,
@@ -40,13 +43,14 @@ pub struct Connection {
 impl Connection {
     pub fn open(
         address: SocketAddr,
+        tls: Option<&Arc<ClientConfig>>,
         request: &Request,
         first_reader: usize,
         is_timed: bool,
     ) -> Self {
         let readers = request.readers();
         Self {
-            stream: TcpStream::connect(address).ok(),
+            stream: Stream::open(address, tls).ok(),
             decoder: match request.wire {
                 Wire::WebSocket => Decoder::WebSocket(websocket::Decoder::default()),
                 Wire::Sse => Decoder::Sse(sse::Decoder::default()),
@@ -64,7 +68,7 @@ impl Connection {
     /// False when there is no socket: the machine has no more of them.
     pub fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> bool {
         let stream = self.stream.as_mut();
-        stream.is_some_and(|stream| registry.register(stream, token, interest).is_ok())
+        stream.is_some_and(|stream| stream.register(registry, token, interest))
     }
 
     /// Reads all there is, and writes what can be written.
@@ -77,8 +81,7 @@ impl Connection {
         }
     }
 
-    /// Until a read does not fill the buffer: then the socket was empty
-    /// (epoll(7), on edge-triggered streams).
+    /// Until the socket is empty.
     fn read(&mut self, buffer: &mut [u8], tally: &mut Tally) -> Result<(), Broken> {
         loop {
             let Some(stream) = &mut self.stream else {
@@ -92,13 +95,14 @@ impl Connection {
                 Err(error) if is_early(error.kind()) => return Ok(()),
                 Err(_) => return Err("broken"),
             };
+            let is_all = filled < buffer.len() && stream.is_read_whole();
             let done = self.decode(&buffer[..filled], tally)?;
             self.part.clear();
             self.part.extend(&buffer[done..filled]);
-            if filled < buffer.len() {
+            if is_all {
                 return Ok(());
             }
-            if done == 0 {
+            if done == 0 && filled == buffer.len() {
                 return Err("a frame larger than the buffer");
             }
         }
@@ -134,7 +138,10 @@ impl Connection {
                 Err(_) => return Err("broken"),
             }
         }
-        Ok(())
+        match self.stream.as_mut().map(Write::flush) {
+            Some(Err(error)) if !is_early(error.kind()) => Err("broken"),
+            _ => Ok(()),
+        }
     }
 }
 

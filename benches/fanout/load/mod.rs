@@ -5,6 +5,7 @@ mod connection;
 mod grpc;
 mod http;
 mod sse;
+mod stream;
 mod tally;
 mod websocket;
 
@@ -17,6 +18,7 @@ use std::{
 };
 
 use mio::{Events, Interest, Poll, Token};
+use rustls::ClientConfig;
 
 use self::{connection::Connection, tally::Tally};
 pub use self::{
@@ -41,6 +43,8 @@ const WHILE_CONNECTING: Duration = Duration::from_millis(1);
 /// Who connects, and how.
 pub struct Plan {
     pub address: SocketAddr,
+    /// Of a server that speaks it.
+    pub tls: Option<Arc<ClientConfig>>,
     /// One a connection, with as many streams as it names channels (gRPC) or
     /// one (the others).
     pub requests: Vec<Request>,
@@ -163,7 +167,8 @@ impl Readers {
             let timed = index.is_multiple_of(self.plan.timed_every);
             let readers = request.readers();
             self.tally.opened += readers;
-            let mut connection = Connection::open(self.plan.address, request, first, timed);
+            let (address, tls) = (self.plan.address, self.plan.tls.as_ref());
+            let mut connection = Connection::open(address, tls, request, first, timed);
             let group = if timed { &self.timed } else { &self.others };
             let interest = Interest::READABLE | Interest::WRITABLE;
             if !connection.register(group.poll.registry(), Token(index), interest) {

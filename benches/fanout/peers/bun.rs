@@ -18,6 +18,7 @@ pub async fn start(world: &World) -> StartResult {
     let output = family.output()?;
     let address = server::said(output, server::port).await?;
     Ok(Start::running(Server {
+        tls: None,
         address,
         feed: Feed::http(address, "/").await?,
         family,

@@ -11,7 +11,7 @@ mod server;
 
 use std::path::{Path, PathBuf};
 
-pub use self::server::Server;
+pub use self::{pgfan::TLS_HOST, server::Server};
 use crate::{
     load::{Request, Wire},
     raw::Mode,
@@ -36,6 +36,7 @@ pub type StartResult = Result<Start, Box<dyn std::error::Error>>;
 enum Program {
     Raw(Mode),
     Pgfan,
+    PgfanTls,
     Nchan,
     Bun,
     Node,
@@ -74,7 +75,7 @@ const fn peer(name: &'static str, program: Program, wire: Wire, path: &'static s
 pub const RAW: Peer = raw("raw", Wire::WebSocket, false);
 
 /// Those to compare with come last.
-pub const PEERS: [Peer; 14] = [
+pub const PEERS: [Peer; 15] = [
     RAW,
     raw("raw-co", Wire::WebSocket, true),
     Peer {
@@ -88,6 +89,12 @@ pub const PEERS: [Peer; 14] = [
     peer(
         "pgfan-ws",
         Program::Pgfan,
+        Wire::WebSocket,
+        "/v1/ws?channel=",
+    ),
+    peer(
+        "pgfan-wss",
+        Program::PgfanTls,
         Wire::WebSocket,
         "/v1/ws?channel=",
     ),
@@ -133,6 +140,7 @@ impl Peer {
         match self.program {
             Program::Raw(mode) => raw::start(mode).await,
             Program::Pgfan => pgfan::start(world).await,
+            Program::PgfanTls => pgfan::start_tls(world).await,
             Program::Nchan => nchan::start(world).await,
             Program::Bun => bun::start(world).await,
             Program::Node => node::start(world).await,
@@ -146,9 +154,14 @@ impl Peer {
             wire: self.wire,
             path: format!("{}{}", self.path, channels[0]),
             channels: channels.to_vec(),
-            ready_is_said: self.program == Program::Pgfan && !self.path.contains("format=raw"),
+            ready_is_said: self.says_ready(),
         };
         channels.chunks(self.streams).map(request).collect()
+    }
+
+    fn says_ready(&self) -> bool {
+        let is_pgfan = matches!(self.program, Program::Pgfan | Program::PgfanTls);
+        is_pgfan && !self.path.contains("format=raw")
     }
 
     /// Whether it can have many channels. The limit has none, and PGCacheWatch

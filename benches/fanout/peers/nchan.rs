@@ -40,6 +40,7 @@ pub async fn start(world: &World) -> StartResult {
     let family = Family::spawn(command.stdout(Stdio::null()).stderr(Stdio::null()))?;
     is_open(address).await?;
     Ok(Start::running(Server {
+        tls: None,
         address,
         feed: Feed::http(address, "/publish").await?,
         family,

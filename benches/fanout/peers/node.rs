@@ -22,6 +22,7 @@ pub async fn start(world: &World) -> StartResult {
     let output = family.output()?;
     let address = server::said(output, server::port).await?;
     Ok(Start::running(Server {
+        tls: None,
         address,
         feed: Feed::notify(world.database_url()).await?,
         family,

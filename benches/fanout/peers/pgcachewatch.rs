@@ -24,6 +24,7 @@ pub async fn start(world: &World) -> StartResult {
     let log = family.log()?;
     let address = server::said(log, address_in_log).await?;
     Ok(Start::running(Server {
+        tls: None,
         address,
         feed: Feed::notify(world.database_url()).await?,
         family,

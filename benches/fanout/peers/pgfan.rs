@@ -1,13 +1,41 @@
 //! The gateway, with its settings as they come.
 
-use std::{net::SocketAddr, process::Stdio};
+use std::{fs, net::SocketAddr, process::Stdio, sync::Arc};
 
+use rcgen::{CertificateParams, KeyPair};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use tokio::process::Command;
 
 use super::{Server, Start, StartResult, server};
 use crate::{process::Family, publish::Feed, world::World};
 
+/// Of its certificate.
+pub const TLS_HOST: &str = "pgfan.bench";
+
 pub async fn start(world: &World) -> StartResult {
+    serve(world, &[], None).await
+}
+
+/// TLS, with a certificate of P-256.
+pub async fn start_tls(world: &World) -> StartResult {
+    let folder = &world.settings.folder;
+    let [certificate, key] = ["tls.crt", "tls.key"].map(|name| folder.join(name));
+    fs::create_dir_all(folder)?;
+    let pair = KeyPair::generate()?;
+    let issued = CertificateParams::new([TLS_HOST.to_owned()])?.self_signed(&pair)?;
+    fs::write(&certificate, issued.pem())?;
+    fs::write(&key, pair.serialize_pem())?;
+    let mut roots = RootCertStore::empty();
+    roots.add(issued.der().clone())?;
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    let config = config.with_safe_default_protocol_versions()?;
+    let config = config.with_root_certificates(roots).with_no_client_auth();
+    let [certificate, key] = [certificate, key].map(|path| path.display().to_string());
+    let flags = ["--tls-cert", &certificate, "--tls-key", &key];
+    serve(world, &flags, Some(Arc::new(config))).await
+}
+
+async fn serve(world: &World, flags: &[&str], tls: Option<Arc<ClientConfig>>) -> StartResult {
     let program = &world.settings.pgfan;
     if !program.exists() {
         return Ok(Start::Missing(format!(
@@ -18,6 +46,7 @@ pub async fn start(world: &World) -> StartResult {
     let mut command = Command::new(program);
     command
         .args(["serve", "--listen", "127.0.0.1:0"])
+        .args(flags)
         .envs(world.libpq_variables())
         .stderr(Stdio::piped());
     let mut family = Family::spawn(&mut command)?;
@@ -26,6 +55,7 @@ pub async fn start(world: &World) -> StartResult {
     let feed = Feed::notify(world.database_url()).await?;
     Ok(Start::running(Server {
         address,
+        tls,
         feed,
         family,
     }))

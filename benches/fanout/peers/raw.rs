@@ -15,6 +15,7 @@ pub async fn start(mode: Mode) -> StartResult {
     let (address, feed) = server::said(output, two_addresses).await?;
     let feed = Feed::lines(feed).await?;
     Ok(Start::running(Server {
+        tls: None,
         address,
         feed,
         family,

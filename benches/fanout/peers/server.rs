@@ -3,9 +3,11 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
+use rustls::ClientConfig;
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader, Lines},
     time::timeout,
@@ -19,6 +21,8 @@ const START_LIMIT: Duration = Duration::from_secs(20);
 pub struct Server {
     /// Where its readers connect.
     pub address: SocketAddr,
+    /// How they speak TLS with it, where that is spoken.
+    pub tls: Option<Arc<ClientConfig>>,
     pub feed: Feed,
     pub family: Family,
 }
