@@ -1,17 +1,19 @@
 //! Tokens, pages and client certificates over TLS.
 
+use std::time::Duration;
+
 use crate::{
     attempts::bearer,
     support::{
-        Answer, Database, Said, TestGateway, WebSocket, answer_over,
+        Answer, Database, EventStream, Said, TestGateway, WebSocket, answer_over,
         tls::{Certificates, HOST, TlsClient},
         until, within,
     },
-    tokens::{WITH_TOKENS, expired, forged, token},
+    tokens::{WITH_TOKENS, expired, forged, lasting, token},
 };
 
 struct Secured {
-    _database: Database,
+    database: Database,
     gateway: TestGateway,
     client: TlsClient,
 }
@@ -28,7 +30,7 @@ impl Secured {
             .collect();
         let gateway = TestGateway::starting(&database.url, &settings);
         let secured = Self {
-            _database: database,
+            database: database,
             gateway,
             client,
         };
@@ -43,6 +45,40 @@ impl Secured {
         let socket = self.client.connect(self.gateway.address, "http/1.1").await;
         let answer = answer_over(socket.unwrap(), "GET", path, headers, "").await;
         answer.expect("an answer")
+    }
+
+    /// Both kinds of reader end with their token.
+    async fn ends(&self, channel: &str) {
+        let token = lasting(Duration::from_secs(2), &[channel]);
+        let bearer = bearer(Some(&token));
+        let headers = [(bearer[0].0, bearer[0].1.as_str())];
+        let connect = || self.client.connect(self.gateway.address, "http/1.1");
+        let path = format!("/v1/ws?channel={channel}");
+        let socket = connect().await.unwrap();
+        let opened = WebSocket::over_with_headers(socket, HOST, &path, &headers).await;
+        let (mut socket, _) = opened.unwrap();
+        let path = format!("/v1/sse?channel={channel}");
+        let mut stream = EventStream::over(connect().await.unwrap(), &path, &headers)
+            .await
+            .unwrap();
+        let web_socket = async {
+            loop {
+                if let Said::Closed(code, reason) = socket.said().await {
+                    return (code, reason);
+                }
+            }
+        };
+        let (code, reason) = within("an end of the WebSocket", web_socket).await;
+        assert_eq!((code, &*reason), (4401, "unauthenticated"), "{channel}");
+        let sse = async {
+            let mut last = String::new();
+            while let Some(message) = stream.next().await {
+                last = message.data;
+            }
+            last
+        };
+        let last = within("an end of the event stream", sse).await;
+        assert!(last.contains("the token has expired"), "{channel}: {last}");
     }
 
     /// The status of a WebSocket, or that it was let in.
@@ -113,6 +149,27 @@ async fn a_page_is_of_the_same_host_over_tls_too() {
         answer.header("access-control-allow-origin"),
         "https://pgfan"
     );
+}
+
+/// There nobody but the reader itself writes to its socket; it too has to look
+/// at the clock, also while there is no end of events.
+#[tokio::test(flavor = "multi_thread")]
+async fn attack_13_over_tls_too() {
+    let certificates = Certificates::new();
+    let secured = Secured::new(&certificates, certificates.client(), &[]).await;
+    let flood = async {
+        loop {
+            secured.database.notify_range("busy", 1, 200).await;
+        }
+    };
+    tokio::select! {
+        () = flood => unreachable!(),
+        () = async {
+            for channel in ["a", "busy"] {
+                secured.ends(channel).await;
+            }
+        } => {}
+    }
 }
 
 /// A client's certificate is a second lock on the door and no key to a channel.

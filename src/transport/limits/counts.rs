@@ -106,6 +106,26 @@ mod tests {
         assert!(counts.held().is_empty());
     }
 
+    /// However a connection ends.
+    #[tokio::test]
+    async fn who_panics_or_is_given_up_leaves_nothing_behind() {
+        let counts = Arc::new(Counts::default());
+        let (panics, waits) = (counts.enter('a', 2), counts.enter('a', 2));
+        let panicked = tokio::spawn(async move {
+            let _held = panics.unwrap();
+            panic!("what a connection may do");
+        });
+        assert!(panicked.await.unwrap_err().is_panic());
+        assert_eq!(counts.held()[&'a'], 1);
+        let given_up = tokio::spawn(async move {
+            let _held = waits.unwrap();
+            std::future::pending::<()>().await
+        });
+        given_up.abort();
+        assert!(given_up.await.unwrap_err().is_cancelled());
+        assert!(counts.held().is_empty());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_limit_is_worth_a_word_a_minute() {
         let counts = Counts::<char>::default();
