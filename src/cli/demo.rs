@@ -98,6 +98,8 @@ fn instructions(address: SocketAddr, sandbox: &Sandbox) -> String {
     format!(
         "
 pgfan is serving on http://{address}, and a row of the table `{channel}` changes every second.
+Look at it in a browser: http://{address}/
+
 Watch it from another terminal, each line a wire:
 
   curl -N 'http://{address}/v1/sse?channel={channel}&format=raw'

@@ -174,6 +174,13 @@ pub const SETTINGS: &[Setting] = &[
         },
     },
     Setting {
+        name: "console",
+        default: "on",
+        value: "on|off",
+        help: "Whether there is a console at /, a page that does what its token may",
+        apply: |draft, text| switch(&mut draft.transport.console, text),
+    },
+    Setting {
         name: "allow-publish",
         default: "off",
         value: "",

@@ -115,7 +115,8 @@ fn each_setting_arrives_where_it_belongs() {
         drain-timeout = '10s'\n max-client-frame = 1100
         max-readers = 12\n max-channels = 13\n max-channels-per-reader = 14
         max-readers-per-address = 15\n trusted-proxies = '10.0.0.1,fd00::/8'
-        max-readers-per-token = 16\n max-publish-rate = 17\n max-frame-rate = 18";
+        max-readers-per-token = 16\n max-publish-rate = 17\n max-frame-rate = 18
+        console = false";
     let config = resolve(&[], &[], toml).unwrap();
     let s = Duration::from_secs;
     assert_eq!(config.listen.to_string(), "127.0.0.2:1");
@@ -149,6 +150,7 @@ fn each_setting_arrives_where_it_belongs() {
         max_client_frame: 1100,
         max_frame_rate: 18,
         write_timeout,
+        console: false,
     };
     assert_eq!(config.transport, expected);
     let proxies = ["10.0.0.1", "fd00::/8"].map(|text| text.parse().unwrap());
@@ -232,7 +234,14 @@ fn every_number_has_its_bounds() {
             assert!(flag(name, bad).is_err(), "{name} {bad:?}");
         }
     }
-    let others = ["listen", "database-url", "allow-publish", "trusted-proxies"].len()
+    let others = [
+        "listen",
+        "database-url",
+        "console",
+        "allow-publish",
+        "trusted-proxies",
+    ]
+    .len()
         + access::NAMES.len()
         - 1
         + tls::NAMES.len();

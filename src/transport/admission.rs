@@ -125,6 +125,8 @@ pub struct Settings {
     /// A reader that takes nothing, or whose client answers no ping, for so
     /// long is closed.
     pub write_timeout: Duration,
+    /// Whether there is a console at `/`.
+    pub console: bool,
 }
 
 impl Default for Settings {
@@ -135,6 +137,7 @@ impl Default for Settings {
             // Who publishes as often as it may by default has half of it left.
             max_frame_rate: 2000,
             write_timeout: Duration::from_secs(30),
+            console: true,
         }
     }
 }

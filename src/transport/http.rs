@@ -22,6 +22,7 @@ use super::{
     admission::Admission,
     assets::{CLIENT, asset},
     codes::{Code, Refusal},
+    console::console,
     counters::count,
     grpc::{Grpc, pb},
     limits::Address,
@@ -60,9 +61,14 @@ pub fn router(
     let pages = Router::new()
         .route("/metrics", get(metrics))
         .with_state((admission.clone(), pages));
+    let console = match admission.settings().console {
+        true => console(),
+        false => Router::new(),
+    };
     let browsers = admission.browsers();
     Ok(http
         .merge(pages)
+        .merge(console)
         .merge(asset(CLIENT))
         .merge(grpc(admission.clone())?)
         .fallback(not_found)

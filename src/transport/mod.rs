@@ -16,6 +16,7 @@ mod admission;
 mod assets;
 mod close;
 mod codes;
+mod console;
 mod counters;
 mod credentials;
 mod descriptors;

@@ -1,4 +1,4 @@
-//! A real Chromium: the browsers' client on the real gateway.
+//! A real Chromium: the browsers' client and the console on the real gateway.
 
 #![allow(
     missing_docs,
@@ -22,6 +22,8 @@ mod no_upgrade;
 
 /// The cache of `examples/browser-cache`, on a table.
 mod cache;
+/// The console, as a person uses it.
+mod console;
 /// What is never lost in silence: handlers that fail, channels that come back.
 mod honest;
 /// Connections that end, and silence.

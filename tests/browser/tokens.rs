@@ -11,13 +11,19 @@ use crate::{
 const SECRET: &str = "a secret of the browser's tests, long enough";
 const WITH_TOKENS: (&str, &str) = ("token-secret", SECRET);
 
-/// By `pgfan token`, for reading these channels so many seconds.
+/// For reading these channels so many seconds.
 async fn token(channels: &[&str], seconds: u64) -> String {
+    let expires = format!("{seconds}s");
+    let subscribe = channels.iter().flat_map(|name| ["--subscribe", name]);
+    let arguments: Vec<_> = subscribe.chain(["--expires", &expires]).collect();
+    made(SECRET, &arguments).await
+}
+
+/// By `pgfan token`.
+pub async fn made(secret: &str, arguments: &[&str]) -> String {
     let mut command = pgfan();
-    command.env("PGFAN_TOKEN_SECRET", SECRET);
-    command.args(["token", "--expires", &format!("{seconds}s")]);
-    command.args(channels.iter().flat_map(|name| ["--subscribe", name]));
-    let ended = run(&mut command).await;
+    command.env("PGFAN_TOKEN_SECRET", secret).arg("token");
+    let ended = run(command.args(arguments)).await;
     assert!(ended.status.success(), "{ended:?}");
     ended.stdout.trim().to_owned()
 }

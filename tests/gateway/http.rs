@@ -27,7 +27,7 @@ async fn an_error_is_a_problem_document() {
     let database = Database::new().await;
     let gateway = TestGateway::on(&database).await;
     for (path, status, code) in [
-        ("/", 404, "not_found"),
+        ("/nothing", 404, "not_found"),
         ("/v1", 404, "not_found"),
         ("/v1/sse", 400, "invalid_request"),
         ("/v1/sse?channel=a&chanel=b", 400, "invalid_request"),
@@ -309,4 +309,50 @@ async fn the_browsers_client_is_served_and_looked_at_anew() {
     assert_eq!(foreign.status, 403);
     let posted = post(gateway.address, "/pgfan.js", "x").await;
     assert_eq!(posted.status, 405);
+}
+
+/// Each with its headers, and nothing when it is switched off.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_console_is_served_or_not() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    let page = gateway.get("/").await;
+    assert_eq!(
+        (page.status, page.header("content-type")),
+        (200, "text/html; charset=utf-8")
+    );
+    let text = String::from_utf8(page.body.to_vec()).unwrap();
+    let mut attributes = text.split_whitespace().filter(|word| word.contains('='));
+    let is_inline = |word: &str| word.starts_with("style=") || word.starts_with("on");
+    assert!(!attributes.any(is_inline) && !text.contains("<style") && !text.contains("<script>"));
+    let linked = text
+        .split(['"', '\''])
+        .filter(|part| part.starts_with("/console/"));
+    let scripts = ["status", "chart", "listen", "wires", "protobuf"];
+    let scripts = scripts.map(|name| format!("/console/{name}.js"));
+    let files: Vec<_> = linked.map(str::to_owned).chain(scripts).collect();
+    for path in files.iter().map(String::as_str).chain(["/"]) {
+        let answer = gateway.get(path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        let policy = answer.header("content-security-policy");
+        assert!(
+            policy.starts_with("default-src 'none'; script-src 'self';"),
+            "{path}"
+        );
+        assert!(!policy.contains("unsafe") && policy.contains("frame-ancestors 'none'"));
+        assert_eq!(answer.header("x-content-type-options"), "nosniff");
+        assert_eq!(answer.header("x-frame-options"), "DENY");
+        assert_eq!(answer.header("cache-control"), "no-cache");
+        let known = [("if-none-match", answer.header("etag"))];
+        assert_eq!(
+            get(gateway.address, path, &known).await.status,
+            304,
+            "{path}"
+        );
+    }
+    let without = TestGateway::with(&database, &[("console", "off")]).await;
+    for path in files.iter().map(String::as_str).chain(["/"]) {
+        assert_eq!(without.get(path).await.status, 404, "{path}");
+    }
+    assert_eq!(without.get("/pgfan.js").await.status, 200);
 }

@@ -62,6 +62,7 @@ impl Browser {
             "--no-sandbox",
             "--disable-gpu",
             "--disable-dev-shm-usage",
+            "--hide-scrollbars",
             "--no-first-run",
             "about:blank",
         ]);
@@ -221,6 +222,7 @@ impl Page {
 
     /// The whole page, as PNG.
     pub async fn screenshot(&mut self, path: &Path) {
+        self.eval("scrollTo(0, 0)").await;
         let asked = json!({"format": "png", "captureBeyondViewport": true});
         let shot = self.call("Page.captureScreenshot", asked).await;
         let png = STANDARD.decode(shot["data"].as_str().unwrap()).unwrap();
