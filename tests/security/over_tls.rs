@@ -30,7 +30,7 @@ impl Secured {
             .collect();
         let gateway = TestGateway::starting(&database.url, &settings);
         let secured = Self {
-            database: database,
+            database,
             gateway,
             client,
         };
