@@ -34,6 +34,9 @@ mod peers;
 /// What is measured.
 mod scenario;
 
+/// What the source takes in.
+mod intake;
+
 /// The caller's choice.
 mod settings;
 
@@ -93,6 +96,9 @@ async fn bench() -> Result<(), Box<dyn Error>> {
         all.push(results);
         // Each time: a run that is cut short has what it measured.
         save(&world.settings, &all)?;
+    }
+    if world.settings.intake {
+        intake::bench(&world).await?;
     }
     println!("\n{}", report::conditions());
     Ok(())

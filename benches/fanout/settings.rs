@@ -12,9 +12,14 @@ use crate::{
 /// Descriptors of a process that are no readers.
 const RESERVED: usize = 500;
 
+/// Beside the scenarios, and by default.
+const INTAKE: (&str, bool) = ("intake", true);
+
 pub struct Settings {
     pub rounds: usize,
     pub scenarios: Vec<Scenario>,
+    /// Whether what is taken in is measured too.
+    pub intake: bool,
     /// The raw limit first: ratios need it.
     pub peers: Vec<Peer>,
     /// The program that is measured; another build of it, to compare.
@@ -34,14 +39,18 @@ impl Settings {
         let target = concat!(env!("CARGO_MANIFEST_DIR"), "/target");
         let rounds = variable("BENCH_ROUNDS").unwrap_or_else(|| "5".to_owned());
         let rounds = rounds.parse().ok().filter(|rounds| *rounds > 0);
-        let names = SCENARIOS.map(|it| (it.name, it.is_default));
-        let scenarios = chosen("BENCH_ONLY", &names)?;
+        let names = SCENARIOS.iter().map(|it| (it.name, it.is_default));
+        let names: Vec<_> = names.chain([INTAKE]).collect();
+        let mut scenarios = chosen("BENCH_ONLY", &names)?;
+        let all = scenarios.len();
+        scenarios.retain(|at| *at < SCENARIOS.len());
         let names = PEERS.map(|it| (it.name, it.is_default));
         let peers = chosen("BENCH_PEERS", &names)?;
         let peers = peers.into_iter().map(|at| PEERS[at]);
         let others = peers.filter(|peer| peer.name != RAW.name);
         Ok(Self {
             rounds: rounds.ok_or("BENCH_ROUNDS is no number above 0")?,
+            intake: scenarios.len() < all,
             scenarios: scenarios.into_iter().map(|at| SCENARIOS[at]).collect(),
             peers: std::iter::once(RAW).chain(others).collect(),
             pgfan: variable("BENCH_PGFAN")

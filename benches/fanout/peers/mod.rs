@@ -74,6 +74,14 @@ const fn peer(name: &'static str, program: Program, wire: Wire, path: &'static s
 /// The limit, to which all others are compared.
 pub const RAW: Peer = raw("raw", Wire::WebSocket, false);
 
+/// The gateway, by the wire of browsers.
+pub const PGFAN: Peer = peer(
+    "pgfan-ws",
+    Program::Pgfan,
+    Wire::WebSocket,
+    "/v1/ws?channel=",
+);
+
 /// Those to compare with come last.
 pub const PEERS: [Peer; 15] = [
     RAW,
@@ -86,18 +94,12 @@ pub const PEERS: [Peer; 15] = [
         is_default: false,
         ..raw("raw-grpc", Wire::Grpc, false)
     },
-    peer(
-        "pgfan-ws",
-        Program::Pgfan,
-        Wire::WebSocket,
-        "/v1/ws?channel=",
-    ),
-    peer(
-        "pgfan-wss",
-        Program::PgfanTls,
-        Wire::WebSocket,
-        "/v1/ws?channel=",
-    ),
+    PGFAN,
+    Peer {
+        program: Program::PgfanTls,
+        name: "pgfan-wss",
+        ..PGFAN
+    },
     Peer {
         is_default: false,
         ..peer(
