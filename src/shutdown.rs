@@ -23,28 +23,41 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Begins the end at the first SIGINT, SIGTERM or SIGHUP; exits at once at
-    /// the second.
+    /// Begins the end at the first SIGINT or SIGTERM; exits at once at the
+    /// second.
     ///
     /// # Errors
     /// The signals cannot be listened for.
     pub fn on_signals(&self) -> io::Result<()> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
-        let mut hangup = signal(SignalKind::hangup())?;
         let begun = self.begun.clone();
         tokio::spawn(async move {
             for is_second in [false, true] {
                 select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
-                    _ = hangup.recv() => {}
                 }
                 if is_second {
                     warn!("a second signal: ending at once");
                     std::process::exit(1);
                 }
                 info!("ending");
+                begun.cancel();
+            }
+        });
+        Ok(())
+    }
+
+    /// Begins the end at SIGHUP too: the terminal that it runs in was closed.
+    ///
+    /// # Errors
+    /// The signal cannot be listened for.
+    pub fn on_hangup(&self) -> io::Result<()> {
+        let mut hangup = signal(SignalKind::hangup())?;
+        let begun = self.begun.clone();
+        tokio::spawn(async move {
+            if hangup.recv().await.is_some() {
                 begun.cancel();
             }
         });

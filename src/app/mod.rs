@@ -1,6 +1,7 @@
 //! Joins the layers: binds first, spawns after, and owns the order of the end.
 
 mod pump;
+mod reload;
 
 use std::{
     io, net::SocketAddr, num::NonZero, sync::Arc, thread::available_parallelism, time::Duration,
@@ -13,7 +14,11 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep},
 };
 
-use self::pump::Pump;
+pub use self::reload::Reloader;
+use self::{
+    pump::Pump,
+    reload::{Parts, Reloads},
+};
 use crate::{
     auth::Authenticator,
     config::Config,
@@ -24,7 +29,7 @@ use crate::{
     source::{PostgresSource, Source, conninfo::ConnInfo},
     supervisor::Supervisor,
     telemetry::{Format, Metrics, SentAt},
-    transport::{self, Admission, Pages},
+    transport::{self, Admission, App, Door, Pages, Side, Tls},
 };
 
 /// Connections that may wait to be accepted; the kernel caps it at its
@@ -43,9 +48,9 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// Why there is no gateway.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// `--listen` cannot be bound.
-    #[error("cannot listen on {0} (--listen): {1}")]
-    Bind(SocketAddr, io::Error),
+    /// An address of this setting cannot be bound.
+    #[error("cannot listen on {0} (--{1}): {2}")]
+    Bind(SocketAddr, &'static str, io::Error),
     /// A part that should never end has: nobody could be sure of anything any
     /// more.
     #[error("a part of the gateway has failed: {0}")]
@@ -61,20 +66,30 @@ pub struct Gateway {
     config: Config,
     listener: TcpListener,
     supervisor: Supervisor,
+    admin: Option<TcpListener>,
+    reloader: Reloader,
+    reloads: Reloads,
 }
 
 impl Gateway {
-    /// Binds the address of `config`.
+    /// Binds the addresses of `config`.
     ///
     /// # Errors
-    /// It cannot be bound.
+    /// One cannot be bound.
     pub fn bind(config: Config) -> Result<Self, AppError> {
-        let address = config.listen;
-        let listener = listen(address).map_err(|error| AppError::Bind(address, error))?;
+        let listener = bind(config.listen, "listen")?;
+        let admin = config.admin_listen;
+        let admin = admin
+            .map(|address| bind(address, "admin-listen"))
+            .transpose()?;
+        let (reloader, reloads) = reload::channel();
         Ok(Self {
             config,
             listener,
             supervisor: Supervisor::default(),
+            admin,
+            reloader,
+            reloads,
         })
     }
 
@@ -96,6 +111,19 @@ impl Gateway {
         self.listener.local_addr()
     }
 
+    /// The same of the address for those who run it, if there is one.
+    ///
+    /// # Errors
+    /// The operating system does not say.
+    pub fn admin_addr(&self) -> io::Result<Option<SocketAddr>> {
+        self.admin.as_ref().map(TcpListener::local_addr).transpose()
+    }
+
+    /// What sets it anew while it serves.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
+    }
+
     /// Serves until `shutdown` begins; returns when every reader was told and
     /// has left, or the drain time is over.
     ///
@@ -106,6 +134,9 @@ impl Gateway {
             config,
             listener,
             supervisor,
+            admin,
+            reloads,
+            reloader: _reloader,
         } = self;
         let demand = Demand::default();
         let hub = Hub::new(config.hub, demand.clone());
@@ -117,17 +148,19 @@ impl Gateway {
             auth.clone(),
             config.browsers,
             config.transport,
-            config.limits.clone(),
+            config.limits,
         );
         let (listening, second) = PostgresSource::new(config.database, config.source, requests);
         let sent_at = Arc::new(SentAt::default());
-        let metrics = Metrics::new(
+        let metrics = Arc::new(Metrics::new(
             hub.clone(),
             listening.counters(),
             admission.clone(),
             Arc::clone(&sent_at),
-        );
-        let app = transport::router(admission, pages(metrics))?;
+        ));
+        let doors = doors((listener, config.tls.clone()), admin, |side| {
+            transport::router(admission.clone(), pages(&metrics), side)
+        })?;
         let mut workers = JoinSet::new();
         let pump = Pump {
             hub: hub.clone(),
@@ -136,16 +169,22 @@ impl Gateway {
         };
         workers.spawn(pump.run(listening.items(demand)));
         workers.spawn(second.run());
-        workers.spawn(auth.keep_fresh());
+        workers.spawn(auth.clone().keep_fresh());
         workers.spawn(sweep(hub.clone()));
+        workers.spawn(reload::wake(auth.clone(), hub.clone()));
+        let parts = Parts {
+            hub: hub.clone(),
+            auth,
+            admission: admission.clone(),
+            tls: config.tls,
+        };
+        workers.spawn(reload::follow(reloads, parts, config.fixed));
         for writer in hub.writers(writers()) {
             workers.spawn(writer.run());
         }
         supervisor.ready().await;
         let result = select! {
-            () = transport::serve(
-                listener, app, config.transport, config.limits, config.tls, &shutdown,
-            ) => Ok(()),
+            () = transport::serve(doors, admission, &shutdown) => Ok(()),
             ended = workers.join_next() => Err(AppError::Worker(format!("{ended:?}"))),
         };
         let drained = Instant::now() + config.drain_timeout;
@@ -163,6 +202,38 @@ impl Gateway {
 /// own work have the others. More writers than that made a delivery dearer.
 fn writers() -> usize {
     available_parallelism().map_or(1, NonZero::get).div_ceil(2)
+}
+
+/// What is answered where. TLS is for clients: the other address is on a network
+/// of one's own.
+fn doors<E>(
+    (listener, tls): (TcpListener, Option<Tls>),
+    admin: Option<TcpListener>,
+    router: impl Fn(Side) -> Result<App, E>,
+) -> Result<Vec<Door>, E> {
+    let side = if admin.is_some() {
+        Side::Public
+    } else {
+        Side::Whole
+    };
+    let main = Door {
+        listener,
+        app: router(side)?,
+        tls,
+    };
+    let mut doors = vec![main];
+    if let Some(listener) = admin {
+        doors.push(Door {
+            listener,
+            app: router(Side::Admin)?,
+            tls: None,
+        });
+    }
+    Ok(doors)
+}
+
+fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, AppError> {
+    listen(address).map_err(|error| AppError::Bind(address, setting, error))
 }
 
 fn listen(address: SocketAddr) -> io::Result<TcpListener> {
@@ -186,7 +257,8 @@ async fn send_away(hub: &Hub, limit: Duration) {
 }
 
 /// What the transports show and do not know.
-fn pages(metrics: Metrics) -> Pages {
+fn pages(metrics: &Arc<Metrics>) -> Pages {
+    let metrics = Arc::clone(metrics);
     Pages {
         metrics: Arc::new(move |accept| {
             let format = Format::of_accept(accept);

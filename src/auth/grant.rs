@@ -1,8 +1,8 @@
 //! What one client may do, and until when.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
-use super::{pattern::Patterns, subject::Subject};
+use super::{keys::Print, pattern::Patterns, subject::Subject, token::Rules};
 use crate::event::ChannelName;
 
 /// What one client may read and publish.
@@ -15,6 +15,16 @@ pub struct Grant {
     metrics: bool,
     expires: Option<SystemTime>,
     subject: Option<Subject>,
+    proof: Option<Proof>,
+    /// Of the rules by which it was given; see `Authenticator::version`.
+    version: u64,
+}
+
+/// What made a token a good one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Proof {
+    pub(super) key: Print,
+    pub(super) rules: Arc<Rules>,
 }
 
 impl Grant {
@@ -33,6 +43,8 @@ impl Grant {
             metrics: false,
             expires: None,
             subject: None,
+            proof: None,
+            version: 0,
         }
     }
 
@@ -50,7 +62,37 @@ impl Grant {
             metrics: false,
             expires: Some(expires),
             subject: None,
+            proof: None,
+            version: 0,
         }
+    }
+
+    /// The same, for as long as this holds.
+    pub(super) fn proven_by(self, proof: Proof) -> Self {
+        Self {
+            proof: Some(proof),
+            ..self
+        }
+    }
+
+    /// What made its token a good one; a client without one has none.
+    pub(super) fn proof(&self) -> Option<&Proof> {
+        self.proof.as_ref()
+    }
+
+    /// The same, by these rules.
+    pub(super) fn of_version(self, version: u64) -> Self {
+        Self { version, ..self }
+    }
+
+    /// The same, of a gateway that has these channels.
+    pub(super) fn within(self, allowed: Patterns) -> Self {
+        Self { allowed, ..self }
+    }
+
+    /// By which rules it was given.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// The same, counted with the others of this subject.

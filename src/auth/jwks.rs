@@ -4,7 +4,7 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock},
     time::Duration,
 };
 
@@ -15,6 +15,7 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
+    changes::Changes,
     fetch::Url,
     keys::Keys,
     small_file::{self, FileError},
@@ -52,6 +53,8 @@ pub(super) struct Rotating {
     /// When it was last looked for, and whether that went well. Held while
     /// looking: one look is enough for all who wait.
     looked: Mutex<Option<(Instant, bool)>>,
+    /// Told when the keys are others.
+    changes: OnceLock<Changes>,
 }
 
 /// The keys of the file.
@@ -66,10 +69,32 @@ impl Rotating {
             place,
             keys: RwLock::new(Arc::new(first)),
             looked: Mutex::new(None),
+            changes: OnceLock::new(),
         }
     }
 
-    fn current(&self) -> Arc<Keys> {
+    /// Whoever follows is told when the keys are others.
+    pub(super) fn follow(&self, changes: &Changes) {
+        // Of one that is followed already it is the same who does.
+        let _ = self.changes.set(changes.clone());
+    }
+
+    /// Goes on where another has come to, if it is the same place: what cannot
+    /// be had just now is not lost.
+    pub(super) fn go_on_from(&self, other: &Self) {
+        if let (Place::Url(url), Place::Url(before)) = (&self.place, &other.place)
+            && url.to_string() == before.to_string()
+        {
+            self.put(other.current());
+        }
+    }
+
+    fn put(&self, keys: Arc<Keys>) -> Arc<Keys> {
+        let mut slot = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut slot, keys)
+    }
+
+    pub(super) fn current(&self) -> Arc<Keys> {
         // A whole value is put in; a panic cannot leave half of one.
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
@@ -115,11 +140,14 @@ impl Rotating {
         let well = found.is_ok();
         match found {
             Ok(keys) => {
-                let mut slot = self.keys.write().unwrap_or_else(PoisonError::into_inner);
-                if slot.is_empty() {
+                let keys = Arc::new(keys);
+                let before = self.put(Arc::clone(&keys));
+                if before.is_empty() {
                     info!(place = %self.place, "the keys for tokens are there");
                 }
-                *slot = Arc::new(keys);
+                if let Some(changes) = self.changes.get().filter(|_| !before.are(&keys)) {
+                    changes.tell();
+                }
             }
             Err(error) => warn!(place = %self.place, error, "no new keys for tokens"),
         }

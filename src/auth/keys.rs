@@ -1,10 +1,14 @@
 //! What signatures are checked with: each key with the algorithms it is for.
 //! What a token's header says of keys and algorithms only chooses among them.
 
+use std::fmt;
+
 use jsonwebtoken::{
     Algorithm, AlgorithmFamily, DecodingKey,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse},
 };
+
+use ring::digest::{SHA256, digest};
 
 use super::crypto;
 
@@ -45,10 +49,30 @@ pub enum KeyError {
     TooMany,
 }
 
+/// A hash of a key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Print([u8; 16]);
+
+impl fmt::Debug for Print {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Print(…)")
+    }
+}
+
+impl Print {
+    pub(super) fn of(bytes: &[u8]) -> Self {
+        let mut half = [0; 16];
+        half.copy_from_slice(&digest(&SHA256, bytes).as_ref()[..16]);
+        Self(half)
+    }
+}
+
 /// One key, and what it is for.
 #[derive(Debug)]
 pub(super) struct Key {
     id: Option<String>,
+    /// Tells this key from every other one; shows nothing of it.
+    pub(super) print: Print,
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) decoding: DecodingKey,
 }
@@ -67,6 +91,7 @@ impl Keys {
             return Err(KeyError::ShortSecret);
         }
         Ok(Self::one(
+            Print::of(secret),
             DecodingKey::from_secret(secret),
             AlgorithmFamily::Hmac.algorithms(),
         ))
@@ -84,8 +109,9 @@ impl Keys {
         if begins(b"CERTIFICATE-----") {
             return Err(KeyError::NotPem);
         }
+        let print = Print::of(text.trim_ascii());
         if let Ok(key) = DecodingKey::from_ed_pem(text) {
-            return Ok(Self::one(key, AlgorithmFamily::Ed.algorithms()));
+            return Ok(Self::one(print, key, AlgorithmFamily::Ed.algorithms()));
         }
         if let Ok(key) = DecodingKey::from_ec_pem(text) {
             let algorithm = match key.try_get_as_bytes().map(<[u8]>::len) {
@@ -93,10 +119,10 @@ impl Keys {
                 Ok(P384_POINT) => Algorithm::ES384,
                 _ => return Err(KeyError::NotPem),
             };
-            return Ok(Self::one(key, &[algorithm]));
+            return Ok(Self::one(print, key, &[algorithm]));
         }
         let key = DecodingKey::from_rsa_pem(text).map_err(|_| KeyError::NotPem)?;
-        Ok(Self::one(key, AlgorithmFamily::Rsa.algorithms()))
+        Ok(Self::one(print, key, AlgorithmFamily::Rsa.algorithms()))
     }
 
     /// The keys of a JWKS document (RFC 7517) that are for signatures; others
@@ -120,10 +146,11 @@ impl Keys {
         Ok(Self(keys))
     }
 
-    fn one(decoding: DecodingKey, algorithms: &[Algorithm]) -> Self {
+    fn one(print: Print, decoding: DecodingKey, algorithms: &[Algorithm]) -> Self {
         crypto::install();
         Self(vec![Key {
             id: None,
+            print,
             algorithms: algorithms.to_vec(),
             decoding,
         }])
@@ -137,6 +164,18 @@ impl Keys {
             (keys, Some(id)) => keys.iter().find(|key| key.id.as_deref() == Some(id)),
             _ => None,
         }
+    }
+
+    /// Whether a key is among them.
+    pub(super) fn contains(&self, print: Print) -> bool {
+        self.0.iter().any(|key| key.print == print)
+    }
+
+    /// Whether they are the same, in whatever order.
+    pub(super) fn are(&self, others: &Self) -> bool {
+        let within =
+            |ours: &Self, theirs: &Self| ours.0.iter().all(|key| theirs.contains(key.print));
+        within(self, others) && within(others, self)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -175,8 +214,10 @@ fn key(jwk: &Jwk) -> Option<Key> {
     }
     let decoding = DecodingKey::from_jwk(jwk).ok()?;
     let id = jwk.common.key_id.clone();
+    let material = serde_json::to_vec(&(&id, &jwk.algorithm)).ok()?;
     (!algorithms.is_empty()).then_some(Key {
         id,
+        print: Print::of(&material),
         algorithms,
         decoding,
     })

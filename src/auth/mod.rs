@@ -1,6 +1,7 @@
 //! What a client may do. Knows no transport: a token or a ticket in, [`Grant`]
 //! out.
 
+mod changes;
 mod claims;
 mod crypto;
 mod fetch;
@@ -18,7 +19,12 @@ mod tests;
 mod tickets;
 mod token;
 
-use std::{future::pending, path::Path, sync::Arc, time::Duration};
+use std::{
+    future::pending,
+    path::Path,
+    sync::{Arc, PoisonError, RwLock, RwLockWriteGuard},
+    time::Duration,
+};
 
 pub use claims::{ClaimPath, ClaimPathError};
 pub use fetch::{Url, UrlError};
@@ -31,8 +37,11 @@ pub(crate) use small_file::read as read_small_file;
 pub use subject::Subject;
 pub use tickets::{Ticket, TooManyTickets};
 pub use token::Rules;
+use tokio::{select, sync::watch};
 use tracing::debug;
 
+use changes::Changes;
+use grant::Proof;
 use jwks::{Place, Rotating};
 use tickets::Tickets;
 use token::{TokenError, Unchecked};
@@ -162,25 +171,57 @@ pub struct Authenticator {
 
 #[derive(Debug)]
 struct Shared {
-    keys: Option<KeySource>,
-    rules: Rules,
-    channels: Patterns,
-    open: Option<Arc<Grant>>,
+    policy: RwLock<Arc<Policy>>,
+    changes: Changes,
     tickets: Tickets,
+}
+
+/// What can be set anew.
+#[derive(Debug)]
+struct Policy {
+    keys: Option<KeySource>,
+    rules: Arc<Rules>,
+    channels: Patterns,
+    open: Option<Grant>,
+}
+
+impl Policy {
+    fn new(config: Config, changes: &Changes) -> Self {
+        // Where tokens are asked for, those who have none are not the operator.
+        let grant = Grant::open(config.channels.clone(), config.allow_publish);
+        let grant = grant.with_metrics(config.keys.is_none());
+        if let Some(KeySource(Source::Rotating(rotating))) = &config.keys {
+            rotating.follow(changes);
+        }
+        Self {
+            keys: config.keys,
+            rules: Arc::new(config.rules),
+            channels: config.channels,
+            open: config.anonymous.then_some(grant),
+        }
+    }
+
+    fn without_token(&self, version: u64) -> Result<Grant, AuthError> {
+        let open = self.open.clone().ok_or(AuthError::Required)?;
+        Ok(open.of_version(version))
+    }
+
+    /// As far as they are known.
+    fn keys(&self) -> Option<Arc<Keys>> {
+        self.keys.as_ref().map(|KeySource(source)| match source {
+            Source::Fixed(keys) => Arc::clone(keys),
+            Source::Rotating(rotating) => rotating.current(),
+        })
+    }
 }
 
 impl Authenticator {
     /// As it is set.
     pub fn new(config: Config) -> Self {
-        let grant = Grant::open(config.channels.clone(), config.allow_publish);
-        // Where tokens are asked for, those who have none are not the operator.
-        let grant = grant.with_metrics(config.keys.is_none());
-        let open = config.anonymous.then(|| Arc::new(grant));
+        let changes = Changes::default();
         let shared = Shared {
-            keys: config.keys,
-            rules: config.rules,
-            channels: config.channels,
-            open,
+            policy: RwLock::new(Arc::new(Policy::new(config, &changes))),
+            changes,
             tickets: Tickets::default(),
         };
         Self {
@@ -188,9 +229,54 @@ impl Authenticator {
         }
     }
 
+    /// Sets it anew. Who was let in before is looked at [again](Self::again).
+    pub fn reload(&self, config: Config) {
+        let policy = Policy::new(config, &self.shared.changes);
+        let mut slot = self.lock_policy();
+        if let (Some(KeySource(Source::Rotating(new))), Some(KeySource(Source::Rotating(old)))) =
+            (&policy.keys, &slot.keys)
+        {
+            new.go_on_from(old);
+        }
+        *slot = Arc::new(policy);
+        drop(slot);
+        self.shared.changes.tell();
+    }
+
+    /// Rises whenever a grant that was given before may be another now.
+    pub fn version(&self) -> u64 {
+        self.shared.changes.version()
+    }
+
+    /// Told of each rise.
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.shared.changes.follow()
+    }
+
+    /// What a client with an earlier grant may do now: the same, within the
+    /// channels that there are now.
+    ///
+    /// # Errors
+    /// The key of its token was taken away, or the rules for tokens are
+    /// others, or it has no token and now needs one.
+    pub fn again(&self, grant: &Grant) -> Result<Arc<Grant>, AuthError> {
+        let (version, policy) = self.policy();
+        let (Some(proof), Some(keys)) = (grant.proof(), policy.keys()) else {
+            return policy.without_token(version).map(Arc::new);
+        };
+        // Without any keys nothing can be said; when they come, it is another
+        // version.
+        let is_known = keys.is_empty() || keys.contains(proof.key);
+        if !is_known || proof.rules != policy.rules {
+            return Err(AuthError::Token);
+        }
+        let grant = grant.clone().within(policy.channels.clone());
+        Ok(Arc::new(grant.of_version(version)))
+    }
+
     /// Whether there are tokens here at all.
     pub fn has_tokens(&self) -> bool {
-        self.shared.keys.is_some()
+        self.policy().1.keys.is_some()
     }
 
     /// What a client without a token may do.
@@ -198,7 +284,8 @@ impl Authenticator {
     /// # Errors
     /// Nothing: it needs one.
     pub fn without_token(&self) -> Result<Arc<Grant>, AuthError> {
-        self.shared.open.clone().ok_or(AuthError::Required)
+        let (version, policy) = self.policy();
+        policy.without_token(version).map(Arc::new)
     }
 
     /// What a client with this token may do. Where there are no tokens,
@@ -208,8 +295,9 @@ impl Authenticator {
     /// # Errors
     /// The token is not good, or cannot be checked.
     pub async fn with_token(&self, token: &str) -> Result<Arc<Grant>, AuthError> {
-        let Some(KeySource(source)) = &self.shared.keys else {
-            return self.without_token();
+        let (version, policy) = self.policy();
+        let Some(KeySource(source)) = &policy.keys else {
+            return policy.without_token(version).map(Arc::new);
         };
         let refuse = |error: TokenError| {
             debug!(%error, "a token is refused");
@@ -223,14 +311,20 @@ impl Authenticator {
         if keys.is_empty() {
             return Err(AuthError::Unavailable);
         }
-        let checked = token.check(&keys, &self.shared.rules).map_err(refuse)?;
+        let checked = token.check(&keys, &policy.rules).map_err(refuse)?;
         debug!("a token is taken");
-        let (allowed, channels) = (self.shared.channels.clone(), checked.channels);
+        let (allowed, channels) = (policy.channels.clone(), checked.channels);
         let metrics = channels.metrics;
         let (subscribe, publish) = (channels.subscribe, channels.publish);
         let grant = Grant::of_token(allowed, subscribe, publish, checked.expires);
-        let grant = grant.with_metrics(metrics);
-        Ok(Arc::new(grant.of_subject(checked.subject)))
+        let proof = Proof {
+            key: checked.key,
+            rules: Arc::clone(&policy.rules),
+        };
+        let grant = grant.with_metrics(metrics).proven_by(proof);
+        Ok(Arc::new(
+            grant.of_subject(checked.subject).of_version(version),
+        ))
     }
 
     /// A ticket for the same, and how long it is good.
@@ -245,17 +339,59 @@ impl Authenticator {
     /// What a client with this ticket may do, this once.
     ///
     /// # Errors
-    /// The ticket is not good.
+    /// The ticket is not good, or that with which it was asked for no longer.
     pub fn with_ticket(&self, ticket: &str) -> Result<Arc<Grant>, AuthError> {
-        self.shared.tickets.redeem(ticket).ok_or(AuthError::Ticket)
+        let grant = self
+            .shared
+            .tickets
+            .redeem(ticket)
+            .ok_or(AuthError::Ticket)?;
+        match grant.version() == self.version() {
+            true => Ok(grant),
+            false => self.again(&grant).map_err(|_| AuthError::Ticket),
+        }
     }
 
     /// Looks for new keys from time to time, where they can change. Never
     /// ends.
     pub async fn keep_fresh(self) {
-        match &self.shared.keys {
-            Some(KeySource(Source::Rotating(rotating))) => rotating.keep_fresh().await,
-            _ => pending().await,
+        let mut changes = self.changes();
+        loop {
+            let (_, policy) = self.policy();
+            let looking = async {
+                match &policy.keys {
+                    Some(KeySource(Source::Rotating(rotating))) => rotating.keep_fresh().await,
+                    _ => pending().await,
+                }
+            };
+            let is_another = async {
+                loop {
+                    if changes.changed().await.is_err() {
+                        pending::<()>().await;
+                    }
+                    if !Arc::ptr_eq(&policy, &self.policy().1) {
+                        return;
+                    }
+                }
+            };
+            select! {
+                () = looking => {}
+                () = is_another => {}
+            }
         }
+    }
+
+    /// The version first: what is set after it is another one.
+    fn policy(&self) -> (u64, Arc<Policy>) {
+        let version = self.version();
+        // A whole value is put in; a panic cannot leave half of one.
+        let policy = self.shared.policy.read();
+        let policy = policy.unwrap_or_else(PoisonError::into_inner);
+        (version, Arc::clone(&policy))
+    }
+
+    fn lock_policy(&self) -> RwLockWriteGuard<'_, Arc<Policy>> {
+        let policy = self.shared.policy.write();
+        policy.unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -6,7 +6,7 @@ use jsonwebtoken::{Header, Validation, decode, decode_header, errors::ErrorKind}
 
 use super::{
     claims::{Channels, ClaimPath, Claims, GrantsError},
-    keys::Keys,
+    keys::{Keys, Print},
     subject::Subject,
 };
 
@@ -72,6 +72,8 @@ pub(super) struct Unchecked<'a> {
 pub(super) struct Checked {
     pub(super) channels: Channels,
     pub(super) subject: Subject,
+    /// The key that it is signed with.
+    pub(super) key: Print,
     /// With the leeway.
     pub(super) expires: SystemTime,
 }
@@ -123,6 +125,7 @@ impl<'a> Unchecked<'a> {
             subject: claims
                 .subject()
                 .unwrap_or_else(|| Subject::of_token(self.text)),
+            key: key.print,
             expires: SystemTime::UNIX_EPOCH + expires,
         })
     }

@@ -34,6 +34,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 pub(super) async fn run(flags: &HashMap<String, String>) -> CommandResult {
     let shutdown = Shutdown::default();
     shutdown.on_signals()?;
+    shutdown.on_hangup()?;
     // Bound first: a port that is taken is said before anything is started.
     let mut gateway = Gateway::bind(settings(flags)?)?;
     let address = gateway.local_addr()?;

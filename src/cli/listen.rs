@@ -95,6 +95,7 @@ fn keepalive(text: &str) -> Result<Duration, String> {
 pub(super) async fn run(matches: &ArgMatches) -> CommandResult {
     let shutdown = Shutdown::default();
     shutdown.on_signals()?;
+    shutdown.on_hangup()?;
     let gateway = gateway::gateway(matches)?;
     let is_terminal = io::stdout().is_terminal();
     let style = match is_terminal && !matches.get_flag("json") {

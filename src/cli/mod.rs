@@ -17,9 +17,9 @@ use std::{collections::HashMap, path::PathBuf, process::ExitCode, sync::Arc};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::{
-    config::{Config, Mistakes, SETTINGS, Setting, environment},
+    config::{self, Config, Mistakes, SETTINGS, Setting, environment},
     source::conninfo::ConnInfo,
-    telemetry,
+    telemetry::{self, LogFormat},
 };
 
 type CommandResult = Result<(), Box<dyn std::error::Error>>;
@@ -35,7 +35,9 @@ pub fn main() -> ExitCode {
     let is_gateway = matches!(matches.subcommand_name(), Some("serve" | "demo"));
     let usual = (!is_gateway).then(|| "warn".to_owned());
     let log = environment("RUST_LOG").or(usual);
-    let result = telemetry::start(log.as_deref()).map_err(|e| Mistakes(vec![e]).into());
+    let format = log_format(&matches);
+    let result = telemetry::start(log.as_deref(), format);
+    let result = result.map_err(|mistake| Mistakes(vec![mistake]).into());
     let result = result.and_then(|()| run(&matches));
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -49,6 +51,15 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// That of the gateway; commands speak to people.
+fn log_format(matches: &ArgMatches) -> LogFormat {
+    let Some(("serve", serve)) = matches.subcommand() else {
+        return LogFormat::Text;
+    };
+    let file = settings_file(serve);
+    config::log_format(&flags(serve), &environment, file.as_deref())
 }
 
 /// Help and version too come here. A connection string that stands where none
@@ -70,7 +81,11 @@ fn run(matches: &ArgMatches) -> CommandResult {
         .enable_all()
         .build()?;
     let result = match matches.subcommand() {
-        Some(("serve", matches)) => runtime.block_on(serve::run(settings(matches)?)),
+        Some(("serve", matches)) => {
+            let (flags, file) = (flags(matches), settings_file(matches));
+            let resolve = move || Config::resolve(&flags, &environment, file.as_deref());
+            runtime.block_on(serve::run(resolve))
+        }
         Some(("demo", matches)) => runtime.block_on(demo::run(&flags(matches))),
         Some(("check", matches)) => runtime.block_on(check::run(settings(matches))),
         Some(("token", matches)) => token::run(matches),
@@ -107,7 +122,9 @@ fn command() -> Command {
              PGHOST=db.internal PGUSER=app PGDATABASE=shop pgfan serve\n  \
              pgfan serve --config /etc/pgfan.toml --listen 127.0.0.1:8001\n\n\
              Each setting is a flag, a variable (PGFAN_HISTORY_EVENTS) and a key of the file \
-             (history-events = 1024); a flag beats a variable, a variable the file.",
+             (history-events = 1024); a flag beats a variable, a variable the file.\n\n\
+             SIGHUP reads the file again, and those that settings name, without a reader's loss: \
+             all is good or nothing changes. What takes a restart says so.",
         );
     let listen = SETTINGS.iter().filter(|setting| setting.name == "listen");
     let demo = Command::new("demo")
@@ -147,7 +164,8 @@ fn config_flag() -> Arg {
 }
 
 fn flag(setting: &Setting) -> Arg {
-    let help = format!("{} [default: {}]", setting.help, setting.default);
+    let restart = if setting.reloads() { "" } else { RESTART };
+    let help = format!("{}{restart} [default: {}]", setting.help, setting.default);
     let arg = Arg::new(setting.name).long(setting.name).help(help);
     if setting.value.is_empty() {
         arg.action(ArgAction::SetTrue)
@@ -155,6 +173,9 @@ fn flag(setting: &Setting) -> Arg {
         arg.value_name(setting.value)
     }
 }
+
+/// What the help says of a setting that is not read again.
+const RESTART: &str = " (takes a restart)";
 
 /// The flags that were given, as texts.
 fn flags(matches: &ArgMatches) -> HashMap<String, String> {

@@ -50,6 +50,7 @@ const FORBIDDEN: &str =
 pub(super) async fn run(matches: &ArgMatches) -> CommandResult {
     let shutdown = Shutdown::default();
     shutdown.on_signals()?;
+    shutdown.on_hangup()?;
     let gateway = gateway::gateway(matches)?;
     // clap demands one, and gives the other a default.
     let channel = matches.get_one::<ChannelName>("channel");

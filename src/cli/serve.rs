@@ -1,28 +1,89 @@
 //! `pgfan serve`: the gateway.
 
-use tracing::{info, warn};
+use std::io::{self, IsTerminal as _};
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{error, info, warn};
 
 use super::CommandResult;
 use crate::{
-    app::Gateway,
-    config::{Config, environment},
+    app::{Gateway, Reloader},
+    config::{Config, Mistakes, environment},
     shutdown::Shutdown,
     supervisor::Supervisor,
 };
 
-pub(super) async fn run(config: Config) -> CommandResult {
+/// `resolve` reads the settings, at first and again on SIGHUP.
+pub(super) async fn run<F>(resolve: F) -> CommandResult
+where
+    F: Fn() -> Result<Config, Mistakes> + Send + Sync + 'static,
+{
+    let config = resolve()?;
     for warning in &config.warnings {
         warn!("{warning}");
     }
     let open = config.auth.anonymous;
     let shutdown = Shutdown::default();
     shutdown.on_signals()?;
+    let supervisor = Supervisor::of(&environment);
     let mut gateway = Gateway::bind(config)?;
+    let reload = Reload {
+        resolve,
+        reloader: gateway.reloader(),
+        supervisor: supervisor.clone(),
+    };
+    reload.on_hangup(shutdown.clone())?;
     let address = gateway.local_addr()?;
     info!(%address, "serving");
+    if let Some(admin) = gateway.admin_addr()? {
+        info!(%admin, "serving metrics, status and console");
+    }
     if open && !address.ip().to_canonical().is_loopback() {
         warn!(%address, "everybody who reaches this address is let in (--anonymous)");
     }
-    gateway.supervised_by(Supervisor::of(&environment));
+    gateway.supervised_by(supervisor);
     Ok(gateway.run(shutdown).await?)
+}
+
+/// SIGHUP reads the settings again: all of them are good, or nothing changes.
+struct Reload<F> {
+    resolve: F,
+    reloader: Reloader,
+    supervisor: Supervisor,
+}
+
+impl<F> Reload<F>
+where
+    F: Fn() -> Result<Config, Mistakes> + Send + Sync + 'static,
+{
+    /// The signal also comes when the terminal that a program runs in is closed:
+    /// then it ends.
+    fn on_hangup(self, shutdown: Shutdown) -> io::Result<()> {
+        let mut hangup = signal(SignalKind::hangup())?;
+        let had_terminal = io::stderr().is_terminal();
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                if had_terminal && !io::stderr().is_terminal() {
+                    shutdown.begun.cancel();
+                    return;
+                }
+                self.supervisor.reloading().await;
+                self.reload().await;
+                self.supervisor.ready().await;
+            }
+        });
+        Ok(())
+    }
+
+    async fn reload(&self) {
+        match (self.resolve)() {
+            Ok(config) => self.reloader.reload(config).await,
+            Err(Mistakes(mistakes)) => {
+                for mistake in mistakes {
+                    error!("{mistake}");
+                }
+                error!("the settings stay as they were");
+            }
+        }
+    }
 }

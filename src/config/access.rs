@@ -72,10 +72,10 @@ impl Access {
         Ok(())
     }
 
-    /// What holds between these settings, and `--listen`.
+    /// What holds between these settings, and the addresses.
     pub(super) fn check(
         &mut self,
-        listen: SocketAddr,
+        addresses: &[SocketAddr],
         given: &Origins,
         mistakes: &mut Vec<String>,
     ) {
@@ -90,16 +90,20 @@ impl Access {
                 Err(error) => mistakes.push(mistake(&given["jwks-url"], error)),
             }
         }
-        let is_local = listen.ip().to_canonical().is_loopback();
-        if !is_local && keys.is_empty() && !self.anonymous {
+        let is_loopback = |address: &&SocketAddr| address.ip().to_canonical().is_loopback();
+        let far = addresses.iter().find(|address| !is_loopback(address));
+        if let Some(address) = far
+            && keys.is_empty()
+            && !self.anonymous
+        {
             let rule = "whoever reaches this address could read every channel: let it check \
                         tokens (--token-secret-file, --token-key-file, --jwks-file or \
                         --jwks-url), or say --anonymous";
-            mistakes.push(mistake(listen, rule));
+            mistakes.push(mistake(address, rule));
         }
         if let Some(origin) = given.get("allow-publish").filter(|_| self.allow_publish) {
             let needs_token = !keys.is_empty() && !self.anonymous;
-            if !is_local {
+            if far.is_some() {
                 let rule = "only on a loopback address; elsewhere publishing needs a token";
                 mistakes.push(mistake(origin, rule));
             } else if needs_token {

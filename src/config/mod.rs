@@ -3,6 +3,7 @@
 
 mod access;
 mod file;
+mod fixed;
 mod limits;
 mod settings;
 #[cfg(test)]
@@ -13,6 +14,7 @@ mod values;
 use std::{collections::HashMap, fmt, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use access::Access;
+pub use fixed::Fixed;
 use limits::Limits;
 use settings::mistake;
 pub use settings::{SETTINGS, Setting};
@@ -25,6 +27,7 @@ use crate::{
         self,
         conninfo::{ConnInfo, ConnInfoError, Origin, holds_password},
     },
+    telemetry::LogFormat,
     transport,
 };
 
@@ -33,6 +36,8 @@ use crate::{
 pub struct Config {
     /// Where to serve.
     pub listen: SocketAddr,
+    /// Where to serve what is for those who run it, if not there too.
+    pub admin_listen: Option<SocketAddr>,
     /// How to reach PostgreSQL.
     pub database: Arc<ConnInfo>,
     /// What the port speaks TLS with, if it does.
@@ -53,6 +58,8 @@ pub struct Config {
     pub limits: transport::Limits,
     /// What is no mistake, and should be said.
     pub warnings: Vec<String>,
+    /// Those that take a restart.
+    pub fixed: Fixed,
 }
 
 /// What `pgfan token` needs of the settings.
@@ -78,6 +85,9 @@ struct Given {
 /// Settings on their way: everything but the database is good at any time.
 struct Draft {
     listen: SocketAddr,
+    admin_listen: Option<SocketAddr>,
+    log_format: LogFormat,
+    fixed: Fixed,
     database_url: Option<String>,
     access: Access,
     tls: TlsSettings,
@@ -92,6 +102,9 @@ impl Default for Draft {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
+            admin_listen: None,
+            log_format: LogFormat::default(),
+            fixed: Fixed::default(),
             database_url: None,
             access: Access::default(),
             tls: TlsSettings::default(),
@@ -140,7 +153,9 @@ impl Config {
     ) -> Result<Self, Mistakes> {
         let mut mistakes = Vec::new();
         let (mut draft, given) = Draft::read(flags, environment, file, &mut mistakes);
-        draft.access.check(draft.listen, &given, &mut mistakes);
+        let addresses = [Some(draft.listen), draft.admin_listen];
+        let addresses: Vec<_> = addresses.into_iter().flatten().collect();
+        draft.access.check(&addresses, &given, &mut mistakes);
         let tls = std::mem::take(&mut draft.tls).read(&given, &mut mistakes);
         let url_origin = given
             .get("database-url")
@@ -149,7 +164,7 @@ impl Config {
         let url = url.or_else(|| environment("DATABASE_URL"));
         match ConnInfo::resolve(url.as_deref(), environment) {
             Ok(database) if mistakes.is_empty() => {
-                let warnings = warnings(&given, url.as_deref());
+                let warnings = warnings(&given, url.as_deref(), draft.admin_listen);
                 Ok(draft.with(database, tls, warnings))
             }
             Ok(_) => Err(Mistakes(mistakes)),
@@ -160,6 +175,17 @@ impl Config {
             }
         }
     }
+}
+
+/// How the log's lines are to look: needed before anything else is. A mistake is
+/// told later, with all others.
+pub fn log_format(
+    flags: &HashMap<String, String>,
+    environment: Environment<'_>,
+    file: Option<&Path>,
+) -> LogFormat {
+    let (draft, _) = Draft::read(flags, environment, file, &mut Vec::new());
+    draft.log_format
 }
 
 impl TokenSettings {
@@ -219,20 +245,28 @@ impl Draft {
             if let Err(rule) = (setting.apply)(&mut draft, &given.text) {
                 mistakes.push(mistake(&given.origin, rule));
             }
+            if !setting.reloads() {
+                draft.fixed.note(setting.name, &given.text);
+            }
             origins.insert(setting.name, given.origin);
         }
         (draft, origins)
     }
 
     fn with(
-        self,
+        mut self,
         database: ConnInfo,
         tls: Option<transport::Tls>,
         warnings: Vec<String>,
     ) -> Config {
+        if tls.is_some() {
+            self.fixed.note("tls-cert", "on");
+        }
         let (auth, browsers) = self.access.done();
         Config {
             listen: self.listen,
+            admin_listen: self.admin_listen,
+            fixed: self.fixed,
             database: Arc::new(database),
             tls,
             auth,
@@ -247,14 +281,19 @@ impl Draft {
     }
 }
 
-/// Secrets among the arguments.
-fn warnings(given: &Origins, url: Option<&str>) -> Vec<String> {
+/// Secrets among the arguments, and an open door.
+fn warnings(given: &Origins, url: Option<&str>, admin_listen: Option<SocketAddr>) -> Vec<String> {
     let rule = "the arguments of a process are public; the variable or a file is not";
     let url = url.filter(|url| holds_password(url));
     let secrets = [Some("token-secret"), url.map(|_| "database-url")];
     let origins = secrets.iter().flatten().filter_map(|name| given.get(name));
     let public = origins.filter(|origin| origin.starts_with("--"));
-    public.map(|origin| mistake(origin, rule)).collect()
+    let secrets = public.map(|origin| mistake(origin, rule));
+    let admin = admin_listen.filter(|address| !address.ip().to_canonical().is_loopback());
+    let rule = "speaks plain HTTP, and shows its numbers to whoever reaches it: it belongs on a \
+                private network";
+    let admin = admin.map(|address| mistake(address, rule));
+    secrets.chain(admin).collect()
 }
 
 /// The text that counts. An empty variable is an unset one, as in libpq: who

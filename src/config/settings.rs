@@ -25,7 +25,24 @@ pub struct Setting {
     pub(super) apply: fn(&mut Draft, &str) -> Result<(), String>,
 }
 
+/// What is bound, connected or begun once. All others are read again on SIGHUP.
+const RESTART: &[&str] = &[
+    "listen",
+    "admin-listen",
+    "database-url",
+    "heartbeat-interval",
+    "heartbeat-timeout",
+    "drain-timeout",
+    "log-format",
+    "console",
+];
+
 impl Setting {
+    /// Whether SIGHUP is enough for another value.
+    pub fn reloads(&self) -> bool {
+        !RESTART.contains(&self.name)
+    }
+
     /// Its environment variable.
     pub fn variable(&self) -> String {
         format!("PGFAN_{}", self.name.to_uppercase().replace('-', "_"))
@@ -51,6 +68,28 @@ pub const SETTINGS: &[Setting] = &[
                 .map_err(|_| "not an address and port, like 127.0.0.1:8000")?;
             Ok(())
         },
+    },
+    Setting {
+        name: "admin-listen",
+        default: "none",
+        value: "ADDRESS:PORT",
+        help: "Where the metrics, the status and the console are served, and no longer on \
+               --listen: plain HTTP for those who run the gateway, without a token for the \
+               numbers. It answers everything else too",
+        apply: |draft, text| {
+            let address = text
+                .parse()
+                .map_err(|_| "not an address and port, like 127.0.0.1:8001")?;
+            draft.admin_listen = Some(address);
+            Ok(())
+        },
+    },
+    Setting {
+        name: "log-format",
+        default: "text",
+        value: "text|json",
+        help: "How the log's lines look; what is said is in RUST_LOG (info,pgfan::source=debug)",
+        apply: |draft, text| parsed(&mut draft.log_format, text),
     },
     Setting {
         name: "tls-cert",

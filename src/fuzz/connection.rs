@@ -20,7 +20,7 @@ use crate::{
     hub::{self, Hub},
     publish::{self, PublishQueue},
     shutdown::Shutdown,
-    transport::{Admission, Browsers, Limits, Pages, Settings, router, serve},
+    transport::{Admission, Browsers, Door, Limits, Pages, Settings, Side, router, serve},
 };
 
 /// A client that is still served after this has said what it has to say; it
@@ -124,12 +124,18 @@ fn gateway(listener: TcpListener) -> Hub {
         settings,
         Limits::default(),
     );
-    let app = router(admission, Pages::empty()).expect("the routes");
+    let side = Side::Whole;
+    let app = router(admission.clone(), Pages::empty(), side).expect("the routes");
+    let door = Door {
+        listener,
+        app,
+        tls: None,
+    };
     tokio::spawn(listen(demand, hub.clone()));
     tokio::spawn(publish(requests));
     tokio::spawn(async move {
         let shutdown = Shutdown::default();
-        serve(listener, app, settings, Limits::default(), None, &shutdown).await;
+        serve(vec![door], admission, &shutdown).await;
     });
     hub
 }

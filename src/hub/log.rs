@@ -157,6 +157,29 @@ impl Log {
         }
     }
 
+    pub(super) fn set_limits(&mut self, limits: Limits, now: Instant) {
+        let fewer = limits.events < self.limits.events;
+        self.limits = limits;
+        if fewer {
+            self.find_excess(now);
+        }
+        self.trim(now);
+    }
+
+    /// Of a lower limit; those that were beyond the higher one stand there
+    /// twice, which costs a look each.
+    fn find_excess(&mut self, now: Instant) {
+        for (key, history) in &self.histories {
+            let beyond = history.events.len().saturating_sub(self.limits.events);
+            let events = history.events.range(..beyond);
+            self.excess.extend(events.map(|event| Arrival {
+                at: now,
+                sequence: event.id.sequence,
+                history: key,
+            }));
+        }
+    }
+
     /// Events it holds.
     pub(super) fn events(&self) -> usize {
         self.events

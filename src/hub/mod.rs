@@ -104,7 +104,6 @@ pub struct Hub {
 
 #[derive(Debug)]
 struct Shared {
-    config: Config,
     state: Mutex<State>,
     ready: watch::Sender<bool>,
     counters: Counters,
@@ -112,6 +111,7 @@ struct Shared {
 
 #[derive(Debug)]
 struct State {
+    config: Config,
     log: Log,
     readers: Readers,
     inboxes: Inboxes,
@@ -152,6 +152,7 @@ impl Hub {
     /// `demand`.
     pub fn new(config: Config, demand: Demand) -> Self {
         let state = State {
+            config,
             log: Log::new(Epoch::random(), config.history),
             readers: Readers::new(demand, config.max_channels),
             inboxes: Inboxes::default(),
@@ -164,7 +165,6 @@ impl Hub {
             look: Look::default(),
         };
         let shared = Shared {
-            config,
             state: Mutex::new(state),
             ready: watch::Sender::new(false),
             counters: Counters::default(),
@@ -183,12 +183,29 @@ impl Hub {
         if state.closing {
             return Err(SubscribeError::ShuttingDown);
         }
-        if state.readers.count() >= self.shared.config.max_readers {
+        if state.readers.count() >= state.config.max_readers {
             return Err(SubscribeError::TooMany);
         }
         let reader = state.readers.enter(wire);
         drop(state);
         Ok(Subscription::new(self.clone(), reader, wire))
+    }
+
+    /// Sets other bounds. Who is there stays, and channels that are listened
+    /// to; what the log holds beyond them leaves as ever.
+    pub fn reload(&self, config: Config) {
+        let mut state = self.lock();
+        state.config = config;
+        state.log.set_limits(config.history, Instant::now());
+        state.readers.set_max_channels(config.max_channels);
+    }
+
+    /// Wakes every reader: something has changed of which the hub knows
+    /// nothing.
+    pub fn wake_all(&self) {
+        let mut wakers = Vec::new();
+        self.lock().readers.wake_all(&mut wakers);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     /// How many readers there are now.
@@ -225,8 +242,13 @@ impl Hub {
     pub fn sweep(&self) {
         let now = Instant::now();
         let mut state = self.lock();
-        let State { log, readers, .. } = &mut *state;
-        readers.sweep(self.shared.config.linger, log, now);
+        let State {
+            config,
+            log,
+            readers,
+            ..
+        } = &mut *state;
+        readers.sweep(config.linger, log, now);
         log.trim(now);
     }
 

@@ -105,6 +105,10 @@ impl Readers {
         }
     }
 
+    pub(super) fn set_max_channels(&mut self, max_channels: usize) {
+        self.max_channels = max_channels;
+    }
+
     pub(super) fn count(&self) -> usize {
         self.places.len()
     }

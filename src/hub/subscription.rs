@@ -96,7 +96,7 @@ impl Subscription {
         cursor: Option<Cursor>,
     ) -> Result<(), JoinError> {
         self.rise();
-        let config = self.hub.shared.config;
+        let config = self.hub.lock().config;
         let names = each_once(channels);
         if cursor.is_some()
             && let Some(name) = self.reader.joined_of(&names)

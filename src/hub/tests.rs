@@ -141,7 +141,8 @@ async fn an_answer_to_an_older_wish_makes_nobody_ready() {
     first.join(&names(&["a"]), None).unwrap();
     let old = fixture.demand.changed().await;
     drop(first);
-    tokio::time::advance(fixture.hub.shared.config.linger).await;
+    let linger = fixture.hub.lock().config.linger;
+    tokio::time::advance(linger).await;
     fixture.hub.sweep();
     let mut second = fixture.hub.subscribe(WireName::WebSocket).unwrap();
     second.join(&names(&["a"]), None).unwrap();
@@ -162,7 +163,7 @@ async fn a_subscription_waits_for_the_source_only_so_long() {
     let mut reader = fixture.subscribe(&["a"], None);
     let start = Instant::now();
     assert_eq!(reader.next().await, Some(Err(Ended::SourceUnavailable)));
-    assert_eq!(start.elapsed(), fixture.hub.shared.config.subscribe_timeout);
+    assert_eq!(start.elapsed(), fixture.hub.lock().config.subscribe_timeout);
     assert_eq!(reader.next().await, None);
 }
 

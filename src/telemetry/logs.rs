@@ -1,24 +1,70 @@
 //! Logs, to standard error.
+//!
+//! The rules:
+//!
+//! - *error*: somebody has to do something. *warn*: somebody should look.
+//!   *info*: what the gateway or its source went through. *debug*: what one
+//!   client did, or one statement: off unless it is looked for.
+//! - What a client can cause at will is at most *debug*, or said once a minute.
+//! - A message is lowercase, without a full stop, and always the same; what
+//!   differs is a field (`%error`, `address`), named as in the metrics.
+//! - Said once, where it is dealt with.
+//! - Never a token, a ticket, a secret, a password or a connection string: what
+//!   holds one has a type that does not print it. Never a payload either, and
+//!   never a text of a client as it is: a field is escaped.
 
-use std::io::{self, IsTerminal as _};
+use std::{
+    io::{self, IsTerminal as _},
+    str::FromStr,
+};
 
 use tracing_subscriber::{
     Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
 };
+
+/// How a line looks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people; with colours on a terminal.
+    #[default]
+    Text,
+    /// An object a line, its fields beside `timestamp`, `level`, `target` and
+    /// `message`.
+    Json,
+}
+
+/// Why a text is no [`LogFormat`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("neither text nor json")]
+pub struct LogFormatError;
+
+impl FromStr for LogFormat {
+    type Err = LogFormatError;
+
+    fn from_str(text: &str) -> Result<Self, LogFormatError> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(LogFormatError),
+        }
+    }
+}
 
 /// Writes what `filter` lets through, in the form of `RUST_LOG`
 /// (`info,pgfan::source=debug`); without one, `info` and above.
 ///
 /// # Errors
 /// `filter` has another form.
-pub fn start(filter: Option<&str>) -> Result<(), String> {
+pub fn start(filter: Option<&str>, format: LogFormat) -> Result<(), String> {
     let targets: Targets = filter
         .unwrap_or("info")
         .parse()
         .map_err(|error| format!("RUST_LOG: {error}"))?;
-    let lines = tracing_subscriber::fmt::layer()
-        .with_ansi(io::stderr().is_terminal())
-        .with_writer(io::stderr);
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let lines = match format {
+        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    };
     // A second start, as in tests, leaves the first one in place.
     let _ = tracing_subscriber::registry()
         .with(lines.with_filter(targets))

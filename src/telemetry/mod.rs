@@ -7,6 +7,6 @@ mod process;
 mod sent_at;
 
 pub use exposition::Format;
-pub use logs::start;
+pub use logs::{LogFormat, LogFormatError, start};
 pub use metrics::{METRICS, Metric, Metrics};
 pub use sent_at::SentAt;

@@ -2,8 +2,7 @@
 //! [`Subscription`] or a publish, or a [`Refusal`]. The same on every wire.
 
 use std::{
-    ops::{Deref, DerefMut},
-    sync::Arc,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
     time::Duration,
 };
 
@@ -11,6 +10,7 @@ use http::{Extensions, HeaderMap};
 use tokio::sync::watch;
 
 use super::{
+    admitted::Admitted,
     codes::{Code, Refusal},
     counters::{Counters, Totals},
     credentials::Credentials,
@@ -21,7 +21,7 @@ use super::{
 use crate::{
     auth::{AuthError, Authenticator, Grant, Ticket, TooManyTickets},
     event::{ChannelName, EventId, Payload, WireName},
-    hub::{Cursor, Hub, Subscription},
+    hub::{Cursor, Hub},
     publish::Publisher,
 };
 
@@ -36,8 +36,8 @@ struct Shared {
     hub: Hub,
     publisher: Publisher,
     auth: Authenticator,
-    browsers: Arc<Browsers>,
-    settings: Settings,
+    browsers: RwLock<Arc<Browsers>>,
+    settings: RwLock<Settings>,
     clients: Clients,
     counters: Counters,
     unknown: Pool,
@@ -51,67 +51,6 @@ const MAX_UNKNOWN: usize = 1024;
 /// Calls of the services that ask for no token, gRPC's health and reflection,
 /// in all: a `Watch` never ends, and is no reader. The next is refused.
 const MAX_UNASKED: usize = 1024;
-
-/// A reader that was let in: its place is another's when it is dropped.
-#[derive(Debug)]
-pub(super) struct Admitted {
-    // Dropped first, so that there are never more readers than places.
-    subscription: Subscription,
-    presence: Presence,
-    admission: Admission,
-}
-
-impl Admitted {
-    /// The gateway ends it with this code.
-    pub(super) fn refused(&self, code: Code) {
-        self.admission.refused(code);
-    }
-
-    /// Where it is from.
-    pub(super) fn address(&self) -> Address {
-        self.presence.address()
-    }
-
-    /// Of a door of its own.
-    #[cfg(test)]
-    pub(super) fn alone(subscription: Subscription) -> Self {
-        let admission = Admission::new(
-            subscription.hub(),
-            crate::publish::channel().0,
-            Authenticator::new(crate::auth::Config::open(false)),
-            Browsers::default(),
-            Settings::default(),
-            Limits::default(),
-        );
-        let grant = Grant::open(crate::auth::Patterns::all(), false);
-        let clients = &admission.shared.clients;
-        let presence = clients.enter(Address::UNKNOWN, &grant).unwrap();
-        Self {
-            subscription,
-            presence,
-            admission,
-        }
-    }
-
-    /// It reads no more, and its place is not yet another's.
-    pub(super) fn leave(self) -> Presence {
-        self.presence
-    }
-}
-
-impl Deref for Admitted {
-    type Target = Subscription;
-
-    fn deref(&self) -> &Subscription {
-        &self.subscription
-    }
-}
-
-impl DerefMut for Admitted {
-    fn deref_mut(&mut self) -> &mut Subscription {
-        &mut self.subscription
-    }
-}
 
 /// The transports' settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -163,8 +102,8 @@ impl Admission {
             hub,
             publisher,
             auth,
-            browsers: Arc::new(browsers),
-            settings,
+            browsers: RwLock::new(Arc::new(browsers)),
+            settings: RwLock::new(settings),
             clients: Clients::new(limits),
             counters: Counters::default(),
             unknown: Pool::of(MAX_UNKNOWN),
@@ -190,7 +129,18 @@ impl Admission {
     }
 
     pub(super) fn settings(&self) -> Settings {
-        self.shared.settings
+        *read(&self.shared.settings)
+    }
+
+    pub(super) fn limits(&self) -> Arc<Limits> {
+        self.shared.clients.limits()
+    }
+
+    /// For who comes from now on; limits, for the next that is counted.
+    pub fn reload(&self, browsers: Browsers, settings: Settings, limits: Limits) {
+        *write(&self.shared.browsers) = Arc::new(browsers);
+        *write(&self.shared.settings) = settings;
+        self.shared.clients.reload(limits);
     }
 
     /// Whether the gateway does all it is there for.
@@ -199,12 +149,12 @@ impl Admission {
     }
 
     pub(super) fn browsers(&self) -> Arc<Browsers> {
-        Arc::clone(&self.shared.browsers)
+        Arc::clone(&read(&self.shared.browsers))
     }
 
     /// What a request shows for itself.
     pub(super) fn credentials(&self, headers: &HeaderMap) -> Credentials {
-        Credentials::of(headers, &self.shared.browsers.cookie)
+        Credentials::of(headers, &self.browsers().cookie)
     }
 
     /// Where a request is from, for who counts.
@@ -248,27 +198,41 @@ impl Admission {
     pub(super) fn subscribe(
         &self,
         wire: WireName,
-        grant: &Grant,
+        grant: &Arc<Grant>,
         address: Address,
         channels: &[String],
         cursor: Option<Cursor>,
     ) -> Result<Admitted, Refusal> {
         let channels = readable(grant, channels)?;
-        let presence = self.shared.clients.enter(address, grant)?;
+        let presence = self.enter(address, grant)?;
         let mut subscription = self.shared.hub.subscribe(wire)?;
         if !channels.is_empty() {
             subscription.join(&channels, cursor)?;
         }
-        Ok(Admitted {
-            subscription,
-            presence,
-            admission: self.clone(),
-        })
+        Ok(Admitted::new(subscription, presence, grant, self.clone()))
+    }
+
+    pub(super) fn enter(&self, address: Address, grant: &Grant) -> Result<Presence, Refusal> {
+        self.shared.clients.enter(address, grant)
     }
 
     /// The same reader, with another token.
-    pub(super) fn change(&self, reader: &mut Admitted, grant: &Grant) -> Result<(), Refusal> {
-        self.shared.clients.change(&mut reader.presence, grant)
+    pub(super) fn change(&self, presence: &mut Presence, grant: &Grant) -> Result<(), Refusal> {
+        self.shared.clients.change(presence, grant)
+    }
+
+    /// Whether what was granted is what would be granted now.
+    pub(super) fn is_current(&self, grant: &Grant) -> bool {
+        grant.version() == self.shared.auth.version()
+    }
+
+    /// What would be granted now.
+    pub(super) fn again(&self, grant: &Grant) -> Result<Arc<Grant>, Refusal> {
+        let again = self.shared.auth.again(grant);
+        again.map_err(|_| {
+            let rule = "the gateway's settings have changed: the token, or none, is not enough now";
+            Refusal::new(Code::Unauthenticated, rule)
+        })
     }
 
     /// The channel, if this client may publish on it, and now.
@@ -298,6 +262,15 @@ impl Admission {
         self.shared.counters.published(published.is_ok());
         Ok(published?)
     }
+}
+
+/// A whole value is put in; a panic cannot leave half of one.
+pub(super) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(super) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The channels of a client's request, all of them or none; with a cursor as

@@ -10,11 +10,12 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use futures_util::FutureExt;
 use http_body_util::{BodyExt as _, LengthLimitError};
 use hyper::body::Body as _;
 use tokio::{sync::watch, time::timeout};
 use tonic::service::{LayerExt as _, Routes, RoutesBuilder};
-use tonic_health::ServingStatus;
+use tonic_health::{ServingStatus, server::HealthReporter};
 use tonic_web::GrpcWebLayer;
 use tower::ServiceBuilder;
 
@@ -27,7 +28,7 @@ use super::{
     grpc::{Grpc, pb},
     limits::Address,
     origin::guard,
-    pages::{Pages, metrics},
+    pages::{Pages, Side, metrics},
     pgcachewatch::{pgpubsub, up},
     punctual::{BODY_TIMEOUT, punctual},
     query::last_segment,
@@ -37,7 +38,10 @@ use super::{
 };
 use crate::event::Payload;
 
-/// Everything the port answers. To be called in a runtime: gRPC health follows
+/// What answers at an address.
+pub type App = Router;
+
+/// Everything an address answers. To be called in a runtime: gRPC health follows
 /// the source.
 ///
 /// # Errors
@@ -46,35 +50,41 @@ use crate::event::Payload;
 pub fn router(
     admission: Admission,
     pages: Pages,
+    side: Side,
 ) -> Result<Router, tonic_reflection::server::Error> {
     let http = Router::new()
         .route("/v1/ws", get(ws))
         .route("/v1/sse", get(sse))
         .route("/v1/channels/{channel}", post(publish))
         .route("/v1/tickets", post(ticket))
-        .route("/v1/status", get(status))
         .route("/pgpubsub/{channel}", get(pgpubsub))
         .route("/up", get(up))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .with_state(admission.clone());
-    let pages = Router::new()
-        .route("/metrics", get(metrics))
-        .with_state((admission.clone(), pages));
-    let console = match admission.settings().console {
-        true => console(),
-        false => Router::new(),
+    let http = match side {
+        Side::Public => http,
+        Side::Whole | Side::Admin => http.merge(watched(&admission, pages, side)),
     };
-    let browsers = admission.browsers();
     Ok(http
-        .merge(pages)
-        .merge(console)
         .merge(asset(CLIENT))
         .merge(grpc(admission.clone())?)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(browsers, guard))
+        .layer(from_fn_with_state(admission.clone(), guard))
         .layer(from_fn_with_state(admission, count)))
+}
+
+/// What those see who run the gateway.
+fn watched(admission: &Admission, pages: Pages, side: Side) -> Router {
+    let numbers = Router::new()
+        .route("/metrics", get(metrics))
+        .route("/v1/status", get(status))
+        .with_state((admission.clone(), pages, side));
+    match admission.settings().console {
+        true => numbers.merge(console()),
+        false => numbers,
+    }
 }
 
 fn grpc(admission: Admission) -> Result<Router, tonic_reflection::server::Error> {
@@ -83,7 +93,12 @@ fn grpc(admission: Admission) -> Result<Router, tonic_reflection::server::Error>
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     let (reporter, health) = tonic_health::server::health_reporter();
-    tokio::spawn(report(admission.ready(), reporter));
+    let mut ready = admission.ready();
+    // At first it would say that it serves; nobody else has it yet, so there is
+    // nothing to wait for.
+    let first = set_health(&reporter, *ready.borrow_and_update());
+    first.now_or_never();
+    tokio::spawn(report(ready, reporter));
     let in_time = ServiceBuilder::new().map_request(punctual);
     let mut open = Routes::builder();
     open.add_service(in_time.clone().named_layer(health))
@@ -118,18 +133,21 @@ async fn counted(State(admission): State<Admission>, request: Request, next: Nex
 }
 
 /// Ends with the hub.
-async fn report(mut ready: watch::Receiver<bool>, reporter: tonic_health::server::HealthReporter) {
-    loop {
-        let status = match *ready.borrow_and_update() {
-            true => ServingStatus::Serving,
-            false => ServingStatus::NotServing,
-        };
-        for service in ["", pb::gateway_service_server::SERVICE_NAME] {
-            reporter.set_service_status(service, status).await;
-        }
-        if ready.changed().await.is_err() {
-            return;
-        }
+async fn report(mut ready: watch::Receiver<bool>, reporter: HealthReporter) {
+    while ready.changed().await.is_ok() {
+        let is_ready = *ready.borrow_and_update();
+        set_health(&reporter, is_ready).await;
+    }
+}
+
+/// Of the process as a whole, and of the service.
+async fn set_health(reporter: &HealthReporter, is_ready: bool) {
+    let status = match is_ready {
+        true => ServingStatus::Serving,
+        false => ServingStatus::NotServing,
+    };
+    for service in ["", pb::gateway_service_server::SERVICE_NAME] {
+        reporter.set_service_status(service, status).await;
     }
 }
 

@@ -13,6 +13,7 @@
 //! and ends; nothing else.
 
 mod admission;
+mod admitted;
 mod assets;
 mod close;
 mod codes;
@@ -57,9 +58,9 @@ pub use codes::{CODES, Code, Refusal};
 pub use counters::Totals;
 pub use descriptors::room;
 pub use grpc::pb;
-pub use http::router;
+pub use http::{App, router};
 pub use limits::{Limits, Network, NetworkError, Proxies};
 pub use origin::{Browsers, Cookie, CookieError, Origin, OriginError};
-pub use pages::Pages;
-pub use server::serve;
+pub use pages::{Pages, Side};
+pub use server::{Door, serve};
 pub use tls::{Tls, TlsError, TlsFiles};

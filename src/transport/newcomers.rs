@@ -20,9 +20,8 @@ const FEW: usize = 64;
 const TOLD: usize = 64;
 
 /// See the module.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Newcomers {
-    limits: Limits,
     addresses: Arc<Counts<Address>>,
 }
 
@@ -35,18 +34,11 @@ pub(super) struct Visit {
 }
 
 impl Newcomers {
-    pub(super) fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            addresses: Arc::default(),
-        }
-    }
-
     /// Those of a trusted proxy are of many clients, and are not counted.
-    pub(super) fn visit(&self, peer: Peer) -> Visit {
-        let (place, _counted) = match self.limits.proxies.trusts(peer.0) {
+    pub(super) fn visit(&self, peer: Peer, limits: &Limits) -> Visit {
+        let (place, _counted) = match limits.proxies.trusts(peer.0) {
             true => (Place::Free, None),
-            false => self.enter(peer.0),
+            false => self.enter(peer.0, limits),
         };
         Visit {
             peer,
@@ -55,9 +47,9 @@ impl Newcomers {
         }
     }
 
-    fn enter(&self, peer: IpAddr) -> (Place, Option<Counted<Address>>) {
+    fn enter(&self, peer: IpAddr, limits: &Limits) -> (Place, Option<Counted<Address>>) {
         let address = Address::from(peer);
-        let limit = self.limits.readers_per_address.max(FEW);
+        let limit = limits.readers_per_address.max(FEW);
         if let Some(counted) = self.addresses.enter(address, limit) {
             return (Place::Free, Some(counted));
         }
@@ -80,23 +72,26 @@ mod tests {
     #[test]
     fn those_beyond_the_limit_are_told_and_then_dropped() {
         let network: super::super::Network = "10.0.0.0/8".parse().unwrap();
-        let newcomers = Newcomers::new(Limits {
+        let newcomers = Newcomers::default();
+        let limits = Limits {
             readers_per_address: LIMIT,
             proxies: vec![network].into(),
             ..Limits::default()
-        });
+        };
         let peer = |text: &str| Peer(text.parse().unwrap());
         let visits = |text: &str, count: usize| -> Vec<_> {
-            (0..count).map(|_| newcomers.visit(peer(text))).collect()
+            (0..count)
+                .map(|_| newcomers.visit(peer(text), &limits))
+                .collect()
         };
         let places = |visits: &[Visit]| visits.iter().map(|v| v.place).collect::<Vec<_>>();
         let mut held = visits("192.0.2.1", LIMIT + TOLD + 1);
         assert_eq!(places(&held[..LIMIT]), [Place::Free; LIMIT]);
         assert_eq!(places(&held[LIMIT..LIMIT + TOLD]), [Place::Full; TOLD]);
         assert_eq!(held.pop().unwrap().place, Place::Crowded);
-        assert_eq!(newcomers.visit(peer("192.0.2.2")).place, Place::Free);
+        assert_eq!(visits("192.0.2.2", 1)[0].place, Place::Free);
         assert_eq!(places(&visits("10.0.0.1", 200)), [Place::Free; 200]);
         drop(held);
-        assert_eq!(newcomers.visit(peer("192.0.2.1")).place, Place::Free);
+        assert_eq!(visits("192.0.2.1", 1)[0].place, Place::Free);
     }
 }

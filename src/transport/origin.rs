@@ -3,7 +3,7 @@
 //! cookies along, and opens WebSockets, for any page. Who sends no origin is
 //! no page, or one of the same host.
 
-use std::{str::FromStr, sync::Arc};
+use std::str::FromStr;
 
 use axum::{
     body::Body,
@@ -13,7 +13,10 @@ use axum::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 
-use super::codes::{Code, Refusal};
+use super::{
+    admission::Admission,
+    codes::{Code, Refusal},
+};
 
 /// How browsers are let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,10 +114,11 @@ const EXPOSED: &str = "grpc-status, grpc-message, grpc-status-details-bin, retry
 /// Before everything else: a page of a foreign origin is refused, and before
 /// any upgrade. Its answer is never for another page.
 pub(super) async fn guard(
-    State(browsers): State<Arc<Browsers>>,
+    State(admission): State<Admission>,
     request: Request,
     next: Next,
 ) -> Response {
+    let browsers = admission.browsers();
     let mut response = match browsers.origin(request.uri(), request.headers()) {
         Err(refusal) => refusal.answer_to(request.headers()),
         Ok(None) => next.run(request).await,

@@ -15,7 +15,7 @@ use rustix::net::SendFlags;
 use tokio::{io::AsyncWrite, net::TcpStream, time::Instant};
 
 use super::{
-    admission::Admitted,
+    admitted::Admitted,
     close::End,
     codes::Refusal,
     idle::{Due, Idle},
@@ -176,7 +176,7 @@ impl Outbound {
                     out.extend_from_slice(Event::encoded(&event, form, encode));
                     Ok(())
                 }
-                Poll::Ready(Some(item)) => (self.wire.put)(item.map_err(Refusal::from), out),
+                Poll::Ready(Some(item)) => (self.wire.put)(item, out),
             };
             if let Err(end) = put {
                 return Gathered::End(end);

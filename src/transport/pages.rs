@@ -13,6 +13,17 @@ use super::{
     codes::{Code, Refusal},
 };
 
+/// Which address it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// The only one.
+    Whole,
+    /// For clients, where there is another for who runs it.
+    Public,
+    /// For who runs it: whoever reaches it is that.
+    Admin,
+}
+
 /// The metrics' media type and text, as this `Accept` has it.
 type Metrics = Arc<dyn Fn(&str) -> (&'static str, String) + Send + Sync>;
 
@@ -39,13 +50,20 @@ impl fmt::Debug for Pages {
     }
 }
 
-/// Where tokens are asked for, with one that says so.
+/// On the address for clients, where tokens are asked for: with one that says
+/// so.
 pub(super) async fn metrics(
-    State((admission, pages)): State<(Admission, Pages)>,
+    State((admission, pages, side)): State<(Admission, Pages, Side)>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let grant = admission.admit(admission.credentials(&headers)).await?;
-    if !grant.may_see_metrics() {
+    let may_see = match side {
+        Side::Admin => true,
+        Side::Whole | Side::Public => {
+            let grant = admission.admit(admission.credentials(&headers)).await?;
+            grant.may_see_metrics()
+        }
+    };
+    if !may_see {
         let rule = "the metrics are for tokens that say so (\"metrics\": true)";
         return Err(Refusal::new(Code::Forbidden, rule));
     }

@@ -10,7 +10,8 @@ use futures_util::StreamExt;
 use tungstenite::Message;
 
 use super::{
-    admission::{Admission, Admitted},
+    admission::Admission,
+    admitted::Admitted,
     close::End,
     codes::{Code, Refusal},
     hand_over::Serving,
@@ -44,7 +45,7 @@ pub(super) async fn upgrade(
 ) -> Result<Response, Refusal> {
     match subscription.next().await {
         Some(Ok(_ready)) => {}
-        Some(Err(ended)) => return Err(ended.into()),
+        Some(Err(refusal)) => return Err(refusal),
         None => return Err(Refusal::from(Ended::ShuttingDown)),
     }
     let mut idle = admission.settings().answered_idle();

@@ -14,7 +14,8 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, http::Request};
+use axum::{Router, http::Request, middleware::from_fn_with_state};
+use futures_util::future::join_all;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -27,12 +28,13 @@ use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
 use super::{
-    admission::Settings,
+    admission::{Admission, Settings},
+    counters::count,
     descriptors::{Descriptors, Place},
     hand_over::Leaving,
-    http::full,
+    http::{App, full},
     http2,
-    limits::{Limits, Peer},
+    limits::Peer,
     newcomers::{Newcomers, Visit},
     socket::Socket,
     tcp::{Protocol, Tcp},
@@ -54,70 +56,77 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// Out of file descriptors, accepting again at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// An address, and what is answered there.
+#[derive(Debug)]
+pub struct Door {
+    /// Bound.
+    pub listener: TcpListener,
+    /// What it answers.
+    pub app: App,
+    /// What it speaks TLS with, if it does.
+    pub tls: Option<Tls>,
+}
+
 /// Accepts until the end begins. Its connections end when every reader was
 /// told, and are waited for with the rest.
-pub async fn serve(
-    listener: TcpListener,
-    app: Router,
-    settings: Settings,
-    limits: Limits,
-    tls: Option<Tls>,
-    shutdown: &Shutdown,
-) {
-    let mut server = Server {
-        app,
-        full: full("no file descriptor is left for another connection (ulimit -n)"),
-        crowded: full("this address has as many connections as it may"),
-        newcomers: Newcomers::new(limits),
+pub async fn serve(doors: Vec<Door>, admission: Admission, shutdown: &Shutdown) {
+    let refusing = |message| full(message).layer(from_fn_with_state(admission.clone(), count));
+    let server = Server {
+        full: refusing("no file descriptor is left for another connection (ulimit -n)"),
+        crowded: refusing("this address has as many connections as it may"),
+        newcomers: Newcomers::default(),
         descriptors: Descriptors::claim(),
-        settings,
-        tls,
-        protocols: Arc::new(Protocols::new(settings)),
+        protocols: Arc::new(Protocols::new()),
+        admission,
         shutdown,
     };
-    loop {
-        let accepted = select! {
-            accepted = listener.accept() => accepted,
-            () = shutdown.begun.cancelled() => return,
-        };
-        match accepted.and_then(|(stream, peer)| server.receive(stream, Peer(peer.ip()))) {
-            Ok(()) => {}
-            Err(error) if is_of_the_connection(&error) => debug!(%error, "not accepted"),
-            Err(error) => {
-                warn!(%error, "cannot accept");
-                sleep(ACCEPT_PAUSE).await;
-            }
-        }
-    }
+    join_all(doors.into_iter().map(|door| server.accept(door))).await;
 }
 
 struct Server<'a> {
-    app: Router,
     /// Answers those for whom there is no room.
     full: Router,
     /// Those whose address has too many already.
     crowded: Router,
     newcomers: Newcomers,
     descriptors: Descriptors,
-    settings: Settings,
-    tls: Option<Tls>,
     protocols: Arc<Protocols>,
+    admission: Admission,
     shutdown: &'a Shutdown,
 }
 
 impl Server<'_> {
-    fn receive(&mut self, stream: TcpStream, peer: Peer) -> io::Result<()> {
-        let visit = self.newcomers.visit(peer);
+    async fn accept(&self, door: Door) {
+        loop {
+            let accepted = select! {
+                accepted = door.listener.accept() => accepted,
+                () = self.shutdown.begun.cancelled() => return,
+            };
+            let received =
+                accepted.and_then(|(stream, peer)| self.receive(&door, stream, Peer(peer.ip())));
+            match received {
+                Ok(()) => {}
+                Err(error) if is_of_the_connection(&error) => debug!(%error, "not accepted"),
+                Err(error) => {
+                    warn!(%error, "cannot accept");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    fn receive(&self, door: &Door, stream: TcpStream, peer: Peer) -> io::Result<()> {
+        let visit = self.newcomers.visit(peer, &self.admission.limits());
         let (place, refuses) = match self.descriptors.place(&stream) {
             Place::Free => (visit.place, &self.crowded),
             place => (place, &self.full),
         };
-        let tcp = Tcp::new(stream, self.settings.write_timeout)?;
-        let tls = self.tls.as_mut().map(Tls::acceptor);
+        let tcp = Tcp::new(stream, self.admission.settings().write_timeout)?;
+        let tls = door.tls.as_ref().map(Tls::acceptor);
         let client = (tcp, tls);
         let tasks = &self.shutdown.tasks;
         match place {
-            Place::Free => drop(tasks.spawn(self.connection(client, visit, &self.app))),
+            Place::Free => drop(tasks.spawn(self.connection(client, visit, &door.app))),
             Place::Full => {
                 let farewell = timeout(FAREWELL, self.connection(client, visit, refuses));
                 drop(tasks.spawn(farewell));
@@ -134,7 +143,9 @@ impl Server<'_> {
         app: &Router,
     ) -> impl Future<Output = ()> + Send + use<> {
         let (protocols, app) = (Arc::clone(&self.protocols), app.clone());
-        let served = connection(protocols, client, visit.peer, app, self.shutdown.clone());
+        let settings = self.admission.settings();
+        let visitor = (client, visit.peer, settings);
+        let served = connection(protocols, visitor, app, self.shutdown.clone());
         async move {
             served.await;
             drop(visit);
@@ -145,27 +156,25 @@ impl Server<'_> {
 /// One who came, and how to speak TLS with them where that is spoken.
 type Client = (Tcp, Option<Acceptor>);
 
-/// Each with its settings.
+/// Those that have settings of their own.
 struct Protocols {
     http1: http1::Builder,
-    settings: Settings,
 }
 
 impl Protocols {
-    fn new(settings: Settings) -> Self {
+    fn new() -> Self {
         let mut http1 = http1::Builder::new();
         http1
             .timer(TokioTimer::new())
             .header_read_timeout(HEADER_TIMEOUT)
             .max_buf_size(MAX_HEADER_BYTES);
-        Self { http1, settings }
+        Self { http1 }
     }
 }
 
 async fn connection(
     protocols: Arc<Protocols>,
-    (tcp, tls): Client,
-    peer: Peer,
+    ((tcp, tls), peer, settings): (Client, Peer, Settings),
     app: Router,
     shutdown: Shutdown,
 ) {
@@ -183,7 +192,7 @@ async fn connection(
             Box::pin(served).await.map_err(Into::into)
         }
         Protocol::Http2 => {
-            let served = http2::serve(stream, peer, app, protocols.settings, &shutdown);
+            let served = http2::serve(stream, peer, app, settings, &shutdown);
             Box::pin(served).await.map_err(Into::into)
         }
     };

@@ -1,7 +1,7 @@
 //! `GET /v1/status`: how the gateway does, for a page or a person. Numbers only
 //! rise, so that who asks twice knows the rates.
 
-use std::{cmp::Reverse, time::SystemTime};
+use std::{cmp::Reverse, sync::Arc, time::SystemTime};
 
 use axum::{
     extract::State,
@@ -15,9 +15,10 @@ use super::{
     admission::Admission,
     codes::{Code, Refusal},
     json::timestamp,
+    pages::{Pages, Side},
 };
 use crate::{
-    auth::Grant,
+    auth::{AuthError, Grant, Patterns},
     count::{BOUNDS, Spread},
     event::{GapReason, WireName},
     hub::ChannelView,
@@ -106,10 +107,16 @@ struct Channel {
 
 /// As every client is let in; what it may not read it is not told of.
 pub(super) async fn status(
-    State(admission): State<Admission>,
+    State((admission, _, side)): State<(Admission, Pages, Side)>,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let grant = admission.admit(admission.credentials(&headers)).await?;
+    let grant = match admission.admit(admission.credentials(&headers)).await {
+        // Whoever runs it may see the numbers; channels are for tokens still.
+        Err(AuthError::Required) if side == Side::Admin => {
+            Arc::new(Grant::open(Patterns::default(), false))
+        }
+        grant => grant?,
+    };
     let status = look(&admission, &grant);
     // Texts and numbers with named fields: nothing can fail.
     let text = serde_json::to_string(&status).unwrap_or_default();

@@ -21,6 +21,7 @@ use super::{
     limits::Limits,
     origin::Browsers,
     serve,
+    server::Door,
     upgrade::Upgrade,
     web_socket::WebSocket,
 };
@@ -122,9 +123,13 @@ async fn echo_server() -> u16 {
         settings,
         Limits::default(),
     );
-    let app = Router::new().route("/", get(echo)).with_state(admission);
-    let limits = Limits::default();
-    tokio::spawn(async move { serve(listener, app, settings, limits, None, &shutdown).await });
+    let app = Router::new().route("/", get(echo));
+    let door = Door {
+        listener,
+        app: app.with_state(admission.clone()),
+        tls: None,
+    };
+    tokio::spawn(async move { serve(vec![door], admission, &shutdown).await });
     port
 }
 

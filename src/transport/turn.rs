@@ -10,7 +10,7 @@ use tracing::debug;
 use tungstenite::Message;
 
 use super::{
-    admission::Admitted,
+    admitted::Admitted,
     close::{End, close},
     expiry::expired,
     idle::{Due, Idle},
@@ -112,7 +112,7 @@ mod tests {
         event::{Form, WireName},
         hub::{Config, Hub},
         transport::{
-            admission::Admitted,
+            admitted::Admitted,
             limits::{Pace, Rate},
             socket::Socket,
             tcp::Tcp,

@@ -16,7 +16,8 @@ use tokio::time::Instant;
 use tungstenite::Message;
 
 use super::{
-    admission::{Admission, Admitted, cursor, readable, unreadable},
+    admission::{Admission, cursor, readable, unreadable},
+    admitted::Admitted,
     close::{End, close},
     codes::Refusal,
     credentials::Credentials,
@@ -70,7 +71,7 @@ pub(super) async fn ws(
         return raw::upgrade(upgrade, subscription, &grant, &admission, frames).await;
     }
     Ok(upgrade.accept(|socket| {
-        Serving::by(Box::new(Connection::new(socket, subscription, grant, admission)).run())
+        Serving::by(Box::new(Connection::new(socket, subscription, admission)).run())
     }))
 }
 
@@ -85,13 +86,13 @@ async fn admit_later(
         let grant = first_frame::admit(&mut socket, &admission).await?;
         let wire = WireName::WebSocket;
         let subscription = admission.subscribe(wire, &grant, address, &channels, cursor);
-        Ok::<_, End>((subscription.map_err(End::Refused)?, grant))
+        subscription.map_err(End::Refused)
     };
     let admitted = Box::pin(admitted).await;
     drop(place);
     match admitted {
-        Ok((subscription, grant)) => {
-            Box::new(Connection::new(socket, subscription, grant, admission))
+        Ok(subscription) => {
+            Box::new(Connection::new(socket, subscription, admission))
                 .run()
                 .await;
         }
@@ -115,7 +116,6 @@ enum Done {
 struct Connection {
     reader: Reader,
     admission: Admission,
-    grant: Arc<Grant>,
     /// One at a time: the client's next frame is read after the answer.
     doing: Option<Doing>,
 }
@@ -124,21 +124,17 @@ struct Connection {
 enum Next {
     Answer(Done),
     Turn(Turn),
+    /// Channels that are not this client's any more.
+    GiveUp(Vec<ChannelName>),
 }
 
 impl Connection {
-    fn new(
-        socket: WebSocket,
-        subscription: Admitted,
-        grant: Arc<Grant>,
-        admission: Admission,
-    ) -> Self {
+    fn new(socket: WebSocket, subscription: Admitted, admission: Admission) -> Self {
         let mut idle = admission.settings().answered_idle();
-        idle.expire(grant.expires());
+        idle.expire(subscription.grant().expires());
         Self {
-            reader: Reader::new(socket, subscription, idle, &WIRE),
+            reader: Reader::new(socket, subscription.giving_up(), idle, &WIRE),
             admission,
-            grant,
             doing: None,
         }
     }
@@ -162,6 +158,12 @@ impl Connection {
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         self.reader.outbound.rise();
+        if !self.reader.outbound.is_writing() {
+            let lost = self.reader.outbound.subscription.lost();
+            if !lost.is_empty() {
+                return Poll::Ready(Next::GiveUp(lost));
+            }
+        }
         if let Some(doing) = &mut self.doing
             && !self.reader.outbound.is_writing()
             && let Poll::Ready(done) = doing.as_mut().poll(cx)
@@ -184,6 +186,7 @@ impl Connection {
                     Done::Admitted(Err(error)) => self.refuse(&error.into(), None).await,
                 }
             }
+            Next::GiveUp(names) => self.give_up(&names).await,
             Next::Turn(Turn::Read(frame)) => self.read(frame).await,
             Next::Turn(Turn::Ping) => self.ping().await,
             Next::Turn(Turn::Delivered(delivered)) => delivered,
@@ -246,7 +249,7 @@ impl Connection {
         if channels.is_empty() {
             return Err(Refusal::invalid("`channels` is empty"));
         }
-        let names = readable(&self.grant, channels)?;
+        let names = readable(self.grant(), channels)?;
         let cursor = match handed_in {
             Value::Null => None,
             Value::String(text) => cursor(text.as_bytes()),
@@ -263,7 +266,7 @@ impl Connection {
     }
 
     fn publish(&mut self, channel: String, payload: String, reference: Option<String>) {
-        let (admission, grant) = (self.admission.clone(), Arc::clone(&self.grant));
+        let (admission, grant) = (self.admission.clone(), Arc::clone(self.grant()));
         let address = self.reader.outbound.subscription.address();
         self.doing = Some(Box::pin(async move {
             let result = match admission.publishable(&grant, address, &channel) {
@@ -285,21 +288,30 @@ impl Connection {
     /// that is said.
     async fn go_on_with(&mut self, grant: Arc<Grant>) -> Result<(), End> {
         let outbound = &mut self.reader.outbound;
-        if let Err(refusal) = self.admission.change(&mut outbound.subscription, &grant) {
+        let expires = grant.expires();
+        if let Err(refusal) = outbound.subscription.change(grant) {
             return self.refuse(&refusal, None).await;
         }
-        outbound.idle.expire(grant.expires());
+        outbound.idle.expire(expires);
         let mut names = outbound.subscription.channels();
-        names.retain(|name| !grant.may_subscribe(name));
-        self.grant = grant;
-        if !names.is_empty() {
-            self.reader.outbound.subscription.part(&names);
-            self.say(&ServerMessage::unsubscribed(&names)).await?;
-            let texts: Vec<_> = names.iter().map(ChannelName::as_str).collect();
-            self.refuse(&unreadable(&texts), None).await?;
-        }
-        let grant = Arc::clone(&self.grant);
+        names.retain(|name| !self.grant().may_subscribe(name));
+        self.give_up(&names).await?;
+        let grant = Arc::clone(self.grant());
         self.say(&ServerMessage::authenticated(&grant)).await
+    }
+
+    async fn give_up(&mut self, names: &[ChannelName]) -> Result<(), End> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        self.reader.outbound.subscription.part(names);
+        self.say(&ServerMessage::unsubscribed(names)).await?;
+        let texts: Vec<_> = names.iter().map(ChannelName::as_str).collect();
+        self.refuse(&unreadable(&texts), None).await
+    }
+
+    fn grant(&self) -> &Arc<Grant> {
+        self.reader.outbound.subscription.grant()
     }
 
     async fn answer(

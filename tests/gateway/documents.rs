@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use pgfan::{config::SETTINGS, telemetry::METRICS};
+use pgfan::{
+    config::{SETTINGS, Setting},
+    telemetry::METRICS,
+};
 
 use crate::support::{Database, TestGateway, Wire};
 
@@ -30,7 +33,12 @@ fn the_settings_table_is_the_programs() {
             words if WORDS.contains(&words) => words.to_owned(),
             value => format!("`{value}`"),
         };
-        format!("| `--{}` | {default} | {} |\n", setting.name, setting.help)
+        let Setting { name, help, .. } = setting;
+        let restart = match setting.reloads() {
+            true => "",
+            false => " (takes a restart)",
+        };
+        format!("| `--{name}` | {default} | {help}{restart} |\n")
     });
     is_on_the_page(
         SETTINGS_PAGE,

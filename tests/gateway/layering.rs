@@ -29,7 +29,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     // The generated client of gRPC.
     ("client", &["backoff", "event", "transport"]),
-    ("config", &["auth", "hub", "source", "transport"]),
+    (
+        "config",
+        &["auth", "hub", "source", "telemetry", "transport"],
+    ),
     (
         "app",
         &[

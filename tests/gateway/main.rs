@@ -25,6 +25,9 @@ mod dependencies;
 /// What a browser makes of an event stream.
 mod event_stream;
 
+/// Health, and the address for those who run it.
+mod health;
+
 /// Everything else on the one port.
 mod http;
 

@@ -18,7 +18,12 @@ use crate::{
 };
 
 /// What was said at the end, and the code.
-async fn end(wire: Wire, address: SocketAddr, token: &str, channel: &str) -> (i32, String) {
+pub(crate) async fn end(
+    wire: Wire,
+    address: SocketAddr,
+    token: &str,
+    channel: &str,
+) -> (i32, String) {
     let bearer = format!("Bearer {token}");
     let headers = [("authorization", bearer.as_str())];
     let query = format!("channel={channel}");
@@ -86,7 +91,7 @@ async fn end(wire: Wire, address: SocketAddr, token: &str, channel: &str) -> (i3
     }
 }
 
-fn expected(wire: Wire) -> i32 {
+pub(crate) fn expected(wire: Wire) -> i32 {
     match wire {
         Wire::WebSocket | Wire::RawWebSocket | Wire::PgCacheWatch => 4401,
         Wire::Sse | Wire::RawSse => 200,

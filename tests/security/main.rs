@@ -37,6 +37,8 @@ mod crafted;
 mod expiry;
 /// Keys of an identity provider, and how they change.
 mod identity_provider;
+/// The log as JSON.
+mod logs;
 /// Every wire, every kind of token, every deed.
 mod matrix;
 /// Who may see how the gateway does.
@@ -47,6 +49,8 @@ mod once;
 mod over_tls;
 /// Pages of other sites.
 mod pages;
+/// Other settings while it serves.
+mod reload;
 /// What is never said: tokens, secrets, tickets.
 mod secrets;
 /// What `pgfan serve` does not start with, and `pgfan token`.

@@ -19,6 +19,8 @@ pub fn environment(name: &str) -> Option<String> {
 /// Ends when it is dropped, or in good order with `stop`.
 pub struct TestGateway {
     pub address: SocketAddr,
+    /// For those who run it, where one is set.
+    pub admin: Option<SocketAddr>,
     shutdown: Shutdown,
     running: JoinHandle<Result<(), AppError>>,
 }
@@ -43,10 +45,12 @@ impl TestGateway {
         let config = Config::resolve(&flags, &|_| None, None).unwrap();
         let gateway = Gateway::bind(config).unwrap();
         let address = gateway.local_addr().unwrap();
+        let admin = gateway.admin_addr().unwrap();
         let shutdown = Shutdown::default();
         let running = tokio::spawn(gateway.run(shutdown.clone()));
         Self {
             address,
+            admin,
             shutdown,
             running,
         }

@@ -20,7 +20,8 @@ use tonic::{Request, Response, Status};
 
 use self::{encoded::Encoded, stream::Reader};
 use super::{
-    admission::{Admission, Admitted, cursor},
+    admission::{Admission, cursor},
+    admitted::Admitted,
     codes::Refusal,
     expiry::{Expiry, expired},
     http2::{StreamHandOver, TakesStream},
@@ -185,7 +186,7 @@ impl Stream for Deliveries {
             Poll::Ready(item) => Poll::Ready(item.map(|result| match result {
                 Ok(Delivery::Event(event)) => Ok(event_message(&event)),
                 Ok(other) => Ok(encoded(other.into())),
-                Err(ended) => Err(this.end(ended.into())),
+                Err(refusal) => Err(this.end(refusal)),
             })),
         }
     }

@@ -8,7 +8,7 @@ mod proxies;
 mod rates;
 
 use std::sync::{
-    Arc,
+    Arc, PoisonError, RwLock,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -58,7 +58,7 @@ const PUBLISH_RATE: usize = 1000;
 /// Who is there, and how much each publishes.
 #[derive(Debug)]
 pub(super) struct Clients {
-    limits: Limits,
+    limits: RwLock<Arc<Limits>>,
     addresses: Arc<Counts<Address>>,
     subjects: Arc<Counts<Subject>>,
     published: Rates<Publisher>,
@@ -89,12 +89,21 @@ impl Presence {
 impl Clients {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
-            published: Rates::new(Rate::a_second(limits.publish_rate)),
+            published: Rates::default(),
             addresses: Arc::default(),
             subjects: Arc::default(),
             said: AtomicBool::new(false),
-            limits,
+            limits: RwLock::new(Arc::new(limits)),
         }
+    }
+
+    pub(super) fn limits(&self) -> Arc<Limits> {
+        Arc::clone(&self.limits.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whoever is there stays.
+    pub(super) fn reload(&self, limits: Limits) {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(limits);
     }
 
     /// Where a request is from: its connection's other end, or whom a trusted
@@ -104,7 +113,7 @@ impl Clients {
             // Of no connection: all of them together.
             return Address::UNKNOWN;
         };
-        let proxies = &self.limits.proxies;
+        let proxies = &self.limits().proxies;
         if !proxies.trusts(peer) && proxies::speaks_like_one(headers) {
             self.say_unheeded(peer);
         }
@@ -124,7 +133,7 @@ impl Clients {
 
     /// One more reader of this address and this token.
     pub(super) fn enter(&self, address: Address, grant: &Grant) -> Result<Presence, Refusal> {
-        let limit = self.limits.readers_per_address;
+        let limit = self.limits().readers_per_address;
         let Some(address) = self.addresses.enter(address, limit) else {
             if self.addresses.is_news() {
                 warn!(%address, limit, "an address has all readers it may (--max-readers-per-address)");
@@ -140,7 +149,7 @@ impl Clients {
         let Some(subject) = grant.subject() else {
             return Ok(None);
         };
-        let limit = self.limits.readers_per_token;
+        let limit = self.limits().readers_per_token;
         let Some(counted) = self.subjects.enter(subject, limit) else {
             if self.subjects.is_news() {
                 warn!(
@@ -167,11 +176,12 @@ impl Clients {
     pub(super) fn publish(&self, address: Address, grant: &Grant) -> Result<(), Refusal> {
         let subject = grant.subject().map(Publisher::Subject);
         let publisher = subject.unwrap_or(Publisher::Address(address));
-        let taken = self.published.take(publisher);
+        let times = self.limits().publish_rate;
+        let taken = self.published.take(publisher, Rate::a_second(times));
         taken.map_err(|refused| {
             let rule = match refused {
                 Refused::TooFast => {
-                    format!("at most {} publishes a second", self.limits.publish_rate)
+                    format!("at most {times} publishes a second")
                 }
                 Refused::TooManyClients => "too many clients publish".to_owned(),
             };

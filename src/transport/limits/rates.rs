@@ -73,7 +73,6 @@ impl Pace {
 /// One for each key.
 #[derive(Debug)]
 pub(super) struct Rates<K> {
-    rate: Rate,
     buckets: Mutex<Buckets<K>>,
 }
 
@@ -91,26 +90,28 @@ pub(super) enum Refused {
     TooManyClients,
 }
 
-impl<K: Copy + Eq + Hash> Rates<K> {
-    pub(super) fn new(rate: Rate) -> Self {
+impl<K> Default for Rates<K> {
+    fn default() -> Self {
         let buckets = Buckets {
             full_at: HashMap::new(),
             look_at: FEW,
         };
         Self {
-            rate,
             buckets: Mutex::new(buckets),
         }
     }
+}
 
-    pub(super) fn take(&self, key: K) -> Result<(), Refused> {
+impl<K: Copy + Eq + Hash> Rates<K> {
+    /// The rate may be another each time.
+    pub(super) fn take(&self, key: K, rate: Rate) -> Result<(), Refused> {
         let now = Instant::now();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let known = buckets.full_at.get(&key).copied();
         if known.is_none() && !buckets.have_room(now) {
             return Err(Refused::TooManyClients);
         }
-        let taken = self.rate.taken(known.unwrap_or(now), now);
+        let taken = rate.taken(known.unwrap_or(now), now);
         let full_at = taken.ok_or(Refused::TooFast)?;
         buckets.full_at.insert(key, full_at);
         Ok(())
@@ -135,15 +136,18 @@ mod tests {
 
     use super::*;
 
+    const RATE: Rate = Rate { times: 3 };
+    const SLOW: Rate = Rate { times: 1 };
+
     fn taken(rates: &Rates<u32>, key: u32, times: usize) -> usize {
-        (0..times).filter(|_| rates.take(key).is_ok()).count()
+        (0..times).filter(|_| rates.take(key, RATE).is_ok()).count()
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_second_s_worth_at_once_and_then_steadily() {
-        let rates = Rates::new(Rate::a_second(3));
+        let rates = Rates::default();
         assert_eq!(taken(&rates, 1, 10), 3);
-        assert_eq!(rates.take(1), Err(Refused::TooFast));
+        assert_eq!(rates.take(1, RATE), Err(Refused::TooFast));
         assert_eq!(taken(&rates, 2, 10), 3, "another has its own");
         advance(Duration::from_millis(334)).await;
         assert_eq!(taken(&rates, 1, 10), 1);
@@ -165,14 +169,16 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn they_are_bounded_and_a_second_later_forgotten() {
-        let rates = Rates::new(Rate::a_second(1));
+        let rates = Rates::default();
         for key in 0..MAX_BUCKETS as u32 {
-            assert_eq!(rates.take(key), Ok(()));
+            assert_eq!(rates.take(key, SLOW), Ok(()));
         }
-        assert_eq!(rates.take(u32::MAX), Err(Refused::TooManyClients));
-        assert_eq!(rates.take(0), Err(Refused::TooFast), "who is known stays");
+        let another = rates.take(u32::MAX, SLOW);
+        assert_eq!(another, Err(Refused::TooManyClients));
+        let known = rates.take(0, SLOW);
+        assert_eq!(known, Err(Refused::TooFast), "who is known stays");
         advance(SECOND).await;
-        assert_eq!(rates.take(u32::MAX), Ok(()));
+        assert_eq!(rates.take(u32::MAX, SLOW), Ok(()));
         assert_eq!(rates.buckets.lock().unwrap().full_at.len(), 1);
     }
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::{
     super::{
-        admission::Admitted,
+        admitted::Admitted,
         codes::Refusal,
         expiry::expired,
         idle::{Due, Idle},
@@ -22,10 +22,7 @@ use super::{
     },
     message::{beginning, sign_of_life},
 };
-use crate::{
-    event::Event,
-    hub::{Delivery, Ended},
-};
+use crate::{event::Event, hub::Delivery};
 
 /// Bytes after which a chunk is sent, though more deliveries are there.
 const CHUNK: usize = 64 << 10;
@@ -115,18 +112,18 @@ impl Chunks {
         Poll::Ready(Some(chunk.into()))
     }
 
-    fn another(&mut self, cx: &mut Context<'_>) -> Option<Result<Delivery, Ended>> {
+    fn another(&mut self, cx: &mut Context<'_>) -> Option<Result<Delivery, Refusal>> {
         match (self.phase, self.subscription.poll_next_unpin(cx)) {
             (Phase::Open, Poll::Ready(item)) => item,
             _ => None,
         }
     }
 
-    fn encoded(&mut self, item: Result<Delivery, Ended>) -> Bytes {
+    fn encoded(&mut self, item: Result<Delivery, Refusal>) -> Bytes {
         let Wire { form, encode, .. } = *self.wire;
         match item {
             Ok(Delivery::Event(event)) => Event::encoded(&event, form, encode).clone(),
-            other => self.put(other.map_err(Refusal::from)),
+            other => self.put(other),
         }
     }
 

@@ -18,7 +18,7 @@ use tracing::debug;
 
 use super::{
     super::{
-        admission::Admitted,
+        admitted::Admitted,
         close::End,
         expiry::expired,
         idle::{Due, Idle},

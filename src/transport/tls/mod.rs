@@ -7,7 +7,7 @@ use std::{
     fmt, io,
     num::NonZero,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
     thread::available_parallelism,
     time::Duration,
@@ -27,13 +27,16 @@ use super::tcp::{Protocol, Tcp};
 /// three calls of stat(2).
 const LOOK: Duration = Duration::from_secs(2);
 
-/// What the port speaks TLS with.
+/// What the port speaks TLS with. Cheap to clone; all clones are the same.
 ///
 /// Who comes gets what its files hold then, and who is connected stays. They
 /// are looked at when somebody comes, by their time of change: that needs no
-/// signal (`SIGHUP` ends pgfan, as it ends what runs in a terminal), no watcher
-/// that could miss how a tool replaces files, and nothing while nobody comes.
-pub struct Tls {
+/// signal, no watcher that could miss how a tool replaces files, and nothing
+/// while nobody comes.
+#[derive(Clone)]
+pub struct Tls(Arc<Mutex<Held>>);
+
+struct Held {
     files: TlsFiles,
     config: Arc<ServerConfig>,
     seen: Stamps,
@@ -44,7 +47,7 @@ pub struct Tls {
 /// Without what the files hold.
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.files.fmt(f)
+        self.held().files.fmt(f)
     }
 }
 
@@ -63,27 +66,50 @@ impl Tls {
     pub fn read(files: TlsFiles) -> Result<Self, Vec<TlsError>> {
         // Before they are read: what is written after that is another version.
         let seen = files.stamps();
-        Ok(Self {
+        let held = Held {
             config: Arc::new(read(&files)?),
             files,
             seen,
             looked: Instant::now(),
             turns: PollSemaphore::new(Arc::new(Semaphore::new(at_once()))),
-        })
+        };
+        Ok(Self(Arc::new(Mutex::new(held))))
+    }
+
+    /// From now on it is as `other`, which may have other files.
+    pub fn reload(&self, other: Self) {
+        if Arc::ptr_eq(&self.0, &other.0) {
+            return;
+        }
+        let other = other.held();
+        let mut held = self.held();
+        held.files.clone_from(&other.files);
+        held.config = Arc::clone(&other.config);
+        held.seen = other.seen;
+        held.looked = other.looked;
     }
 
     /// For a client that has come just now.
-    pub(super) fn acceptor(&mut self) -> Acceptor {
-        if self.looked.elapsed() >= LOOK {
-            self.looked = Instant::now();
-            self.look();
+    pub(super) fn acceptor(&self) -> Acceptor {
+        let mut held = self.held();
+        if held.looked.elapsed() >= LOOK {
+            held.looked = Instant::now();
+            held.look();
         }
         Acceptor {
-            tls: TlsAcceptor::from(Arc::clone(&self.config)),
-            turns: self.turns.clone(),
+            tls: TlsAcceptor::from(Arc::clone(&held.config)),
+            turns: held.turns.clone(),
         }
     }
 
+    /// A panic under the lock would be a bug of ours; what it then holds is
+    /// whole.
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
     /// Files that hold nothing good are left alone until they change again.
     fn look(&mut self) {
         let seen = self.files.stamps();
