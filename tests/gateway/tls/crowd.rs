@@ -55,6 +55,10 @@ async fn ask(address: SocketAddr, hello: Arc<Vec<u8>>) -> bool {
 
 const CROWD: usize = 1000;
 
+/// Events one after the other, while the crowd is served: thousands where the
+/// machine has nothing else to do, nine where all handshakes stand before them.
+const FEWEST: usize = 40;
+
 /// Who is there gets what is theirs meanwhile, and not when all are answered.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_crowd_at_the_handshake_keeps_nobody_waiting() {
@@ -90,7 +94,7 @@ async fn a_crowd_at_the_handshake_keeps_nobody_waiting() {
         "{answered} handshakes in {lasted:?}: {} events, the slowest {longest:?}",
         waited.len()
     );
-    assert!(*longest < lasted / 4, "{waited:?} within {lasted:?}");
+    assert!(waited.len() >= FEWEST, "{waited:?} within {lasted:?}");
     secured.gateway.stop().await;
 }
 
