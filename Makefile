@@ -1,5 +1,5 @@
 # `make run` and `make test` are all a fresh machine needs besides Rust.
-.PHONY: run help test soak bench fuzz deny deb try-deb lint clients browser postgres postgres-18 fault-tools packaging-tools proxies
+.PHONY: run help test soak bench fuzz deny deb try-deb lint clients browser postgres postgres-18 fault-tools packaging-tools proxies monitoring
 
 # The main job: the gateway at work on a private PostgreSQL.
 run: postgres
@@ -12,7 +12,7 @@ help:
 
 # Everything: unit, property and integration tests, with clients of other make.
 # Faults and commands once more on PostgreSQL 18: what a session sees differs between versions.
-test: postgres postgres-18 clients browser fault-tools packaging-tools proxies
+test: postgres postgres-18 clients browser fault-tools packaging-tools proxies monitoring
 	cargo test --locked
 	PG_BIN=$(CURDIR)/target/postgres-18/bin cargo test --locked --test faults --test cli
 
@@ -68,6 +68,10 @@ postgres-18:
 # PgBouncer, and what steps a clock.
 fault-tools:
 	@tests/faults/setup
+
+# Prometheus, which the tests of the metrics and the alerts run.
+monitoring:
+	@tests/monitoring/setup
 
 # The Python clients that the tests run.
 clients:

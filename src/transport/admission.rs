@@ -1,5 +1,5 @@
 //! The one door: what a client asks for and may have becomes a
-//! [`Subscription`] or a publish, or a [`Refusal`]. The same on every wire.
+//! reader ([`Admitted`]) or a publish, or a [`Refusal`]. The same on every wire.
 
 use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},

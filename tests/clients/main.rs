@@ -26,6 +26,8 @@ mod documents;
 mod examples;
 /// What an idle reader costs.
 mod memory;
+/// Prometheus, with the rules and the dashboard.
+mod monitoring;
 /// PGCacheWatch, grpcio and the websockets library.
 mod python;
 /// Settings with mistakes in them, and a database that is not there.

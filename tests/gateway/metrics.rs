@@ -191,3 +191,25 @@ async fn a_crowd_of_channels_is_told_as_a_number() {
         (&203.into(), &3.into())
     );
 }
+
+/// Of the rules and the dashboard: a name that nothing has would never fire.
+#[test]
+fn what_is_watched_is_there() {
+    let texts = [
+        include_str!("../../packaging/monitoring/alerts.yaml"),
+        include_str!("../../packaging/monitoring/alerts.test.yaml"),
+        include_str!("../../packaging/monitoring/dashboard.json"),
+    ];
+    for text in texts {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let named: Vec<_> = words
+            .filter(|word| word.starts_with("pgfan_") || word.starts_with("process_"))
+            .collect();
+        assert!(named.len() > 5, "{named:?}");
+        for name in named {
+            let family = name.strip_suffix("_bucket").unwrap_or(name);
+            let is_there = METRICS.iter().any(|metric| metric.name == family);
+            assert!(is_there, "{name}");
+        }
+    }
+}
