@@ -58,6 +58,8 @@ pub struct Config {
     pub limits: transport::Limits,
     /// What is no mistake, and should be said.
     pub warnings: Vec<String>,
+    /// How the log's lines look.
+    pub log_format: LogFormat,
     /// Those that take a restart.
     pub fixed: Fixed,
 }
@@ -245,7 +247,8 @@ impl Draft {
             if let Err(rule) = (setting.apply)(&mut draft, &given.text) {
                 mistakes.push(mistake(&given.origin, rule));
             }
-            if !setting.reloads() {
+            // Who writes the default changes nothing.
+            if !setting.reloads() && given.text != setting.default {
                 draft.fixed.note(setting.name, &given.text);
             }
             origins.insert(setting.name, given.origin);
@@ -266,6 +269,7 @@ impl Draft {
         Config {
             listen: self.listen,
             admin_listen: self.admin_listen,
+            log_format: self.log_format,
             fixed: self.fixed,
             database: Arc::new(database),
             tls,

@@ -26,7 +26,7 @@ pub struct Setting {
 }
 
 /// What is bound, connected or begun once. All others are read again on SIGHUP.
-const RESTART: &[&str] = &[
+pub(super) const RESTART: &[&str] = &[
     "listen",
     "admin-listen",
     "database-url",

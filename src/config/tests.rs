@@ -108,7 +108,8 @@ fn an_empty_variable_is_an_unset_one() {
 #[test]
 fn each_setting_arrives_where_it_belongs() {
     let toml = "
-        listen = '127.0.0.2:1'\n database-url = 'dbname=x'\n allow-publish = true
+        listen = '127.0.0.2:1'\n admin-listen = '127.0.0.3:2'\n log-format = 'json'
+        database-url = 'dbname=x'\n allow-publish = true
         history-events = 1\n history-bytes = '2MiB'\n history-age = '3s'
         linger = '4s'\n heartbeat-interval = '5s'\n heartbeat-timeout = '6s'
         keepalive = '7s'\n subscribe-timeout = '8s'\n write-timeout = '9s'
@@ -120,6 +121,9 @@ fn each_setting_arrives_where_it_belongs() {
     let config = resolve(&[], &[], toml).unwrap();
     let s = Duration::from_secs;
     assert_eq!(config.listen.to_string(), "127.0.0.2:1");
+    let admin = config.admin_listen.map(|address| address.to_string());
+    assert_eq!(admin.as_deref(), Some("127.0.0.3:2"));
+    assert_eq!(config.log_format, LogFormat::Json);
     assert!(config.auth.allow_publish);
     assert_eq!(config.drain_timeout, s(10));
     let (heartbeat_interval, heartbeat_timeout) = (s(5), s(6));
@@ -234,18 +238,53 @@ fn every_number_has_its_bounds() {
             assert!(flag(name, bad).is_err(), "{name} {bad:?}");
         }
     }
-    let others = [
+    let words = [
         "listen",
+        "admin-listen",
+        "log-format",
         "database-url",
         "console",
         "allow-publish",
         "trusted-proxies",
-    ]
-    .len()
-        + access::NAMES.len()
-        - 1
-        + tls::NAMES.len();
+    ];
+    let others = words.len() + access::NAMES.len() - 1 + tls::NAMES.len();
     assert_eq!(table.len() + others, SETTINGS.len(), "none is left out");
+}
+
+#[test]
+fn what_takes_a_restart_is_told_from_what_does_not() {
+    let before = resolve(&[], &[], "listen = '[::1]:80'\ndrain-timeout = '1s'").unwrap();
+    for (toml, changed) in [
+        (
+            "listen = '[::1]:80'\ndrain-timeout = '1s'\nlinger = '1s'",
+            vec![],
+        ),
+        ("listen = '[::1]:81'\ndrain-timeout = '1s'", vec!["listen"]),
+        ("log-format = 'text'", vec!["drain-timeout", "listen"]),
+    ] {
+        let after = resolve(&[], &[], toml).unwrap();
+        assert_eq!(before.fixed.changed(&after.fixed), changed, "{toml}");
+    }
+    let named = |name: &str| SETTINGS.iter().any(|setting| setting.name == name);
+    assert!(settings::RESTART.iter().all(|name| named(name)));
+}
+
+#[test]
+fn an_address_for_those_who_run_it_is_no_open_door_either() {
+    let said = flag("admin-listen", "0.0.0.0:1").unwrap_err();
+    assert!(said.starts_with("0.0.0.0:1: whoever reaches"), "{said}");
+    let config = with_path(
+        &[("admin-listen", "0.0.0.0:1"), ("anonymous", "on")],
+        &[],
+        None,
+    );
+    let [warning] = &config.unwrap().warnings[..] else {
+        panic!("one warning")
+    };
+    assert!(
+        warning.starts_with("0.0.0.0:1: speaks plain HTTP"),
+        "{warning}"
+    );
 }
 
 #[test]
