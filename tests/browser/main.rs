@@ -26,6 +26,8 @@ mod cache;
 mod console;
 /// What is never lost in silence: handlers that fail, channels that come back.
 mod honest;
+/// That no browser is left behind.
+mod leavings;
 /// Connections that end, and silence.
 mod lost;
 /// The module itself: how it is packed, and what it exports.

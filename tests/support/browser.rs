@@ -1,10 +1,11 @@
 //! Chromium, driven over its DevTools protocol
 //! (<https://chromedevtools.github.io/devtools-protocol/>).
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, process::Stdio, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use futures_util::{SinkExt, StreamExt};
+use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -34,12 +35,17 @@ const MAX_MESSAGE: usize = 64 << 20;
 /// Between two looks at a page, which is to do other things too.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Killed when it is dropped, with its pages.
+/// Chromium is many processes, and Debian's a script that starts them: all are one
+/// process group, whose first is this shell. It ends them when its input ends: that
+/// is when the tests' own process is gone, however it went.
+const TOGETHER: &str = r#""$0" "$@" & read -r _; kill -s KILL 0"#;
+
+/// Killed when it is dropped, all of it.
 pub struct Browser {
     address: SocketAddr,
     /// Of the browser itself, among its DevTools.
     path: String,
-    _program: Program,
+    program: Program,
     _profile: TempDir,
 }
 
@@ -50,9 +56,16 @@ pub struct Page {
 }
 
 impl Browser {
+    /// The process group of all that it is.
+    pub fn group(&self) -> u32 {
+        self.program.pid()
+    }
+
     pub async fn start() -> Self {
         let profile = tempfile::tempdir().unwrap();
-        let mut browser = command(program());
+        let mut browser = command("/bin/sh");
+        browser.args(["-c", TOGETHER, &program()]);
+        browser.process_group(0).stdin(Stdio::piped());
         browser.arg(format!("--user-data-dir={}", profile.path().display()));
         browser.env("HOME", profile.path());
         browser.args([
@@ -74,7 +87,7 @@ impl Browser {
         Self {
             address,
             path,
-            _program: program,
+            program,
             _profile: profile,
         }
     }
@@ -103,6 +116,14 @@ impl Browser {
             .await
             .unwrap();
         Page { socket, calls: 0 }
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let group = self.group().try_into().ok().and_then(Pid::from_raw);
+        // It may have ended by itself.
+        let _ = kill_process_group(group.unwrap(), Signal::KILL);
     }
 }
 
