@@ -154,7 +154,7 @@ function emptyRow() {
   const cell = row.insertCell();
   cell.colSpan = 4;
   cell.className = "empty";
-  cell.textContent = "None that is read, and that you may read";
+  cell.textContent = "Nobody reads a channel that you may read";
   return row;
 }
 

@@ -75,10 +75,12 @@ class Subscription {
   }
 
   event(event) {
+    if (this.closed) return;
     this.#call("onEvent", event, (error) => this.gap({ reason: "handler_failed", error }));
   }
 
   gap(gap) {
+    if (this.closed) return;
     this.#call("onGap", gap, (error) => this.#fail(error));
   }
 
@@ -346,7 +348,7 @@ class Client {
     }
     this.#take(message);
     this.#cursor = message.cursor || message.id || this.#cursor;
-    this.#tell();
+    if (message.type !== "event") this.#tell();
   }
 
   #take({ type, ...message }) {

@@ -52,6 +52,25 @@ async fn who_cannot_hear_of_a_gap_is_live_no_longer() {
     hearing.payloads("good", &["x", "y"]).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_left_hears_nothing_more() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    let mut hearing = Hearing::on(gateway.address).await;
+    // The first one that hears of it closes the other, before that one does.
+    let closes =
+        "onEvent: ({ payload }) => { heard.first.events.push(payload); open.second.close(); }";
+    hearing.listen("first", &["a"], closes).await;
+    hearing.listen("second", &["a"], "").await;
+    hearing.live("second").await;
+    for payload in ["1", "2"] {
+        database.notify("a", payload).await;
+    }
+    hearing.payloads("first", &["1", "2"]).await;
+    hearing.payloads("second", &[]).await;
+    hearing.is("second", "closed").await;
+}
+
 /// What the gateway said and could not be read is asked for once more.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_understood_is_not_taken_for_heard() {
