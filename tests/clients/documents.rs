@@ -86,9 +86,17 @@ fn pages() -> Vec<String> {
     pages.collect()
 }
 
+/// Blocks of other kinds hold no commands.
+const KINDS: [&str; 7] = ["sh", "text", "diff", "js", "json", "python", "sql"];
+
 #[test]
 fn no_command_is_left_out() {
     for page in pages() {
+        let text = fs::read_to_string(root().join(&page)).unwrap();
+        for block in text.split("\n```").skip(1).step_by(2) {
+            let kind = block.lines().next().unwrap();
+            assert!(KINDS.contains(&kind), "{page}: ```{kind}");
+        }
         let shown = SHOWN.iter().find(|(name, _)| *name == page);
         let shown = shown.map_or(0, |(_, shown)| shown.len());
         assert_eq!(commands(&page).len(), shown, "{page}");
