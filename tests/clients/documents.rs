@@ -30,6 +30,7 @@ const SHOWN: &[(&str, &[&str])] = &[
             EVENT,
             "204 No Content",
             "200 OK",
+            GRPC,
             "CREATE TRIGGER pgfan_change",
             "cached {",
         ],
