@@ -1,0 +1,142 @@
+//! Who may do what.
+
+use std::time::Duration;
+
+use super::Setting;
+use crate::{
+    auth::KeySource,
+    config::{
+        access::{channels, origins, some},
+        values::{parsed, switch, time},
+    },
+};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+pub(super) const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "console",
+        default: "on",
+        value: "on|off",
+        help: "Whether there is a console at /, a page that does what its token may",
+        apply: |draft, text| switch(&mut draft.transport.console, text),
+    },
+    Setting {
+        name: "allow-publish",
+        default: "off",
+        value: "",
+        help: "Let clients without a token publish",
+        apply: |draft, text| switch(&mut draft.access.allow_publish, text),
+    },
+    Setting {
+        name: "anonymous",
+        default: "off",
+        value: "",
+        help: "Let clients without a token in: beside those with one, or on an address that is \
+               not the loopback",
+        apply: |draft, text| switch(&mut draft.access.anonymous, text),
+    },
+    Setting {
+        name: "channels",
+        default: "**",
+        value: "PATTERN,…",
+        help: "All channels that anybody may have, whatever a token says: `*` is one part of a \
+               name between dots, `**` at the end all that follow",
+        apply: |draft, text| channels(&mut draft.access.channels, text),
+    },
+    Setting {
+        name: "allow-origin",
+        default: "the gateway's host",
+        value: "ORIGIN,…",
+        help: "Whose pages may use the gateway, each exactly as browsers write it \
+               (https://app.example); pages of its own host may",
+        apply: |draft, text| origins(&mut draft.access.browsers.allow_origin, text),
+    },
+    Setting {
+        name: "token-secret",
+        default: "none",
+        value: "SECRET",
+        help: "Check tokens with this secret of 32 bytes or more (HS256, HS384, HS512). It \
+               belongs into the variable or a file: the arguments of a process are public",
+        apply: |draft, text| draft.access.secret(text),
+    },
+    Setting {
+        name: "token-secret-file",
+        default: "none",
+        value: "FILE",
+        help: "The same, from a file, without the line's end",
+        apply: |draft, text| draft.access.secret_file(text),
+    },
+    Setting {
+        name: "token-key-file",
+        default: "none",
+        value: "FILE",
+        help: "Check tokens with this public key, as PEM (RS, PS, ES256, ES384, EdDSA)",
+        apply: |draft, text| draft.access.key_file(text, KeySource::pem_file),
+    },
+    Setting {
+        name: "jwks-file",
+        default: "none",
+        value: "FILE",
+        help: "Check tokens with the keys of this JWKS document, which may change",
+        apply: |draft, text| draft.access.key_file(text, KeySource::jwks_file),
+    },
+    Setting {
+        name: "jwks-url",
+        default: "none",
+        value: "URL",
+        help: "The same, from an identity provider; looked at every 10 minutes, and when a \
+               token names an unknown key",
+        apply: |draft, text| some(&mut draft.access.jwks_url, text),
+    },
+    Setting {
+        name: "jwks-insecure",
+        default: "off",
+        value: "",
+        help: "Take keys over http from another machine too: whoever sits between can hand in \
+               keys of their own",
+        apply: |draft, text| switch(&mut draft.access.jwks_insecure, text),
+    },
+    Setting {
+        name: "token-audience",
+        default: "none",
+        value: "TEXT",
+        help: "Take only tokens for this audience (`aud`)",
+        apply: |draft, text| some(&mut draft.access.rules.audience, text),
+    },
+    Setting {
+        name: "token-issuer",
+        default: "none",
+        value: "TEXT",
+        help: "Take only tokens of this issuer (`iss`)",
+        apply: |draft, text| some(&mut draft.access.rules.issuer, text),
+    },
+    Setting {
+        name: "token-claim",
+        default: "pgfan",
+        value: "NAME",
+        help: "The claim with a client's channels, or the way to it as a JSON pointer \
+               (/resource_access/pgfan/roles)",
+        apply: |draft, text| parsed(&mut draft.access.rules.claim, text),
+    },
+    Setting {
+        name: "token-leeway",
+        default: "0s",
+        value: "TIME",
+        help: "How far the clock of those who make tokens may be off",
+        apply: |draft, text| {
+            time(
+                &mut draft.access.rules.leeway,
+                text,
+                Duration::ZERO..=MINUTE,
+            )
+        },
+    },
+    Setting {
+        name: "token-cookie",
+        default: "pgfan_token",
+        value: "NAME",
+        help: "The cookie in which browsers may send a token",
+        apply: |draft, text| parsed(&mut draft.access.browsers.cookie, text),
+    },
+];

@@ -1,0 +1,64 @@
+//! Where the gateway is reached, and what it says of itself.
+
+use super::Setting;
+use crate::config::{access::some, values::parsed};
+
+pub(super) const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "listen",
+        default: "127.0.0.1:8000",
+        value: "ADDRESS:PORT",
+        help: "Where to serve, all wires on one port",
+        apply: |draft, text| {
+            draft.listen = text
+                .parse()
+                .map_err(|_| "not an address and port, like 127.0.0.1:8000")?;
+            Ok(())
+        },
+    },
+    Setting {
+        name: "admin-listen",
+        default: "none",
+        value: "ADDRESS:PORT",
+        help: "Where the metrics, the status and the console are served, and no longer on \
+               --listen: plain HTTP for those who run the gateway, without a token for the \
+               numbers. It answers everything else too",
+        apply: |draft, text| {
+            let address = text
+                .parse()
+                .map_err(|_| "not an address and port, like 127.0.0.1:8001")?;
+            draft.admin_listen = Some(address);
+            Ok(())
+        },
+    },
+    Setting {
+        name: "log-format",
+        default: "text",
+        value: "text|json",
+        help: "How the log's lines look; what is said is in RUST_LOG (info,pgfan::source=debug)",
+        apply: |draft, text| parsed(&mut draft.log_format, text),
+    },
+    Setting {
+        name: "tls-cert",
+        default: "none",
+        value: "FILE",
+        help: "Speak TLS, and nothing else, with this certificate and those up to its root (PEM). \
+               When the file changes, whoever comes next gets the new one",
+        apply: |draft, text| some(&mut draft.tls.certificate, text),
+    },
+    Setting {
+        name: "tls-key",
+        default: "none",
+        value: "FILE",
+        help: "The certificate's private key (PEM, not encrypted)",
+        apply: |draft, text| some(&mut draft.tls.key, text),
+    },
+    Setting {
+        name: "tls-client-ca",
+        default: "none",
+        value: "FILE",
+        help: "Let in only clients whose certificate one of these has signed (PEM); what they \
+               may do their tokens say, as ever",
+        apply: |draft, text| some(&mut draft.tls.client_ca, text),
+    },
+];

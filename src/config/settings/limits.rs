@@ -1,0 +1,72 @@
+//! How much there may be.
+
+use super::Setting;
+use crate::config::{
+    limits::{proxies, some_number},
+    values::number,
+};
+
+pub(super) const SETTINGS: &[Setting] = &[
+    Setting {
+        name: "max-readers",
+        default: "100000",
+        value: "COUNT",
+        help: "Readers at one time; the next is refused",
+        apply: |draft, text| number(&mut draft.hub.max_readers, text, 1..=10_000_000),
+    },
+    Setting {
+        name: "max-readers-per-address",
+        default: "half of --max-readers",
+        value: "COUNT",
+        help: "Readers of one client address (of IPv6, of one /64) at one time, and as many \
+               connections that are none yet (64 at least); the next is refused. Behind a proxy that is not \
+               among the trusted ones all clients are one address",
+        apply: |draft, text| some_number(&mut draft.limits.readers_per_address, text),
+    },
+    Setting {
+        name: "trusted-proxies",
+        default: "none",
+        value: "NETWORK,…",
+        help: "Addresses and networks (10.0.0.0/8) of proxies: of them `Forwarded` and \
+               `X-Forwarded-For` are taken for the client's address, of nobody else",
+        apply: |draft, text| proxies(&mut draft.limits.proxies, text),
+    },
+    Setting {
+        name: "max-readers-per-token",
+        default: "half of --max-readers",
+        value: "COUNT",
+        help: "Readers with tokens of one `sub`, or with one token that has none, at one time; \
+               the next is refused",
+        apply: |draft, text| some_number(&mut draft.limits.readers_per_token, text),
+    },
+    Setting {
+        name: "max-publish-rate",
+        default: "1000",
+        value: "COUNT",
+        help: "Notifications a second that one client may publish, known by its token or else \
+               by its address, and at once as many; the next is refused",
+        apply: |draft, text| some_number(&mut draft.limits.publish_rate, text),
+    },
+    Setting {
+        name: "max-frame-rate",
+        default: "2000",
+        value: "COUNT",
+        help: "Messages a second of one WebSocket client, pings among them, and at once as many; \
+               one more ends its stream",
+        apply: |draft, text| number(&mut draft.transport.max_frame_rate, text, 1..=10_000_000),
+    },
+    Setting {
+        name: "max-channels",
+        default: "10000",
+        value: "COUNT",
+        help: "Channels listened to at one time; the next is refused",
+        apply: |draft, text| number(&mut draft.hub.max_channels, text, 1..=1_000_000),
+    },
+    Setting {
+        name: "max-channels-per-reader",
+        default: "128",
+        value: "COUNT",
+        help: "Channels of one reader; the next is refused",
+        apply: |draft, text| number(&mut draft.hub.max_channels_per_reader, text, 1..=1_000_000),
+    },
+];

@@ -1,0 +1,85 @@
+//! Every setting once: its name, its default, what it means, how its text is
+//! read. Flags, variables, the file and the table of docs/settings.md come from here.
+
+mod access;
+mod address;
+mod delivery;
+mod limits;
+
+use std::fmt::Display;
+
+use super::Draft;
+
+/// One setting; its name is the flag without dashes and the key in the file,
+/// its variable is `PGFAN_` and the name in capitals.
+#[derive(Clone, Copy)]
+pub struct Setting {
+    /// As in `--history-events`.
+    pub name: &'static str,
+    /// As text, for people.
+    pub default: &'static str,
+    /// What the value looks like; empty for a switch.
+    pub value: &'static str,
+    /// What it does, with its unit and what happens at the limit.
+    pub help: &'static str,
+    pub(super) apply: fn(&mut Draft, &str) -> Result<(), String>,
+}
+
+/// What is bound, connected or begun once. All others are read again on SIGHUP.
+pub(super) const RESTART: &[&str] = &[
+    "listen",
+    "admin-listen",
+    "database-url",
+    "heartbeat-interval",
+    "heartbeat-timeout",
+    "drain-timeout",
+    "log-format",
+    "console",
+];
+
+impl Setting {
+    /// Whether SIGHUP is enough for another value.
+    pub fn reloads(&self) -> bool {
+        !RESTART.contains(&self.name)
+    }
+
+    /// Its environment variable.
+    pub fn variable(&self) -> String {
+        format!("PGFAN_{}", self.name.to_uppercase().replace('-', "_"))
+    }
+}
+
+/// In the order of the help.
+const SECTIONS: [&[Setting]; 4] = [
+    address::SETTINGS,
+    delivery::SETTINGS,
+    access::SETTINGS,
+    limits::SETTINGS,
+];
+
+const COUNT: usize = {
+    let [address, delivery, access, limits] = SECTIONS;
+    address.len() + delivery.len() + access.len() + limits.len()
+};
+
+/// All of them, in the order of the help.
+pub const SETTINGS: &[Setting] = &joined();
+
+const fn joined() -> [Setting; COUNT] {
+    let mut all = [SECTIONS[0][0]; COUNT];
+    let (mut section, mut place, mut count) = (0, 0, 0);
+    while section < SECTIONS.len() {
+        if place == SECTIONS[section].len() {
+            (section, place) = (section + 1, 0);
+            continue;
+        }
+        all[count] = SECTIONS[section][place];
+        (place, count) = (place + 1, count + 1);
+    }
+    all
+}
+
+/// One mistake: where it was made, and against which rule.
+pub(super) fn mistake(origin: impl Display, rule: impl Display) -> String {
+    format!("{origin}: {rule}")
+}
