@@ -177,18 +177,20 @@ fn flag(setting: &Setting) -> Arg {
 /// What the help says of a setting that is not read again.
 const RESTART: &str = " (takes a restart)";
 
-/// The flags that were given, as texts.
+/// The flags that were given, as texts. One that this command has not is none:
+/// asked for by other means, it would be an error where clap was built for
+/// debugging, and a panic where it was not.
 fn flags(matches: &ArgMatches) -> HashMap<String, String> {
     let text = |setting: &Setting| {
         if setting.value.is_empty() {
-            matches.get_flag(setting.name).then(|| "on".to_owned())
+            let is_on = *matches.try_get_one::<bool>(setting.name).ok()??;
+            is_on.then(|| "on".to_owned())
         } else {
             matches.try_get_one::<String>(setting.name).ok()?.cloned()
         }
     };
-    let known = |setting: &&Setting| matches.try_contains_id(setting.name).is_ok();
-    let given = SETTINGS.iter().filter(known);
-    given
+    SETTINGS
+        .iter()
         .filter_map(|setting| Some((setting.name.to_owned(), text(setting)?)))
         .collect()
 }
