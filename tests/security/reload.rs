@@ -195,7 +195,7 @@ async fn who_may_stay_misses_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mistake_changes_nothing_and_all_are_told() {
-    let mut served = Served::with("max-readers = 2\nmax-readers-per-token = 2").await;
+    let mut served = Served::with("max-readers = 9\nmax-readers-per-address = 9").await;
     let settings = "max-readers = 1\nchannels = 'a,,'\nlinger = 'long'\ndrain-timeout = '1s'";
     served.write("pgfan.toml", settings);
     served.write("secret", "short");
