@@ -113,6 +113,7 @@ async fn it_installs_serves_and_leaves_nothing() {
         "runs as: pgfan",
         "is ready",
         "delivers",
+        "delivers after a reload",
         "ends its readers",
         "leaves nothing",
     ] {

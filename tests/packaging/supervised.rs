@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use tokio::{net::UnixDatagram, time::Instant};
 
 use crate::support::{
-    Database,
+    Database, Reader, Wire,
     gateway_process::{GatewayProcess, pgfan},
     get, until, within,
 };
@@ -65,6 +65,25 @@ async fn it_is_told_of_the_beginning_the_source_and_the_end() {
     gateway.stop().await;
     let stopping = "STOPPING=1\nEXTEND_TIMEOUT_USEC=7000000";
     assert_eq!(manager.is_told().await, stopping);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_told_of_a_reload_that_sends_nobody_away() {
+    let database = Database::new().await;
+    let manager = Manager::new();
+    let gateway = manager.start(&database.url, &[]).await;
+    gateway.ready().await;
+    let mut reader = Reader::open(Wire::Sse, gateway.address, &["a"], None).await;
+    reader.ready().await;
+    while manager.is_told().await != "STATUS=the source is live" {}
+    gateway.program.signal("HUP").await;
+    let told = manager.is_told().await;
+    let since = told.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap();
+    assert!(since.parse::<u64>().unwrap() > 0, "{told}");
+    assert_eq!(manager.is_told().await, "READY=1");
+    database.notify("a", "still there").await;
+    assert_eq!(reader.event().await.1, "still there");
+    gateway.stop().await;
 }
 
 /// A service that waits for its database would time out, and be started anew,
