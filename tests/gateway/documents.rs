@@ -136,6 +136,49 @@ fn every_link_between_the_pages_leads_somewhere() {
     assert!(count > 50, "{count}");
 }
 
+/// What is named in the middle of a text as a file: `hub/log.rs` is under `src/`.
+fn named_files(text: &str) -> Vec<String> {
+    let text = prose(text);
+    let names = text.split('`').skip(1).step_by(2);
+    let is_path = |name: &&str| {
+        let is_plain = name
+            .chars()
+            .all(|c| c.is_alphanumeric() || "/._-".contains(c));
+        let folders = [
+            "src/",
+            "tests/",
+            "docs/",
+            "packaging/",
+            "examples/",
+            "clients/",
+        ];
+        let is_ours = name.ends_with(".rs") || folders.iter().any(|f| name.starts_with(f));
+        is_plain && is_ours
+    };
+    names.filter(is_path).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_file_that_a_page_names_is_there() {
+    let mut count = 0;
+    for page in pages() {
+        for name in named_files(&fs::read_to_string(&page).unwrap()) {
+            count += 1;
+            let places = [
+                root().join(&name),
+                root().join("src").join(&name),
+                root().join("src/transport").join(&name),
+            ];
+            assert!(
+                places.iter().any(|place| place.exists()),
+                "{}: {name}",
+                page.display()
+            );
+        }
+    }
+    assert!(count > 40, "{count}");
+}
+
 #[test]
 fn every_page_of_the_guide_is_in_the_readme() {
     let readme = links(include_str!("../../README.md"));
