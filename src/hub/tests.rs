@@ -1,6 +1,7 @@
 //! The hub in memory, on a paused clock: apply, await, compare.
 
 mod model;
+mod reload;
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
