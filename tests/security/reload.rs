@@ -63,11 +63,25 @@ impl Served {
             .json()
     }
 
-    async fn until_readers(&self, count: u64) {
+    /// All numbers of one field.
+    async fn sum(&self, field: &str) -> u64 {
+        let numbers = self.status().await[field].clone();
+        let numbers = numbers.as_object().unwrap().values();
+        numbers.map(|number| number.as_u64().unwrap()).sum()
+    }
+
+    /// Each of so many readers of `a` has had an event: it is let in, and not
+    /// only on its way.
+    async fn until_all_hear(&self, count: u64) {
         until("all readers are there", || async {
-            let readers = self.status().await["readers"].clone();
-            let readers = readers.as_object().unwrap().values();
-            readers.map(|n| n.as_u64().unwrap()).sum::<u64>() == count
+            self.sum("readers").await == count
+        })
+        .await;
+        let mut last = self.web_socket(&["a"], &token(&["a"])).await.unwrap();
+        assert!(matches!(said(&mut last).await, Said::Ready { .. }));
+        self.database.notify("a", "heard").await;
+        until("all have heard", || async {
+            self.sum("deliveries").await == count + 1
         })
         .await;
     }
@@ -113,7 +127,7 @@ fn event(said: Said) -> (String, String) {
 async fn streams_of_a_key_that_is_taken_away_end() {
     let mut served = Served::with("").await;
     let ends = tokio::spawn(served.streams(&Wire::READING, "a"));
-    served.until_readers(Wire::READING.len() as u64).await;
+    served.until_all_hear(Wire::READING.len() as u64).await;
     served.write("secret", ANOTHER);
     served.reload("the settings were read again").await;
     let ends = within("all streams end", ends).await.unwrap();
@@ -145,7 +159,8 @@ async fn streams_of_channels_that_are_nobodys_any_more_end() {
         .filter(|wire| *wire != Wire::WebSocket)
         .collect();
     let ends = tokio::spawn(served.streams(&others, "a"));
-    served.until_readers(1 + others.len() as u64).await;
+    served.until_all_hear(1 + others.len() as u64).await;
+    assert_eq!(event(said(&mut partly).await).1, "heard");
     served.write("pgfan.toml", "channels = 'b'");
     served.reload("the settings were read again").await;
     let ends = within("all streams end", ends).await.unwrap();
