@@ -117,6 +117,7 @@ fn each_setting_arrives_where_it_belongs() {
         max-readers = 12\n max-channels = 13\n max-channels-per-reader = 14
         max-readers-per-address = 15\n trusted-proxies = '10.0.0.1,fd00::/8'
         max-readers-per-token = 16\n max-publish-rate = 17\n max-frame-rate = 18
+        request-timeout = '19s'\n max-header-bytes = 20000\n max-streams = 21
         console = false";
     let config = resolve(&[], &[], toml).unwrap();
     let s = Duration::from_secs;
@@ -154,6 +155,9 @@ fn each_setting_arrives_where_it_belongs() {
         max_client_frame: 1100,
         max_frame_rate: 18,
         write_timeout,
+        request_timeout: s(19),
+        max_header_bytes: 20000,
+        max_streams: 21,
         console: false,
     };
     assert_eq!(config.transport, expected);
@@ -204,6 +208,9 @@ fn every_number_has_its_bounds() {
         ("write-timeout", ["1s", "999ms"], hour),
         ("drain-timeout", ["0s", "-1s"], hour),
         ("max-client-frame", ["1KiB", "1023"], ["16MiB", "16777217"]),
+        ("request-timeout", ["1s", "999ms"], hour),
+        ("max-header-bytes", ["8KiB", "8191"], ["1MiB", "1048577"]),
+        ("max-streams", ["1", "0"], ["1000000", "1000001"]),
         ("max-readers", ["1", "0"], ["10000000", "10000001"]),
         ("max-channels", ["1", "0"], ["1000000", "1000001"]),
         (

@@ -64,6 +64,14 @@ pub struct Settings {
     /// A reader that takes nothing, or whose client answers no ping, for so
     /// long is closed.
     pub write_timeout: Duration,
+    /// What a client may take for a TLS handshake, for a request's head and for
+    /// its body; then it is dropped.
+    pub request_timeout: Duration,
+    /// Room for the head of a request, in bytes; more is answered 431.
+    pub max_header_bytes: usize,
+    /// Streams on one HTTP/2 connection; at the limit the client waits with the
+    /// next one.
+    pub max_streams: usize,
     /// Whether there is a console at `/`.
     pub console: bool,
 }
@@ -76,6 +84,11 @@ impl Default for Settings {
             // Who publishes as often as it may by default has half of it left.
             max_frame_rate: 2000,
             write_timeout: Duration::from_secs(30),
+            // A request holds some kilobytes at most.
+            request_timeout: Duration::from_secs(10),
+            // With a token and a cursor of any sane length.
+            max_header_bytes: 32 << 10,
+            max_streams: 1000,
             console: true,
         }
     }

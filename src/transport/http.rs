@@ -30,7 +30,7 @@ use super::{
     origin::guard,
     pages::{Pages, Side, metrics},
     pgcachewatch::{pgpubsub, up},
-    punctual::{BODY_TIMEOUT, punctual},
+    punctual::punctual,
     query::last_segment,
     sse::sse,
     status::status,
@@ -99,7 +99,8 @@ fn grpc(admission: Admission) -> Result<Router, tonic_reflection::server::Error>
     let first = set_health(&reporter, *ready.borrow_and_update());
     first.now_or_never();
     tokio::spawn(report(ready, reporter));
-    let in_time = ServiceBuilder::new().map_request(punctual);
+    let limit = admission.settings().request_timeout;
+    let in_time = ServiceBuilder::new().map_request(move |request| punctual(request, limit));
     let mut open = Routes::builder();
     open.add_service(in_time.clone().named_layer(health))
         .add_service(in_time.clone().named_layer(reflection));
@@ -179,7 +180,8 @@ async fn publish_body(
         // By its own word: it need not come.
         return Err(too_large());
     }
-    let body = timeout(BODY_TIMEOUT, to_bytes(body, Payload::MAX_BYTES)).await;
+    let limit = admission.settings().request_timeout;
+    let body = timeout(limit, to_bytes(body, Payload::MAX_BYTES)).await;
     let bytes = body
         .map_err(|_| Refusal::invalid("the body did not arrive in time"))?
         .map_err(unread)?;

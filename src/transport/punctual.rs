@@ -15,20 +15,17 @@ use tonic::{Status, body::Body};
 
 use super::codes::Refusal;
 
-/// A request holds some kilobytes at most: the body of a publish, or names of
-/// channels.
-pub(super) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// A body that ends with an error where it has not ended in `BODY_TIMEOUT`.
+/// A body that ends with an error where it has not ended in time.
 struct Punctual {
     body: Body,
     limit: Pin<Box<Sleep>>,
 }
 
-/// Of a service whose clients say all they have to say at once.
-pub(super) fn punctual(request: Request<Body>) -> Request<Body> {
+/// Of a service whose clients say all they have to say at once: some kilobytes at
+/// most, the body of a publish, or names of channels.
+pub(super) fn punctual(request: Request<Body>, limit: Duration) -> Request<Body> {
     request.map(|body| {
-        let limit = Box::pin(sleep(BODY_TIMEOUT));
+        let limit = Box::pin(sleep(limit));
         Body::new(Punctual { body, limit })
     })
 }

@@ -42,14 +42,6 @@ use super::{
 };
 use crate::shutdown::Shutdown;
 
-/// A client sends its first request within this time, and each head in so much,
-/// or is dropped.
-pub(super) const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Room for the head of a request, with a cursor of any sane length; more is
-/// answered 431.
-pub(super) const MAX_HEADER_BYTES: usize = 32 << 10;
-
 /// How long one who comes when there is no room may take to be told so.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -76,7 +68,6 @@ pub async fn serve(doors: Vec<Door>, admission: Admission, shutdown: &Shutdown) 
         crowded: refusing("this address has as many connections as it may"),
         newcomers: Newcomers::default(),
         descriptors: Descriptors::claim(),
-        protocols: Arc::new(Protocols::new()),
         admission,
         shutdown,
     };
@@ -90,7 +81,6 @@ struct Server<'a> {
     crowded: Router,
     newcomers: Newcomers,
     descriptors: Descriptors,
-    protocols: Arc<Protocols>,
     admission: Admission,
     shutdown: &'a Shutdown,
 }
@@ -142,10 +132,8 @@ impl Server<'_> {
         visit: Visit,
         app: &Router,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let (protocols, app) = (Arc::clone(&self.protocols), app.clone());
-        let settings = self.admission.settings();
-        let visitor = (client, visit.peer, settings);
-        let served = connection(protocols, visitor, app, self.shutdown.clone());
+        let visitor = (client, visit.peer, self.admission.settings());
+        let served = connection(visitor, app.clone(), self.shutdown.clone());
         async move {
             served.await;
             drop(visit);
@@ -156,31 +144,14 @@ impl Server<'_> {
 /// One who came, and how to speak TLS with them where that is spoken.
 type Client = (Tcp, Option<Acceptor>);
 
-/// Those that have settings of their own.
-struct Protocols {
-    http1: http1::Builder,
-}
-
-impl Protocols {
-    fn new() -> Self {
-        let mut http1 = http1::Builder::new();
-        http1
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEADER_TIMEOUT)
-            .max_buf_size(MAX_HEADER_BYTES);
-        Self { http1 }
-    }
-}
-
 async fn connection(
-    protocols: Arc<Protocols>,
     ((tcp, tls), peer, settings): (Client, Peer, Settings),
     app: Router,
     shutdown: Shutdown,
 ) {
     let opened = select! {
         opened = Socket::open(tcp, tls) => opened,
-        () = sleep(HEADER_TIMEOUT) => return,
+        () = sleep(settings.request_timeout) => return,
         () = shutdown.told.cancelled() => return,
     };
     let Ok((stream, protocol)) = opened else {
@@ -188,7 +159,7 @@ async fn connection(
     };
     let result: Result<(), Box<dyn Error>> = match protocol {
         Protocol::Http1 => {
-            let served = http1(&protocols.http1, stream, peer, app, &shutdown);
+            let served = http1(stream, peer, app, settings, &shutdown);
             Box::pin(served).await.map_err(Into::into)
         }
         Protocol::Http2 => {
@@ -202,10 +173,10 @@ async fn connection(
 }
 
 async fn http1(
-    protocol: &http1::Builder,
     stream: Socket,
     peer: Peer,
     app: Router,
+    settings: Settings,
     shutdown: &Shutdown,
 ) -> hyper::Result<()> {
     let asked = Arc::new(AtomicBool::new(false));
@@ -226,13 +197,18 @@ async fn http1(
             }
         })
     };
-    let mut connection = protocol.serve_connection(TokioIo::new(stream), service);
+    let limit = settings.request_timeout;
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limit)
+        .max_buf_size(settings.max_header_bytes)
+        .serve_connection(TokioIo::new(stream), service);
     let left = {
         let end = |c: Pin<&mut _>| http1::Connection::graceful_shutdown(c);
         let connection = run(
             Pin::new(&mut connection),
             end,
-            &asked,
+            (&asked, limit),
             shutdown.told.clone(),
         );
         let mut connection = pin!(connection);
@@ -265,7 +241,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 async fn run<C>(
     mut connection: Pin<&mut C>,
     end: impl FnOnce(Pin<&mut C>),
-    was_asked: &AtomicBool,
+    (was_asked, limit): (&AtomicBool, Duration),
     told: CancellationToken,
 ) -> hyper::Result<()>
 where
@@ -273,7 +249,7 @@ where
 {
     select! {
         result = connection.as_mut() => return result,
-        () = silence(was_asked) => return Ok(()),
+        () = silence(was_asked, limit) => return Ok(()),
         () = told.cancelled() => {}
     }
     if !was_asked.load(Ordering::Relaxed) {
@@ -284,8 +260,8 @@ where
 }
 
 /// Returns when nothing was asked in time: hyper's own limit is for HTTP/1.
-async fn silence(was_asked: &AtomicBool) {
-    sleep(HEADER_TIMEOUT).await;
+async fn silence(was_asked: &AtomicBool, limit: Duration) {
+    sleep(limit).await;
     if was_asked.load(Ordering::Relaxed) {
         std::future::pending().await
     }

@@ -9,10 +9,10 @@ use tokio::{
 use crate::{
     besieged::Besieged,
     frames::{
-        CONTINUATION, DATA, END_HEADERS, END_STREAM, GRPC, HEADERS, Http2, field, fields, frame,
-        message,
+        CONTINUATION, DATA, END_HEADERS, END_STREAM, GRPC, HEADERS, Http2, RST_STREAM, SETTINGS,
+        field, fields, frame, message,
     },
-    support::{gateway_process::upgrade, grpc_client, within},
+    support::{gateway_process::upgrade, get_h2_with, grpc_client, within},
 };
 
 /// By which the gateway may have grown after all of it.
@@ -187,6 +187,42 @@ async fn a16_a_megabyte_of_metadata_is_refused_and_the_others_stay() {
     besieged.others_are_served().await;
     let growth = besieged.gateway.resident().saturating_sub(before);
     assert!(growth < GROWTH, "{growth}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a16_the_head_of_a_request_is_as_large_as_is_set() {
+    let mut besieged = Besieged::with(&["--max-header-bytes", "8KiB"]).await;
+    let address = besieged.address();
+    let get = |length: usize| {
+        let long = "x".repeat(length);
+        format!("GET /up HTTP/1.1\r\nHost: pgfan\r\nX-Long: {long}\r\n\r\n")
+    };
+    for (length, status) in [(7 << 10, "200"), (9 << 10, "431")] {
+        let answer = head_of_answer(address, &get(length)).await;
+        assert_eq!(answer, format!("HTTP/1.1 {status}"), "{length}");
+        let long = "x".repeat(length);
+        let answer = get_h2_with(address, "/up", &[("x-long", &long)]).await;
+        assert_eq!(answer.status.to_string(), status, "{length} on HTTP/2");
+    }
+    besieged.others_are_served().await;
+}
+
+/// RFC 9113, section 6.5.2: `SETTINGS_MAX_CONCURRENT_STREAMS` is 3.
+#[tokio::test(flavor = "multi_thread")]
+async fn a16_a_connection_has_as_many_streams_as_are_set() {
+    let mut besieged = Besieged::with(&["--max-streams", "2"]).await;
+    let mut http2 = Http2::open(besieged.address()).await;
+    let settings = http2.hears.next(SETTINGS).await;
+    let mut each = settings.body.chunks(6);
+    assert!(each.any(|setting| setting == [0, 3, 0, 0, 0, 2]));
+    let sse = fields("GET", "/v1/sse?channel=a", &[]);
+    for stream in [1, 3, 5] {
+        let asked = frame(HEADERS, END_HEADERS | END_STREAM, stream, &sse);
+        http2.say(&asked).await.unwrap();
+    }
+    let refused = http2.hears.next(RST_STREAM).await;
+    assert_eq!(refused.stream, 5, "it was told");
+    besieged.others_are_served().await;
 }
 
 /// HEADERS and CONTINUATION, of what HTTP/2 has room for in a frame.

@@ -24,8 +24,9 @@ use crate::{
 
 const SUBSCRIBE: &str = "/pgfan.v1.GatewayService/Subscribe";
 
-/// The gateway's own limit for a head, and for a body, is 10 s.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// For a head, and for a body.
+const PATIENCE: Duration = Duration::from_secs(3);
+const IMPATIENT: [&str; 2] = ["--request-timeout", "3s"];
 
 /// What a limit may be late here, and how much sooner it may seem to be over.
 const SLACK: Duration = Duration::from_secs(4);
@@ -85,7 +86,7 @@ fn kinds() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a06_who_takes_all_the_time_there_is_is_closed() {
     let _alone = PROCESSOR.lock().await;
-    let mut besieged = Besieged::new().await;
+    let mut besieged = Besieged::with(&IMPATIENT).await;
     let address = besieged.address();
     let begun = Instant::now();
     let mut slow = JoinSet::new();
@@ -113,7 +114,7 @@ async fn a06_who_takes_all_the_time_there_is_is_closed() {
 /// well.
 #[tokio::test(flavor = "multi_thread")]
 async fn a06_a_body_that_does_not_come_is_not_waited_for() {
-    let mut besieged = Besieged::new().await;
+    let mut besieged = Besieged::with(&IMPATIENT).await;
     let address = besieged.address();
     let post = "POST /v1/channels/a HTTP/1.1\r\nHost: pgfan\r\nContent-Length: 100\r\n\r\n";
     let web = "POST /pgfan.v1.GatewayService/Subscribe HTTP/1.1\r\nHost: pgfan\r\n\

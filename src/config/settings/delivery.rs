@@ -83,6 +83,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         apply: |draft, text| time(&mut draft.hub.subscribe_timeout, text, TENTH..=HOUR),
     },
     Setting {
+        name: "request-timeout",
+        default: "10s",
+        value: "TIME",
+        help: "What a client may take for a TLS handshake, for a request's head and for its body; \
+               then it is dropped",
+        apply: |draft, text| time(&mut draft.transport.request_timeout, text, SECOND..=HOUR),
+    },
+    Setting {
         name: "write-timeout",
         default: "30s",
         value: "TIME",

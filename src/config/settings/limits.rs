@@ -3,7 +3,7 @@
 use super::Setting;
 use crate::config::{
     limits::{proxies, some_number},
-    values::number,
+    values::{number, size},
 };
 
 pub(super) const SETTINGS: &[Setting] = &[
@@ -46,6 +46,27 @@ pub(super) const SETTINGS: &[Setting] = &[
         help: "Notifications a second that one client may publish, known by its token or else \
                by its address, and at once as many; the next is refused",
         apply: |draft, text| some_number(&mut draft.limits.publish_rate, text),
+    },
+    Setting {
+        name: "max-header-bytes",
+        default: "32KiB",
+        value: "SIZE",
+        help: "The largest head of a request, with its token and cursor; a larger one is answered \
+               431",
+        apply: |draft, text| {
+            size(
+                &mut draft.transport.max_header_bytes,
+                text,
+                8192..=(1 << 20),
+            )
+        },
+    },
+    Setting {
+        name: "max-streams",
+        default: "1000",
+        value: "COUNT",
+        help: "Streams on one HTTP/2 connection at one time; its client waits with the next one",
+        apply: |draft, text| number(&mut draft.transport.max_streams, text, 1..=1_000_000),
     },
     Setting {
         name: "max-frame-rate",

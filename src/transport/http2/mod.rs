@@ -27,12 +27,8 @@ use super::{
     admission::Settings,
     idle::{Due, Idle},
     limits::Peer,
-    server::{HEADER_TIMEOUT, MAX_HEADER_BYTES},
 };
 use crate::shutdown::Shutdown;
-
-/// Streams on one connection. At the limit the client waits with the next one.
-const MAX_STREAMS: u32 = 1000;
 
 /// What a client may send before it is read, on all streams together. h2 takes
 /// half of it for the overhead of small DATA frames, after which it takes them
@@ -41,7 +37,7 @@ const WINDOW: u32 = 1 << 20;
 
 /// Serves a connection to its end, or that of the gateway: then it begins no
 /// more streams, and ends when those it has are over. Not asked anything in
-/// `HEADER_TIMEOUT`, it ends too.
+/// time, it ends too.
 pub(super) async fn serve<IO>(
     io: IO,
     peer: Peer,
@@ -54,10 +50,10 @@ where
 {
     let mut builder = Builder::new();
     builder
-        .max_header_list_size(MAX_HEADER_BYTES as u32)
-        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(limit(settings.max_header_bytes))
+        .max_concurrent_streams(limit(settings.max_streams))
         .initial_connection_window_size(WINDOW);
-    let Ok(connected) = timeout(HEADER_TIMEOUT, builder.handshake(io)).await else {
+    let Ok(connected) = timeout(settings.request_timeout, builder.handshake(io)).await else {
         return Ok(());
     };
     let mut connection = Connection::new(connected?, settings);
@@ -86,6 +82,11 @@ where
     }
 }
 
+/// Of what the protocol has 32 bits for.
+fn limit(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
 enum Next {
     Asked(Box<(Request<RecvStream>, SendResponse<Bytes>)>),
     Told,
@@ -106,7 +107,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             pings: h2.ping_pong(),
             h2,
             idle: settings.answered_idle(),
-            unasked: Some(Box::pin(sleep(HEADER_TIMEOUT))),
+            unasked: Some(Box::pin(sleep(settings.request_timeout))),
         }
     }
 
