@@ -14,8 +14,8 @@ use crate::event::{Event, FORMS, Form};
 #[derive(Debug)]
 pub struct Burst {
     events: Vec<Arc<Event>>,
-    /// Before this place stands what is not among the events: a mark, or an
-    /// event that has left.
+    /// Before this place stands what is not among the events: a mark, an event
+    /// that has left, or a barrier.
     since: u64,
     until: u64,
     at: Instant,

@@ -120,6 +120,8 @@ pub(super) struct Log {
     epoch: Epoch,
     limits: Limits,
     head: u64,
+    /// No burst reaches past this place to a reader that has not.
+    barrier: u64,
     histories: Slab<History>,
     /// Oldest first; those whose event has left already are skipped, and
     /// cleared away when they are the greater part.
@@ -145,6 +147,7 @@ impl Log {
             // From 1, so that the id 0 precedes everything and is always too
             // old: the cursor of a reader that has a gap still to come.
             head: 1,
+            barrier: 0,
             histories: Slab::new(),
             arrivals: VecDeque::new(),
             excess: VecDeque::new(),
@@ -277,6 +280,13 @@ impl Log {
         }
     }
 
+    /// Every reader has to look itself at what follows, before a writer may give
+    /// it anything again.
+    pub(super) fn set_barrier(&mut self) {
+        self.head += 1;
+        self.barrier = self.head;
+    }
+
     /// Lets everything go that is over a limit at this moment.
     pub(super) fn trim(&mut self, now: Instant) {
         while let Some(oldest) = self.excess.front().copied() {
@@ -386,6 +396,7 @@ impl Log {
         let history = &self.histories[key];
         let mark = self.marks.back().map_or(0, |mark| mark.sequence);
         let since = mark.max(self.marks_evicted_to).max(history.evicted_to);
+        let since = since.max(self.barrier);
         let mut bytes = 0;
         let mut events = Vec::new();
         let mut following = history.events.range(history.first_after(looked)..);

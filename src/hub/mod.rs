@@ -201,10 +201,14 @@ impl Hub {
     }
 
     /// Wakes every reader: something has changed of which the hub knows
-    /// nothing.
+    /// nothing. What comes from now on no writer gives to one that has not
+    /// looked since, however long it takes a crowd to wake.
     pub fn wake_all(&self) {
         let mut wakers = Vec::new();
-        self.lock().readers.wake_all(&mut wakers);
+        let mut state = self.lock();
+        state.log.set_barrier();
+        state.readers.wake_all(&mut wakers);
+        drop(state);
         wakers.into_iter().for_each(Waker::wake);
     }
 

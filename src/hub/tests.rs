@@ -566,6 +566,30 @@ async fn an_outlet_is_the_readers_until_it_has_written() {
     assert_eq!((notify("3"), reading.woken()), (1, 1));
 }
 
+/// Whatever has changed may be that the reader may not have what comes.
+#[tokio::test(start_paused = true)]
+async fn who_was_woken_with_all_is_given_nothing_until_it_has_looked() {
+    let fixture = Fixture::live(Config::default());
+    let mut writer = fixture.hub.writers(1).pop().unwrap();
+    let mut reader = fixture.reader(&["a"]);
+    let given = Given::default();
+    let count = given.0.clone();
+    reader.sit(Arc::new(Seat::new(given)));
+    let mut reading = Reading::of(reader);
+    let mut notify = |payload| {
+        fixture.notify("a", payload);
+        while writer.round().now_or_never().is_some() {}
+        count.load(Ordering::Relaxed)
+    };
+    reading.sleep();
+    assert_eq!(notify("1"), 1);
+    fixture.hub.wake_all();
+    assert_eq!((notify("2"), notify("3")), (1, 1));
+    assert_eq!(now(&mut reading.reader), ["\"a\" 2", "\"a\" 3"]);
+    reading.sleep();
+    assert_eq!(notify("4"), 2);
+}
+
 /// A reader, and how often it was woken.
 struct Reading {
     reader: Subscription,
