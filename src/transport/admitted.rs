@@ -93,7 +93,8 @@ impl Admitted {
     }
 
     /// Looked at before each delivery, since a reader may never rest; mostly
-    /// that is a look at one number. Those that rest are woken when it changes.
+    /// that is a look at one number. Those that rest are woken when it changes:
+    /// hence once more when it comes to rest.
     fn look_again(&mut self) -> Result<(), Refusal> {
         if self.admission.is_current(&self.grant) {
             return Ok(());
@@ -123,17 +124,24 @@ impl Stream for Admitted {
         if this.ended {
             return Poll::Ready(None);
         }
-        if let Err(refusal) = this.look_again() {
-            this.ended = true;
-            return Poll::Ready(Some(Err(refusal)));
+        loop {
+            if let Err(refusal) = this.look_again() {
+                this.ended = true;
+                return Poll::Ready(Some(Err(refusal)));
+            }
+            if this.lost.as_ref().is_some_and(|lost| !lost.is_empty()) {
+                // Nothing before that is dealt with.
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            match Pin::new(&mut this.subscription).poll_next(cx) {
+                Poll::Ready(item) => return Poll::Ready(item.map(|delivery| Ok(delivery?))),
+                // What changed after the look may have woken all but this one,
+                // which could not be woken yet.
+                Poll::Pending if !this.admission.is_current(&this.grant) => {}
+                Poll::Pending => return Poll::Pending,
+            }
         }
-        if this.lost.as_ref().is_some_and(|lost| !lost.is_empty()) {
-            // Nothing before that is dealt with.
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        let item = std::task::ready!(Pin::new(&mut this.subscription).poll_next(cx));
-        Poll::Ready(item.map(|delivery| Ok(delivery?)))
     }
 }
 
@@ -166,5 +174,100 @@ impl Admitted {
         let grant = Arc::new(Grant::open(crate::auth::Patterns::all(), false));
         let presence = admission.enter(Address::UNKNOWN, &grant).unwrap();
         Self::new(subscription, presence, &grant, admission)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Barrier,
+            atomic::{AtomicBool, Ordering},
+        },
+        task::{Wake, Waker},
+        thread,
+    };
+
+    use futures_util::{FutureExt, StreamExt};
+
+    use super::*;
+    use crate::{
+        auth::{Authenticator, Config, Patterns},
+        demand::{Demand, Wish},
+        event::WireName,
+        hub::Hub,
+        transport::{Browsers, Limits, Settings},
+    };
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::SeqCst);
+        }
+    }
+
+    /// A reader of `a` that is ready, and who sets the rules.
+    fn reader() -> (Hub, Authenticator, Admitted) {
+        let demand = Demand::default();
+        let hub = Hub::new(crate::hub::Config::default(), demand.clone());
+        let auth = Authenticator::new(Config::open(false));
+        let admission = Admission::new(
+            hub.clone(),
+            crate::publish::channel().0,
+            auth.clone(),
+            Browsers::default(),
+            Settings::default(),
+            Limits::default(),
+        );
+        let grant = auth.without_token().unwrap();
+        let (wire, channels) = (WireName::WebSocket, ["a".to_owned()]);
+        let admitted = admission.subscribe(wire, &grant, Address::UNKNOWN, &channels, None);
+        let mut admitted = admitted.unwrap();
+        let wishes = demand.changed().now_or_never().unwrap();
+        hub.ingest(|intake| {
+            intake.live(false);
+            for (name, wish) in wishes {
+                let Wish::Listen(generation) = wish else {
+                    unreachable!()
+                };
+                intake.listening(&name, generation);
+            }
+        });
+        let ready = admitted.next().now_or_never().unwrap().unwrap();
+        assert!(matches!(ready, Ok(Delivery::Ready { .. })), "{ready:?}");
+        (hub, auth, admitted)
+    }
+
+    /// It looks at the rules, and goes to rest; in between they become others,
+    /// and all that rest are woken. Often enough that it is met.
+    #[test]
+    fn a_change_that_comes_while_a_reader_goes_to_rest_is_not_missed() {
+        for _ in 0..50 {
+            let (hub, auth, mut admitted) = reader();
+            let woken = Arc::new(Woken::default());
+            let both = Arc::new(Barrier::new(2));
+            let going = {
+                let (both, waker) = (both.clone(), Waker::from(woken.clone()));
+                thread::spawn(move || {
+                    both.wait();
+                    let item = admitted.poll_next_unpin(&mut Context::from_waker(&waker));
+                    (item.is_ready(), admitted)
+                })
+            };
+            // Whoever goes to rest waits for the hub meanwhile.
+            hub.ingest(|intake| {
+                both.wait();
+                (0..100).for_each(|_| thread::yield_now());
+                auth.reload(Config {
+                    channels: Patterns::default(),
+                    ..Config::open(false)
+                });
+                intake.live(false);
+            });
+            let (has_ended, _admitted) = going.join().unwrap();
+            assert!(has_ended || woken.0.load(Ordering::SeqCst));
+        }
     }
 }
