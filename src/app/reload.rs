@@ -3,7 +3,7 @@
 
 use std::future::pending;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
 use crate::{
@@ -18,10 +18,17 @@ const QUEUE: usize = 1;
 
 /// Hands other settings to a gateway that serves. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Reloader(mpsc::Sender<Box<Config>>);
+pub struct Reloader(mpsc::Sender<Reload>);
 
 /// What takes them.
-pub(super) type Reloads = mpsc::Receiver<Box<Config>>;
+pub(super) type Reloads = mpsc::Receiver<Reload>;
+
+#[derive(Debug)]
+pub(super) struct Reload {
+    config: Box<Config>,
+    /// Told when it is over.
+    done: oneshot::Sender<()>,
+}
 
 pub(super) fn channel() -> (Reloader, Reloads) {
     let (sender, receiver) = mpsc::channel(QUEUE);
@@ -29,9 +36,14 @@ pub(super) fn channel() -> (Reloader, Reloads) {
 }
 
 impl Reloader {
+    /// Returns when they hold: from then on nobody is let in by those before.
     /// Of a gateway that has ended, nothing.
     pub async fn reload(&self, config: Config) {
-        let _ = self.0.send(Box::new(config)).await;
+        let (done, is_done) = oneshot::channel();
+        let config = Box::new(config);
+        if self.0.send(Reload { config, done }).await.is_ok() {
+            let _ = is_done.await;
+        }
     }
 }
 
@@ -45,7 +57,7 @@ pub(super) struct Parts {
 
 /// Never ends. `fixed`: what it began with.
 pub(super) async fn follow(mut reloads: Reloads, parts: Parts, fixed: Fixed) {
-    while let Some(config) = reloads.recv().await {
+    while let Some(Reload { config, done }) = reloads.recv().await {
         for name in fixed.changed(&config.fixed) {
             warn!("--{name} has changed: that takes a restart");
         }
@@ -54,6 +66,7 @@ pub(super) async fn follow(mut reloads: Reloads, parts: Parts, fixed: Fixed) {
         }
         set(&parts, *config);
         info!("the settings were read again");
+        let _ = done.send(());
     }
     pending::<()>().await;
 }
@@ -74,5 +87,61 @@ pub(super) async fn wake(auth: Authenticator, hub: Hub) {
     let mut changes = auth.changes();
     while changes.changed().await.is_ok() {
         hub.wake_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt;
+    use tokio::select;
+
+    use super::*;
+    use crate::demand::Demand;
+
+    /// Of these flags.
+    fn config(flags: &[(&str, &str)]) -> Config {
+        let flags = flags.iter().map(|(n, v)| (n.to_string(), v.to_string()));
+        let environment = |name: &str| (name == "PGUSER").then(|| "ann".to_owned());
+        Config::resolve(&flags.collect(), &environment, None).unwrap()
+    }
+
+    /// Of a gateway with these settings, and what they begin with.
+    fn parts(config: Config) -> (Parts, Fixed) {
+        let hub = Hub::new(config.hub, Demand::default());
+        let auth = Authenticator::new(config.auth);
+        let admission = Admission::new(
+            hub.clone(),
+            crate::publish::channel().0,
+            auth.clone(),
+            config.browsers,
+            config.transport,
+            config.limits,
+        );
+        let parts = Parts {
+            hub,
+            auth,
+            admission,
+            tls: config.tls,
+        };
+        (parts, config.fixed)
+    }
+
+    const SECRET: (&str, &str) = ("token-secret", "a-secret-of-thirty-two-bytes-or-more");
+
+    #[tokio::test]
+    async fn a_reload_is_over_when_its_settings_hold() {
+        let (parts, fixed) = parts(config(&[]));
+        let auth = parts.auth.clone();
+        let (reloader, reloads) = channel();
+        let mut reload = pin!(reloader.reload(config(&[SECRET])));
+        assert!(reload.as_mut().now_or_never().is_none());
+        assert!(auth.without_token().is_ok());
+        select! {
+            () = follow(reloads, parts, fixed) => {}
+            () = reload => {}
+        }
+        assert!(auth.without_token().is_err());
     }
 }
