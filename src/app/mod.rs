@@ -17,7 +17,7 @@ use tokio::{
 pub use self::reload::Reloader;
 use self::{
     pump::Pump,
-    reload::{Parts, Reloads},
+    reload::{Begun, Parts, Reloads},
 };
 use crate::{
     auth::Authenticator,
@@ -138,6 +138,7 @@ impl Gateway {
             reloads,
             reloader: _reloader,
         } = self;
+        let begun = Begun::with(&config);
         let demand = Demand::default();
         let hub = Hub::new(config.hub, demand.clone());
         let (publisher, requests) = publish::channel();
@@ -178,7 +179,7 @@ impl Gateway {
             admission: admission.clone(),
             tls: config.tls,
         };
-        workers.spawn(reload::follow(reloads, parts, config.fixed));
+        workers.spawn(reload::follow(reloads, parts, begun));
         for writer in hub.writers(writers()) {
             workers.spawn(writer.run());
         }

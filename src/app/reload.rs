@@ -4,7 +4,7 @@
 use std::future::pending;
 
 use tokio::sync::{mpsc, oneshot};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     auth::Authenticator,
@@ -55,10 +55,31 @@ pub(super) struct Parts {
     pub(super) tls: Option<Tls>,
 }
 
-/// Never ends. `fixed`: what it began with.
-pub(super) async fn follow(mut reloads: Reloads, parts: Parts, fixed: Fixed) {
+/// What it began with, and what stays.
+pub(super) struct Begun {
+    pub(super) fixed: Fixed,
+    /// Whether others than this machine reach it.
+    pub(super) is_far: bool,
+}
+
+impl Begun {
+    pub(super) fn with(config: &Config) -> Self {
+        Self {
+            fixed: config.fixed.clone(),
+            is_far: config.is_far(),
+        }
+    }
+}
+
+/// Never ends.
+pub(super) async fn follow(mut reloads: Reloads, parts: Parts, begun: Begun) {
     while let Some(Reload { config, done }) = reloads.recv().await {
-        for name in fixed.changed(&config.fixed) {
+        if begun.is_far && config.is_for_loopback {
+            error!("they let in who reaches a loopback address, and this gateway has another one");
+            error!("the settings stay as they were");
+            continue;
+        }
+        for name in begun.fixed.changed(&config.fixed) {
             warn!("--{name} has changed: that takes a restart");
         }
         for warning in &config.warnings {
@@ -107,8 +128,9 @@ mod tests {
         Config::resolve(&flags.collect(), &environment, None).unwrap()
     }
 
-    /// Of a gateway with these settings, and what they begin with.
-    fn parts(config: Config) -> (Parts, Fixed) {
+    /// Of a gateway with these settings.
+    fn parts(config: Config) -> (Parts, Begun) {
+        let begun = Begun::with(&config);
         let hub = Hub::new(config.hub, Demand::default());
         let auth = Authenticator::new(config.auth);
         let admission = Admission::new(
@@ -125,23 +147,47 @@ mod tests {
             admission,
             tls: config.tls,
         };
-        (parts, config.fixed)
+        (parts, begun)
     }
 
     const SECRET: (&str, &str) = ("token-secret", "a-secret-of-thirty-two-bytes-or-more");
 
     #[tokio::test]
     async fn a_reload_is_over_when_its_settings_hold() {
-        let (parts, fixed) = parts(config(&[]));
+        let (parts, begun) = parts(config(&[]));
         let auth = parts.auth.clone();
         let (reloader, reloads) = channel();
         let mut reload = pin!(reloader.reload(config(&[SECRET])));
         assert!(reload.as_mut().now_or_never().is_none());
         assert!(auth.without_token().is_ok());
         select! {
-            () = follow(reloads, parts, fixed) => {}
+            () = follow(reloads, parts, begun) => {}
             () = reload => {}
         }
         assert!(auth.without_token().is_err());
+    }
+
+    /// Another address takes a restart, so what is good there alone is not taken
+    /// before.
+    #[tokio::test]
+    async fn rules_for_the_loopback_are_not_taken_elsewhere() {
+        let far = ("listen", "192.0.2.1:8000");
+        let (anonymous, publish) = (("anonymous", "true"), ("allow-publish", "true"));
+        for (begin, then, is_let_in) in [
+            (&[far, SECRET][..], &[][..], false),
+            (&[far, SECRET], &[anonymous, publish], false),
+            (&[far, SECRET], &[far, anonymous], true),
+            (&[far, SECRET], &[anonymous], true),
+            (&[SECRET], &[], true),
+        ] {
+            let (parts, begun) = parts(config(begin));
+            let auth = parts.auth.clone();
+            let (reloader, reloads) = channel();
+            select! {
+                () = follow(reloads, parts, begun) => {}
+                () = reloader.reload(config(then)) => {}
+            }
+            assert_eq!(auth.without_token().is_ok(), is_let_in, "{then:?}");
+        }
     }
 }

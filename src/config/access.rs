@@ -90,8 +90,7 @@ impl Access {
                 Err(error) => mistakes.push(mistake(&given["jwks-url"], error)),
             }
         }
-        let is_loopback = |address: &&SocketAddr| address.ip().to_canonical().is_loopback();
-        let far = addresses.iter().find(|address| !is_loopback(address));
+        let far = addresses.iter().find(|address| is_far(address));
         if let Some(address) = far
             && keys.is_empty()
             && !self.anonymous
@@ -113,6 +112,11 @@ impl Access {
         }
     }
 
+    /// Whether it is only by the address that they are none too open.
+    pub(super) fn is_for_loopback(&self) -> bool {
+        (self.keys.is_none() && !self.anonymous) || self.allow_publish
+    }
+
     pub(super) fn done(self) -> (auth::Config, Browsers) {
         let config = auth::Config {
             anonymous: self.anonymous || self.keys.is_none(),
@@ -123,6 +127,11 @@ impl Access {
         };
         (config, self.browsers)
     }
+}
+
+/// Whether others than this machine may reach it.
+pub(super) fn is_far(address: &SocketAddr) -> bool {
+    !address.ip().to_canonical().is_loopback()
 }
 
 fn of_file(path: &str, error: &FileError) -> String {

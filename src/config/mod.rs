@@ -44,6 +44,8 @@ pub struct Config {
     pub tls: Option<transport::Tls>,
     /// Who is let in.
     pub auth: auth::Config,
+    /// Whether that is for loopback addresses alone.
+    pub is_for_loopback: bool,
     /// How browsers are.
     pub browsers: transport::Browsers,
     /// How long the end may take.
@@ -155,8 +157,7 @@ impl Config {
     ) -> Result<Self, Mistakes> {
         let mut mistakes = Vec::new();
         let (mut draft, given) = Draft::read(flags, environment, file, &mut mistakes);
-        let addresses = [Some(draft.listen), draft.admin_listen];
-        let addresses: Vec<_> = addresses.into_iter().flatten().collect();
+        let addresses = addresses(draft.listen, draft.admin_listen);
         draft.access.check(&addresses, &given, &mut mistakes);
         let tls = std::mem::take(&mut draft.tls).read(&given, &mut mistakes);
         let url_origin = given
@@ -177,6 +178,18 @@ impl Config {
             }
         }
     }
+}
+
+impl Config {
+    /// Whether others than this machine may reach it.
+    pub fn is_far(&self) -> bool {
+        let addresses = addresses(self.listen, self.admin_listen);
+        addresses.iter().any(access::is_far)
+    }
+}
+
+fn addresses(listen: SocketAddr, admin: Option<SocketAddr>) -> Vec<SocketAddr> {
+    [Some(listen), admin].into_iter().flatten().collect()
 }
 
 /// How the log's lines are to look: needed before anything else is. A mistake is
@@ -265,6 +278,7 @@ impl Draft {
         if tls.is_some() {
             self.fixed.note("tls-cert", "on");
         }
+        let is_for_loopback = self.access.is_for_loopback();
         let (auth, browsers) = self.access.done();
         Config {
             listen: self.listen,
@@ -274,6 +288,7 @@ impl Draft {
             database: Arc::new(database),
             tls,
             auth,
+            is_for_loopback,
             browsers,
             drain_timeout: self.drain_timeout,
             source: self.source,
@@ -293,7 +308,7 @@ fn warnings(given: &Origins, url: Option<&str>, admin_listen: Option<SocketAddr>
     let origins = secrets.iter().flatten().filter_map(|name| given.get(name));
     let public = origins.filter(|origin| origin.starts_with("--"));
     let secrets = public.map(|origin| mistake(origin, rule));
-    let admin = admin_listen.filter(|address| !address.ip().to_canonical().is_loopback());
+    let admin = admin_listen.filter(access::is_far);
     let rule = "speaks plain HTTP, and shows its numbers to whoever reaches it: it belongs on a \
                 private network";
     let admin = admin.map(|address| mistake(address, rule));
