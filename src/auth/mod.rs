@@ -33,7 +33,7 @@ pub use keys::{KeyError, Keys};
 pub use mint::{MintError, SigningKey, Wish, mint};
 pub use pattern::{Pattern, PatternError, Patterns};
 pub use small_file::FileError;
-pub(crate) use small_file::read as read_small_file;
+pub(crate) use small_file::{open as open_small_file, read as read_small_file};
 pub use subject::Subject;
 pub use tickets::{Ticket, TooManyTickets};
 pub use token::Rules;

@@ -1,8 +1,9 @@
 //! Reads what people or their tools wrote by hand: keys and secrets.
 
 use std::{
-    fs::File,
+    fs::{File, metadata},
     io::{self, Read},
+    os::unix::fs::FileTypeExt,
     path::Path,
 };
 
@@ -23,11 +24,19 @@ pub enum FileError {
     Key(#[from] KeyError),
 }
 
+/// What can be read again, as all of them are: a pipe would be empty then, and
+/// whoever opens one waits for who writes into it.
+pub(crate) fn open(path: &Path) -> io::Result<File> {
+    if metadata(path)?.file_type().is_fifo() {
+        let rule = "a pipe can be read once, and this is read again: let it be a file";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, rule));
+    }
+    File::open(path)
+}
+
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let read = File::open(path)?
-        .take(MAX_BYTES + 1)
-        .read_to_end(&mut bytes)?;
+    let read = open(path)?.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
     if read as u64 > MAX_BYTES {
         let kind = io::ErrorKind::FileTooLarge;
         return Err(io::Error::new(kind, "larger than 256 KiB"));

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    fs::File,
     io::{self, Read},
     path::Path,
 };
@@ -13,6 +12,7 @@ use super::{
     Given,
     settings::{SETTINGS, mistake},
 };
+use crate::auth::open_small_file;
 
 /// Far more than all settings with comments; a path to a device would
 /// otherwise fill the memory.
@@ -46,7 +46,7 @@ pub(super) fn read(path: &Path, mistakes: &mut Vec<String>) -> HashMap<String, G
 
 fn text_of(path: &Path) -> io::Result<String> {
     let mut text = String::new();
-    let read = File::open(path)?
+    let read = open_small_file(path)?
         .take(MAX_BYTES + 1)
         .read_to_string(&mut text)?;
     if read as u64 > MAX_BYTES {

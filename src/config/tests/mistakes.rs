@@ -1,6 +1,10 @@
 //! What is said about settings that cannot be meant.
 
-use std::path::PathBuf;
+use std::{
+    io::{Write as _, pipe},
+    os::fd::AsRawFd as _,
+    path::PathBuf,
+};
 
 use super::{Pairs, flag, resolve, with_path};
 
@@ -31,6 +35,22 @@ fn all_mistakes_are_told_at_once_and_where_they_stand() {
         assert!(said.contains(line), "{line:?} is not in\n{said}");
     }
     assert_eq!(said.lines().count(), expected.len(), "{said}");
+}
+
+/// Read a second time it would be empty, and that is no mistake.
+#[test]
+fn a_pipe_is_no_file() {
+    let (reader, mut writer) = pipe().unwrap();
+    writer.write_all(b"channels = 'a'").unwrap();
+    drop(writer);
+    let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+    let rule = "a pipe can be read once, and this is read again: let it be a file";
+    let file = with_path(&[], &[], Some(&PathBuf::from(&path)));
+    assert_eq!(file.unwrap_err(), format!("{path}: {rule}"));
+    for setting in ["jwks-file", "token-key-file", "token-secret-file"] {
+        let said = flag(setting, &path).unwrap_err();
+        assert_eq!(said, format!("--{setting}: {path}: {rule}"));
+    }
 }
 
 #[test]
