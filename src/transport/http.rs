@@ -255,9 +255,11 @@ async fn readyz(State(admission): State<Admission>) -> Response {
     }
 }
 
-/// What is answered when there is no room for another connection.
+/// What is answered when there is no room for another connection. The process is
+/// well then: who starts it anew for that would send away those who are there.
 pub(super) fn full(message: &'static str) -> Router {
-    Router::new().fallback(async move |version: Version, headers: HeaderMap| {
+    let health = Router::new().route("/healthz", get(healthz));
+    health.fallback(async move |version: Version, headers: HeaderMap| {
         let mut response = Refusal::new(Code::TooMany, message).answer_to(&headers);
         if version < Version::HTTP_2 {
             let close = HeaderValue::from_static("close");

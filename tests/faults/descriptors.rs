@@ -70,6 +70,8 @@ async fn f32_newcomers_are_refused_and_the_others_stay() {
     let refusal = too_many().await;
     assert_eq!((refusal.status, refusal.code()), (429, "too_many".into()));
     assert!(!refusal.header("retry-after").is_empty());
+    let health = get(address, "/healthz", &[]).await;
+    assert_eq!(health.status, 200, "nobody is to start it anew for that");
     let refused = [
         (Wire::WebSocket, 429),
         (Wire::Sse, 429),
