@@ -1,7 +1,7 @@
 //! `GET /v1/status`: how the gateway does, for a page or a person. Numbers only
 //! rise, so that who asks twice knows the rates.
 
-use std::{cmp::Reverse, sync::Arc, time::SystemTime};
+use std::{sync::Arc, time::SystemTime};
 
 use axum::{
     extract::State,
@@ -163,10 +163,17 @@ fn look(admission: &Admission, grant: &Grant) -> Status {
 /// Those that `grant` is for, and how many are left out.
 fn channels(mut all: Vec<ChannelView>, grant: &Grant) -> (Vec<Channel>, usize) {
     all.retain(|channel| grant.may_subscribe(&channel.name));
-    let order = |channel: &ChannelView| (Reverse(channel.readers), channel.name.clone());
-    all.sort_by_cached_key(order);
     let more = all.len().saturating_sub(CHANNELS);
-    all.truncate(CHANNELS);
+    let order = |one: &ChannelView, other: &ChannelView| {
+        let by_readers = other.readers.cmp(&one.readers);
+        by_readers.then_with(|| one.name.cmp(&other.name))
+    };
+    if more > 0 {
+        // The rest is not put in order: who asks may do so all the time.
+        all.select_nth_unstable_by(CHANNELS, order);
+        all.truncate(CHANNELS);
+    }
+    all.sort_unstable_by(order);
     let told = all.into_iter().map(|channel| Channel {
         channel: channel.name.as_str().to_owned(),
         readers: channel.readers,
@@ -191,5 +198,36 @@ fn latency(spread: &Spread) -> Latency {
         count: spread.count,
         sum_seconds: spread.sum.as_secs_f64(),
         buckets: buckets.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cmp::Reverse;
+
+    use super::*;
+    use crate::event::ChannelName;
+
+    /// `count` channels, the later with more readers, two with as many each.
+    fn views(count: usize) -> Vec<ChannelView> {
+        let view = |n: usize| ChannelView {
+            name: ChannelName::new(&format!("c{n:05}")).unwrap(),
+            readers: n / 2,
+            events: 0,
+        };
+        (0..count).map(view).collect()
+    }
+
+    #[test]
+    fn those_with_the_most_readers_are_told_and_the_rest_is_a_number() {
+        let grant = Grant::open(Patterns::all(), false);
+        for (count, more) in [(10_000, 9_800), (202, 2), (200, 0), (3, 0)] {
+            let (told, left_out) = channels(views(count), &grant);
+            assert_eq!((told.len(), left_out), (count - more, more));
+            let mut expected: Vec<_> = views(count).split_off(more);
+            expected.sort_by_key(|view| (Reverse(view.readers), view.name.clone()));
+            let told = told.iter().map(|channel| channel.channel.as_str());
+            assert!(told.eq(expected.iter().map(|view| view.name.as_str())));
+        }
     }
 }
