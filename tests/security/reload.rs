@@ -10,7 +10,7 @@ use crate::{
     attempts::{Outcome, Wire, publish},
     expiry::{end, expected},
     support::{
-        Database, Said, WebSocket,
+        self, Database, Reader, Said, WebSocket,
         gateway_process::{GatewayProcess, pgfan},
         get, until, within,
     },
@@ -260,4 +260,43 @@ async fn a_ticket_of_before_is_looked_at_again() {
     served.write("secret", ANOTHER);
     served.reload("the settings were read again").await;
     assert_eq!(get(address, &path(&tickets[1]), &[]).await.status, 401);
+}
+
+/// Each reload has all readers look at the rules again, those too that a writer
+/// is about to serve.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_event_is_lost_or_doubled_in_a_storm_of_reloads() {
+    const EVENTS: i32 = 4000;
+    const AT_ONCE: i32 = 20;
+    let database = Database::new().await;
+    let gateway = GatewayProcess::on(&database).await;
+    let mut readings = Vec::new();
+    for wire in support::Wire::ALL.repeat(4) {
+        let mut reader = Reader::open(wire, gateway.address, &["a"], None).await;
+        reader.ready().await;
+        let reading = async move { reader.payloads(EVENTS as usize).await };
+        readings.push(tokio::spawn(reading));
+    }
+    let notifying = async {
+        for first in (1..=EVENTS).step_by(AT_ONCE as usize) {
+            database.notify_range("a", first, first + AT_ONCE - 1).await;
+        }
+    };
+    let reloading = async {
+        loop {
+            gateway.program.signal("HUP").await;
+        }
+    };
+    tokio::select! {
+        () = notifying => {}
+        () = reloading => {}
+    }
+    let expected: Vec<_> = (1..=EVENTS).map(|n| n.to_string()).collect();
+    for reading in readings {
+        assert_eq!(within("all events", reading).await.unwrap(), expected);
+    }
+    let log = gateway.program.stderr.text();
+    let reloads = log.matches("the settings were read again").count();
+    assert!(reloads > 10, "{reloads}");
+    gateway.stop().await;
 }
