@@ -22,7 +22,7 @@ mod token;
 use std::{
     future::pending,
     path::Path,
-    sync::{Arc, PoisonError, RwLock, RwLockWriteGuard},
+    sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard},
     time::Duration,
 };
 
@@ -182,7 +182,8 @@ struct Policy {
     keys: Option<KeySource>,
     rules: Arc<Rules>,
     channels: Patterns,
-    open: Option<Grant>,
+    /// One for all who have no token.
+    open: Option<Mutex<Arc<Grant>>>,
 }
 
 impl Policy {
@@ -197,13 +198,17 @@ impl Policy {
             keys: config.keys,
             rules: Arc::new(config.rules),
             channels: config.channels,
-            open: config.anonymous.then_some(grant),
+            open: config.anonymous.then(|| Mutex::new(Arc::new(grant))),
         }
     }
 
-    fn without_token(&self, version: u64) -> Result<Grant, AuthError> {
-        let open = self.open.clone().ok_or(AuthError::Required)?;
-        Ok(open.of_version(version))
+    fn without_token(&self, version: u64) -> Result<Arc<Grant>, AuthError> {
+        let open = self.open.as_ref().ok_or(AuthError::Required)?;
+        let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.version() != version {
+            *open = Arc::new(Grant::clone(&open).of_version(version));
+        }
+        Ok(Arc::clone(&open))
     }
 
     /// As far as they are known.
@@ -262,7 +267,7 @@ impl Authenticator {
     pub fn again(&self, grant: &Grant) -> Result<Arc<Grant>, AuthError> {
         let (version, policy) = self.policy();
         let (Some(proof), Some(keys)) = (grant.proof(), policy.keys()) else {
-            return policy.without_token(version).map(Arc::new);
+            return policy.without_token(version);
         };
         // Without any keys nothing can be said; when they come, it is another
         // version.
@@ -285,7 +290,7 @@ impl Authenticator {
     /// Nothing: it needs one.
     pub fn without_token(&self) -> Result<Arc<Grant>, AuthError> {
         let (version, policy) = self.policy();
-        policy.without_token(version).map(Arc::new)
+        policy.without_token(version)
     }
 
     /// What a client with this token may do. Where there are no tokens,
@@ -297,7 +302,7 @@ impl Authenticator {
     pub async fn with_token(&self, token: &str) -> Result<Arc<Grant>, AuthError> {
         let (version, policy) = self.policy();
         let Some(KeySource(source)) = &policy.keys else {
-            return policy.without_token(version).map(Arc::new);
+            return policy.without_token(version);
         };
         let refuse = |error: TokenError| {
             debug!(%error, "a token is refused");

@@ -114,3 +114,16 @@ async fn a_document_that_turns_bad_changes_nothing() {
     assert!(authenticator.with_token(&old.token()).await.is_ok());
     assert_eq!(authenticator.with_token(&new.token()).await, REFUSED);
 }
+
+/// A crowd that has no token costs one grant, and after other rules one again.
+#[test]
+fn all_who_have_no_token_share_a_grant() {
+    let auth = Authenticator::new(Config::open(false));
+    let before = auth.without_token().unwrap();
+    assert!(Arc::ptr_eq(&before, &auth.without_token().unwrap()));
+    auth.reload(Config::open(true));
+    let [one, other] = [(); 2].map(|()| auth.again(&before).unwrap());
+    assert!(Arc::ptr_eq(&one, &other) && !Arc::ptr_eq(&one, &before));
+    let now = [one.version(), before.version() + 1];
+    assert_eq!(now, [auth.version(); 2]);
+}
