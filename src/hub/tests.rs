@@ -423,6 +423,23 @@ async fn limits_refuse_the_next_and_leave_the_others_alone() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_lower_limit_leaves_the_channels_that_there_are() {
+    let fixture = Fixture::live(Config::default());
+    let _readers = fixture.reader(&["a", "b", "c"]);
+    let last_cursor = last_cursor(&mut fixture.subscribe(&["d"], None));
+    fixture.hub.reload(Config {
+        max_channels: 2,
+        ..Config::default()
+    });
+    let mut another = fixture.subscribe(&["a", "c"], None);
+    assert_eq!(now(&mut another), [r#"ready ["a", "c"]"#]);
+    assert_eq!(another.join(&names(&["e"]), None), Err(JoinError::TooMany));
+    // One that lingers is not given up for what there is.
+    let mut resumed = fixture.subscribe(&["d"], last_cursor);
+    assert_eq!(now(&mut resumed), [r#"ready ["d"]"#]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_cursor_moves_with_the_traffic_of_others() {
     let fixture = Fixture::live(Config::default());
     let mut quiet = fixture.subscribe(&["quiet"], None);
