@@ -16,6 +16,11 @@ pub const BOUNDS: [u64; 16] = [
 const NUMBERS: usize = BOUNDS.len() + 2;
 const SUM: usize = NUMBERS - 1;
 
+/// A day, in microseconds. What took longer, by a clock that is not ours or a time
+/// that somebody made up, adds no more to the sum: 10,000 times since 1970 would
+/// be more than it can hold, and a counter must not fall.
+const MOST: u64 = 24 * 3600 * 1_000_000;
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Histogram(Counts<NUMBERS>);
@@ -41,7 +46,7 @@ impl Histogram {
             place[index].fetch_add(count, std::sync::atomic::Ordering::Relaxed);
         };
         add(bucket, count);
-        add(SUM, micros.saturating_mul(count));
+        add(SUM, micros.min(MOST).saturating_mul(count));
     }
 
     /// What it holds now.
@@ -78,5 +83,19 @@ mod tests {
         assert_eq!(spread.within[15], 10);
         assert_eq!(spread.count, 12);
         assert_eq!(spread.sum, micros(2 * 20_000_452));
+    }
+
+    /// A payload may say that it was sent in 1970.
+    #[test]
+    fn the_sum_does_not_fall() {
+        let histogram = Histogram::default();
+        let half_a_century = Duration::from_secs(56 * 365 * 24 * 3600);
+        let mut last = Duration::ZERO;
+        for _ in 0..20_000 {
+            histogram.observe(half_a_century, 1);
+            let sum = histogram.spread().sum;
+            assert!(sum > last, "{last:?}, then {sum:?}");
+            last = sum;
+        }
     }
 }
