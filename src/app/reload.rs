@@ -92,7 +92,8 @@ pub(super) async fn follow(mut reloads: Reloads, parts: Parts, begun: Begun) {
     pending::<()>().await;
 }
 
-/// The rules for tokens last: they make every stream look at itself again.
+/// The rules for tokens last: they make every stream look at itself again, and
+/// when this is over no writer serves one that has not.
 fn set(parts: &Parts, config: Config) {
     parts.hub.reload(config.hub);
     let (browsers, settings) = (config.browsers, config.transport);
@@ -101,9 +102,11 @@ fn set(parts: &Parts, config: Config) {
         tls.reload(other);
     }
     parts.auth.reload(config.auth);
+    parts.hub.wake_all();
 }
 
-/// Each reader that rests is woken to look at itself again. Never ends.
+/// Each reader that rests is woken to look at itself again, also when it is keys
+/// that were found to be others. Never ends.
 pub(super) async fn wake(auth: Authenticator, hub: Hub) {
     let mut changes = auth.changes();
     while changes.changed().await.is_ok() {
@@ -113,13 +116,20 @@ pub(super) async fn wake(auth: Authenticator, hub: Hub) {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::pin;
+    use std::{
+        pin::pin,
+        sync::{
+            Arc,
+            atomic::{AtomicBool, Ordering},
+        },
+        task::{Context, Wake, Waker},
+    };
 
-    use futures_util::FutureExt;
+    use futures_util::{FutureExt, StreamExt};
     use tokio::select;
 
     use super::*;
-    use crate::demand::Demand;
+    use crate::{demand::Demand, event::WireName};
 
     /// Of these flags.
     fn config(flags: &[(&str, &str)]) -> Config {
@@ -165,6 +175,32 @@ mod tests {
             () = reload => {}
         }
         assert!(auth.without_token().is_err());
+    }
+
+    /// And who sleeps is not served by the rules before until it has its turn.
+    #[tokio::test]
+    async fn when_a_reload_is_over_all_readers_are_woken() {
+        let (parts, begun) = parts(config(&[]));
+        let mut reader = parts.hub.subscribe(WireName::WebSocket).unwrap();
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        let item = reader.poll_next_unpin(&mut Context::from_waker(&waker));
+        assert!(item.is_pending() && !woken.0.load(Ordering::Relaxed));
+        let (reloader, reloads) = channel();
+        select! {
+            () = follow(reloads, parts, begun) => {}
+            () = reloader.reload(config(&[SECRET])) => {}
+        }
+        assert!(woken.0.load(Ordering::Relaxed));
+    }
+
+    #[derive(Default)]
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+        }
     }
 
     /// Another address takes a restart, so what is good there alone is not taken
