@@ -262,6 +262,32 @@ async fn a_ticket_of_before_is_looked_at_again() {
     assert_eq!(get(address, &path(&tickets[1]), &[]).await.status, 401);
 }
 
+/// A crowd takes its time to wake, and its writer does not wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_channel_that_is_taken_away_nobody_in_a_crowd_gets_more() {
+    let mut served = Served::with("channels = 'a,b'").await;
+    let token = token(&["**"]);
+    let crowd = (0..200).map(|_| served.web_socket(&["a", "b"], &token));
+    let crowd = join_all(crowd).await.into_iter().map(Result::unwrap);
+    let mut crowd: Vec<_> = crowd.collect();
+    for socket in &mut crowd {
+        assert!(matches!(said(socket).await, Said::Ready { .. }));
+    }
+    served.write("pgfan.toml", "channels = 'b'");
+    served.reload("the settings were read again").await;
+    served.database.notify("a", "1").await;
+    served.database.notify("b", "2").await;
+    for socket in &mut crowd {
+        let mut next = async || loop {
+            match said(socket).await {
+                Said::Answer(_) => {}
+                other => break event(other),
+            }
+        };
+        assert_eq!(next().await, ("b".into(), "2".into()));
+    }
+}
+
 /// Each reload has all readers look at the rules again, those too that a writer
 /// is about to serve.
 #[tokio::test(flavor = "multi_thread")]
