@@ -112,11 +112,11 @@ fn command() -> Command {
     let connection: Vec<_> = url.map(flag).chain([config_flag()]).collect();
     let check = check::command()
         .arg(config_flag())
-        .args(SETTINGS.iter().map(flag));
+        .args(SETTINGS.iter().map(gateway_flag));
     let serve = Command::new("serve")
         .about("Serve the notifications of one database")
         .arg(config_flag())
-        .args(SETTINGS.iter().map(flag))
+        .args(SETTINGS.iter().map(gateway_flag))
         .after_help(
             "Examples:\n  \
              PGHOST=db.internal PGUSER=app PGDATABASE=shop pgfan serve\n  \
@@ -163,9 +163,23 @@ fn config_flag() -> Arg {
         .help("Settings as TOML: each flag's name is a key [env: PGFAN_CONFIG]")
 }
 
+/// As a command has it that ends before a setting could change.
 fn flag(setting: &Setting) -> Arg {
-    let restart = if setting.reloads() { "" } else { RESTART };
-    let help = format!("{}{restart} [default: {}]", setting.help, setting.default);
+    flag_with(setting, "")
+}
+
+/// As the gateway has it: a setting that is not read again says so.
+fn gateway_flag(setting: &Setting) -> Arg {
+    let restart = if setting.reloads() {
+        ""
+    } else {
+        " (takes a restart)"
+    };
+    flag_with(setting, restart)
+}
+
+fn flag_with(setting: &Setting, note: &str) -> Arg {
+    let help = format!("{}{note} [default: {}]", setting.help, setting.default);
     let arg = Arg::new(setting.name).long(setting.name).help(help);
     if setting.value.is_empty() {
         arg.action(ArgAction::SetTrue)
@@ -173,9 +187,6 @@ fn flag(setting: &Setting) -> Arg {
         arg.value_name(setting.value)
     }
 }
-
-/// What the help says of a setting that is not read again.
-const RESTART: &str = " (takes a restart)";
 
 /// The flags that were given, as texts. One that this command has not is none:
 /// asked for by other means, it would be an error where clap was built for

@@ -73,7 +73,7 @@ pub(super) fn command() -> Command {
                 .help("The name of the key in the gateway's JWKS document (`kid`)"),
         )
         .arg(super::config_flag())
-        .args(settings.map(flag))
+        .args(settings.map(|setting| flag(setting).help_heading("As the gateway has them")))
         .after_help(
             "Examples:\n  \
              PGFAN_TOKEN_SECRET=… pgfan token --subscribe 'orders.*' --publish orders.new\n\n\

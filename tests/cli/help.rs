@@ -65,6 +65,21 @@ async fn every_command_has_a_help_with_an_example() {
     }
 }
 
+/// Only where there is something to start anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_takes_a_restart_is_told_of_the_gateway_alone() {
+    let note = "(takes a restart)";
+    for gateway in ["serve", "check"] {
+        let help = ended(&[gateway, "--help"]).await;
+        assert!(help.stdout.contains(note), "{help:?}");
+    }
+    for other in [&["demo"][..], &["token"], &["triggers", "install"]] {
+        let help = ended(&[other, &["--help"]].concat()).await;
+        assert_eq!(help.status.code(), Some(0), "{help:?}");
+        assert!(!help.stdout.contains(note), "{help:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn make_help_tells_of_every_goal() {
     let root = env!("CARGO_MANIFEST_DIR");
