@@ -96,6 +96,7 @@ fn conninfo(sandbox: &Sandbox) -> Result<Arc<ConnInfo>, Box<dyn std::error::Erro
 
 fn instructions(address: SocketAddr, sandbox: &Sandbox) -> String {
     let channel = shop::CHANNEL;
+    let program = program();
     format!(
         "
 pgfan is serving on http://{address}, and a row of the table `{channel}` changes every second.
@@ -105,9 +106,14 @@ Watch it from another terminal, each line a wire:
 
   curl -N 'http://{address}/v1/sse?channel={channel}&format=raw'
   curl -N 'http://{address}/v1/sse?channel={channel}'
+  {program} listen {channel} --via ws --url http://{address}
+  {program} listen {channel} --via grpc --url http://{address}
+
+Or, where these are installed:
+
   websocat 'ws://{address}/v1/ws?channel={channel}'
-  grpcurl -plaintext -d '{{\"channels\":[\"{channel}\"]}}' {address} pgfan.v1.GatewayService/Subscribe
   websocat 'ws://{address}/pgpubsub/{channel}'
+  grpcurl -plaintext -d '{{\"channels\":[\"{channel}\"]}}' {address} pgfan.v1.GatewayService/Subscribe
 
 Notify it yourself, through the gateway or in SQL:
 
@@ -118,4 +124,15 @@ Ctrl-C ends it, and leaves nothing behind.
 ",
         sandbox.socket_url()
     )
+}
+
+/// As it was called, for a shell: `target/debug/pgfan` until it is installed.
+fn program() -> String {
+    let called = std::env::args_os().next();
+    let name = called.map_or("pgfan".into(), |name| name.to_string_lossy().into_owned());
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    match name.chars().all(plain) {
+        true => name,
+        false => format!("'{}'", name.replace('\'', r"'\''")),
+    }
 }

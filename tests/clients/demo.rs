@@ -135,6 +135,25 @@ async fn a_printed_command_shows_a_row_that_changes() {
     assert_eq!(payload["table"], "orders");
 }
 
+/// On every wire without a program that a fresh machine has not.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_printed_program_shows_it_too() {
+    let demo = Demo::start().await;
+    let program = env!("CARGO_BIN_EXE_pgfan");
+    for wire in ["ws", "grpc"] {
+        let mut listen = demo.paste(&format!("{program} listen orders --via {wire} "));
+        let mut listen = Program::start(&mut listen);
+        listen
+            .stdout
+            .until("a change", |said: &[u8]| {
+                String::from_utf8_lossy(said)
+                    .contains(r#""type":"event""#)
+                    .then_some(())
+            })
+            .await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_person_publishes_arrives() {
     let demo = Demo::start().await;
