@@ -58,7 +58,12 @@ pub(super) async fn run(flags: &HashMap<String, String>) -> CommandResult {
 /// The libpq variables are for real databases; the demo has its own. On a
 /// machine of one's own everybody may publish.
 fn settings(flags: &HashMap<String, String>) -> Result<Config, Mistakes> {
-    let ours = |name: &str| environment(name).filter(|_| name == "PGFAN_LISTEN");
+    let ours = |name: &str| match name {
+        "PGFAN_LISTEN" => environment(name),
+        // Where it may not serve is said below, in its own words: it takes no token.
+        "PGFAN_ANONYMOUS" => Some("on".to_owned()),
+        _ => None,
+    };
     let mut config = Config::resolve(flags, &ours, None)?;
     if !config.listen.ip().is_loopback() {
         let rule = "everybody may publish on the demo, so it serves on the loopback alone";

@@ -154,6 +154,16 @@ async fn the_printed_program_shows_it_too() {
     }
 }
 
+/// In words of its own: it has no flag for a token.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_network_it_does_not_start() {
+    let refused = run(pgfan().args(["demo", "--listen", "0.0.0.0:0"])).await;
+    assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+    assert!(refused.stderr.contains("0.0.0.0:0"), "{refused:?}");
+    assert!(refused.stderr.contains("the loopback alone"), "{refused:?}");
+    assert!(!refused.stderr.contains("--token"), "{refused:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_person_publishes_arrives() {
     let demo = Demo::start().await;
