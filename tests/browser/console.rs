@@ -284,6 +284,10 @@ async fn it_fits_a_desk_and_a_hand_by_day_and_night() {
             page.screenshot(&picture(&format!("{theme}-{width}"))).await;
         }
     }
+    // Each field as large as a phone wants it.
+    let sizes =
+        "[...document.querySelectorAll('input')].map((one) => getComputedStyle(one).fontSize)";
+    assert_eq!(page.eval(sizes).await, json!(vec!["16px"; 5]));
     // By hand, whatever the system has.
     page.click("#theme").await;
     page.click("#theme").await;
