@@ -34,20 +34,22 @@ fn judge(limit: usize, max_readers: usize) -> Finding {
     }
 }
 
-/// Bound for a moment, as the gateway would.
-pub(super) async fn address(address: SocketAddr) -> Finding {
+/// Bound for a moment, as the gateway would. `flag` sets it.
+pub(super) async fn address(address: SocketAddr, flag: &str) -> Finding {
     match bind(address) {
         Ok(()) => Finding::ok("address", format!("{address} is free")),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Finding::warn(
             "address",
             format!("{address} is taken"),
-            "none where that is the gateway, already at work; else end the other program, \
-             or choose another address with --listen",
+            format!(
+                "none where that is the gateway, already at work; else end the other program, \
+                 or choose another address with {flag}"
+            ),
         ),
         Err(error) => Finding::fail(
             "address",
             format!("{address}: {error}"),
-            "choose an address of this machine and a port above 1023 with --listen",
+            format!("choose an address of this machine and a port above 1023 with {flag}"),
         ),
     }
 }

@@ -134,15 +134,22 @@ async fn an_address_that_is_taken_is_told() {
     let database = Database::new().await;
     let holder = TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = holder.local_addr().unwrap().to_string();
-    for (address, verdict) in [(taken.as_str(), "warn"), ("192.0.2.1:8000", "fail")] {
-        let mut command = pgfan();
-        command.args(["check", "--anonymous", "--listen", address]);
-        command.envs(libpq_variables(&database.url));
-        let ended = run(&mut command).await;
-        let line = found(&ended, verdict, "address");
-        assert!(
-            line.starts_with(address) && line.contains("--listen"),
-            "{line}"
-        );
+    for flag in ["--listen", "--admin-listen"] {
+        for (address, verdict) in [(taken.as_str(), "warn"), ("192.0.2.1:8000", "fail")] {
+            let mut command = pgfan();
+            command.args(["check", "--anonymous"]);
+            if flag != "--listen" {
+                command.args(["--listen", "127.0.0.1:0"]);
+            }
+            command.args([flag, address]);
+            command.envs(libpq_variables(&database.url));
+            let ended = run(&mut command).await;
+            let line = found(&ended, verdict, "address");
+            let remedy = format!(" {flag}\n");
+            assert!(
+                line.starts_with(address) && ended.stdout.contains(&remedy),
+                "{ended:?}"
+            );
+        }
     }
 }
