@@ -1,4 +1,4 @@
-// A cache that is never stale without knowing it: the recipe of pgfan's README.
+// A cache that is never stale without knowing it: the recipe of docs/caching.md.
 
 import { subscribe } from "pgfan";
 
@@ -6,8 +6,26 @@ import { subscribe } from "pgfan";
 const MAX_KEYS = 10_000;
 
 /**
+ * The keys that a payload names: those of `pgfan triggers install --keys`, the one
+ * of the demo's table, or a text that is a key by itself. None: it may be any.
+ */
+export function keysOf(payload) {
+  if (payload === "") return [];
+  let change;
+  try {
+    change = JSON.parse(payload);
+  } catch {
+    return [payload];
+  }
+  if (typeof change !== "object" || change === null) return [payload];
+  const rows = Array.isArray(change.keys) ? change.keys : [change];
+  const keys = rows.map((row) => row?.id);
+  return keys.every((key) => key !== undefined && key !== null) ? keys.map(String) : [];
+}
+
+/**
  * Values by key. `load(key)` reads one from where it is kept; a notification on
- * `channel` names in its payload the key that has changed.
+ * `channel` names in its payload the keys that have changed.
  */
 export class Cache {
   #values = new Map();
@@ -22,12 +40,11 @@ export class Cache {
     this.#subscription = subscribe([channel], {
       ...options,
       onEvent: ({ payload }) => {
-        // Which key it is, an empty payload does not say.
-        if (payload === "") this.#flush();
-        else {
-          if (this.#changes.size >= MAX_KEYS) this.#flush();
-          this.#changes.set(payload, this.#count(payload) + 1);
-          this.#values.delete(payload);
+        const keys = keysOf(payload);
+        if (!keys.length || this.#changes.size + keys.length > MAX_KEYS) this.#flush();
+        for (const key of keys) {
+          this.#changes.set(key, this.#count(key) + 1);
+          this.#values.delete(key);
         }
         onChange(payload);
       },
