@@ -126,11 +126,16 @@ fn command() -> Command {
              SIGHUP reads the file again, and those that settings name, without a reader's loss: \
              all is good or nothing changes. What takes a restart says so.",
         );
-    let listen = SETTINGS.iter().filter(|setting| setting.name == "listen");
+    let of_demo = SETTINGS
+        .iter()
+        .filter(|setting| demo::SETTINGS.contains(&setting.name));
     let demo = Command::new("demo")
         .about("Show the gateway at work, on a private PostgreSQL that is thrown away")
-        .args(listen.map(flag))
-        .after_help("Examples:\n  pgfan demo\n  pgfan demo --listen 127.0.0.1:8001");
+        .args(of_demo.map(flag))
+        .after_help(
+            "Examples:\n  pgfan demo\n  pgfan demo --listen 127.0.0.1:8001\n  \
+             pgfan demo --allow-origin http://localhost:5173",
+        );
     Command::new("pgfan")
         .version(env!("CARGO_PKG_VERSION"))
         .about("PostgreSQL NOTIFY over WebSocket, SSE and gRPC, from one connection")

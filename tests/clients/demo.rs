@@ -34,7 +34,11 @@ pub struct Demo {
 
 impl Demo {
     pub async fn start() -> Self {
-        let mut program = Program::start(pgfan().args(["demo", "--listen", "127.0.0.1:0"]));
+        Self::of(pgfan().args(["demo", "--listen", "127.0.0.1:0"])).await
+    }
+
+    async fn of(command: &mut Command) -> Self {
+        let mut program = Program::start(command);
         let last_line = "Ctrl-C ends it, and leaves nothing behind.\n";
         let whole = |said: &[u8]| {
             let text = String::from_utf8_lossy(said).into_owned();
@@ -152,6 +156,20 @@ async fn the_printed_program_shows_it_too() {
             })
             .await;
     }
+}
+
+/// One that is being written, and comes from another port.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_another_origin_is_let_in() {
+    let page = "http://localhost:5173";
+    let mut program = pgfan();
+    program.args(["demo", "--listen", "127.0.0.1:0", "--allow-origin", page]);
+    let demo = Demo::of(&mut program).await;
+    let line = format!("{} -sS -i -H 'Origin: {page}'", demo.printed("curl -d"));
+    let answer = run(command("/bin/sh").args(["-c", &line])).await;
+    assert!(answer.stdout.contains(" 204 "), "{answer:?}");
+    let allowed = format!("access-control-allow-origin: {page}");
+    assert!(answer.stdout.contains(&allowed), "{answer:?}");
 }
 
 /// In words of its own: it has no flag for a token.
