@@ -112,6 +112,9 @@ pub(super) async fn run(matches: &ArgMatches, database: Arc<ConnInfo>) -> Comman
                 true => catalog::installed(&session).await?,
                 false => catalog::tables(&session, &names).await?,
             };
+            if tables.is_empty() {
+                eprintln!("no table has a trigger of pgfan: `pgfan triggers install TABLE…`");
+            }
             print(&sql::show(&tables))
         }
         _ => {

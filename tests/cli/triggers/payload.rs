@@ -196,6 +196,8 @@ async fn any_name_is_held_by_its_quotes() {
     assert_ne!(catalog(&database).await, before);
     let shown = triggers(&database, &["show"]).await;
     assert_eq!((shown.status.code(), shown.stdout.as_str()), (Some(0), ""));
+    let told = "no table has a trigger of pgfan";
+    assert!(shown.stderr.contains(told), "{shown:?}");
 }
 
 /// Rows that go through it, or straight into a partition.
