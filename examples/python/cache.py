@@ -1,6 +1,6 @@
 """A cache of rows that is never stale without knowing it: docs/caching.md, over WebSocket.
 
-    pip install websockets asyncpg
+    apt install python3-websockets python3-asyncpg        (or pip, in a virtual environment)
     PGHOST=… PGDATABASE=… python3 examples/python/cache.py http://127.0.0.1:8000 orders
 
 Where the database is, libpq's variables say. The table has a trigger of `pgfan triggers install --keys`, or is the one
