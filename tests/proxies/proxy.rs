@@ -8,6 +8,7 @@ use std::{
 
 use http::Response;
 use hyper::body::{Bytes, Incoming};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 use tokio::{
     net::{TcpSocket, TcpStream},
@@ -43,7 +44,8 @@ impl Kind {
     pub const ALL: [Self; 3] = [Self::Nginx, Self::HaProxy, Self::Caddy];
 }
 
-/// Killed when it is dropped.
+/// Killed when it is dropped, with its workers: of a master that is killed alone nginx's
+/// workers serve on for ever.
 pub struct Proxy {
     pub address: SocketAddr,
     pub program: Program,
@@ -76,7 +78,7 @@ impl Proxy {
             Kind::HaProxy => haproxy(&example, address, folder.path(), &certificates),
             Kind::Caddy => caddy(&example, address, folder.path(), &certificates),
         };
-        command.env("LD_LIBRARY_PATH", made("lib"));
+        command.env("LD_LIBRARY_PATH", made("lib")).process_group(0);
         let program = Program::start(&mut command);
         until(&format!("{kind:?} is open"), || async {
             TcpStream::connect(address).await.is_ok()
@@ -123,6 +125,14 @@ impl Proxy {
         let connection = self.connect("http/1.1").await;
         let answered = request_over(connection, method, path, headers, body.into()).await;
         answered.expect("an answer")
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let group = self.program.pid().try_into().ok().and_then(Pid::from_raw);
+        // It may have ended by itself.
+        let _ = kill_process_group(group.unwrap(), Signal::KILL);
     }
 }
 

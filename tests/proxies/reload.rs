@@ -32,6 +32,25 @@ async fn sees_its_end(reader: &mut Reader) {
     }
 }
 
+/// Gone, or dead and not yet asked for (proc(5), `stat`).
+fn is_gone(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
+    stat.map_or(true, |stat| stat.contains(") Z "))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_left_of_nginx() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    let proxy = Proxy::start(Kind::Nginx, gateway.address).await;
+    let master = proxy.program.pid();
+    until("it has workers", async || !workers(master).is_empty()).await;
+    let workers = workers(master);
+    drop(proxy);
+    let all_gone = async || workers.iter().all(|pid| is_gone(*pid));
+    until("the workers are gone", all_gone).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_of_nginx_costs_no_event() {
     let database = Database::new().await;
