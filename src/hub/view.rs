@@ -89,6 +89,14 @@ impl State {
             SourceState::Interrupted { since } => (SourceView::Interrupted, since),
         }
     }
+
+    /// Looked at before the source is live for the first time, and not sooner.
+    fn known_queue_usage(&self) -> Option<f64> {
+        match self.source {
+            SourceState::Starting => None,
+            _ => self.queue_usage,
+        }
+    }
 }
 
 impl Hub {
@@ -100,7 +108,7 @@ impl Hub {
             source: state.source(),
             interruptions: state.interruptions,
             is_ready: state.is_ready(),
-            queue_usage: state.queue_usage,
+            queue_usage: state.known_queue_usage(),
             readers: state.readers.by_wire(),
             channels: state.readers.channels(),
             events: state.log.appended(),

@@ -58,14 +58,14 @@ async fn a11_calls_that_need_no_token_are_bounded_too() {
         watch(&mine).await.unwrap_err().code(),
         Code::ResourceExhausted
     );
-    let refused = is_healthy(&mine).await.unwrap_err();
-    assert_eq!(refused.code(), Code::ResourceExhausted);
+    // Who only asks is told, whatever others of this address do.
+    assert!(is_healthy(&mine).await.unwrap());
     let other = channel(&besieged, loopback(3)).await;
     assert!(is_healthy(&other).await.unwrap());
     besieged.others_are_served().await;
     drop(watching);
     until("there is room again", || async {
-        is_healthy(&mine).await.is_ok()
+        watch(&mine).await.is_ok()
     })
     .await;
     besieged.gateway.stop().await;
