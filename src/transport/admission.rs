@@ -256,6 +256,9 @@ impl Admission {
         channel: &str,
     ) -> Result<ChannelName, Refusal> {
         let channel = ChannelName::new(channel)?;
+        if channel.is_reserved() {
+            return Err(reserved());
+        }
         if !grant.may_publish(&channel) {
             let message = format!("{channel:?} cannot be published on");
             return Err(Refusal::new(Code::Forbidden, message));
@@ -293,10 +296,17 @@ pub(super) fn readable(grant: &Grant, channels: &[String]) -> Result<Vec<Channel
         let channel = ChannelName::new(name)?;
         match grant.may_subscribe(&channel) {
             true => Ok(channel),
+            false if channel.is_reserved() => Err(reserved()),
             false => Err(unreadable(std::slice::from_ref(name))),
         }
     });
     readable.collect()
+}
+
+/// Of whatever token.
+fn reserved() -> Refusal {
+    let rule = "channels that begin with `pgfan:` are the gateway's own";
+    Refusal::new(Code::Forbidden, rule)
 }
 
 /// These channels are not this client's.

@@ -179,7 +179,7 @@ async fn a_refusal_for_good_is_the_end() {
     for wire in WIRES {
         let refused = ended(&["listen", "pgfan:x", "--via", wire, "--url", &url]).await;
         assert_eq!(refused.status.code(), Some(1), "{wire} {refused:?}");
-        let reason = "the channel \"pgfan:x\" cannot be read (forbidden)\n";
+        let reason = "channels that begin with `pgfan:` are the gateway's own (forbidden)\n";
         assert_eq!(refused.stderr, reason, "{wire}");
         let elsewhere = format!("{url}/elsewhere");
         let refused = ended(&["listen", "a", "--via", wire, "--url", &elsewhere]).await;
