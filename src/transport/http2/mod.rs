@@ -5,12 +5,14 @@ mod request;
 mod response;
 
 use std::{
-    pin::{Pin, pin},
+    iter::once,
+    pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use axum::Router;
 use bytes::Bytes;
+use futures_util::stream::{FuturesUnordered, StreamExt};
 use h2::{
     Ping, PingPong, RecvStream,
     server::{Builder, SendResponse},
@@ -57,13 +59,14 @@ where
         return Ok(());
     };
     let mut connection = Connection::new(connected?, settings);
-    let mut told = pin!(shutdown.told.cancelled());
-    let mut is_told = false;
+    // Looked at when it wakes, and not with each delivery: it would take locks
+    // that all connections share.
+    let mut told: FuturesUnordered<_> = once(shutdown.told.cancelled()).collect();
     loop {
         let next = select! {
             biased;
             next = std::future::poll_fn(|cx| connection.poll_next(cx)) => next,
-            () = &mut told, if !is_told => Next::Told,
+            Some(()) = told.next() => Next::Told,
         };
         match next {
             Next::Asked(asked) => {
@@ -73,10 +76,7 @@ where
                 tokio::spawn(answer);
             }
             Next::Told if connection.unasked.is_some() => return Ok(()),
-            Next::Told => {
-                is_told = true;
-                connection.h2.graceful_shutdown();
-            }
+            Next::Told => connection.h2.graceful_shutdown(),
             Next::Ended(result) => return result,
         }
     }
