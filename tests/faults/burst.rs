@@ -1,10 +1,13 @@
-//! F18: one transaction notifies very often.
+//! F18: one transaction notifies very often, or many one after the other.
+
+use std::time::Duration;
 
 use futures_util::future::join_all;
+use tokio::{select, time::timeout};
 
 use crate::{
     audience::{Audience, come_back},
-    support::{Database, Reader, Said, TestGateway},
+    support::{Database, Reader, Said, TestGateway, Wire},
 };
 
 const BURST: i32 = 100_000;
@@ -61,5 +64,29 @@ async fn f18_a_burst_of_one_transaction_arrives_in_order_or_is_a_gap() {
             assert!(number > before, "{number} after {before}");
             before = number;
         }
+    }
+}
+
+/// What comes without a pause does not keep a newcomer's channel waiting.
+#[tokio::test(flavor = "multi_thread")]
+async fn f18_a_flood_on_one_channel_leaves_time_to_listen_to_others() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    let _crowd = Audience::of(gateway.address).await;
+    let flood = async {
+        loop {
+            database.notify_range("a", 1, 5000).await;
+        }
+    };
+    let newcomers = async {
+        for channel in ["b", "c", "d"] {
+            let mut reader = gateway.reader(Wire::WebSocket, channel).await;
+            database.notify(channel, "heard").await;
+            assert_eq!(reader.event().await.1, "heard");
+        }
+    };
+    select! {
+        () = flood => {}
+        heard = timeout(Duration::from_secs(10), newcomers) => heard.expect("in time"),
     }
 }
