@@ -22,9 +22,11 @@ use tokio::{
 use tokio_postgres::{AsyncMessage, NoTls};
 
 use crate::{
-    load::{Load, Plan},
+    load::{Load, Plan, Target},
+    measure::connected,
     peers::{PGFAN, Start},
     publish::{Feed, Message},
+    report::median,
     world::World,
 };
 
@@ -100,12 +102,6 @@ impl Case {
     }
 }
 
-fn median(values: impl Iterator<Item = f64>) -> f64 {
-    let mut values: Vec<f64> = values.collect();
-    values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
-}
-
 async fn intake(world: &World, case: Case) -> Result<Intake> {
     match case {
         Case::Bare => {
@@ -124,19 +120,17 @@ async fn gateway(world: &World, readers: usize) -> Result<Intake> {
     };
     let address = server.address;
     let load = Load::start(Plan {
-        address,
-        tls: None,
-        requests: PGFAN.requests(&vec![CHANNEL.to_owned(); readers]),
+        target: Target {
+            address,
+            tls: None,
+            from: None,
+        },
+        requests: PGFAN.requests(&vec![vec![CHANNEL.to_owned()]; readers]),
         timed_every: 20,
         batch: Duration::from_millis(2),
     })?;
     let result = async {
-        let ready = async {
-            while load.progress.ready.load(Ordering::Relaxed) < readers {
-                sleep(LOOK).await;
-            }
-        };
-        timeout(LIMIT, ready).await?;
+        connected(&load, readers).await?;
         measure(world, async || events(address).await).await
     };
     let result = result.await;

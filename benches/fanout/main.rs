@@ -37,6 +37,9 @@ mod scenario;
 /// What the source takes in.
 mod intake;
 
+/// Readers that come and go.
+mod churn;
+
 /// The caller's choice.
 mod settings;
 
@@ -54,7 +57,7 @@ use std::{error::Error, fs, process::ExitCode};
 use measure::measure;
 use report::Results;
 use scenario::Scenario;
-use settings::Settings;
+use settings::{Alone, Settings};
 use tokio::signal::unix::{SignalKind, signal};
 use world::World;
 
@@ -97,8 +100,11 @@ async fn bench() -> Result<(), Box<dyn Error>> {
         // Each time: a run that is cut short has what it measured.
         save(&world.settings, &all)?;
     }
-    if world.settings.intake {
-        intake::bench(&world).await?;
+    for part in &world.settings.alone {
+        match part {
+            Alone::Intake => intake::bench(&world).await?,
+            Alone::Churn => churn::bench(&world).await?,
+        }
     }
     println!("\n{}", report::conditions());
     Ok(())

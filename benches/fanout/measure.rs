@@ -5,7 +5,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use crate::{
-    load::{Counts, Load, Plan},
+    load::{Counts, Load, Plan, Target},
     payload::micros,
     peers::{Peer, Server, Start},
     process::{self, Usage},
@@ -85,13 +85,16 @@ async fn with(
 ) -> Result<Measured> {
     let most = world.settings.most_connections * peer.streams;
     let readers = scenario.readers.min(most);
-    let channels = channels(scenario, readers);
+    let channels = scenario.channels_of(readers);
     sleep(SETTLE).await;
     let before = process::usage(server.pid());
     let begun = Instant::now();
     let load = Load::start(Plan {
-        address: server.address,
-        tls: server.tls.clone(),
+        target: Target {
+            address: server.address,
+            tls: server.tls.clone(),
+            from: None,
+        },
         requests: peer.requests(&channels),
         timed_every: TIMED_EVERY,
         batch: scenario.batch,
@@ -104,7 +107,7 @@ async fn with(
         connected(&load, readers).await?;
         measured.connecting = begun.elapsed();
         let idle = idle(server, scenario, before, &mut measured).await;
-        let messages = messages(scenario, &channels);
+        let messages = messages(scenario);
         deliver(server, &load, scenario, &messages, &mut measured).await?;
         let after = process::usage(server.pid());
         measured.cpu = after.cpu.saturating_sub(idle.cpu);
@@ -119,30 +122,19 @@ async fn with(
     }
 }
 
-fn channels(scenario: &Scenario, readers: usize) -> Vec<String> {
-    let own = |number: usize| if scenario.own_channels { number } else { 0 };
-    let name = |number| format!("bench_{}", own(number));
-    (0..readers).map(name).collect()
+/// To each channel in turn. Numbered throughout, so that whoever reads several
+/// channels sees the order too.
+fn messages(scenario: &Scenario) -> Vec<Message> {
+    let to_all = 0..scenario.messages * scenario.channels;
+    let message = |number: usize| Message {
+        channel: Scenario::channel(number % scenario.channels),
+        number: u32::try_from(number).unwrap(),
+    };
+    to_all.map(message).collect()
 }
 
-fn messages(scenario: &Scenario, channels: &[String]) -> Vec<Message> {
-    let channels = if scenario.own_channels {
-        channels
-    } else {
-        &channels[..1]
-    };
-    let numbers = 0..scenario.messages;
-    let to_all = |number| {
-        let message = move |channel: &String| Message {
-            channel: channel.clone(),
-            number,
-        };
-        channels.iter().map(message)
-    };
-    numbers.flat_map(to_all).collect()
-}
-
-async fn connected(load: &Load, readers: usize) -> Result<()> {
+/// Waits until all of them are ready.
+pub async fn connected(load: &Load, readers: usize) -> Result<()> {
     let limit = Instant::now() + CONNECT_LIMIT;
     loop {
         let ready = load.progress.ready.load(Ordering::Relaxed);
@@ -186,13 +178,8 @@ async fn deliver(
     measured: &mut Measured,
 ) -> Result<()> {
     let progress = &load.progress;
-    let each = if scenario.own_channels {
-        1
-    } else {
-        measured.readers
-    };
     measured.published = messages.len();
-    measured.expected = messages.len() * each;
+    measured.expected = measured.readers * scenario.each_reader_gets();
     let readers_cpu = progress.cpu.load(Ordering::Relaxed);
     let begun = micros();
     let mut ticks = interval(Duration::from_secs_f64(1.0 / scenario.rate));

@@ -10,10 +10,11 @@ pub struct Scenario {
     pub name: &'static str,
     pub title: &'static str,
     pub readers: usize,
-    /// One channel for all, or one for each.
-    pub own_channels: bool,
+    pub channels: usize,
+    /// Of each reader; readers take them in turn, all equally often.
+    pub channels_each: usize,
     /// To each channel.
-    pub messages: u32,
+    pub messages: usize,
     /// In one piece.
     pub burst: usize,
     /// Pieces a second.
@@ -35,7 +36,8 @@ const CROWD: Scenario = Scenario {
     name: "",
     title: "",
     readers: 1000,
-    own_channels: false,
+    channels: 1,
+    channels_each: 1,
     messages: 100,
     burst: 1,
     rate: 20.0,
@@ -45,7 +47,7 @@ const CROWD: Scenario = Scenario {
     is_default: true,
 };
 
-pub const SCENARIOS: [Scenario; 6] = [
+pub const SCENARIOS: [Scenario; 7] = [
     Scenario {
         name: "s1b",
         title: "1,000 readers, 20 messages a second",
@@ -80,7 +82,19 @@ pub const SCENARIOS: [Scenario; 6] = [
         name: "s4",
         title: "10,000 channels with a reader each, a message to each at once",
         readers: 10_000,
-        own_channels: true,
+        channels: 10_000,
+        messages: 1,
+        burst: 10_000,
+        idle: Duration::from_secs(2),
+        batch: Duration::from_millis(2),
+        most_rounds: 3,
+        ..CROWD
+    },
+    Scenario {
+        name: "s5",
+        title: "1,000 readers of 100 channels each, a message to each of 10,000 channels at once",
+        channels: 10_000,
+        channels_each: 100,
         messages: 1,
         burst: 10_000,
         idle: Duration::from_secs(2),
@@ -101,14 +115,31 @@ pub const SCENARIOS: [Scenario; 6] = [
 ];
 
 impl Scenario {
-    /// The limit knows no channels; many streams on one connection are of
-    /// interest for their memory, and streams end to end at one socket have no
-    /// limit of one write each.
+    /// The limit knows no channels, and the gateway alone takes many on one
+    /// stream; many streams on one connection are of interest for their memory,
+    /// and streams end to end at one socket have no limit of one write each.
     pub fn suits(&self, peer: &Peer) -> bool {
-        if self.own_channels {
-            peer.has_channels() && peer.streams == 1
-        } else {
-            peer.streams == 1 || self.readers > 1000
+        match (self.channels, self.channels_each) {
+            (1, _) => peer.streams == 1 || self.readers > 1000,
+            (_, 1) => peer.has_channels() && peer.streams == 1,
+            _ => peer.takes_many_channels(),
         }
+    }
+
+    pub fn channel(number: usize) -> String {
+        format!("bench_{number}")
+    }
+
+    /// What each of the first so many readers reads.
+    pub fn channels_of(&self, readers: usize) -> Vec<Vec<String>> {
+        let each = self.channels_each;
+        let number = |place| Self::channel(place % self.channels);
+        let of_one = |reader| (reader * each..(reader + 1) * each).map(number).collect();
+        (0..readers).map(of_one).collect()
+    }
+
+    /// Deliveries that one reader has to have.
+    pub fn each_reader_gets(&self) -> usize {
+        self.messages * self.channels_each
     }
 }

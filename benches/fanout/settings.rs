@@ -12,14 +12,19 @@ use crate::{
 /// Descriptors of a process that are no readers.
 const RESERVED: usize = 500;
 
-/// Beside the scenarios, and by default.
-const INTAKE: (&str, bool) = ("intake", true);
+/// Of the gateway alone, beside the scenarios, and by default.
+#[derive(Debug, Clone, Copy)]
+pub enum Alone {
+    Intake,
+    Churn,
+}
+
+const ALONE: [(&str, Alone); 2] = [("intake", Alone::Intake), ("churn", Alone::Churn)];
 
 pub struct Settings {
     pub rounds: usize,
     pub scenarios: Vec<Scenario>,
-    /// Whether what is taken in is measured too.
-    pub intake: bool,
+    pub alone: Vec<Alone>,
     /// The raw limit first: ratios need it.
     pub peers: Vec<Peer>,
     /// The program that is measured; another build of it, to compare.
@@ -40,18 +45,20 @@ impl Settings {
         let rounds = variable("BENCH_ROUNDS").unwrap_or_else(|| "5".to_owned());
         let rounds = rounds.parse().ok().filter(|rounds| *rounds > 0);
         let names = SCENARIOS.iter().map(|it| (it.name, it.is_default));
-        let names: Vec<_> = names.chain([INTAKE]).collect();
-        let mut scenarios = chosen("BENCH_ONLY", &names)?;
-        let all = scenarios.len();
-        scenarios.retain(|at| *at < SCENARIOS.len());
+        let names: Vec<_> = names.chain(ALONE.map(|(name, _)| (name, true))).collect();
+        let chosen_ones = chosen("BENCH_ONLY", &names)?;
+        let scenarios = chosen_ones.iter().filter_map(|at| SCENARIOS.get(*at));
+        let alone = chosen_ones
+            .iter()
+            .filter_map(|at| at.checked_sub(SCENARIOS.len()));
         let names = PEERS.map(|it| (it.name, it.is_default));
         let peers = chosen("BENCH_PEERS", &names)?;
         let peers = peers.into_iter().map(|at| PEERS[at]);
         let others = peers.filter(|peer| peer.name != RAW.name);
         Ok(Self {
             rounds: rounds.ok_or("BENCH_ROUNDS is no number above 0")?,
-            intake: scenarios.len() < all,
-            scenarios: scenarios.into_iter().map(|at| SCENARIOS[at]).collect(),
+            scenarios: scenarios.copied().collect(),
+            alone: alone.map(|at| ALONE[at].1).collect(),
             peers: std::iter::once(RAW).chain(others).collect(),
             pgfan: variable("BENCH_PGFAN")
                 .map_or_else(|| format!("{target}/release/pgfan").into(), PathBuf::from),

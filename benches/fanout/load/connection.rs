@@ -1,19 +1,14 @@
 //! One connection: its bytes in both directions.
 
-use std::{
-    io::{ErrorKind, Read, Write},
-    net::SocketAddr,
-    sync::Arc,
-};
+use std::io::{ErrorKind, Read, Write};
 
 use mio::{Interest, Registry, Token};
-use rustls::ClientConfig;
 
 use super::{
     grpc,
     http::{Broken, Request, Wire},
     sse,
-    stream::Stream,
+    stream::{Stream, Target},
     tally::Tally,
     websocket,
 };
@@ -41,16 +36,10 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn open(
-        address: SocketAddr,
-        tls: Option<&Arc<ClientConfig>>,
-        request: &Request,
-        first_reader: usize,
-        is_timed: bool,
-    ) -> Self {
+    pub fn open(target: &Target, request: &Request, first_reader: usize, is_timed: bool) -> Self {
         let readers = request.readers();
         Self {
-            stream: Stream::open(address, tls).ok(),
+            stream: Stream::open(target).ok(),
             decoder: match request.wire {
                 Wire::WebSocket => Decoder::WebSocket(websocket::Decoder::default()),
                 Wire::Sse => Decoder::Sse(sse::Decoder::default()),

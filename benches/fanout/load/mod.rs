@@ -10,7 +10,6 @@ mod tally;
 mod websocket;
 
 use std::{
-    net::SocketAddr,
     ops::Range,
     sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
@@ -18,11 +17,11 @@ use std::{
 };
 
 use mio::{Events, Interest, Poll, Token};
-use rustls::ClientConfig;
 
 use self::{connection::Connection, tally::Tally};
 pub use self::{
     http::{Request, Wire},
+    stream::Target,
     tally::{Counts, Progress},
 };
 use crate::{payload::now, process};
@@ -42,9 +41,7 @@ const WHILE_CONNECTING: Duration = Duration::from_millis(1);
 
 /// Who connects, and how.
 pub struct Plan {
-    pub address: SocketAddr,
-    /// Of a server that speaks it.
-    pub tls: Option<Arc<ClientConfig>>,
+    pub target: Target,
     /// One a connection, with as many streams as it names channels (gRPC) or
     /// one (the others).
     pub requests: Vec<Request>,
@@ -167,8 +164,8 @@ impl Readers {
             let timed = index.is_multiple_of(self.plan.timed_every);
             let readers = request.readers();
             self.tally.opened += readers;
-            let (address, tls) = (self.plan.address, self.plan.tls.as_ref());
-            let mut connection = Connection::open(address, tls, request, first, timed);
+            let target = &self.plan.target;
+            let mut connection = Connection::open(target, request, first, timed);
             let group = if timed { &self.timed } else { &self.others };
             let interest = Interest::READABLE | Interest::WRITABLE;
             if !connection.register(group.poll.registry(), Token(index), interest) {

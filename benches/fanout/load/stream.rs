@@ -2,14 +2,44 @@
 
 use std::{
     io::{self, Read, Write},
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::Arc,
 };
 
 use mio::{Interest, Registry, Token, net::TcpStream};
+use rustix::io::Errno;
 use rustls::{ClientConfig, ClientConnection, StreamOwned, pki_types::ServerName};
 
+use socket2::{Domain, Socket, Type};
+
 use crate::peers::TLS_HOST;
+
+/// Who is connected to, and how.
+pub struct Target {
+    pub address: SocketAddr,
+    /// Of a server that speaks it.
+    pub tls: Option<Arc<ClientConfig>>,
+    /// One of the loopback's addresses, each of which has ports of its own;
+    /// none for the usual one.
+    pub from: Option<Ipv4Addr>,
+}
+
+impl Target {
+    fn connect(&self) -> io::Result<TcpStream> {
+        let Some(from) = self.from else {
+            return TcpStream::connect(self.address);
+        };
+        let socket = Socket::new(Domain::for_address(self.address), Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        socket.bind(&SocketAddr::from((from, 0)).into())?;
+        match socket.connect(&self.address.into()) {
+            Err(error) if error.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => {
+                Err(error)
+            }
+            _ => Ok(TcpStream::from_std(socket.into())),
+        }
+    }
+}
 
 pub enum Stream {
     Plain(TcpStream),
@@ -17,9 +47,9 @@ pub enum Stream {
 }
 
 impl Stream {
-    pub fn open(address: SocketAddr, tls: Option<&Arc<ClientConfig>>) -> io::Result<Self> {
-        let socket = TcpStream::connect(address)?;
-        let Some(config) = tls else {
+    pub fn open(target: &Target) -> io::Result<Self> {
+        let socket = target.connect()?;
+        let Some(config) = &target.tls else {
             return Ok(Self::Plain(socket));
         };
         let name = ServerName::try_from(TLS_HOST).map_err(io::Error::other)?;

@@ -150,15 +150,20 @@ impl Peer {
         }
     }
 
-    /// The requests of readers of these channels, one channel each.
-    pub fn requests(&self, channels: &[String]) -> Vec<Request> {
-        let request = |channels: &[String]| Request {
+    /// The requests of readers of these channels each.
+    pub fn requests(&self, readers: &[Vec<String>]) -> Vec<Request> {
+        let request = |readers: &[Vec<String>]| Request {
             wire: self.wire,
-            path: format!("{}{}", self.path, channels[0]),
-            channels: channels.to_vec(),
+            path: format!("{}{}", self.path, readers[0].join("&channel=")),
+            channels: readers.concat(),
             ready_is_said: self.says_ready(),
         };
-        channels.chunks(self.streams).map(request).collect()
+        readers.chunks(self.streams).map(request).collect()
+    }
+
+    /// Whether a reader can have many: the benchmark's gRPC has one a stream.
+    pub fn takes_many_channels(&self) -> bool {
+        self.program == Program::Pgfan && self.wire != Wire::Grpc
     }
 
     fn says_ready(&self) -> bool {

@@ -151,6 +151,11 @@ fn middle(values: impl Iterator<Item = f64>) -> Option<f64> {
     Some((lower + upper) / 2.0)
 }
 
+/// No number where there are no values.
+pub fn median(values: impl Iterator<Item = f64>) -> f64 {
+    middle(values).unwrap_or(f64::NAN)
+}
+
 /// What the numbers are of, for whoever reads them alone.
 pub fn conditions() -> String {
     format!(

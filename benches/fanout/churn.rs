@@ -1,0 +1,124 @@
+//! Readers that come, hear that they are ready, and go, all the time: what each
+//! costs the gateway, and what is left of them.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    load::{Load, Plan, Target},
+    measure::connected,
+    peers::{PEERS, Peer, Server, Start},
+    process,
+    report::median,
+    world::World,
+};
+
+const CHANNEL: &str = "churn";
+
+/// Readers that come together; the next come when these have gone.
+const WAVE: usize = 1000;
+
+/// For how long they do.
+const TIME: Duration = Duration::from_secs(5);
+
+/// What the gateway does after the last has gone is done by then.
+const SETTLE: Duration = Duration::from_millis(500);
+
+const WIRES: [&str; 3] = ["pgfan-ws", "pgfan-sse", "pgfan-grpc"];
+
+/// Of one wire in one round.
+#[derive(Debug, Clone, Copy)]
+struct Churn {
+    /// Readers that came and went in a second.
+    rate: f64,
+    /// The gateway's CPU time for one of them, in microseconds.
+    cpu: f64,
+    /// In the last fifth of the time, compared to the first.
+    slower: f64,
+    /// Memory that the gateway has more of than after the first wave, in KiB.
+    left: f64,
+}
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// Prints its table: medians of the rounds.
+pub async fn bench(world: &World) -> Result<()> {
+    println!(
+        "\nchurn: {WAVE} readers at a time come and go for {} s",
+        TIME.as_secs()
+    );
+    println!(
+        "{:<16}{:>14}{:>10}{:>14}{:>12}",
+        "", "come and go/s", "CPU us", "last / first", "KiB left"
+    );
+    for peer in PEERS.iter().filter(|peer| WIRES.contains(&peer.name)) {
+        let mut rounds = Vec::new();
+        for round in 1..=world.settings.rounds {
+            eprintln!("churn round {round}: {}", peer.name);
+            rounds.push(churn(world, peer).await?);
+        }
+        let of = |value: fn(&Churn) -> f64| median(rounds.iter().map(value));
+        let (rate, cpu) = (of(|it| it.rate), of(|it| it.cpu));
+        let (slower, left) = (of(|it| it.slower), of(|it| it.left));
+        println!(
+            "{:<16}{rate:>14.0}{cpu:>10.1}{slower:>14.2}{left:>12.0}",
+            peer.name
+        );
+    }
+    Ok(())
+}
+
+async fn churn(world: &World, peer: &Peer) -> Result<Churn> {
+    let server = match peer.start(world).await? {
+        Start::Running(server) => server,
+        Start::Missing(what) => return Err(what.into()),
+    };
+    let result = come_and_go(&server, peer).await;
+    server.stop().await;
+    result
+}
+
+async fn come_and_go(server: &Server, peer: &Peer) -> Result<Churn> {
+    let mut numbers = (0..=u8::MAX).cycle();
+    let mut next = async || wave(server, peer, numbers.next().unwrap()).await;
+    next().await?;
+    sleep(SETTLE).await;
+    let before = process::usage(server.pid());
+    let begun = Instant::now();
+    let mut waves = Vec::new();
+    while begun.elapsed() < TIME {
+        waves.push(next().await?);
+    }
+    let took = begun.elapsed();
+    sleep(SETTLE).await;
+    let after = process::usage(server.pid());
+    let readers = (waves.len() * WAVE) as f64;
+    let fifth = waves.len().div_ceil(5);
+    let sum = |waves: &[Duration]| waves.iter().sum::<Duration>().as_secs_f64();
+    Ok(Churn {
+        rate: readers / took.as_secs_f64(),
+        cpu: (after.cpu - before.cpu).as_secs_f64() * 1e6 / readers,
+        slower: sum(&waves[waves.len() - fifth..]) / sum(&waves[..fifth]),
+        left: after.memory.saturating_sub(before.memory) as f64 / 1024.0,
+    })
+}
+
+/// How long it took. Each of 256 waves comes from elsewhere: a machine's address
+/// has 28,000 ports, and keeps one for a minute after its connection.
+async fn wave(server: &Server, peer: &Peer, number: u8) -> Result<Duration> {
+    let begun = Instant::now();
+    let load = Load::start(Plan {
+        target: Target {
+            address: server.address,
+            tls: None,
+            from: Some(Ipv4Addr::new(127, 0, 1, number)),
+        },
+        requests: peer.requests(&vec![vec![CHANNEL.to_owned()]; WAVE]),
+        timed_every: WAVE,
+        batch: Duration::from_millis(1),
+    })?;
+    let ready = connected(&load, WAVE).await;
+    load.stop();
+    ready.map(|()| begun.elapsed())
+}
