@@ -100,9 +100,8 @@ pub(super) async fn run(settings: Result<Config, Mistakes>) -> CommandResult {
             database::examine(&config, &mut report).await;
         }
         Err(Mistakes(mistakes)) => {
-            let remedy = "`pgfan serve --help` tells of every setting";
             for mistake in mistakes {
-                report.add(Finding::fail("settings", mistake, remedy));
+                report.add(Finding::fail("settings", &mistake, mistake.remedy()));
             }
         }
     }

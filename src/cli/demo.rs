@@ -71,7 +71,7 @@ fn settings(flags: &HashMap<String, String>) -> Result<Config, Mistakes> {
     let mut config = Config::resolve(flags, &ours, None)?;
     if !config.listen.ip().is_loopback() {
         let rule = "everybody may publish on the demo, so it serves on the loopback alone";
-        return Err(Mistakes(vec![format!("{}: {rule}", config.listen)]));
+        return Err(format!("{}: {rule}", config.listen).into());
     }
     config.auth.allow_publish = true;
     config.drain_timeout = DRAIN;

@@ -47,7 +47,7 @@ pub(super) fn gateway(matches: &ArgMatches) -> Result<Gateway, Mistakes> {
     }
     match address {
         Ok(address) if mistakes.is_empty() => Ok(Gateway { address, token }),
-        _ => Err(Mistakes(mistakes)),
+        _ => Err(Mistakes(mistakes.into_iter().map(Into::into).collect())),
     }
 }
 

@@ -37,7 +37,7 @@ pub fn main() -> ExitCode {
     let log = environment("RUST_LOG").or(usual);
     let format = log_format(&matches);
     let result = telemetry::start(log.as_deref(), format);
-    let result = result.map_err(|mistake| Mistakes(vec![mistake]).into());
+    let result = result.map_err(|mistake| Mistakes::from(mistake).into());
     let result = result.and_then(|()| run(&matches));
     match result {
         Ok(()) => ExitCode::SUCCESS,

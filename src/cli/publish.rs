@@ -80,7 +80,7 @@ async fn payload(text: &str) -> Result<Payload, Box<dyn std::error::Error>> {
         "-" => standard_input().await?,
         text => Payload::new(text.to_owned()).map_err(|error| error.to_string()),
     };
-    payload.map_err(|rule| Mistakes(vec![format!("PAYLOAD: {rule}")]).into())
+    payload.map_err(|rule| Mistakes::from(format!("PAYLOAD: {rule}")).into())
 }
 
 /// No further than to see that it is too long.

@@ -120,12 +120,12 @@ pub(super) fn run(matches: &ArgMatches) -> CommandResult {
 
 fn private_key(path: &Path) -> Result<SigningKey, Mistakes> {
     let key = SigningKey::of_pem_file(path);
-    key.map_err(|error| Mistakes(vec![format!("--key-file: {}: {error}", path.display())]))
+    key.map_err(|error| format!("--key-file: {}: {error}", path.display()).into())
 }
 
 fn no_key() -> Mistakes {
     let rule = "nothing to sign with: PGFAN_TOKEN_SECRET, --token-secret-file or --key-file";
-    Mistakes(vec![rule.to_owned()])
+    rule.to_owned().into()
 }
 
 #[cfg(test)]

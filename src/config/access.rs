@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::Path, str::FromStr};
 
-use super::{Origins, settings::mistake};
+use super::{Origins, mistakes::Mistake};
 use crate::{
     auth::{self, FileError, KeySource, Keys, Pattern, Patterns, Rules, SigningKey, Url},
     transport::{Browsers, Origin},
@@ -75,40 +75,53 @@ impl Access {
     /// What holds between these settings, and the addresses.
     pub(super) fn check(
         &mut self,
-        addresses: &[SocketAddr],
+        addresses: &[(&str, Option<SocketAddr>)],
         given: &Origins,
-        mistakes: &mut Vec<String>,
+        mistakes: &mut Vec<Mistake>,
     ) {
         let keys: Vec<_> = KEYS.iter().filter_map(|name| given.get(name)).collect();
         if let [first, second, ..] = keys[..] {
             let rule = format!("{second} is given too; tokens are checked with one of them");
-            mistakes.push(mistake(first, rule));
+            let mistake = Mistake::new(first, rule);
+            mistakes.push(mistake.with_remedy(format!("leave out {first} or {second}")));
         }
         if let Some(text) = self.jwks_url.take() {
             match Url::parse(&text, self.jwks_insecure) {
                 Ok(url) => self.keys = Some(KeySource::jwks_url(url)),
-                Err(error) => mistakes.push(mistake(&given["jwks-url"], error)),
+                Err(error) => {
+                    let mistake = Mistake::new(&given["jwks-url"], error);
+                    let remedy = "give https://HOST/PATH of the identity provider's keys";
+                    mistakes.push(mistake.with_remedy(remedy));
+                }
             }
         }
-        let far = addresses.iter().find(|address| is_far(address));
-        if let Some(address) = far
+        let addresses = addresses.iter();
+        let mut far = addresses.filter_map(|(name, address)| Some((*name, address.as_ref()?)));
+        let far = far.find(|(_, address)| is_far(address));
+        if let Some((name, address)) = far
             && keys.is_empty()
             && !self.anonymous
         {
             let rule = "whoever reaches this address could read every channel: let it check \
                         tokens (--token-secret-file, --token-key-file, --jwks-file or \
                         --jwks-url), or say --anonymous";
-            mistakes.push(mistake(address, rule));
+            // The default is no far one.
+            let mistake = Mistake::new(&given[name], format!("\"{address}\": {rule}"));
+            let remedy = "make a secret: openssl rand -hex 32 > FILE, and --token-secret-file \
+                          FILE; or serve this machine alone: 127.0.0.1:8000";
+            mistakes.push(mistake.with_remedy(remedy));
         }
         if let Some(origin) = given.get("allow-publish").filter(|_| self.allow_publish) {
             let needs_token = !keys.is_empty() && !self.anonymous;
-            if far.is_some() {
-                let rule = "only on a loopback address; elsewhere publishing needs a token";
-                mistakes.push(mistake(origin, rule));
+            let rule = if far.is_some() {
+                "only on a loopback address; elsewhere publishing needs a token"
             } else if needs_token {
-                let rule = "it is for clients without a token, and here each needs one";
-                mistakes.push(mistake(origin, rule));
-            }
+                "it is for clients without a token, and here each needs one"
+            } else {
+                return;
+            };
+            let remedy = "leave it out, and give those who publish a token: pgfan token --publish";
+            mistakes.push(Mistake::new(origin, rule).with_remedy(remedy));
         }
     }
 

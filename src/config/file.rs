@@ -1,16 +1,17 @@
 //! The file, `pgfan.toml`: one key for each setting, named as its flag.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     io::{self, Read},
     path::Path,
 };
 
-use toml::{Table, Value, de::Error};
+use toml::{Spanned, Value, de::Error};
 
 use super::{
     Given,
-    settings::{SETTINGS, mistake},
+    mistakes::{Mistake, Place},
+    settings::SETTINGS,
 };
 use crate::auth::open_small_file;
 
@@ -18,30 +19,54 @@ use crate::auth::open_small_file;
 /// otherwise fill the memory.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// The texts by setting, each with its origin.
-pub(super) fn read(path: &Path, mistakes: &mut Vec<String>) -> HashMap<String, Given> {
-    let name = path.display();
-    let table = text_of(path)
-        .map_err(|error| error.to_string())
-        .and_then(|text| text.parse().map_err(|error| syntax(&text, &error)));
-    let table: Table = table.unwrap_or_else(|error| {
-        mistakes.push(mistake(&name, error));
-        Table::new()
-    });
+/// The texts by setting, each with its place.
+pub(super) fn read(path: &Path, mistakes: &mut Vec<Mistake>) -> HashMap<String, Given> {
+    let file = path.display().to_string();
     let mut texts = HashMap::new();
-    for (key, value) in table {
-        let origin = format!("{name}: {key}");
-        let known = SETTINGS.iter().any(|setting| setting.name == key);
+    for (name, (line, value)) in keys(path, &file, mistakes) {
+        let place = Place::Key {
+            file: file.clone(),
+            line,
+            name: name.clone(),
+        };
+        let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) else {
+            mistakes.push(unknown(&place, &name));
+            continue;
+        };
         match text(value) {
-            _ if !known => mistakes.push(mistake(origin, unknown(&key))),
-            Some(text) => drop(texts.insert(key, Given { origin, text })),
-            None => mistakes.push(mistake(
-                origin,
-                "not a text, a whole number, or true or false",
-            )),
+            Some(text) => drop(texts.insert(name, Given { place, text })),
+            None => {
+                let rule = "not a text, a whole number, or true or false";
+                let mistake = Mistake::new(&place, rule);
+                mistakes.push(mistake.with_remedy(place.remedy(setting)));
+            }
         }
     }
     texts
+}
+
+/// Each key with its line, as far as the file can be read.
+fn keys(path: &Path, file: &str, mistakes: &mut Vec<Mistake>) -> BTreeMap<String, (usize, Value)> {
+    let text = match text_of(path) {
+        Ok(text) => text,
+        Err(error) => {
+            let remedy = "let this user read it, or name another file with --config";
+            mistakes.push(Mistake::new(file, error).with_remedy(remedy));
+            return BTreeMap::new();
+        }
+    };
+    let table: BTreeMap<String, Spanned<Value>> = match toml::from_str(&text) {
+        Ok(table) => table,
+        Err(error) => {
+            mistakes.push(syntax(file, &text, &error));
+            return BTreeMap::new();
+        }
+    };
+    let with_line = |(name, value): (String, Spanned<Value>)| {
+        let line = line_of(&text, value.span().start);
+        (name, (line, value.into_inner()))
+    };
+    table.into_iter().map(with_line).collect()
 }
 
 fn text_of(path: &Path) -> io::Result<String> {
@@ -59,10 +84,16 @@ fn text_of(path: &Path) -> io::Result<String> {
 }
 
 /// The line's number and never the line: it may hold a password.
-fn syntax(text: &str, error: &Error) -> String {
-    let before = error.span().and_then(|span| text.get(..span.start));
-    let line = before.unwrap_or_default().matches('\n').count() + 1;
-    format!("line {line}: {}", error.message())
+fn syntax(file: &str, text: &str, error: &Error) -> Mistake {
+    let line = line_of(text, error.span().map_or(0, |span| span.start));
+    let mistake = Mistake::new(file, format!("line {line}: {}", error.message()));
+    mistake.with_remedy("write each setting as name = 15 or name = \"text\" on a line of its own")
+}
+
+/// Counted from 1.
+fn line_of(text: &str, place: usize) -> usize {
+    let before = text.get(..place).unwrap_or_default();
+    before.matches('\n').count() + 1
 }
 
 fn text(value: Value) -> Option<String> {
@@ -74,10 +105,14 @@ fn text(value: Value) -> Option<String> {
     }
 }
 
-fn unknown(key: &str) -> String {
-    let meant = key.replace('_', "-");
+fn unknown(place: &Place, name: &str) -> Mistake {
+    let meant = name.replace('_', "-");
     match SETTINGS.iter().find(|setting| setting.name == meant) {
-        Some(setting) => format!("there is no such setting, but `{}`", setting.name),
-        None => "there is no such setting".to_owned(),
+        Some(setting) => {
+            let rule = format!("there is no such setting, but `{}`", setting.name);
+            Mistake::new(place, rule).with_remedy(format!("write {} = …", setting.name))
+        }
+        None => Mistake::new(place, "there is no such setting")
+            .with_remedy("take it out: `pgfan serve --help` tells of all there are"),
     }
 }

@@ -5,18 +5,20 @@ mod access;
 mod file;
 mod fixed;
 mod limits;
+mod mistakes;
 mod settings;
 #[cfg(test)]
 mod tests;
 mod tls;
 mod values;
 
-use std::{collections::HashMap, fmt, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use access::Access;
 pub use fixed::Fixed;
 use limits::Limits;
-use settings::mistake;
+pub use mistakes::{Mistake, Mistakes};
+use mistakes::{Place, remedy_of_database};
 pub use settings::{SETTINGS, Setting};
 use tls::TlsSettings;
 
@@ -76,13 +78,12 @@ pub struct TokenSettings {
 }
 
 /// The setting that was given, and where.
-type Origins = HashMap<&'static str, String>;
+type Origins = HashMap<&'static str, Place>;
 
 /// A text that somebody gave. No `Debug`: it may hold a password.
 #[derive(Clone)]
 struct Given {
-    /// The flag, the variable, or the key of the file.
-    origin: String,
+    place: Place,
     text: String,
 }
 
@@ -121,18 +122,6 @@ impl Default for Draft {
     }
 }
 
-/// All that is wrong with the settings, each with its origin.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Mistakes(pub Vec<String>);
-
-impl fmt::Display for Mistakes {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.join("\n"))
-    }
-}
-
-impl std::error::Error for Mistakes {}
-
 /// The environment, as a function so that tests have their own.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
@@ -157,12 +146,15 @@ impl Config {
     ) -> Result<Self, Mistakes> {
         let mut mistakes = Vec::new();
         let (mut draft, given) = Draft::read(flags, environment, file, &mut mistakes);
-        let addresses = addresses(draft.listen, draft.admin_listen);
+        let addresses = [
+            ("listen", Some(draft.listen)),
+            ("admin-listen", draft.admin_listen),
+        ];
         draft.access.check(&addresses, &given, &mut mistakes);
         let tls = std::mem::take(&mut draft.tls).read(&given, &mut mistakes);
         let url_origin = given
             .get("database-url")
-            .map_or("DATABASE_URL", String::as_str);
+            .map_or("DATABASE_URL".to_owned(), Place::to_string);
         let url = draft.database_url.take();
         let url = url.or_else(|| environment("DATABASE_URL"));
         match ConnInfo::resolve(url.as_deref(), environment) {
@@ -172,8 +164,11 @@ impl Config {
             }
             Ok(_) => Err(Mistakes(mistakes)),
             Err(more) => {
-                let more = more.iter().map(|m| mistake(place(m, url_origin), m));
-                mistakes.extend(more);
+                let mistake = |m| {
+                    let mistake = Mistake::new(place(m, &url_origin), m);
+                    mistake.with_remedy(remedy_of_database(m))
+                };
+                mistakes.extend(more.iter().map(mistake));
                 Err(Mistakes(mistakes))
             }
         }
@@ -183,13 +178,9 @@ impl Config {
 impl Config {
     /// Whether others than this machine may reach it.
     pub fn is_far(&self) -> bool {
-        let addresses = addresses(self.listen, self.admin_listen);
-        addresses.iter().any(access::is_far)
+        let addresses = [Some(self.listen), self.admin_listen];
+        addresses.iter().flatten().any(access::is_far)
     }
-}
-
-fn addresses(listen: SocketAddr, admin: Option<SocketAddr>) -> Vec<SocketAddr> {
-    [Some(listen), admin].into_iter().flatten().collect()
 }
 
 /// How the log's lines are to look: needed before anything else is. A mistake is
@@ -248,7 +239,7 @@ impl Draft {
         flags: &HashMap<String, String>,
         environment: Environment<'_>,
         file: Option<&Path>,
-        mistakes: &mut Vec<String>,
+        mistakes: &mut Vec<Mistake>,
     ) -> (Self, Origins) {
         let file = file.map_or_else(HashMap::new, |path| file::read(path, mistakes));
         let mut draft = Self::default();
@@ -258,13 +249,14 @@ impl Draft {
                 continue;
             };
             if let Err(rule) = (setting.apply)(&mut draft, &given.text) {
-                mistakes.push(mistake(&given.origin, rule));
+                let mistake = Mistake::new(&given.place, rule);
+                mistakes.push(mistake.with_remedy(given.place.remedy(setting)));
             }
             // Who writes the default changes nothing.
             if !setting.reloads() && given.text != setting.default {
                 draft.fixed.note(setting.name, &given.text);
             }
-            origins.insert(setting.name, given.origin);
+            origins.insert(setting.name, given.place);
         }
         (draft, origins)
     }
@@ -306,12 +298,12 @@ fn warnings(given: &Origins, url: Option<&str>, admin_listen: Option<SocketAddr>
     let url = url.filter(|url| holds_password(url));
     let secrets = [Some("token-secret"), url.map(|_| "database-url")];
     let origins = secrets.iter().flatten().filter_map(|name| given.get(name));
-    let public = origins.filter(|origin| origin.starts_with("--"));
-    let secrets = public.map(|origin| mistake(origin, rule));
+    let public = origins.filter(|place| matches!(place, Place::Flag(_)));
+    let secrets = public.map(|place| format!("{place}: {rule}"));
     let admin = admin_listen.filter(access::is_far);
     let rule = "speaks plain HTTP, and shows its numbers to whoever reaches it: it belongs on a \
                 private network";
-    let admin = admin.map(|address| mistake(address, rule));
+    let admin = admin.map(|address| format!("{address}: {rule}"));
     secrets.chain(admin).collect()
 }
 
@@ -325,13 +317,14 @@ fn first_given(
 ) -> Option<Given> {
     let flag = || {
         let text = flags.get(setting.name)?.clone();
-        let origin = format!("--{}", setting.name);
-        Some(Given { origin, text })
+        let place = Place::Flag(setting.name);
+        Some(Given { place, text })
     };
     let variable = || {
-        let origin = setting.variable();
-        let text = environment(&origin).filter(|text| !text.is_empty())?;
-        Some(Given { origin, text })
+        let name = setting.variable();
+        let text = environment(&name).filter(|text| !text.is_empty())?;
+        let place = Place::Variable(name);
+        Some(Given { place, text })
     };
     let key = || file.get(setting.name).cloned();
     flag().or_else(variable).or_else(key)

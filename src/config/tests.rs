@@ -238,7 +238,7 @@ fn every_number_has_its_bounds() {
         }
         let mistake = flag(name, above).unwrap_err();
         assert!(
-            mistake.starts_with(&format!("--{name}: must be between ")),
+            mistake.starts_with(&format!("--{name}: {above:?}: must be between ")),
             "{mistake}"
         );
         for bad in [below, "", "x", "1e3", "99999999999999999999999", "-1"] {
@@ -279,7 +279,10 @@ fn what_takes_a_restart_is_told_from_what_does_not() {
 #[test]
 fn an_address_for_those_who_run_it_is_no_open_door_either() {
     let said = flag("admin-listen", "0.0.0.0:1").unwrap_err();
-    assert!(said.starts_with("0.0.0.0:1: whoever reaches"), "{said}");
+    assert!(
+        said.starts_with("--admin-listen: \"0.0.0.0:1\": whoever reaches"),
+        "{said}"
+    );
     let config = with_path(
         &[("admin-listen", "0.0.0.0:1"), ("anonymous", "on")],
         &[],

@@ -1,7 +1,9 @@
 //! TLS on the port: the settings that only make sense together.
 
-use super::{Origins, settings::mistake};
+use super::{Origins, mistakes::Mistake};
 use crate::transport::{Tls, TlsError, TlsFiles};
+
+const OF_FILE: &str = "name a PEM file that holds it, and that the gateway's user can read";
 
 /// Paths on their way.
 #[derive(Default)]
@@ -13,8 +15,11 @@ pub(super) struct TlsSettings {
 
 impl TlsSettings {
     /// `None` where TLS is not asked for, and after a mistake.
-    pub(super) fn read(self, given: &Origins, mistakes: &mut Vec<String>) -> Option<Tls> {
-        let needs = |setting: &str, rule| mistake(&given[setting], rule);
+    pub(super) fn read(self, given: &Origins, mistakes: &mut Vec<Mistake>) -> Option<Tls> {
+        let needs = |setting: &str, rule| {
+            let mistake = Mistake::new(&given[setting], rule);
+            mistake.with_remedy("give the certificate and its key, or neither")
+        };
         let files = match (self.certificate, self.key, self.client_ca) {
             (Some(certificate), Some(key), client_ca) => TlsFiles {
                 certificate: certificate.into(),
@@ -30,7 +35,10 @@ impl TlsSettings {
                 return None;
             }
         };
-        let named = |error: TlsError| mistake(&given[error.setting], error);
+        let named = |error: TlsError| {
+            let mistake = Mistake::new(&given[error.setting], error);
+            mistake.with_remedy(OF_FILE)
+        };
         let read = Tls::read(files);
         read.map_err(|errors| mistakes.extend(errors.into_iter().map(named)))
             .ok()

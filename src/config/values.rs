@@ -1,14 +1,16 @@
 //! How the texts of settings are read: numbers, sizes, times and switches.
 
-use std::{ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
+
+use super::mistakes::refused;
 
 pub(super) fn number(
     slot: &mut usize,
     text: &str,
     range: RangeInclusive<usize>,
 ) -> Result<(), String> {
-    let value = usize::from_str(text).map_err(|_| "not a whole number")?;
-    within(slot, value, &range, ToString::to_string)
+    let value = usize::from_str(text).map_err(|_| refused(text, "not a whole number"))?;
+    within(slot, value, &range, ToString::to_string).map_err(|rule| refused(text, rule))
 }
 
 pub(super) fn size(
@@ -18,9 +20,11 @@ pub(super) fn size(
 ) -> Result<(), String> {
     let value = text
         .parse::<bytesize::ByteSize>()
-        .map_err(|_| "not a size, like 64KiB or 1MiB")?;
-    let value = usize::try_from(value.as_u64()).map_err(|_| "more than this machine has")?;
-    within(slot, value, &range, |bytes| format!("{bytes} bytes"))
+        .map_err(|_| refused(text, "not a size, like 64KiB or 1MiB"))?;
+    let value = usize::try_from(value.as_u64());
+    let value = value.map_err(|_| refused(text, "more than this machine has"))?;
+    let within = within(slot, value, &range, |bytes| format!("{bytes} bytes"));
+    within.map_err(|rule| refused(text, rule))
 }
 
 pub(super) fn time(
@@ -28,17 +32,17 @@ pub(super) fn time(
     text: &str,
     range: RangeInclusive<Duration>,
 ) -> Result<(), String> {
-    let value = humantime::parse_duration(text).map_err(|_| "not a time, like 15s or 10m")?;
-    within(slot, value, &range, |time| {
-        humantime::format_duration(*time).to_string()
-    })
+    let value = humantime::parse_duration(text);
+    let value = value.map_err(|_| refused(text, "not a time, like 15s or 10m"))?;
+    let show = |time: &Duration| humantime::format_duration(*time).to_string();
+    within(slot, value, &range, show).map_err(|rule| refused(text, rule))
 }
 
 pub(super) fn switch(slot: &mut bool, text: &str) -> Result<(), String> {
     *slot = match text {
         "true" | "on" | "yes" | "1" => true,
         "false" | "off" | "no" | "0" => false,
-        _ => return Err("not on or off".into()),
+        _ => return Err(refused(text, "not on or off")),
     };
     Ok(())
 }
@@ -59,6 +63,13 @@ fn within<T: PartialOrd>(
 
 /// Anything that says itself what it cannot be.
 pub(super) fn parsed<T: FromStr<Err: ToString>>(slot: &mut T, text: &str) -> Result<(), String> {
-    *slot = text.parse().map_err(|error: T::Err| error.to_string())?;
+    let parsed = text.parse();
+    *slot = parsed.map_err(|error: T::Err| refused(text, error.to_string()))?;
     Ok(())
+}
+
+/// An address, and no name: that may be more than one.
+pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+    let rule = "not an address and port, like 127.0.0.1:8000";
+    text.parse().map_err(|_| refused(text, rule))
 }

@@ -47,10 +47,10 @@ async fn all_mistakes_are_said_at_once_and_no_secret() {
     assert_eq!(ended.status.code(), Some(2), "{ended:?}");
     keeps_the_secret(&ended);
     let expected = [
-        "PGFAN_LISTEN: not an address and port, like 127.0.0.1:8000",
-        "--history-events: must be between 1 and 10000000",
-        "--keepalive: not a time, like 15s or 10m",
-        "PGFAN_ALLOW_PUBLISH: not on or off",
+        "PGFAN_LISTEN: \"nowhere\": not an address and port, like 127.0.0.1:8000",
+        "--history-events: \"0\": must be between 1 and 10000000",
+        "--keepalive: \"soon\": not a time, like 15s or 10m",
+        "PGFAN_ALLOW_PUBLISH: \"perhaps\": not on or off",
     ];
     let said: Vec<_> = ended.stderr.lines().collect();
     assert_eq!(said[..4], expected);

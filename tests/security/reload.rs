@@ -217,8 +217,8 @@ async fn a_mistake_changes_nothing_and_all_are_told() {
     served.reload("the settings stay as they were").await;
     let log = served.gateway.program.stderr.text();
     for mistake in [
-        "pgfan.toml: channels: ",
-        "pgfan.toml: linger: ",
+        "pgfan.toml: line 2: channels: ",
+        "pgfan.toml: line 3: linger: ",
         "token-secret-file: ",
     ] {
         assert!(log.contains(mistake), "{mistake}: {log}");

@@ -33,7 +33,7 @@ async fn it_opens_no_door_to_a_network_by_itself() {
     let listen = ["serve", "--listen", "0.0.0.0:0"];
     let ended = ends(&listen, &[]).await;
     assert_eq!(ended.status.code(), Some(2), "{ended:?}");
-    let rule = "0.0.0.0:0: whoever reaches this address could read every channel: ";
+    let rule = "--listen: \"0.0.0.0:0\": whoever reaches this address could read every channel: ";
     assert!(ended.stderr.starts_with(rule), "{ended:?}");
     let secret = [
         ("PGFAN_TOKEN_SECRET", SECRET),

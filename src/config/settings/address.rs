@@ -1,7 +1,10 @@
 //! Where the gateway is reached, and what it says of itself.
 
 use super::Setting;
-use crate::config::{access::some, values::parsed};
+use crate::config::{
+    access::some,
+    values::{address, parsed},
+};
 
 pub(super) const SETTINGS: &[Setting] = &[
     Setting {
@@ -10,9 +13,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         value: "ADDRESS:PORT",
         help: "Where to serve, all wires on one port",
         apply: |draft, text| {
-            draft.listen = text
-                .parse()
-                .map_err(|_| "not an address and port, like 127.0.0.1:8000")?;
+            draft.listen = address(text)?;
             Ok(())
         },
     },
@@ -24,10 +25,7 @@ pub(super) const SETTINGS: &[Setting] = &[
                --listen: plain HTTP for those who run the gateway, without a token for the \
                numbers. It answers everything else too",
         apply: |draft, text| {
-            let address = text
-                .parse()
-                .map_err(|_| "not an address and port, like 127.0.0.1:8001")?;
-            draft.admin_listen = Some(address);
+            draft.admin_listen = Some(address(text)?);
             Ok(())
         },
     },

@@ -6,8 +6,6 @@ mod address;
 mod delivery;
 mod limits;
 
-use std::fmt::Display;
-
 use super::Draft;
 
 /// One setting; its name is the flag without dashes and the key in the file,
@@ -41,6 +39,13 @@ impl Setting {
     /// Whether SIGHUP is enough for another value.
     pub fn reloads(&self) -> bool {
         !RESTART.contains(&self.name)
+    }
+
+    /// The default, where it is a value that could be given.
+    pub(super) fn example(&self) -> Option<&'static str> {
+        let is_value = (self.apply)(&mut Draft::default(), self.default).is_ok();
+        let is_word = self.default == "none" || self.default.contains(' ');
+        Some(self.default).filter(|_| is_value && !is_word)
     }
 
     /// Its environment variable.
@@ -77,9 +82,4 @@ const fn joined() -> [Setting; COUNT] {
         (place, count) = (place + 1, count + 1);
     }
     all
-}
-
-/// One mistake: where it was made, and against which rule.
-pub(super) fn mistake(origin: impl Display, rule: impl Display) -> String {
-    format!("{origin}: {rule}")
 }

@@ -55,7 +55,8 @@ fn an_address_of_the_network_needs_tokens_or_a_loud_word() {
         let listen = ("listen", address);
         let said = mistakes(&[listen], &[]);
         let rule = ": whoever reaches this address could read every channel: ";
-        assert!(said[0].starts_with(&format!("{address}{rule}")), "{said:?}");
+        let start = format!("--listen: \"{address}\"{rule}");
+        assert!(said[0].starts_with(&start), "{said:?}");
         assert_eq!(said.len(), 1, "{said:?}");
         assert!(is_fine(&[listen, ("anonymous", "on")]).auth.anonymous);
         let config = is_fine(&[listen, ("token-secret", SECRET)]);

@@ -20,15 +20,15 @@ fn all_mistakes_are_told_at_once_and_where_they_stand() {
                 database-url = 'port=x'\n[section]\nlisten = 1";
     let said = mistakes(&flags, &variables, toml);
     let expected = [
-        "FILE: history_events: there is no such setting, but `history-events`",
-        "FILE: keepalive: not a text, a whole number, or true or false",
-        "FILE: max-channels: not a text, a whole number, or true or false",
-        "FILE: section: there is no such setting",
-        "FILE: shop: there is no such setting",
-        "--linger: not a time, like 15s or 10m",
-        "--max-readers: not a whole number",
-        "PGFAN_LISTEN: not an address and port, like 127.0.0.1:8000",
-        "FILE: database-url: port (connection string)",
+        "FILE: line 1: history_events: there is no such setting, but `history-events`",
+        "FILE: line 3: keepalive: not a text, a whole number, or true or false",
+        "FILE: line 4: max-channels: not a text, a whole number, or true or false",
+        "FILE: line 6: section: there is no such setting",
+        "FILE: line 2: shop: there is no such setting",
+        "--linger: \"60\": not a time, like 15s or 10m",
+        "--max-readers: \"many\": not a whole number",
+        "PGFAN_LISTEN: \"8000\": not an address and port, like 127.0.0.1:8000",
+        "FILE: line 5: database-url: port (connection string)",
         "database: sslmode (PGSSLMODE)",
     ];
     for line in expected {
@@ -66,7 +66,7 @@ fn a_file_that_cannot_be_read_is_named() {
     let mistake = mistakes(&[("linger", "60")], &[], "keepalive = '1s'\n\nlinger = = 4");
     assert!(mistake.starts_with("FILE: line 3: "), "{mistake}");
     assert!(
-        mistake.ends_with("\n--linger: not a time, like 15s or 10m"),
+        mistake.ends_with("\n--linger: \"60\": not a time, like 15s or 10m"),
         "{mistake}"
     );
 }
@@ -100,7 +100,8 @@ fn no_mistake_repeats_a_secret() {
     }
     let secret = [
         ("PGPASSWORD", "s3cret"),
-        ("PGFAN_LISTEN", "s3cret"),
+        ("PGFAN_LISTEN", "postgresql://u:s3cret@h/d"),
+        ("PGFAN_TOKEN_SECRET", "s3cret"),
         ("PGPORT", "s3cret"),
     ];
     assert!(!mistakes(&[], &secret, "").contains("s3cret"));

@@ -118,15 +118,74 @@ async fn three_mistakes_of_a_file_are_told_at_once() {
     let ended = run(command.args(["check", "--config"]).arg(file.path())).await;
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     let path = file.path().display();
-    for mistake in [
-        "history_events: there is no such setting, but `history-events`",
-        "keepalive: not a time, like 15s or 10m",
-        "max-readers: must be between 1 and 10000000",
+    for (mistake, remedy) in [
+        (
+            "line 1: history_events: there is no such setting, but `history-events`",
+            "write history-events = …",
+        ),
+        (
+            "line 2: keepalive: \"soon\": not a time, like 15s or 10m",
+            "give TIME, as in the default: keepalive = \"15s\"",
+        ),
+        (
+            "line 3: max-readers: \"0\": must be between 1 and 10000000",
+            "give COUNT, as in the default: max-readers = 100000",
+        ),
     ] {
-        let line = format!("fail  settings    {path}: {mistake}\n                  remedy: ");
+        let remedy = format!("                  remedy: {remedy}\n");
+        let line = format!("fail  settings    {path}: {mistake}\n{remedy}");
         assert!(ended.stdout.contains(&line), "{mistake}: {ended:?}");
     }
     assert_eq!(ended.stderr, "3 of 3 failed\n");
+}
+
+/// Each as it is written where it was given; a secret is not repeated.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_mistake_has_a_remedy_of_its_own() {
+    let mut command = pgfan();
+    command.args(["check", "--linger", "60", "--listen", "0.0.0.0:0"]);
+    command.args([
+        "--tls-cert",
+        "/nonexistent/a",
+        "--history-bytes",
+        "1GB of memory",
+    ]);
+    command.envs([
+        ("PGFAN_CONSOLE", "perhaps"),
+        ("PGFAN_TRUSTED_PROXIES", "nginx"),
+    ]);
+    let url = "postgresql://u:canary@h:port/d";
+    let ended = run(command.envs([("DATABASE_URL", url), ("PGSSLMODE", "always")])).await;
+    let lines: Vec<_> = ended.stdout.lines().map(str::trim_start).collect();
+    let expected = [
+        "fail  settings    --listen: \"0.0.0.0:0\": whoever reaches this address could",
+        "remedy: make a secret: openssl rand -hex 32 > FILE, and --token-secret-file FILE; or",
+        "fail  settings    --tls-cert: needs --tls-key too",
+        "remedy: give the certificate and its key, or neither",
+        "fail  settings    DATABASE_URL: ",
+        "remedy: give it a value that libpq takes, or leave it out",
+    ];
+    let [first, rest @ ..] = &expected;
+    let begin = lines.iter().position(|line| line.starts_with(first));
+    let found = &lines[begin.unwrap_or_else(|| panic!("{ended:?}"))..];
+    let mut pairs = found[1..].iter().zip(rest);
+    assert!(
+        pairs.all(|(line, start)| line.starts_with(start)),
+        "{ended:?}"
+    );
+    for both in [
+        "--linger: \"60\": not a time, like 15s or 10m\n\
+         remedy: give TIME, as in the default: --linger 60s",
+        "PGFAN_CONSOLE: \"perhaps\": not on or off\n\
+         remedy: give on|off, as in the default: PGFAN_CONSOLE=on",
+        "--history-bytes: \"1GB of memory\": not a size, like 64KiB or 1MiB\n\
+         remedy: give SIZE, as in the default: --history-bytes 64MiB",
+    ] {
+        assert!(lines.join("\n").contains(both), "{both}: {ended:?}");
+    }
+    let proxies = "remedy: give NETWORK,…: PGFAN_TRUSTED_PROXIES=NETWORK,…, or leave it out";
+    assert!(lines.contains(&proxies), "{ended:?}");
+    assert!(!ended.stdout.contains("canary"), "{ended:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

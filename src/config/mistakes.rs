@@ -1,0 +1,160 @@
+//! What is wrong with the settings, and what to do about it.
+
+use std::fmt;
+
+use super::settings::Setting;
+use crate::source::conninfo::ConnInfoError;
+
+/// More of a text is not repeated: its begin tells which one is meant.
+const MAX_SHOWN: usize = 60;
+
+/// One mistake: where it was made, against which rule, and the way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistake {
+    says: String,
+    remedy: String,
+}
+
+impl Mistake {
+    /// Made at `origin`, against `rule`, which names what was given unless that is a secret.
+    pub(super) fn new(origin: impl fmt::Display, rule: impl fmt::Display) -> Self {
+        Self::from(format!("{origin}: {rule}"))
+    }
+
+    pub(super) fn with_remedy(self, remedy: impl ToString) -> Self {
+        let remedy = remedy.to_string();
+        Self { remedy, ..self }
+    }
+
+    /// What to do; empty where the mistake itself says all there is to say.
+    pub fn remedy(&self) -> &str {
+        &self.remedy
+    }
+}
+
+impl From<String> for Mistake {
+    fn from(says: String) -> Self {
+        let remedy = String::new();
+        Self { says, remedy }
+    }
+}
+
+impl fmt::Display for Mistake {
+    /// Without the remedy: one line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.says)
+    }
+}
+
+/// All that is wrong with the settings, each with its origin.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Mistakes(pub Vec<Mistake>);
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lines: Vec<_> = self.0.iter().map(ToString::to_string).collect();
+        f.write_str(&lines.join("\n"))
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+impl From<String> for Mistakes {
+    fn from(says: String) -> Self {
+        Self(vec![says.into()])
+    }
+}
+
+/// Where a setting was given: a flag, a variable, or a key of the file.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    Flag(&'static str),
+    Variable(String),
+    Key {
+        file: String,
+        /// From 1.
+        line: usize,
+        name: String,
+    },
+}
+
+impl Place {
+    /// How `value` is written there.
+    fn written(&self, value: &str) -> String {
+        let bare = value.parse::<i64>().is_ok() || value == "COUNT";
+        match self {
+            Self::Flag(name) => format!("--{name} {value}"),
+            Self::Variable(name) => format!("{name}={value}"),
+            Self::Key { name, .. } if bare => format!("{name} = {value}"),
+            Self::Key { name, .. } => format!("{name} = \"{value}\""),
+        }
+    }
+
+    /// What a value of `setting` looks like here, by its default if that is a value.
+    pub(super) fn remedy(&self, setting: &Setting) -> String {
+        let kind = match setting.value {
+            "" => "on or off",
+            kind => kind,
+        };
+        match setting.example() {
+            Some(default) => format!("give {kind}, as in the default: {}", self.written(default)),
+            None => format!("give {kind}: {}, or leave it out", self.written(kind)),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) => write!(f, "--{name}"),
+            Self::Variable(name) => f.write_str(name),
+            Self::Key { file, line, name } => write!(f, "{file}: line {line}: {name}"),
+        }
+    }
+}
+
+/// A rule behind the text that breaks it. What may hold a password, in the wrong place, is not
+/// repeated.
+pub(super) fn refused(text: &str, rule: impl fmt::Display) -> String {
+    if text.contains("://") || text.to_ascii_lowercase().contains("password") {
+        return rule.to_string();
+    }
+    match text.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{:?}…: {rule}", &text[..end]),
+        None => format!("{text:?}: {rule}"),
+    }
+}
+
+/// What to do about the database's settings.
+pub(super) fn remedy_of_database(mistake: &ConnInfoError) -> &'static str {
+    match mistake {
+        ConnInfoError::Syntax { .. } => {
+            "write it as postgresql://USER@HOST:PORT/DATABASE, with %XX for what means something \
+             there, or as key=value pairs"
+        }
+        ConnInfoError::UnknownKeyword { .. } => {
+            "write it as libpq does: host, port, dbname, user, sslmode, …"
+        }
+        ConnInfoError::Value { .. } => "give it a value that libpq takes, or leave it out",
+        ConnInfoError::File { .. } => "let this user read the file, or name another",
+        ConnInfoError::UnknownService { .. } => {
+            "name a section of the service file (PGSERVICE, PGSERVICEFILE)"
+        }
+        ConnInfoError::NoUser => "name the role: PGUSER",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refused;
+
+    #[test]
+    fn what_was_given_is_named_as_far_as_it_is_no_secret() {
+        assert_eq!(refused("a\nb", "no"), "\"a\\nb\": no");
+        let long = refused(&"ü".repeat(61), "no");
+        assert_eq!(long, format!("\"{}\"…: no", "ü".repeat(60)));
+        for secret in ["postgresql://u:s3cret@h/d", "host=h PASSWORD=s3cret"] {
+            assert_eq!(refused(secret, "no"), "no");
+        }
+    }
+}
