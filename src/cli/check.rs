@@ -3,7 +3,6 @@
 
 mod database;
 mod machine;
-mod remedies;
 
 use std::{
     fmt,

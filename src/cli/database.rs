@@ -1,5 +1,7 @@
 //! A database session of a command's own. The gateway's are the source's.
 
+mod remedies;
+
 use std::{future::poll_fn, time::Duration};
 
 use tokio::{sync::mpsc, time::timeout};
@@ -7,6 +9,7 @@ use tokio_postgres::{
     AsyncMessage, Client, Notification, SimpleQueryMessage, SimpleQueryRow, error::SqlState,
 };
 
+pub(super) use self::remedies::{PRIMARY, SERVER_LOG, remedy};
 use crate::source::conninfo::{ConnInfo, ConnInfoError, ConnectError, Target};
 
 /// How long an answer may take: a command is waited for by a person.
@@ -35,13 +38,18 @@ pub(super) enum DatabaseError {
     Silent,
     #[error("the answer has another form than PostgreSQL's")]
     Strange,
-    #[error("{0} is a standby, which takes no changes; name the primary (PGHOST)")]
+    #[error("{0} is a standby, which takes no changes")]
     Standby(String),
     #[error("the connection string names no host")]
     NoHost,
 }
 
 impl DatabaseError {
+    /// What happened, and on a line of its own what to do, as `check` says it.
+    pub(super) fn explained(&self) -> String {
+        format!("{self}\nremedy: {}", self.remedy())
+    }
+
     /// The SQLSTATE, where the server refused a statement.
     pub(super) fn code(&self) -> Option<&str> {
         match self {

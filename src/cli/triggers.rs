@@ -103,7 +103,8 @@ pub(super) async fn run(matches: &ArgMatches, database: Arc<ConnInfo>) -> Comman
     let Some((name, matches)) = matches.subcommand() else {
         return Ok(());
     };
-    let session = open(&database).await?;
+    let session = open(&database).await;
+    let session = session.map_err(|error| error.explained())?;
     let names = matches.get_many::<TableName>("table");
     let names: Vec<_> = names.into_iter().flatten().collect();
     match name {

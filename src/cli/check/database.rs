@@ -5,9 +5,10 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::{
-    super::database::{DatabaseError, Session, State, identifier, literal, text},
+    super::database::{
+        DatabaseError, PRIMARY, SERVER_LOG, Session, State, identifier, literal, remedy, text,
+    },
     Finding, Report,
-    remedies::remedy,
 };
 use crate::{
     config::Config,
@@ -33,8 +34,8 @@ pub(super) async fn examine(config: &Config, report: &mut Report) {
     let targets = match config.database.targets() {
         Ok(targets) => targets,
         Err(error) => {
-            let remedy = "make the file readable, or set another";
-            return report.add(Finding::fail("database", error, remedy));
+            let error = DatabaseError::from(error);
+            return report.add(Finding::fail("database", &error, error.remedy()));
         }
     };
     let Some((target, session, state)) = choose(&config.database, &targets, report).await else {
@@ -48,9 +49,7 @@ pub(super) async fn examine(config: &Config, report: &mut Report) {
         }
         Err(error) => Err(error),
     };
-    report.add(usable.unwrap_or_else(|error| {
-        Finding::fail("database", error, "see what the server's log says")
-    }));
+    report.add(usable.unwrap_or_else(|error| Finding::fail("database", &error, error.remedy())));
 }
 
 /// The host that the gateway would take. Those it would pass over are no
@@ -85,10 +84,7 @@ async fn choose<'a>(
                     passed_over.push((format!("{target} {says}"), remedy.to_owned()));
                 }
             },
-            Err(error) => passed_over.push((
-                format!("{target}: {error}"),
-                "see what the server's log says".to_owned(),
-            )),
+            Err(error) => passed_over.push((format!("{target}: {error}"), SERVER_LOG.to_owned())),
         }
     }
     for (says, remedy) in passed_over {
@@ -107,11 +103,7 @@ fn unwanted(wants: TargetSessionAttrs, state: &State) -> Option<(&'static str, &
     const WANTS: &str =
         "leave target_session_attrs at any or read-write: only a primary can LISTEN";
     match wants {
-        _ if state.is_standby => Some((
-            "is a standby, which cannot LISTEN (25006)",
-            "name the primary, or all hosts with target_session_attrs=read-write: \
-             PGHOST=db1,db2 PGTARGETSESSIONATTRS=read-write",
-        )),
+        _ if state.is_standby => Some(("is a standby, which cannot LISTEN (25006)", PRIMARY)),
         TargetSessionAttrs::ReadWrite if state.is_read_only => Some((
             "is read-only, which target_session_attrs does not want",
             "set default_transaction_read_only = off for the role and the database",

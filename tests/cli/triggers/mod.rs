@@ -6,6 +6,9 @@ mod install;
 /// What they tell.
 mod payload;
 
+/// A database that cannot be had.
+mod unreachable;
+
 use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::{Value, json};

@@ -2,13 +2,34 @@
 
 use std::{error::Error, io};
 
+use super::DatabaseError;
 use crate::source::conninfo::ConnectError;
+
+/// The server says in its own words what it did not like.
+pub(in crate::cli) const SERVER_LOG: &str = "see what the server's log says";
+
+/// For a standby, which can neither LISTEN nor be changed.
+pub(in crate::cli) const PRIMARY: &str = "name the primary, or all hosts with \
+    target_session_attrs=read-write: PGHOST=db1,db2 PGTARGETSESSIONATTRS=read-write";
+
+impl DatabaseError {
+    /// What to do about it.
+    pub(in crate::cli) fn remedy(&self) -> &'static str {
+        match self {
+            Self::ConnInfo(_) => "make the file readable, or set another",
+            Self::Connect(error) => remedy(error),
+            Self::Standby(_) => PRIMARY,
+            Self::NoHost => "name a host: PGHOST, or in the connection string",
+            Self::Postgres(_) | Self::Silent | Self::Strange => SERVER_LOG,
+        }
+    }
+}
 
 const PASSWORD: &str = "give the role's password: PGPASSWORD, a line of the password file \
     (~/.pgpass, PGPASSFILE), or the connection string";
 
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
-pub(super) fn remedy(error: &ConnectError) -> &'static str {
+pub(in crate::cli) fn remedy(error: &ConnectError) -> &'static str {
     match error.code().map(|code| code.code()) {
         Some("28P01") => PASSWORD,
         Some("28000") => {
