@@ -141,13 +141,20 @@ export function listening({ token }) {
     const asked = { channels: channelsOf(names.value), cursor: cursor.value.trim(), token: token() };
     if (asked.channels.length) for (const wire of wires) wire.listen(asked);
   });
+  const fill = (all) => (names.value = [...new Set(all)].map(quoted).join(" "));
   find("stop").addEventListener("click", () => wires.forEach((wire) => wire.stop()));
   return {
     /** Fills in a channel that was picked, beside those that are there. */
     add: (name) => {
-      const all = new Set([...channelsOf(names.value), name]);
-      names.value = [...all].map(quoted).join(" ");
+      fill([...channelsOf(names.value), name]);
       find("channel").value = name;
+    },
+    /** Listens to these at once, if there are any: a link leads to what is to be seen. */
+    begin: (channels) => {
+      if (!channels.length) return;
+      fill(channels);
+      [find("channel").value] = channels;
+      form.requestSubmit();
     },
   };
 }

@@ -62,4 +62,5 @@ const status = watching({ token, pick: columns.add });
 keepToken();
 keepTheme(status.redraw);
 find("publish").addEventListener("submit", publish);
+columns.begin(new URLSearchParams(location.search).getAll("channel").filter(Boolean));
 status.ask();

@@ -109,7 +109,7 @@ fn instructions(address: SocketAddr, sandbox: &Sandbox) -> String {
     format!(
         "
 pgfan is serving on http://{address}, and a row of the table `{channel}` changes every second.
-Look at it in a browser: http://{address}/
+Look at it in a browser: http://{address}/?channel={channel}
 
 Watch it from another terminal, each line a wire:
 

@@ -24,6 +24,8 @@ mod no_upgrade;
 mod cache;
 /// The console, as a person uses it.
 mod console;
+/// `pgfan demo`, as a newcomer opens it.
+mod demo;
 /// What is never lost in silence: handlers that fail, channels that come back.
 mod honest;
 /// That no browser is left behind.
