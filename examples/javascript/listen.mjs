@@ -57,6 +57,11 @@ async function* blocks(body) {
   }
 }
 
+process.stdout.on('error', error => {
+  if (error.code !== 'EPIPE') throw error
+  process.exit() // nobody reads it any more
+})
+
 const [url, ...channels] = process.argv.slice(2)
 for await (const message of follow(url, channels, process.env.PGFAN_TOKEN)) {
   switch (message.type) {

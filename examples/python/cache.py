@@ -9,6 +9,7 @@ of `pgfan demo`.
 
 import asyncio
 import json
+import os
 import random
 import sys
 from collections import Counter
@@ -107,4 +108,8 @@ async def main(url, table):
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    try:
+        asyncio.run(main(*sys.argv[1:]))
+    except BrokenPipeError:  # nobody reads it any more
+        # Python would try once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

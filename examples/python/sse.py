@@ -7,6 +7,7 @@ It comes back by itself from the last cursor, so that it misses nothing, or is t
 
 import http.client
 import json
+import os
 import random
 import sys
 import time
@@ -85,4 +86,8 @@ def main(url, *channels):
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except BrokenPipeError:  # nobody reads it any more
+        # Python would try once more when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

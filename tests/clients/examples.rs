@@ -3,11 +3,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
+use tokio::{pin, process::Command, select};
+
 use crate::support::{
     Database,
     gateway_process::{GatewayProcess, libpq_variables, pgfan},
     pooler::free_port,
     program::{Program, command},
+    within,
 };
 
 struct Example {
@@ -41,22 +44,26 @@ const SHELL: Example = Example {
 };
 
 impl Example {
-    /// With what `tests/clients/setup` made at hand, and the program.
     fn start(&self, gateway: SocketAddr) -> Program {
-        let root = env!("CARGO_MANIFEST_DIR");
-        let url = format!("http://{gateway}");
-        let (program, _) = env!("CARGO_BIN_EXE_pgfan").rsplit_once('/').unwrap();
-        let path = format!("{program}:{root}/target/clients/venv-new/bin:/usr/bin:/bin");
-        let mut env = command("/usr/bin/env");
-        env.current_dir(root)
-            .env("PATH", path)
-            .env("PGFAN_URL", &url);
-        let words = self
-            .line
-            .iter()
-            .map(|word| if *word == "URL" { &url } else { *word });
-        Program::start(env.args(words).process_group(0))
+        Program::start(&mut command_of(gateway, self.line))
     }
+}
+
+/// With what `tests/clients/setup` made at hand, and the program.
+fn command_of(gateway: SocketAddr, line: &[&str]) -> Command {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let url = format!("http://{gateway}");
+    let (program, _) = env!("CARGO_BIN_EXE_pgfan").rsplit_once('/').unwrap();
+    let path = format!("{program}:{root}/target/clients/venv-new/bin:/usr/bin:/bin");
+    let mut env = command("/usr/bin/env");
+    env.current_dir(root)
+        .env("PATH", path)
+        .env("PGFAN_URL", &url);
+    let words = line
+        .iter()
+        .map(|word| if *word == "URL" { &url } else { *word });
+    env.args(words).process_group(0);
+    env
 }
 
 /// `pgfan serve` where it was before.
@@ -115,4 +122,38 @@ async fn javascript_over_fetch() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shell() {
     says_what_is_lost(SHELL).await;
+}
+
+/// Another way to end than Ctrl-C, and no failure.
+#[tokio::test(flavor = "multi_thread")]
+async fn they_end_quietly_when_nobody_reads() {
+    let database = Database::new().await;
+    let table = "CREATE TABLE orders (id int PRIMARY KEY)";
+    let rows = "INSERT INTO orders SELECT generate_series(1, 5)";
+    database.run(&format!("{table}; {rows}")).await;
+    let gateway = GatewayProcess::on(&database).await;
+    for line in [
+        "python3 examples/python/sse.py $PGFAN_URL orders",
+        "python3 examples/python/cache.py $PGFAN_URL orders",
+        "node examples/javascript/listen.mjs $PGFAN_URL orders",
+    ] {
+        let script = format!("set -o pipefail; {line} | head -n 1");
+        let shell = ["bash", "-c", &script];
+        let mut piped = command_of(gateway.address, &shell);
+        let piped = Program::start(piped.envs(libpq_variables(&database.url)));
+        let ended = piped.ended();
+        pin!(ended);
+        // Something to write, until it is seen that nobody reads it.
+        let ended = within(line, async {
+            loop {
+                select! {
+                    ended = &mut ended => return ended,
+                    () = database.notify("orders", "{}") => {}
+                }
+            }
+        });
+        let ended = ended.await;
+        assert_eq!(ended.status.code(), Some(0), "{line}: {ended:?}");
+        assert_eq!(ended.stderr, "", "{line}");
+    }
 }
