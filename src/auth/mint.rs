@@ -75,6 +75,14 @@ pub struct Wish {
     pub key_id: Option<String>,
 }
 
+impl Wish {
+    /// Whether it is a token for nothing.
+    pub fn is_empty(&self) -> bool {
+        let no_channels = |patterns: &Patterns| patterns.iter().next().is_none();
+        no_channels(&self.subscribe) && no_channels(&self.publish) && !self.metrics
+    }
+}
+
 /// A token that a gateway with these rules takes.
 ///
 /// # Errors

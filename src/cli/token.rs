@@ -82,6 +82,10 @@ pub(super) fn command() -> Command {
         )
 }
 
+/// It is made all the same: whoever tries what a gateway refuses needs one.
+const NO_RIGHTS: &str = "this token may read and publish nothing: give it channels with \
+    --subscribe PATTERN and --publish PATTERN";
+
 /// A year: longer ones are made once and never changed.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
@@ -114,6 +118,9 @@ pub(super) fn run(matches: &ArgMatches) -> CommandResult {
         metrics: matches.get_flag("metrics"),
         key_id: matches.get_one("key-id").cloned(),
     };
+    if wish.is_empty() {
+        eprintln!("{NO_RIGHTS}");
+    }
     let token = mint(&key, &wish, &settings.rules)?;
     Ok(writeln!(io::stdout(), "{token}")?)
 }

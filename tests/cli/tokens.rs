@@ -61,6 +61,31 @@ async fn a_token_lets_in_and_what_it_does_not_grant_is_told() {
     assert!(other.stderr.contains("(forbidden)"), "{other:?}");
 }
 
+/// It is no mistake, and hardly what was meant; a pipe gets the token alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_without_a_right_is_warned_of() {
+    for (arguments, is_warned) in [
+        (&[][..], true),
+        (&["--expires", "5m"], true),
+        (&["--subscribe", "a"], false),
+        (&["--publish", "a"], false),
+        (&["--metrics"], false),
+    ] {
+        let mut command = pgfan();
+        command.env("PGFAN_TOKEN_SECRET", SECRET).arg("token");
+        let ended = run(command.args(arguments)).await;
+        assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+        assert_eq!(ended.stdout.lines().count(), 1, "{ended:?}");
+        let warning = "this token may read and publish nothing: give it channels with \
+                       --subscribe PATTERN and --publish PATTERN\n";
+        assert_eq!(
+            ended.stderr,
+            if is_warned { warning } else { "" },
+            "{arguments:?}"
+        );
+    }
+}
+
 /// Somebody renews the file before the token in it has expired.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewed_token_goes_on_where_the_old_one_ended() {
