@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use base64::{Engine, prelude::BASE64_URL_SAFE as URL_SAFE};
 use tempfile::TempDir;
 
 use crate::{
@@ -9,7 +10,7 @@ use crate::{
     support::{
         Database, TestGateway,
         gateway_process::pgfan,
-        program::{Ended, Program, run},
+        program::{Ended, Program, command, run},
     },
 };
 
@@ -59,6 +60,38 @@ async fn a_token_lets_in_and_what_it_does_not_grant_is_told() {
     let other = with_token(&token, &["publish", "other", "x", "--url", &url]).await;
     assert_eq!(other.status.code(), Some(1), "{other:?}");
     assert!(other.stderr.contains("(forbidden)"), "{other:?}");
+}
+
+/// As docs/migrating.md says for those who come from postgres-websockets.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_in_base64_is_decoded_as_the_guide_says() {
+    let guide = fs::read_to_string("docs/migrating.md").unwrap();
+    let (_, decode) = guide.split_once("Decode it into a file: `").unwrap();
+    let decode = decode.split('`').next().unwrap().replace("\\|", "|");
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("secret");
+    // Its base64 has all three characters that are others in URLs.
+    let secret = "\u{7ff}\u{7ff}\u{7fe}>>>???-the-secret-of-tests-with-32-bytes";
+    let encoded = URL_SAFE.encode(secret).replace('=', ".");
+    assert!(
+        ["-", "_", "."].iter().all(|one| encoded.contains(one)),
+        "{encoded}"
+    );
+    let mut shell = command("/bin/sh");
+    let script = format!("printf %s \"$0\" | {decode} > \"$1\"");
+    let shell = shell.args(["-c", &script, &encoded]).arg(&file);
+    assert_eq!(run(shell).await.status.code(), Some(0));
+    assert_eq!(fs::read(&file).unwrap(), secret.as_bytes());
+
+    let database = Database::new().await;
+    let settings = [("token-secret-file", file.to_str().unwrap())];
+    let gateway = TestGateway::with(&database, &settings).await;
+    let mut command = pgfan();
+    command.env("PGFAN_TOKEN_SECRET", secret);
+    let token = run(command.args(["token", "--publish", "a"])).await.stdout;
+    let url = format!("http://{}", gateway.address);
+    let published = with_token(&token, &["publish", "a", "x", "--url", &url]).await;
+    assert_eq!(published.status.code(), Some(0), "{published:?}");
 }
 
 /// It is no mistake, and hardly what was meant; a pipe gets the token alone.
