@@ -77,11 +77,15 @@ Examples:
   pgfan listen orders --since e2f6-8 --via grpc --url https://events.example.com
 
 The objects are those of WebSocket and SSE: ready, event, gap, interrupted, live. A connection that \
-is lost is one more `interrupted`, with `code` and `message`; it is tried again with growing \
-pauses, from the last cursor, and `ready` says that it is back.
+is lost is one more `interrupted`, with `code` and `message`; it is tried again for ever, with \
+growing pauses up to 10 s, from the last cursor, and `ready` says that it is back. Each try that \
+fails is told on standard error.
+
+Where nobody answers from the first, it ends at once: that is more often a wrong --url. To wait \
+for a gateway that is yet to come: until pgfan health; do sleep 1; done.
 
 Exit code 0: ended by Ctrl-C, by --count, or because nobody reads the output any more. \
-1: the gateway refused for good. 2: not understood.";
+1: the gateway refused for good, or was never there. 2: not understood.";
 
 fn keepalive(text: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(text).map_err(|_| "not a time, like 15s".to_owned())?;

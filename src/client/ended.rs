@@ -16,6 +16,8 @@ pub struct Ended {
     pub message: String,
     /// How long the gateway wants to be left alone.
     pub(super) retry_after: Option<Duration>,
+    /// Whether somebody answered: the gateway, or a proxy before it.
+    is_answer: bool,
 }
 
 /// RFC 9457, the part that counts here.
@@ -31,15 +33,29 @@ impl Ended {
             code: code.to_owned(),
             message: message.to_string(),
             retry_after: None,
+            is_answer: true,
         }
     }
 
     pub(super) fn disconnected(message: impl ToString) -> Self {
-        Self::new("disconnected", message)
+        let is_answer = false;
+        Self {
+            is_answer,
+            ..Self::new("disconnected", message)
+        }
     }
 
     pub(super) fn unreachable(message: impl ToString) -> Self {
-        Self::new("unreachable", message)
+        let is_answer = false;
+        Self {
+            is_answer,
+            ..Self::new("unreachable", message)
+        }
+    }
+
+    /// Whether nobody was there who would have spoken.
+    pub(super) fn is_silence(&self) -> bool {
+        !self.is_answer
     }
 
     /// Whether the same request would only be refused again. An end that has no
@@ -58,7 +74,9 @@ impl Ended {
     /// What can be done about it.
     pub fn remedy(&self) -> Option<&'static str> {
         match self.code.as_str() {
-            "unreachable" => Some("is `pgfan serve` running there? --url says where to look"),
+            "unreachable" | "disconnected" => {
+                Some("is `pgfan serve` running there? --url says where to look")
+            }
             "unauthenticated" => Some("give a token: --token-file FILE, or PGFAN_TOKEN"),
             "not_found" => Some("--url must be the gateway's own address"),
             _ => None,
@@ -81,6 +99,7 @@ impl Ended {
             code,
             message: detail,
             retry_after,
+            is_answer: true,
         }
     }
 
@@ -105,7 +124,10 @@ impl Ended {
             Code::Unavailable => "source_unavailable",
             _ => "disconnected",
         };
-        Self::new(code, status.message())
+        match code {
+            "disconnected" => Self::disconnected(status.message()),
+            code => Self::new(code, status.message()),
+        }
     }
 }
 

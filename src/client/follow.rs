@@ -31,15 +31,17 @@ pub enum Heard {
 
 type Connection = Pin<Box<dyn Stream<Item = Result<Said, Ended>> + Send>>;
 
-/// Reads until the gateway refuses for good, which is the one error. A token
-/// that was good once may be renewed: with one that no longer is, it is tried
-/// once more.
+/// Reads until the gateway refuses for good, or nobody answers from the first,
+/// which is more often a wrong address than a gateway that comes later: these
+/// are the errors. A token that was good once may be renewed: with one that no
+/// longer is, it is tried once more.
 pub fn follow(
     gateway: Gateway,
     mut reading: Reading,
 ) -> impl Stream<Item = Result<Heard, Ended>> + Send {
     try_stream! {
         let mut backoff = Backoff::default();
+        let mut has_answered = false;
         loop {
             let mut connection = open(&gateway, &reading);
             let mut ready_since = None;
@@ -58,7 +60,8 @@ pub fn follow(
             };
             drop(connection);
             let may_be_renewed = ended.code == "unauthenticated" && ready_since.is_some();
-            if ended.is_for_good() && !may_be_renewed {
+            has_answered |= ready_since.is_some() || !ended.is_silence();
+            if !has_answered || ended.is_for_good() && !may_be_renewed {
                 Err(ended.clone())?;
             }
             // A gateway that lets everybody in and out again is not well.

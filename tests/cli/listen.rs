@@ -4,11 +4,12 @@ use std::process::Stdio;
 
 use rustix::io::ioctl_fionread;
 use serde_json::Value;
+use tokio::net::TcpListener;
 
 use crate::{
     ended, listen,
     support::{
-        Database, TestGateway,
+        Database, Link, TestGateway,
         gateway_process::pgfan,
         program::{Program, run, signal},
         until, within,
@@ -192,6 +193,58 @@ async fn a_refusal_for_good_is_the_end() {
         let mut later = listen(gateway.address.port(), &["a", "b", "--via", wire]);
         later.stderr.line("(too_many): trying again in").await;
         later.stderr.line("(too_many): trying again in").await;
+    }
+}
+
+/// A wrong address is told at once, as by every other client.
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_there_from_the_first_is_the_end() {
+    let remedy = "is `pgfan serve` running there? --url says where to look";
+    // Refused; no such name; and one that hangs up on whoever comes.
+    let rude = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = rude.local_addr().unwrap().port();
+    tokio::spawn(async move { while rude.accept().await.is_ok() {} });
+    for (url, code) in [
+        ("http://127.0.0.1:1", "unreachable"),
+        ("http://no.such.host.invalid", "unreachable"),
+        (&format!("http://127.0.0.1:{port}"), "disconnected"),
+    ] {
+        for wire in WIRES {
+            let ended = ended(&["listen", "a", "--via", wire, "--url", url]).await;
+            assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+            assert_eq!(ended.stdout, "", "{ended:?}");
+            let [says, what_to_do] = ended.stderr.lines().collect::<Vec<_>>()[..] else {
+                panic!("not two lines: {ended:?}");
+            };
+            assert!(says.ends_with(&format!("({code})")), "{wire}: {ended:?}");
+            assert_eq!(what_to_do, remedy, "{wire}");
+        }
+    }
+}
+
+/// One that was there comes back, however long it takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_went_away_is_waited_for_and_each_try_told() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    let link = Link::to(gateway.address.port()).await;
+    let mut programs = Vec::new();
+    for wire in WIRES {
+        let mut program = listen(link.port, &["a", "--via", wire]);
+        object(&mut program, "ready").await;
+        programs.push(program);
+    }
+    gateway.stop().await;
+    for program in &mut programs {
+        object(program, "interrupted").await;
+        for _ in 0..3 {
+            program.stderr.line("trying again in").await;
+        }
+    }
+    let gateway = TestGateway::on(&database).await;
+    link.lead_to(gateway.address.port());
+    for program in &mut programs {
+        object(program, "ready").await;
     }
 }
 
