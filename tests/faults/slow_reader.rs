@@ -6,28 +6,10 @@ use futures_util::future::join_all;
 use tokio::{io::AsyncReadExt, net::TcpStream, time::interval};
 
 use crate::support::{
-    Database, Reader, Said, TestGateway, Wire, get, grpc_client, stuck_sse, stuck_web_socket,
-    until, within,
+    Database, Reader, Said, TestGateway, Wire, get, grpc_client,
+    large::{EVENTS, goes_on_to, hears_large, is_overtaken, notify_large},
+    stuck_sse, stuck_web_socket, until, within,
 };
-
-/// More than the kernel's buffers of a connection hold.
-const EVENTS: i32 = 4000;
-
-/// Notifications of 7.9 KB, numbered.
-async fn notify_large(database: &Database, numbers: std::ops::RangeInclusive<i32>) {
-    let sql = "SELECT pg_notify('a', n || ' ' || repeat('x', 7900)) \
-               FROM generate_series($1::int, $2::int) AS n";
-    let ends: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [numbers.start(), numbers.end()];
-    database.client.query(sql, &ends).await.unwrap();
-}
-
-/// Each of these numbers, in order.
-async fn hears_large(reader: &mut Reader, numbers: std::ops::RangeInclusive<i32>) {
-    for n in numbers {
-        let (_, payload) = reader.event().await;
-        assert!(payload.starts_with(&format!("{n} ")), "{n}: {payload:.20}");
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn f16_who_takes_nothing_is_closed_and_the_others_get_everything() {
@@ -114,37 +96,11 @@ async fn f16_a_slow_reader_gets_a_gap_and_goes_on_at_the_head() {
         join_all(reading.map(|reader| hears_large(reader, numbers.clone()))).await;
     }
     for (wire, reader) in &mut slow {
-        let mut heard = 0;
-        let end = loop {
-            match reader.said().await {
-                Said::Event { .. } => heard += 1,
-                other => break other,
-            }
-        };
-        assert!(heard < EVENTS, "{wire:?} was overtaken");
-        match wire {
-            Wire::PgCacheWatch => assert_eq!(end, Said::Closed(1012, "interrupted".into())),
-            _ => assert!(
-                matches!(&end, Said::Gap { reason, .. } if reason == "slow_reader"),
-                "{wire:?}: {end:?}"
-            ),
-        }
+        is_overtaken(reader, *wire).await;
     }
     database.notify("a", "at the head").await;
     for (wire, reader) in slow.iter_mut().filter(|(w, _)| *w != Wire::PgCacheWatch) {
         goes_on_to(reader, "at the head", *wire).await;
-    }
-}
-
-/// What is at the head when it gets its gap may be overtaken in turn.
-async fn goes_on_to(reader: &mut Reader, last: &str, wire: Wire) {
-    loop {
-        match reader.said().await {
-            Said::Event { payload, .. } if payload == last => return,
-            Said::Event { .. } => {}
-            Said::Gap { reason, .. } if reason == "slow_reader" => {}
-            other => panic!("{wire:?}: {other:?}"),
-        }
     }
 }
 

@@ -10,6 +10,7 @@ mod gateway;
 pub mod gateway_process;
 mod grpc;
 mod http;
+pub mod large;
 mod link;
 pub mod pooler;
 pub mod program;

@@ -1,38 +1,22 @@
 //! A reader over TLS that takes nothing, or little: as on TCP alone.
 
-use std::ops::RangeInclusive;
-
 use futures_util::future::join_all;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
     net::TcpSocket,
 };
-use tokio_postgres::types::ToSql;
 
 use super::Secured;
-use crate::support::{Reader, Said, WebSocket, Wire, gateway_process::upgrade, until, within};
-
-/// Of 7.9 KB each: more than the buffers of a connection hold.
-const EVENTS: i32 = 4000;
+use crate::support::{
+    WebSocket, Wire,
+    gateway_process::upgrade,
+    large::{EVENTS, goes_on_to, hears_large, is_overtaken, notify_large},
+    until, within,
+};
 
 /// So many at once a log of 1 MiB holds for those who read: each is kept as it
 /// came, and as each of four wires writes it.
 const STEP: i32 = 20;
-
-async fn notify_large(secured: &Secured, numbers: RangeInclusive<i32>) {
-    let sql = "SELECT pg_notify('a', n || ' ' || repeat('x', 7900)) \
-               FROM generate_series($1::int, $2::int) AS n";
-    let client = &secured.database.client;
-    let ends: [&(dyn ToSql + Sync); 2] = [numbers.start(), numbers.end()];
-    client.query(sql, &ends).await.unwrap();
-}
-
-async fn hears_large(reader: &mut Reader, numbers: RangeInclusive<i32>) {
-    for n in numbers {
-        let (_, payload) = reader.event().await;
-        assert!(payload.starts_with(&format!("{n} ")), "{n}: {payload:.20}");
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_overtaken_gets_a_gap_and_goes_on_at_the_head() {
@@ -45,37 +29,16 @@ async fn who_is_overtaken_gets_a_gap_and_goes_on_at_the_head() {
     }
     for first in (1..EVENTS).step_by(STEP as usize) {
         let numbers = first..=first + STEP - 1;
-        notify_large(&secured, numbers.clone()).await;
+        notify_large(&secured.database, numbers.clone()).await;
         let reading = quick.iter_mut();
         join_all(reading.map(|reader| hears_large(reader, numbers.clone()))).await;
     }
     for (wire, reader) in &mut slow {
-        let mut heard = 0;
-        let end = loop {
-            match reader.said().await {
-                Said::Event { .. } => heard += 1,
-                other => break other,
-            }
-        };
-        assert!(heard < EVENTS, "{wire:?} was overtaken");
-        match wire {
-            Wire::PgCacheWatch => assert_eq!(end, Said::Closed(1012, "interrupted".into())),
-            _ => assert!(
-                matches!(&end, Said::Gap { reason, .. } if reason == "slow_reader"),
-                "{wire:?}: {end:?}"
-            ),
-        }
+        is_overtaken(reader, *wire).await;
     }
     secured.database.notify("a", "at the head").await;
     for (wire, reader) in slow.iter_mut().filter(|(w, _)| *w != Wire::PgCacheWatch) {
-        loop {
-            match reader.said().await {
-                Said::Event { payload, .. } if payload == "at the head" => break,
-                Said::Event { .. } => {}
-                Said::Gap { reason, .. } if reason == "slow_reader" => {}
-                other => panic!("{wire:?}: {other:?}"),
-            }
-        }
+        goes_on_to(reader, "at the head", *wire).await;
     }
 }
 
@@ -95,7 +58,7 @@ async fn who_takes_it_late_gets_the_last_of_it_too() {
         late.write_all(request.as_bytes()).await.unwrap();
         late.flush().await.unwrap();
         hears_text(&mut late, "\"ready\"").await;
-        notify_large(&secured, 1..=13).await;
+        notify_large(&secured.database, 1..=13).await;
         hears_large(&mut quick, 1..=13).await;
         let last = format!("13 {}", "x".repeat(7900));
         hears_text(&mut late, &last).await;
@@ -122,7 +85,7 @@ async fn who_takes_nothing_is_closed_and_the_others_get_everything() {
         let secured = Secured::with(&settings).await;
         let stuck = secured.reader(wire).await;
         let mut reader = secured.reader(Wire::WebSocket).await;
-        notify_large(&secured, 1..=EVENTS).await;
+        notify_large(&secured.database, 1..=EVENTS).await;
         hears_large(&mut reader, 1..=EVENTS).await;
         let client = secured.certificates.client();
         // Its place is free again when it is closed.
