@@ -52,6 +52,9 @@ mod gateway_away;
 /// F16: readers that do not read.
 mod slow_reader;
 
+/// F16 and F17 on HTTP/2: streams that take nothing.
+mod slow_stream;
+
 /// F17: readers that are gone and have not said so.
 mod dead_reader;
 

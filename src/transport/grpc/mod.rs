@@ -24,7 +24,7 @@ use super::{
     admitted::Admitted,
     codes::Refusal,
     expiry::{Expiry, expired},
-    http2::{StreamHandOver, TakesStream},
+    http2::{OfReader, StreamHandOver, TakesStream},
     limits::Address,
 };
 use crate::{
@@ -104,15 +104,18 @@ impl GatewayService for Grpc {
         &self,
         request: Request<pb::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
-        let takes_stream = request.extensions().get::<TakesStream>().is_some();
+        let takes_stream = request.extensions().get::<TakesStream>().cloned();
         let deliveries = self.reader(request).await;
         let deliveries = deliveries.map_err(|refusal| self.refuse(refusal))?;
-        if !takes_stream {
-            return Ok(Response::new(Either::Left(deliveries)));
-        }
+        let Some(TakesStream(stall)) = takes_stream else {
+            let mut response = Response::new(Either::Left(deliveries));
+            let of_reader = OfReader(self.admission.clone());
+            response.extensions_mut().insert(of_reader);
+            return Ok(response);
+        };
         let limit = self.admission.settings().write_timeout;
         let hand_over = StreamHandOver::to(move |stream| {
-            Box::new(Reader::new(stream, deliveries, limit)).run()
+            Box::new(Reader::new(stream, deliveries, limit, stall)).run()
         });
         let mut response = Response::new(Either::Right(empty()));
         response.extensions_mut().insert(hand_over);

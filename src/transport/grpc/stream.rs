@@ -19,7 +19,10 @@ use tonic::Status;
 use tracing::debug;
 
 use super::{
-    super::{codes::Code, http2::give},
+    super::{
+        codes::Code,
+        http2::{Stall, give},
+    },
     Deliveries, framed_event,
 };
 use crate::{
@@ -48,6 +51,8 @@ pub(super) struct Reader {
     status: Option<Status>,
     /// How long the stream may take nothing.
     limit: Duration,
+    /// Whether it is the whole connection that takes nothing.
+    stall: Stall,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
@@ -76,6 +81,7 @@ impl Reader {
         stream: SendStream<Bytes>,
         mut deliveries: Deliveries,
         limit: Duration,
+        stall: Stall,
     ) -> Self {
         let seat = Arc::new(Seat::new(Line {
             stream,
@@ -91,6 +97,7 @@ impl Reader {
             rest: Bytes::new(),
             status: None,
             limit,
+            stall,
             stalled: None,
         }
     }
@@ -98,7 +105,12 @@ impl Reader {
     /// Boxed, so that the task that waits is small.
     pub(super) async fn run(mut self: Box<Self>) {
         let end = poll_fn(|cx| self.poll_end(cx)).await;
-        if let End::Stalled = end {
+        let is_slow = match end {
+            End::Told(_) => false,
+            End::Stalled => true,
+            End::Gone => self.stall.is_noted(),
+        };
+        if is_slow {
             self.deliveries.subscription.refused(Code::WriteTimeout);
         }
         let seat = Arc::clone(&self.seat);

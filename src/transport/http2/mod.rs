@@ -3,6 +3,7 @@
 
 mod request;
 mod response;
+mod stall;
 
 use std::{
     iter::once,
@@ -24,7 +25,11 @@ use tokio::{
     time::{Sleep, sleep, timeout},
 };
 
-pub(super) use self::response::{StreamHandOver, TakesStream, give};
+use self::stall::Watched;
+pub(super) use self::{
+    response::{StreamHandOver, TakesStream, give},
+    stall::{OfReader, Stall},
+};
 use super::{
     admission::Settings,
     idle::{Due, Idle},
@@ -55,10 +60,12 @@ where
         .max_header_list_size(limit(settings.max_header_bytes))
         .max_concurrent_streams(limit(settings.max_streams))
         .initial_connection_window_size(WINDOW);
-    let Ok(connected) = timeout(settings.request_timeout, builder.handshake(io)).await else {
+    let stall = Stall::default();
+    let handshake = builder.handshake(Watched::new(io, stall.clone()));
+    let Ok(connected) = timeout(settings.request_timeout, handshake).await else {
         return Ok(());
     };
-    let mut connection = Connection::new(connected?, settings);
+    let mut connection = Connection::new(connected?, settings, stall);
     // Looked at when it wakes, and not with each delivery: it would take locks
     // that all connections share.
     let mut told: FuturesUnordered<_> = once(shutdown.told.cancelled()).collect();
@@ -72,8 +79,8 @@ where
             Next::Asked(asked) => {
                 let (mut request, respond) = *asked;
                 request.extensions_mut().insert(peer);
-                let answer = response::answer(app.clone(), request, respond, settings);
-                tokio::spawn(answer);
+                let client = (settings.write_timeout, connection.stall.clone());
+                tokio::spawn(response::answer(app.clone(), request, respond, client));
             }
             Next::Told if connection.unasked.is_some() => return Ok(()),
             Next::Told => connection.h2.graceful_shutdown(),
@@ -94,7 +101,8 @@ enum Next {
 }
 
 struct Connection<IO> {
-    h2: h2::server::Connection<IO, Bytes>,
+    h2: h2::server::Connection<Watched<IO>, Bytes>,
+    stall: Stall,
     pings: Option<PingPong>,
     idle: Idle,
     /// Runs until the first request.
@@ -102,10 +110,15 @@ struct Connection<IO> {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
-    fn new(mut h2: h2::server::Connection<IO, Bytes>, settings: Settings) -> Self {
+    fn new(
+        mut h2: h2::server::Connection<Watched<IO>, Bytes>,
+        settings: Settings,
+        stall: Stall,
+    ) -> Self {
         Self {
             pings: h2.ping_pong(),
             h2,
+            stall,
             idle: settings.answered_idle(),
             unasked: Some(Box::pin(sleep(settings.request_timeout))),
         }
@@ -140,6 +153,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             // One that cannot be sent is one that is not answered.
             let _ = pings.send_ping(Ping::opaque());
         }
+        self.stall.note();
         Poll::Ready(())
     }
 }

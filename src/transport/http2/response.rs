@@ -25,13 +25,29 @@ use tokio::{select, time::timeout};
 use tower::ServiceExt as _;
 use tracing::debug;
 
-use super::{super::admission::Settings, request};
+use super::{
+    request,
+    stall::{OfReader, Stall},
+};
 
 type Serve = Box<dyn FnOnce(SendStream<Bytes>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 /// In the extensions of a request: its response may be a [`StreamHandOver`].
-#[derive(Debug, Clone, Copy)]
-pub(in crate::transport) struct TakesStream;
+#[derive(Debug, Clone)]
+pub(in crate::transport) struct TakesStream(pub(in crate::transport) Stall);
+
+/// Why nothing more is sent.
+enum Broken {
+    /// The stream takes nothing.
+    Stalled,
+    Gone(h2::Error),
+}
+
+impl<E: Into<h2::Error>> From<E> for Broken {
+    fn from(error: E) -> Self {
+        Self::Gone(error.into())
+    }
+}
 
 /// In the extensions of a response: who takes the stream over when the head is
 /// sent, in place of the body.
@@ -60,27 +76,36 @@ impl StreamHandOver {
     }
 }
 
-/// Answers, unless the client resets the stream before.
+/// Answers, unless the client resets the stream before. `limit` is how long it
+/// may take nothing.
 pub(super) async fn answer(
     app: Router,
     request: Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
-    settings: Settings,
+    (limit, stall): (Duration, Stall),
 ) {
     let mut request = request.map(request::body);
-    request.extensions_mut().insert(TakesStream);
+    request.extensions_mut().insert(TakesStream(stall.clone()));
     let answer = Box::pin(app.oneshot(request));
-    let Ok(response) = select! {
+    let Ok(mut response) = select! {
         response = answer => response,
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
     };
-    let sent = Box::pin(send(response, respond, settings.write_timeout)).await;
+    let reader = response.extensions_mut().remove::<OfReader>();
+    let sent = Box::pin(send(response, respond, limit)).await;
     match sent {
         Ok(Some(serve)) => {
             tokio::spawn(serve);
         }
         Ok(None) => {}
-        Err(error) => debug!(%error, "a stream ended"),
+        Err(broken) => {
+            let is_slow = matches!(broken, Broken::Stalled) || stall.is_noted();
+            reader.filter(|_| is_slow).inspect(OfReader::is_slow);
+            match broken {
+                Broken::Stalled => debug!("a stream takes nothing: reset"),
+                Broken::Gone(error) => debug!(%error, "a stream ended"),
+            }
+        }
     }
 }
 
@@ -91,7 +116,7 @@ async fn send(
     response: Response<Body>,
     mut respond: SendResponse<Bytes>,
     limit: Duration,
-) -> Result<Option<Serving>, h2::Error> {
+) -> Result<Option<Serving>, Broken> {
     let (mut parts, body) = response.into_parts();
     if let Ok(now) = HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now())) {
         parts.headers.insert(header::DATE, now);
@@ -112,14 +137,14 @@ async fn send_body(
     mut body: Body,
     mut stream: SendStream<Bytes>,
     limit: Duration,
-) -> Result<(), h2::Error> {
+) -> Result<(), Broken> {
     loop {
         let frame = select! {
             frame = body.frame() => frame,
             reason = poll_fn(|cx| stream.poll_reset(cx)) => return Err(reason?.into()),
         };
         match frame {
-            None => return stream.send_data(Bytes::new(), true),
+            None => return Ok(stream.send_data(Bytes::new(), true)?),
             Some(Err(error)) => {
                 debug!(%error, "a body broke off");
                 stream.send_reset(Reason::INTERNAL_ERROR);
@@ -129,7 +154,7 @@ async fn send_body(
                 Ok(data) => send_data(data, &mut stream, limit).await?,
                 Err(frame) => {
                     let trailers = frame.into_trailers().unwrap_or_default();
-                    return stream.send_trailers(trailers);
+                    return Ok(stream.send_trailers(trailers)?);
                 }
             },
         }
@@ -140,15 +165,14 @@ async fn send_data(
     mut data: Bytes,
     stream: &mut SendStream<Bytes>,
     limit: Duration,
-) -> Result<(), h2::Error> {
+) -> Result<(), Broken> {
     while !data.is_empty() {
         let given = poll_fn(|cx| give(&mut data, stream, cx));
         match timeout(limit, given).await {
             Ok(given) => given?,
             Err(_) => {
-                debug!("a stream takes nothing: reset");
                 stream.send_reset(Reason::CANCEL);
-                return Err(Reason::CANCEL.into());
+                return Err(Broken::Stalled);
             }
         }
     }

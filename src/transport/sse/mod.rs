@@ -18,6 +18,7 @@ use super::{
     codes::Refusal,
     credentials::Credentials,
     hand_over::{HandOver, Serving},
+    http2::OfReader,
     idle::Idle,
     query::StreamQuery,
     socket::Socket,
@@ -57,7 +58,9 @@ pub(super) async fn sse(
     let mut response = if is_alone {
         handed_over(move |socket| Connection::new(socket, subscription, idle, wire))
     } else {
-        Response::new(Body::new(Chunks::new(subscription, idle, wire)))
+        let mut response = Response::new(Body::new(Chunks::new(subscription, idle, wire)));
+        response.extensions_mut().insert(OfReader(admission));
+        response
     };
     let headers = response.headers_mut();
     for (name, value) in [
