@@ -31,6 +31,9 @@ mod health;
 /// Everything else on the one port.
 mod http;
 
+/// gRPC-Web on HTTP/2.
+mod grpc_web;
+
 /// The arrows between the layers.
 mod layering;
 

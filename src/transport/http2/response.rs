@@ -18,7 +18,7 @@ use std::{
 use axum::{Router, body::Body};
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream, server::SendResponse};
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, header};
 use http_body_util::BodyExt as _;
 use hyper::body::Body as _;
 use tokio::{select, time::timeout};
@@ -85,7 +85,9 @@ pub(super) async fn answer(
     (limit, stall): (Duration, Stall),
 ) {
     let mut request = request.map(request::body);
-    request.extensions_mut().insert(TakesStream(stall.clone()));
+    if !is_grpc_web(request.headers()) {
+        request.extensions_mut().insert(TakesStream(stall.clone()));
+    }
     let answer = Box::pin(app.oneshot(request));
     let Ok(mut response) = select! {
         response = answer => response,
@@ -107,6 +109,13 @@ pub(super) async fn answer(
             }
         }
     }
+}
+
+/// Whose answer is rewritten on its way, with its trailers in the body: it must
+/// be one.
+fn is_grpc_web(headers: &HeaderMap) -> bool {
+    let kind = headers.get(header::CONTENT_TYPE);
+    kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc-web"))
 }
 
 type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
