@@ -95,6 +95,11 @@ impl Reader {
         names.iter().find(|name| joined.contains(name))
     }
 
+    /// How many channels the reader has, without those it waits for.
+    pub(super) fn ready(&self) -> usize {
+        self.memberships.len()
+    }
+
     /// How many channels the reader would have with `names` too.
     pub(super) fn channels_with(&self, names: &[ChannelName]) -> usize {
         let known = |name: &&ChannelName| self.memberships.iter().any(|m| m.name == **name);

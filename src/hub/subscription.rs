@@ -103,7 +103,9 @@ impl Subscription {
         {
             return Err(JoinError::Joined(name.clone()));
         }
-        if self.reader.channels_with(&names) > config.max_channels_per_reader {
+        // A limit that was lowered takes nothing away: what it has it may ask for again.
+        let limit = config.max_channels_per_reader.max(self.reader.ready());
+        if self.reader.channels_with(&names) > limit {
             return Err(JoinError::TooManyForReader(config.max_channels_per_reader));
         }
         let mut state = self.hub.lock();

@@ -29,6 +29,28 @@ async fn other_bounds_hold_from_now_on() {
     assert_eq!(fixture.hub.view().log_events, 2);
 }
 
+/// As a client does that wants another `ready` of all it has.
+#[tokio::test(start_paused = true)]
+async fn fewer_channels_for_a_reader_take_none_away() {
+    let fixture = Fixture::live(Config::default());
+    let mut reader = fixture.reader(&["a", "b", "c"]);
+    fixture.hub.reload(Config {
+        max_channels_per_reader: 2,
+        ..Config::default()
+    });
+    let all = names(&["a", "b", "c"]);
+    assert_eq!(reader.join(&all, None), Ok(()));
+    // While it waits for that it may not ask for more and more.
+    let refused = Err(JoinError::TooManyForReader(2));
+    assert_eq!(reader.join(&all, None), refused);
+    assert_eq!(now(&mut reader), [r#"ready ["a", "b", "c"]"#]);
+    assert_eq!(reader.join(&names(&["c", "d"]), None), refused);
+    assert_eq!(reader.join(&names(&["c"]), None), Ok(()));
+    assert_eq!(now(&mut reader), [r#"ready ["c"]"#]);
+    reader.part(&names(&["a", "b"]));
+    assert_eq!(reader.join(&names(&["d"]), None), Ok(()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_done_is_counted() {
     let fixture = Fixture::live(Config::default());
