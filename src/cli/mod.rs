@@ -9,6 +9,7 @@ mod health;
 mod listen;
 mod publish;
 mod serve;
+mod terminal;
 mod token;
 mod triggers;
 

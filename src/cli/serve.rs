@@ -1,11 +1,11 @@
 //! `pgfan serve`: the gateway.
 
-use std::io::{self, IsTerminal as _};
+use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, info, warn};
 
-use super::CommandResult;
+use super::{CommandResult, terminal};
 use crate::{
     app::{Gateway, Reloader},
     config::{Config, Mistakes, environment},
@@ -59,11 +59,12 @@ where
     /// The signal also comes when the terminal that a program runs in is closed:
     /// then it ends.
     fn on_hangup(self, shutdown: Shutdown) -> io::Result<()> {
+        let lives_in_terminal = terminal::is_lived_in();
         let mut hangup = signal(SignalKind::hangup())?;
-        let had_terminal = io::stderr().is_terminal();
         tokio::spawn(async move {
             while hangup.recv().await.is_some() {
-                if had_terminal && !io::stderr().is_terminal() {
+                if lives_in_terminal && !terminal::is_there() {
+                    info!("the terminal was closed: ending");
                     shutdown.begun.cancel();
                     return;
                 }

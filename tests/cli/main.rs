@@ -19,6 +19,9 @@ mod support;
 /// A terminal, and a program in it.
 mod terminal;
 
+/// `pgfan serve` in a terminal that is closed.
+mod hangup;
+
 /// A gateway behind TLS.
 mod tls;
 

@@ -1,10 +1,11 @@
 //! What a person sees: a program whose output is a terminal (pty(7)).
 
 use std::{
+    ffi::OsStr,
     fs::{File, OpenOptions},
     io::Read,
-    os::unix::ffi::OsStrExt,
-    path::Path,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    path::PathBuf,
     process::Stdio,
 };
 
@@ -25,12 +26,8 @@ pub struct Terminal {
 impl Terminal {
     /// Standard output and error are the terminal.
     pub fn run(command: &mut Command) -> Self {
-        let screen = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-        grantpt(&screen).unwrap();
-        unlockpt(&screen).unwrap();
-        let name = ptsname(&screen, Vec::new()).unwrap();
-        let path = Path::new(std::ffi::OsStr::from_bytes(name.as_bytes()));
-        let open = || OpenOptions::new().write(true).open(path).unwrap();
+        let (screen, path) = screen();
+        let open = || OpenOptions::new().write(true).open(&path).unwrap();
         let outputs = command.stdout(Stdio::from(open())).stderr(open());
         let child = outputs.spawn().unwrap();
         // What is left of it here would keep the terminal open.
@@ -59,6 +56,17 @@ impl Terminal {
         let shown = self.shown.borrow().clone();
         (status.code(), shown)
     }
+}
+
+/// A terminal's other side, and where it is. It is closed when this is dropped.
+pub fn screen() -> (OwnedFd, PathBuf) {
+    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+    let screen = openpt(flags).unwrap();
+    grantpt(&screen).unwrap();
+    unlockpt(&screen).unwrap();
+    let name = ptsname(&screen, Vec::new()).unwrap();
+    let path = PathBuf::from(OsStr::from_bytes(name.as_bytes()));
+    (screen, path)
 }
 
 /// Until the last one that has the terminal open is gone: then reading fails.
