@@ -66,7 +66,6 @@ pub async fn serve(doors: Vec<Door>, admission: Admission, shutdown: &Shutdown) 
     let server = Server {
         full: refusing("no file descriptor is left for another connection (ulimit -n)"),
         crowded: refusing("this address has as many connections as it may"),
-        newcomers: Newcomers::default(),
         descriptors: Descriptors::claim(),
         admission,
         shutdown,
@@ -79,7 +78,6 @@ struct Server<'a> {
     full: Router,
     /// Those whose address has too many already.
     crowded: Router,
-    newcomers: Newcomers,
     descriptors: Descriptors,
     admission: Admission,
     shutdown: &'a Shutdown,
@@ -87,13 +85,18 @@ struct Server<'a> {
 
 impl Server<'_> {
     async fn accept(&self, door: Door) {
+        // Of this door alone: a crowd before the public one shuts nobody out of
+        // that of those who run the gateway.
+        let newcomers = Newcomers::default();
         loop {
             let accepted = select! {
                 accepted = door.listener.accept() => accepted,
                 () = self.shutdown.begun.cancelled() => return,
             };
-            let received =
-                accepted.and_then(|(stream, peer)| self.receive(&door, stream, Peer(peer.ip())));
+            let received = accepted.and_then(|(stream, peer)| {
+                let visit = newcomers.visit(Peer(peer.ip()), &self.admission.limits());
+                self.receive(&door, stream, visit)
+            });
             match received {
                 Ok(()) => {}
                 Err(error) if is_of_the_connection(&error) => debug!(%error, "not accepted"),
@@ -105,8 +108,7 @@ impl Server<'_> {
         }
     }
 
-    fn receive(&self, door: &Door, stream: TcpStream, peer: Peer) -> io::Result<()> {
-        let visit = self.newcomers.visit(peer, &self.admission.limits());
+    fn receive(&self, door: &Door, stream: TcpStream, visit: Visit) -> io::Result<()> {
         let (place, refuses) = match self.descriptors.place(&stream) {
             Place::Free => (visit.place, &self.crowded),
             place => (place, &self.full),

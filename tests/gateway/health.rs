@@ -1,11 +1,12 @@
 //! Health: `/readyz` and gRPC's, which say the same at any time.
 
+use tokio::net::TcpStream;
 use tonic::transport::Channel;
 use tonic_health::pb::{
     HealthCheckRequest, health_check_response::ServingStatus, health_client::HealthClient,
 };
 
-use crate::support::{Database, Link, TestGateway, Wire, get, until, within};
+use crate::support::{Database, Link, TestGateway, Wire, answer_over, get, until, within};
 
 const SERVICES: [&str; 2] = ["", "pgfan.v1.GatewayService"];
 
@@ -108,6 +109,32 @@ async fn the_address_for_those_who_run_it_has_what_clients_do_not_see() {
     assert_eq!(get(admin, "/v1/sse?channel=a", &[]).await.status, 401);
     let bad = [("authorization", "Bearer x")];
     assert_eq!(get(admin, "/v1/status", &bad).await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crowd_at_the_public_address_shuts_nobody_out_of_the_other() {
+    let database = Database::new().await;
+    let settings = [
+        ("admin-listen", "127.0.0.1:0"),
+        ("max-readers-per-address", "1"),
+    ];
+    let gateway = TestGateway::with(&database, &settings).await;
+    // As many as one address may have that ask for nothing, and those that are
+    // told so; the next are dropped.
+    let mut crowd = Vec::new();
+    for _ in 0..2 * 64 {
+        crowd.push(TcpStream::connect(gateway.address).await.unwrap());
+    }
+    until("the public address is shut", || async {
+        let socket = TcpStream::connect(gateway.address).await.unwrap();
+        let answer = answer_over(socket, "GET", "/readyz", &[], "").await;
+        answer.is_none_or(|answer| answer.status == 429)
+    })
+    .await;
+    let admin = gateway.admin.expect("an address");
+    for path in ["/metrics", "/healthz", "/readyz", "/v1/status"] {
+        assert_eq!(get(admin, path, &[]).await.status, 200, "{path}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
