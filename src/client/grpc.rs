@@ -8,13 +8,14 @@ use humantime::format_rfc3339_micros;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use prost_types::Timestamp;
-use tokio::time::timeout;
 use tokio_stream::Stream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Request;
 use tower::service_fn;
 
-use super::{Gateway, Reading, Said, dial::dial, ended::Ended, message::Message, request::LIMIT};
+use super::{
+    Gateway, Reading, Said, dial::dial, ended::Ended, message::Message, request::answered,
+};
 use crate::transport::pb::{
     SubscribeRequest, SubscribeResponse, gateway_service_client::GatewayServiceClient,
     subscribe_response::Message as Response,
@@ -35,18 +36,16 @@ pub(super) fn read(
             .keep_alive_while_idle(true)
             .handshake(carrier);
         let (sender, connection) = handshake.await.map_err(Ended::disconnected)?;
-        let _connection = AbortOnDropHandle::new(tokio::spawn(async {
+        let mut connection = AbortOnDropHandle::new(tokio::spawn(async {
             // Its end is seen by the stream.
             let _ = connection.await;
         }));
         let service = service_fn(move |request| sender.clone().send_request(request));
         let origin = origin(&gateway)?;
         let mut client = GatewayServiceClient::with_origin(service, origin);
-        let subscribing = timeout(LIMIT, client.subscribe(request(&gateway, &reading)?)).await;
-        let mut stream = subscribing
-            .map_err(|_| Ended::disconnected(format!("no answer within {LIMIT:?}")))?
-            .map_err(|status| Ended::from_grpc(&status))?
-            .into_inner();
+        let subscribing = client.subscribe(request(&gateway, &reading)?);
+        let subscribed = answered(subscribing, &mut connection).await?;
+        let mut stream = subscribed.map_err(|status| Ended::from_grpc(&status))?.into_inner();
         loop {
             let message = stream.message().await.map_err(|status| Ended::from_grpc(&status))?;
             let response = message.ok_or_else(|| Ended::disconnected("the stream ended"))?;

@@ -10,7 +10,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use tokio::time::timeout;
+use tokio::{select, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{Gateway, Reading, dial::dial, ended::Ended};
@@ -50,14 +50,12 @@ impl Gateway {
         let carrier = TokioIo::new(dial(&self.address, "http/1.1").await?);
         let handshake = http1::handshake(carrier).await;
         let (mut sender, connection) = handshake.map_err(Ended::disconnected)?;
-        let connection = AbortOnDropHandle::new(tokio::spawn(async {
+        let mut connection = AbortOnDropHandle::new(tokio::spawn(async {
             // Its end is seen by the request.
             let _ = connection.await;
         }));
-        let answered = timeout(LIMIT, sender.send_request(request)).await;
-        let response = answered
-            .map_err(|_| Ended::disconnected(format!("no answer within {LIMIT:?}")))?
-            .map_err(Ended::disconnected)?;
+        let answered = answered(sender.send_request(request), &mut connection).await?;
+        let response = answered.map_err(Ended::disconnected)?;
         if !response.status().is_success() {
             return Err(refusal(response).await);
         }
@@ -66,6 +64,24 @@ impl Gateway {
             _connection: connection,
         })
     }
+}
+
+/// The answer, or that none comes. A request that is sent just when its
+/// connection ends may lie in a queue that nobody reads any more: hence a look
+/// at both.
+pub(super) async fn answered<T>(
+    asking: impl Future<Output = T>,
+    connection: &mut AbortOnDropHandle<()>,
+) -> Result<T, Ended> {
+    let answered = async {
+        select! {
+            biased;
+            answer = asking => Ok(answer),
+            _ = connection => Err(Ended::disconnected("the connection ended")),
+        }
+    };
+    let answered = timeout(LIMIT, answered).await;
+    answered.map_err(|_| Ended::disconnected(format!("no answer within {LIMIT:?}")))?
 }
 
 async fn refusal(response: Response<Incoming>) -> Ended {
@@ -93,4 +109,28 @@ impl Reading {
 
 pub(super) fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+
+    /// As hyper's queue leaves it, once in a long time.
+    #[tokio::test]
+    async fn a_request_that_nobody_reads_ends_with_its_connection() {
+        let mut connection = AbortOnDropHandle::new(tokio::spawn(async {}));
+        let ended = answered(pending::<()>(), &mut connection)
+            .await
+            .unwrap_err();
+        assert_eq!(ended, Ended::disconnected("the connection ended"));
+    }
+
+    #[tokio::test]
+    async fn an_answer_counts_though_its_connection_has_ended() {
+        let mut connection = AbortOnDropHandle::new(tokio::spawn(async {}));
+        tokio::task::yield_now().await;
+        assert_eq!(answered(async { 1 }, &mut connection).await, Ok(1));
+    }
 }
