@@ -1,8 +1,11 @@
 //! `pgfan serve`: the gateway.
 
-use std::io;
+use std::{io, sync::Arc};
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::spawn_blocking,
+};
 use tracing::{error, info, warn};
 
 use super::{CommandResult, terminal};
@@ -18,6 +21,7 @@ pub(super) async fn run<F>(resolve: F) -> CommandResult
 where
     F: Fn() -> Result<Config, Mistakes> + Send + Sync + 'static,
 {
+    let resolve = Arc::new(resolve);
     let config = resolve()?;
     for warning in &config.warnings {
         warn!("{warning}");
@@ -47,7 +51,7 @@ where
 
 /// SIGHUP reads the settings again: all of them are good, or nothing changes.
 struct Reload<F> {
-    resolve: F,
+    resolve: Arc<F>,
     reloader: Reloader,
     supervisor: Supervisor,
 }
@@ -76,8 +80,15 @@ where
         Ok(())
     }
 
+    /// The files may be on a slow disk, and the readers' threads are not to wait
+    /// for that.
     async fn reload(&self) {
-        match (self.resolve)() {
+        let resolve = Arc::clone(&self.resolve);
+        let Ok(resolved) = spawn_blocking(move || resolve()).await else {
+            // It panicked, and has said so; or the runtime is at its end.
+            return;
+        };
+        match resolved {
             Ok(config) => self.reloader.reload(config).await,
             Err(Mistakes(mistakes)) => {
                 for mistake in mistakes {
@@ -86,5 +97,33 @@ where
                 error!("the settings stay as they were");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, mpsc};
+
+    use super::*;
+
+    /// On the one thread that there is: it goes on while the settings are read.
+    #[tokio::test]
+    async fn settings_that_take_long_hold_up_nobody() {
+        let (go_on, may_go_on) = mpsc::channel::<()>();
+        let may_go_on = Mutex::new(may_go_on);
+        let environment = |name: &str| (name == "PGUSER").then(|| "ann".to_owned());
+        let flags = [("listen".to_owned(), "127.0.0.1:0".to_owned())].into();
+        let gateway = Gateway::bind(Config::resolve(&flags, &environment, None).unwrap());
+        let resolve = move || {
+            may_go_on.lock().unwrap().recv().unwrap();
+            Err(Mistakes::from("read, at last".to_owned()))
+        };
+        let reload = Reload {
+            resolve: Arc::new(resolve),
+            reloader: gateway.unwrap().reloader(),
+            supervisor: Supervisor::of(&|_| None),
+        };
+        let others = async { go_on.send(()).unwrap() };
+        tokio::join!(reload.reload(), others);
     }
 }

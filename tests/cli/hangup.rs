@@ -3,13 +3,11 @@
 
 use std::{fs::OpenOptions, os::fd::OwnedFd, process::Stdio};
 
-use crate::{
-    support::{
-        Database,
-        gateway_process::libpq_variables,
-        program::{Program, command},
-    },
-    terminal::screen,
+use crate::support::{
+    Database,
+    gateway_process::libpq_variables,
+    program::{Program, command},
+    screen,
 };
 
 /// `pgfan serve` as a shell of that terminal runs it, after the words `before`;

@@ -1,21 +1,17 @@
 //! What a person sees: a program whose output is a terminal (pty(7)).
 
 use std::{
-    ffi::OsStr,
     fs::{File, OpenOptions},
     io::Read,
-    os::{fd::OwnedFd, unix::ffi::OsStrExt},
-    path::PathBuf,
     process::Stdio,
 };
 
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tokio::{
     process::{Child, Command},
     sync::watch,
 };
 
-use crate::support::{program::signal, within};
+use crate::support::{program::signal, screen, within};
 
 /// Killed when it is dropped.
 pub struct Terminal {
@@ -56,17 +52,6 @@ impl Terminal {
         let shown = self.shown.borrow().clone();
         (status.code(), shown)
     }
-}
-
-/// A terminal's other side, and where it is. It is closed when this is dropped.
-pub fn screen() -> (OwnedFd, PathBuf) {
-    let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
-    let screen = openpt(flags).unwrap();
-    grantpt(&screen).unwrap();
-    unlockpt(&screen).unwrap();
-    let name = ptsname(&screen, Vec::new()).unwrap();
-    let path = PathBuf::from(OsStr::from_bytes(name.as_bytes()));
-    (screen, path)
 }
 
 /// Until the last one that has the terminal open is gone: then reading fails.

@@ -16,6 +16,7 @@ pub mod pooler;
 pub mod program;
 mod reader;
 mod said;
+mod screen;
 mod stuck;
 pub mod tls;
 mod tool;
@@ -33,6 +34,7 @@ pub use http::{
 pub use link::Link;
 pub use reader::{Reader, Wire};
 pub use said::Said;
+pub use screen::screen;
 pub use stuck::{stuck_sse, stuck_web_socket};
 pub use tool::tool;
 pub use websocket::{WebSocket, closed};

@@ -25,7 +25,7 @@ const KEY: &str = "tls-key";
 const CLIENT_CA: &str = "tls-client-ca";
 
 /// Where a server's certificate lies, as PEM.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The server's own certificate, then those up to its root.
     pub certificate: PathBuf,

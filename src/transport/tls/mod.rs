@@ -14,7 +14,11 @@ use std::{
 };
 
 use rustls::{InvalidMessage, ServerConfig};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::Semaphore,
+    task::{JoinHandle, spawn_blocking},
+    time::{Instant, timeout},
+};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::PollSemaphore;
 use tracing::{debug, error, info};
@@ -26,6 +30,10 @@ use super::tcp::{Protocol, Tcp};
 /// The files are looked at when a client comes, and no more often: looking is
 /// three calls of stat(2).
 const LOOK: Duration = Duration::from_secs(2);
+
+/// How long who comes waits for that look. Files on a disk that hangs are no
+/// reason to let nobody in: then it is the certificate of before.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the port speaks TLS with. Cheap to clone; all clones are the same.
 ///
@@ -41,6 +49,8 @@ struct Held {
     config: Arc<ServerConfig>,
     seen: Stamps,
     looked: Instant,
+    /// One at a time, however long it takes.
+    is_looking: bool,
     turns: PollSemaphore,
 }
 
@@ -52,10 +62,7 @@ impl fmt::Debug for Tls {
 }
 
 /// Does one handshake.
-pub(super) struct Acceptor {
-    tls: TlsAcceptor,
-    turns: PollSemaphore,
-}
+pub(super) struct Acceptor(Tls);
 
 /// Plain to who reads and writes it, encrypted on the wire.
 pub(super) type Stream = Box<TlsStream<Tcp>>;
@@ -71,6 +78,7 @@ impl Tls {
             files,
             seen,
             looked: Instant::now(),
+            is_looking: false,
             turns: PollSemaphore::new(Arc::new(Semaphore::new(at_once()))),
         };
         Ok(Self(Arc::new(Mutex::new(held))))
@@ -91,15 +99,44 @@ impl Tls {
 
     /// For a client that has come just now.
     pub(super) fn acceptor(&self) -> Acceptor {
+        Acceptor(self.clone())
+    }
+
+    /// What is served now, and the turns that handshakes take.
+    async fn current(&self) -> (TlsAcceptor, PollSemaphore) {
+        if let Some(look) = self.look() {
+            let _ = timeout(PATIENCE, look).await;
+        }
+        let held = self.held();
+        (
+            TlsAcceptor::from(Arc::clone(&held.config)),
+            held.turns.clone(),
+        )
+    }
+
+    /// If a look at the files is due. It has a thread to itself, and nobody waits
+    /// for the lock meanwhile: a disk may be slow.
+    fn look(&self) -> Option<JoinHandle<()>> {
         let mut held = self.held();
-        if held.looked.elapsed() >= LOOK {
-            held.looked = Instant::now();
-            held.look();
+        if held.is_looking || held.looked.elapsed() < LOOK {
+            return None;
         }
-        Acceptor {
-            tls: TlsAcceptor::from(Arc::clone(&held.config)),
-            turns: held.turns.clone(),
-        }
+        held.is_looking = true;
+        let (tls, files, before) = (self.clone(), held.files.clone(), held.seen);
+        Some(spawn_blocking(move || {
+            let seen = files.stamps();
+            let found = (seen != before).then(|| read(&files));
+            let mut held = tls.held();
+            (held.is_looking, held.looked) = (false, Instant::now());
+            // What was set anew meanwhile was read later.
+            if let Some(found) = found
+                && held.seen == before
+                && held.files == files
+            {
+                held.seen = seen;
+                held.take(found);
+            }
+        }))
     }
 
     /// A panic under the lock would be a bug of ours; what it then holds is
@@ -111,13 +148,8 @@ impl Tls {
 
 impl Held {
     /// Files that hold nothing good are left alone until they change again.
-    fn look(&mut self) {
-        let seen = self.files.stamps();
-        if seen == self.seen {
-            return;
-        }
-        self.seen = seen;
-        match read(&self.files) {
+    fn take(&mut self, found: Result<ServerConfig, Vec<TlsError>>) {
+        match found {
             Ok(config) => {
                 self.config = Arc::new(config);
                 info!(files = ?self.files, "the certificate has changed");
@@ -159,7 +191,7 @@ impl<F: Future + Unpin> Future for InTurn<F> {
 
 /// Who spoke of no protocol speaks HTTP/1.1 (RFC 9113, section 3.2).
 pub(super) async fn handshake(tcp: Tcp, acceptor: Acceptor) -> io::Result<(Stream, Protocol)> {
-    let Acceptor { tls, turns } = acceptor;
+    let (tls, turns) = acceptor.0.current().await;
     let handshake = tls.accept(tcp);
     match (InTurn { handshake, turns }).await {
         Ok(stream) => {

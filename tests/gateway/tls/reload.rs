@@ -1,5 +1,12 @@
 //! A certificate that changes while it is served.
 
+use std::{
+    fs::{self, File},
+    io::{self, Read as _},
+    os::unix::fs::symlink,
+};
+
+use rustix::io::ioctl_fionbio;
 use rustls::pki_types::CertificateDer;
 
 use super::Secured;
@@ -7,6 +14,7 @@ use crate::support::{
     Database, Reader, Wire,
     certificates::{Authority, Issued},
     gateway_process::{GatewayProcess, pgfan},
+    screen,
     tls::{Certificates, HOST, TlsClient, der},
     until,
 };
@@ -104,6 +112,43 @@ async fn one_that_does_not_do_is_not_taken_and_the_log_names_it() {
     served.certificates.put(&issued);
     served.until_shown(&issued).await;
     served.gateway.logged("the certificate has changed").await;
+    served.gateway.stop().await;
+}
+
+/// As on a disk that hangs: here it is a terminal, at which nobody types.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_cannot_be_read_to_its_end_holds_up_nobody() {
+    let served = Served::new().await;
+    let first = served.shown().await;
+    let mut reader = served.reader().await;
+    let (screen, terminal) = screen();
+    let screen = File::from(screen);
+    ioctl_fionbio(&screen, true).unwrap();
+    // Once it was closed, it says whether somebody has it open.
+    drop(File::options().read(true).write(true).open(&terminal));
+    let is_open = || match (&screen).read(&mut [0; 64]) {
+        Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        Ok(_) => false,
+    };
+    assert!(!is_open());
+    let cert = served.certificates.path("cert");
+    fs::remove_file(&cert).unwrap();
+    symlink(&terminal, &cert).unwrap();
+    until("the file is read", || async {
+        assert_eq!(served.shown().await, first);
+        is_open()
+    })
+    .await;
+    for _ in 0..20 {
+        assert_eq!(served.shown().await, first);
+    }
+    served.database.notify("a", "meanwhile").await;
+    assert_eq!(reader.event().await.1, "meanwhile");
+    drop(screen);
+    fs::remove_file(&cert).unwrap();
+    let issued = served.certificates.authority.server(&[HOST]);
+    served.certificates.put(&issued);
+    served.until_shown(&issued).await;
     served.gateway.stop().await;
 }
 
