@@ -49,7 +49,7 @@ impl Grant {
     }
 
     /// Of a token, until it expires.
-    pub(super) fn of_token(
+    pub(crate) fn of_token(
         allowed: Patterns,
         subscribe: Patterns,
         publish: Patterns,

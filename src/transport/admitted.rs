@@ -70,6 +70,20 @@ impl Admitted {
         &self.grant
     }
 
+    /// Whether the end of its token is its own: not any more where tokens were
+    /// given up since. To be asked when that has come.
+    pub(super) fn can_expire(&self) -> bool {
+        let expires = |grant: &Grant| grant.expires().is_some();
+        match self.admission.is_current(&self.grant) {
+            true => expires(&self.grant),
+            // Whoever would be refused now has no more than that time.
+            false => self
+                .admission
+                .again(&self.grant)
+                .map_or(true, |grant| expires(&grant)),
+        }
+    }
+
     /// Where it is from.
     pub(super) fn address(&self) -> Address {
         self.presence.address()
@@ -161,8 +175,16 @@ impl DerefMut for Admitted {
 
 #[cfg(test)]
 impl Admitted {
-    /// Of a door of its own.
+    /// Of a door of its own, at which nobody needs a token.
     pub(super) fn alone(subscription: Subscription) -> Self {
+        Self::with_grant(
+            subscription,
+            Grant::open(crate::auth::Patterns::all(), false),
+        )
+    }
+
+    /// Of a door of its own.
+    pub(super) fn with_grant(subscription: Subscription, grant: Grant) -> Self {
         let admission = Admission::new(
             subscription.hub(),
             crate::publish::channel().0,
@@ -171,7 +193,7 @@ impl Admitted {
             super::admission::Settings::default(),
             super::limits::Limits::default(),
         );
-        let grant = Arc::new(Grant::open(crate::auth::Patterns::all(), false));
+        let grant = Arc::new(grant);
         let presence = admission.enter(Address::UNKNOWN, &grant).unwrap();
         Self::new(subscription, presence, &grant, admission)
     }

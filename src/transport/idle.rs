@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::expiry::left;
+use super::{admitted::Admitted, expiry::left};
 
 /// What is due now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +108,16 @@ impl Idle {
             answers.heard = Instant::now();
             answers.asked = None;
         }
+    }
+
+    /// What is due next of this reader, whose token may count no more.
+    pub(super) fn poll_due_of(&mut self, reader: &Admitted, cx: &mut Context<'_>) -> Poll<Due> {
+        let due = ready!(self.poll_due(cx));
+        if due == Due::Expired && !reader.can_expire() {
+            self.expire(None);
+            return self.poll_due(cx);
+        }
+        Poll::Ready(due)
     }
 
     /// What is due next; a sign counts as sent.

@@ -114,9 +114,9 @@ impl Outbound {
         !self.rest.is_empty() || self.unflushed
     }
 
-    /// A sign of life is due, or the client is gone.
+    /// A sign of life is due, or the client is gone, or its token is over.
     pub(super) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<Due> {
-        self.idle.poll_due(cx)
+        self.idle.poll_due_of(&self.subscription, cx)
     }
 
     /// To be written before what is delivered.

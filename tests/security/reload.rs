@@ -1,7 +1,11 @@
 //! Other settings while it serves, by SIGHUP: who may stay is not disturbed,
 //! and who may not has to go.
 
-use std::{fs, future::Future};
+use std::{
+    fs,
+    future::Future,
+    time::{Duration, SystemTime},
+};
 
 use futures_util::future::join_all;
 use tempfile::TempDir;
@@ -14,7 +18,7 @@ use crate::{
         gateway_process::{GatewayProcess, pgfan},
         get, until, within,
     },
-    tokens::{SECRET, token, token_of},
+    tokens::{SECRET, lasting, token, token_of},
 };
 
 const ANOTHER: &str = "another-canary-another-canary-another-canary";
@@ -238,6 +242,49 @@ async fn a_mistake_changes_nothing_and_all_are_told() {
         served.web_socket(&["a"], &token(&["**"])).await.err(),
         Some(403)
     );
+}
+
+/// Nobody is asked for a token any more, so nobody's can be over.
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_outlive_tokens_that_were_switched_off() {
+    let (database, folder) = (Database::new().await, TempDir::new().unwrap());
+    let file = folder.path().join("pgfan.toml");
+    fs::write(&file, format!("token-secret = '{SECRET}'")).unwrap();
+    let mut command = pgfan();
+    command.env("RUST_LOG", "info,pgfan::auth=debug");
+    command.args(["serve", "--database-url", &database.url, "--config"]);
+    let gateway = GatewayProcess::serve(command.arg(&file)).await;
+    gateway.ready().await;
+    let lifetime = Duration::from_secs(3);
+    let (over, token) = (SystemTime::now() + lifetime, lasting(lifetime, &["a"]));
+    for wire in Wire::READING {
+        let (address, token) = (gateway.address, token.clone());
+        tokio::spawn(async move { end(wire, address, &token, "a").await });
+    }
+    fs::write(&file, "").unwrap();
+    let sum = async |field: &str| {
+        let status = get(gateway.address, "/v1/status", &[]).await.json();
+        let numbers = status[field].as_object().cloned().unwrap_or_default();
+        numbers
+            .values()
+            .filter_map(serde_json::Value::as_u64)
+            .sum::<u64>()
+    };
+    let all = Wire::READING.len() as u64;
+    until("all are let in", || async {
+        let log = gateway.program.stderr.text();
+        log.matches("a token is taken").count() as u64 == all
+    })
+    .await;
+    gateway.program.signal("HUP").await;
+    until("tokens are off", || async { sum("readers").await == all }).await;
+    // The second that it is rounded to, and one for the timers.
+    let after = over + Duration::from_secs(2);
+    until("they are over", || async { SystemTime::now() > after }).await;
+    database.notify("a", "to all").await;
+    until("all hear it", || async { sum("deliveries").await == all }).await;
+    assert_eq!(sum("readers").await, all);
+    gateway.stop().await;
 }
 
 /// A ticket is as good as what it was asked for with.

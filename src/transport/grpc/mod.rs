@@ -6,7 +6,7 @@ mod stream;
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
@@ -162,16 +162,30 @@ impl Deliveries {
     /// Looked at while it never rests.
     fn is_over(&mut self) -> bool {
         self.given = 0;
-        self.expiry.as_ref().is_some_and(Expiry::is_over)
+        let is_over = self.expiry.as_ref().is_some_and(Expiry::is_over);
+        is_over && !self.lives_on()
     }
 
     /// Woken by, while it rests.
     fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.given = 0;
-        match &mut self.expiry {
-            Some(expiry) => expiry.poll_over(cx),
-            None => Poll::Pending,
+        let Some(expiry) = &mut self.expiry else {
+            return Poll::Pending;
+        };
+        ready!(expiry.poll_over(cx));
+        match self.lives_on() {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
         }
+    }
+
+    /// Whether its token counts no more: then nor does the end of that.
+    fn lives_on(&mut self) -> bool {
+        let lives_on = !self.subscription.can_expire();
+        if lives_on {
+            self.expiry = None;
+        }
+        lives_on
     }
 }
 
@@ -267,6 +281,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        auth::Patterns,
         demand::{Demand, Wish},
         event::Notification,
         hub::{Config, Cursor, Hub, Subscription},
@@ -313,11 +328,10 @@ mod tests {
     /// One that never comes to rest has no longer than others.
     #[tokio::test]
     async fn a_token_that_has_ended_is_noticed_before_much_more_is_given() {
-        let mut deliveries = Deliveries {
-            subscription: Admitted::alone(behind(1000)),
-            expiry: Some(Expiry::new(SystemTime::UNIX_EPOCH)),
-            given: 0,
-        };
+        let all = Patterns::all;
+        let grant = Grant::of_token(all(), all(), all(), SystemTime::UNIX_EPOCH);
+        let subscription = Admitted::with_grant(behind(1000), grant.clone());
+        let mut deliveries = Deliveries::new(subscription, &grant);
         let mut given = 0;
         let status = loop {
             match deliveries.next().await.unwrap() {

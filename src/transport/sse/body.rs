@@ -79,14 +79,15 @@ impl Chunks {
 
     /// What is there already, or a sign of life when that is due.
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        if self.busy && self.idle.is_over() {
+        if self.busy && self.idle.is_over() && self.subscription.can_expire() {
             return Poll::Ready(Some(self.put(Err(expired()))));
         }
         let first = match self.subscription.poll_next_unpin(cx) {
             Poll::Ready(first) => first,
             Poll::Pending => {
                 self.busy = false;
-                if ready!(self.idle.poll_due(cx)) == Due::Expired {
+                let due = self.idle.poll_due_of(&self.subscription, cx);
+                if ready!(due) == Due::Expired {
                     return Poll::Ready(Some(self.put(Err(expired()))));
                 }
                 return Poll::Ready(Some(sign_of_life(self.subscription.cursor())));
