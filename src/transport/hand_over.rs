@@ -3,18 +3,13 @@
 //! the server holds for a connection is then gone, and no layer of it stands
 //! between an event and the socket.
 
-use std::{
-    fmt,
-    pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
-};
+use std::{pin::Pin, time::SystemTime};
 
 use axum::response::Response;
 use http::{HeaderValue, Request, Version, header};
 use tokio::io::AsyncWriteExt;
 
-use super::socket::Socket;
+use super::{once::Once, socket::Socket};
 
 /// Opens the rest of the connection; the bytes were read of it already.
 type Open = Box<dyn FnOnce(Socket, Vec<u8>) -> Boxed<Serving> + Send>;
@@ -31,14 +26,8 @@ impl Serving {
 }
 
 /// In the extensions of a response: who takes the connection over.
-#[derive(Clone)]
-pub(super) struct HandOver(Arc<Mutex<Option<Open>>>);
-
-impl fmt::Debug for HandOver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("HandOver")
-    }
-}
+#[derive(Debug, Clone)]
+pub(super) struct HandOver(Once<Open>);
 
 impl HandOver {
     /// Whether `request` came alone on a connection that can be handed over.
@@ -53,11 +42,7 @@ impl HandOver {
         F: Future<Output = Serving> + Send + 'static,
     {
         let open: Open = Box::new(|socket, read| Box::pin(open(socket, read)));
-        Self(Arc::new(Mutex::new(Some(open))))
-    }
-
-    fn take(&self) -> Option<Open> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        Self(Once::new(open))
     }
 }
 
@@ -71,7 +56,7 @@ impl Leaving {
     /// If `response` is one to be handed over.
     pub(super) fn of(response: &mut Response) -> Option<Self> {
         let hand_over = response.extensions_mut().remove::<HandOver>()?;
-        let open = hand_over.take()?;
+        let open = hand_over.0.take()?;
         let head = head(response);
         Some(Self { head, open })
     }

@@ -33,6 +33,7 @@ mod idle;
 mod json;
 mod limits;
 mod newcomers;
+mod once;
 mod origin;
 mod outbound;
 mod pages;

@@ -7,10 +7,8 @@
 //! shut for a status too.
 
 use std::{
-    fmt,
     future::poll_fn,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::{Duration, SystemTime},
 };
@@ -26,6 +24,7 @@ use tower::ServiceExt as _;
 use tracing::debug;
 
 use super::{
+    super::once::Once,
     request,
     stall::{OfReader, Stall},
 };
@@ -51,14 +50,8 @@ impl<E: Into<h2::Error>> From<E> for Broken {
 
 /// In the extensions of a response: who takes the stream over when the head is
 /// sent, in place of the body.
-#[derive(Clone)]
-pub(in crate::transport) struct StreamHandOver(Arc<Mutex<Option<Serve>>>);
-
-impl fmt::Debug for StreamHandOver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("StreamHandOver")
-    }
-}
+#[derive(Debug, Clone)]
+pub(in crate::transport) struct StreamHandOver(Once<Serve>);
 
 impl StreamHandOver {
     pub(in crate::transport) fn to<F>(
@@ -68,11 +61,7 @@ impl StreamHandOver {
         F: Future<Output = ()> + Send + 'static,
     {
         let serve: Serve = Box::new(|stream| Box::pin(serve(stream)));
-        Self(Arc::new(Mutex::new(Some(serve))))
-    }
-
-    fn take(&self) -> Option<Serve> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        Self(Once::new(serve))
     }
 }
 
@@ -131,7 +120,7 @@ async fn send(
         parts.headers.insert(header::DATE, now);
     }
     let hand_over = parts.extensions.remove::<StreamHandOver>();
-    let serve = hand_over.and_then(|hand_over| hand_over.take());
+    let serve = hand_over.and_then(|hand_over| hand_over.0.take());
     let is_all = serve.is_none() && body.is_end_stream();
     let stream = respond.send_response(Response::from_parts(parts, ()), is_all)?;
     match serve {

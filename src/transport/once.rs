@@ -1,0 +1,34 @@
+//! What is taken once: the extensions of a response can be cloned, and not all
+//! that is put there can.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+/// All clones hold the same, until one of them gives it away.
+pub(super) struct Once<T>(Arc<Mutex<Option<T>>>);
+
+impl<T> Once<T> {
+    pub(super) fn new(held: T) -> Self {
+        Self(Arc::new(Mutex::new(Some(held))))
+    }
+
+    /// Nothing, where it was taken before.
+    pub(super) fn take(&self) -> Option<T> {
+        // Nothing can panic under the lock.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl<T> Clone for Once<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> fmt::Debug for Once<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Once")
+    }
+}
