@@ -62,6 +62,7 @@ pub mod app;
 mod backoff;
 pub mod cli;
 pub mod config;
+mod dial;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;

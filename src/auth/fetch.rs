@@ -1,19 +1,14 @@
 //! Gets one small document over HTTP: the keys of an identity provider.
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{fmt, io, time::Duration};
 
 use http::{Request, StatusCode, Uri, header, uri::Scheme};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
-use rustls::{ClientConfig, RootCertStore, pki_types::ServerName};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
-    task::JoinSet,
-    time::timeout,
-};
-use tokio_rustls::TlsConnector;
+use tokio::{task::JoinSet, time::timeout};
+
+use crate::dial::{Carrier, Tls, dial, is_name};
 
 /// The whole of it; clients may wait for it at the door.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -26,7 +21,7 @@ const MAX_BYTES: usize = 256 << 10;
 pub struct Url {
     uri: Uri,
     /// For `https`.
-    tls: Option<Arc<ClientConfig>>,
+    tls: Option<Tls>,
 }
 
 /// Why a text is no URL to get keys from.
@@ -77,8 +72,10 @@ impl Url {
         }
         let tls = match uri.scheme() {
             Some(scheme) if *scheme == Scheme::HTTPS => {
-                ServerName::try_from(host(&uri)).map_err(|_| UrlError::Syntax)?;
-                Some(Arc::new(tls()?))
+                if !is_name(&host(&uri)) {
+                    return Err(UrlError::Syntax);
+                }
+                Some(Tls::new("http/1.1").map_err(|_| UrlError::NoRoots)?)
             }
             Some(scheme) if *scheme == Scheme::HTTP => {
                 if !insecure && !is_this_machine(&host(&uri)) {
@@ -99,26 +96,15 @@ impl Url {
     /// Redirects are not followed: they could lead anywhere.
     pub(super) async fn get(&self) -> Result<Bytes, FetchError> {
         let getting = async {
-            let host = host(&self.uri);
-            let socket = TcpStream::connect((host.as_str(), self.port())).await?;
-            match &self.tls {
-                None => self.get_over(socket).await,
-                Some(tls) => {
-                    let name = ServerName::try_from(host).map_err(io::Error::other)?;
-                    let connector = TlsConnector::from(Arc::clone(tls));
-                    self.get_over(connector.connect(name, socket).await?).await
-                }
-            }
+            let socket = dial(&host(&self.uri), self.port(), self.tls.as_ref()).await?;
+            self.get_over(socket).await
         };
         timeout(TIME_LIMIT, getting)
             .await
             .map_err(|_| FetchError::Time)?
     }
 
-    async fn get_over<S>(&self, socket: S) -> Result<Bytes, FetchError>
-    where
-        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    {
+    async fn get_over(&self, socket: Box<dyn Carrier>) -> Result<Bytes, FetchError> {
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(socket));
         let (mut sender, connection) = handshake.await?;
         // Ends with this function.
@@ -167,21 +153,6 @@ fn host(uri: &Uri) -> String {
 fn is_this_machine(host: &str) -> bool {
     let address = host.parse::<std::net::IpAddr>();
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
-}
-
-/// With the roots that the system trusts.
-fn tls() -> Result<ClientConfig, UrlError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if roots.is_empty() {
-        return Err(UrlError::NoRoots);
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config =
-        ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    // The provider is the one whose protocols these are.
-    let config = config.map_err(|_| UrlError::NoRoots)?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 #[cfg(test)]

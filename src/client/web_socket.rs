@@ -13,13 +13,8 @@ use tokio_stream::Stream;
 use tokio_tungstenite::{WebSocketStream, client_async};
 use tungstenite::{Error, Message as Frame, handshake::client::generate_key};
 
-use super::{
-    Gateway, Reading, Said,
-    dial::{Carrier, dial},
-    ended::Ended,
-    message::Message,
-    request::LIMIT,
-};
+use super::{Gateway, Reading, Said, dial::dial, ended::Ended, message::Message, request::LIMIT};
+use crate::dial::Carrier;
 
 /// One connection's life.
 pub(super) fn read(

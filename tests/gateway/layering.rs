@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("count", &[]),
     ("event", &[]),
     ("backoff", &[]),
+    ("dial", &[]),
     ("demand", &["event"]),
     ("publish", &["event"]),
     (
@@ -22,13 +23,13 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["backoff", "count", "demand", "event", "publish"],
     ),
     ("hub", &["count", "demand", "event"]),
-    ("auth", &["event"]),
+    ("auth", &["dial", "event"]),
     (
         "transport",
         &["auth", "count", "event", "hub", "publish", "shutdown"],
     ),
     // The generated client of gRPC.
-    ("client", &["backoff", "event", "transport"]),
+    ("client", &["backoff", "dial", "event", "transport"]),
     (
         "config",
         &["auth", "hub", "source", "telemetry", "transport"],
@@ -119,11 +120,8 @@ const FOREIGN: &[(&str, &[&str])] = &[
         ],
     ),
     ("tokio_postgres_rustls", &["source"]),
-    (
-        "rustls",
-        &["source", "client", "auth::fetch", "transport::tls"],
-    ),
-    ("tokio_rustls", &["client", "auth::fetch", "transport::tls"]),
+    ("rustls", &["source", "dial", "transport::tls"]),
+    ("tokio_rustls", &["dial", "transport::tls"]),
     ("jsonwebtoken", &["auth"]),
     ("env::var", &["config"]),
     ("env::var_os", &["config"]),
