@@ -7,7 +7,7 @@ use tokio::{io::AsyncReadExt, net::TcpStream, time::interval};
 
 use crate::support::{
     Database, Reader, Said, TestGateway, Wire, get, grpc_client,
-    large::{EVENTS, goes_on_to, hears_large, is_overtaken, notify_large},
+    large::{EVENTS, STEP, goes_on_to, hears_large, is_overtaken, notify_large},
     stuck_sse, stuck_web_socket, until, within,
 };
 
@@ -88,9 +88,8 @@ async fn f16_a_slow_reader_gets_a_gap_and_goes_on_at_the_head() {
         slow.push((wire, gateway.reader(wire, "a").await));
         quick.push(gateway.reader(wire, "a").await);
     }
-    // So many at once the log holds for those who read.
-    for first in (1..EVENTS).step_by(50) {
-        let numbers = first..=first + 49;
+    for first in (1..EVENTS).step_by(STEP as usize) {
+        let numbers = first..=first + STEP - 1;
         notify_large(&database, numbers.clone()).await;
         let reading = quick.iter_mut();
         join_all(reading.map(|reader| hears_large(reader, numbers.clone()))).await;
@@ -123,9 +122,9 @@ async fn f16_who_reads_slowly_gets_a_gap_and_stays() {
     ];
     let mut quick = gateway.reader(Wire::WebSocket, "a").await;
     let flood = async {
-        for first in (1..EVENTS).step_by(50) {
-            notify_large(&database, first..=first + 49).await;
-            hears_large(&mut quick, first..=first + 49).await;
+        for first in (1..EVENTS).step_by(STEP as usize) {
+            notify_large(&database, first..=first + STEP - 1).await;
+            hears_large(&mut quick, first..=first + STEP - 1).await;
         }
     };
     let reading = slow.map(|stream| tokio::spawn(reads_slowly(stream)));

@@ -10,6 +10,10 @@ use super::{Database, Reader, Said, Wire};
 /// Notifications that fill every buffer on their way.
 pub const EVENTS: i32 = 4000;
 
+/// So many at once a log of 1 MiB holds for those who read: each is kept as it
+/// came, and as each of four wires writes it.
+pub const STEP: i32 = 20;
+
 /// Of 7.9 KB each, numbered, on the channel `a`.
 pub async fn notify_large(database: &Database, numbers: RangeInclusive<i32>) {
     let sql = "SELECT pg_notify('a', n || ' ' || repeat('x', 7900)) \

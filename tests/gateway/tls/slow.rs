@@ -10,13 +10,9 @@ use super::Secured;
 use crate::support::{
     WebSocket, Wire,
     gateway_process::upgrade,
-    large::{EVENTS, goes_on_to, hears_large, is_overtaken, notify_large},
+    large::{EVENTS, STEP, goes_on_to, hears_large, is_overtaken, notify_large},
     until, within,
 };
-
-/// So many at once a log of 1 MiB holds for those who read: each is kept as it
-/// came, and as each of four wires writes it.
-const STEP: i32 = 20;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_overtaken_gets_a_gap_and_goes_on_at_the_head() {
