@@ -2,6 +2,7 @@
 //! names both are called by.
 
 mod encodings;
+mod follower;
 mod wire;
 
 use std::{
@@ -14,6 +15,7 @@ use std::{
 
 use bytes::Bytes;
 pub use encodings::{Encodings, FORMS, Footprint, Form};
+pub use follower::{Followed, FollowedTurn, Follower};
 pub use wire::{WIRES, WireName};
 
 /// A PostgreSQL notification channel, checked once at construction.
@@ -193,6 +195,8 @@ pub struct Event {
     pub received_at: SystemTime,
     /// What the wires have made of it.
     pub encodings: Encodings,
+    /// Who wants to know how it fares.
+    pub followed: Followed,
 }
 
 impl Event {

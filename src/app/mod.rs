@@ -28,7 +28,7 @@ use crate::{
     shutdown::Shutdown,
     source::{PostgresSource, Source, conninfo::ConnInfo},
     supervisor::Supervisor,
-    telemetry::{Format, Metrics, SentAt},
+    telemetry::{Format, Metrics, OtlpSettings, SentAt},
     transport::{self, Admission, App, Door, Pages, Side, Tls},
 };
 
@@ -153,11 +153,13 @@ impl Gateway {
         );
         let (listening, second) = PostgresSource::new(config.database, config.source, requests);
         let sent_at = Arc::new(SentAt::default());
+        let (traces, exporting) = config.otlp.and_then(OtlpSettings::begin).unzip();
         let metrics = Arc::new(Metrics::new(
             hub.clone(),
             listening.counters(),
             admission.clone(),
             Arc::clone(&sent_at),
+            traces.clone(),
         ));
         let doors = doors((listener, config.tls.clone()), admin, |side| {
             transport::router(admission.clone(), pages(&metrics), side)
@@ -167,6 +169,7 @@ impl Gateway {
             hub: hub.clone(),
             supervisor: supervisor.clone(),
             sent_at,
+            traces,
         };
         workers.spawn(pump.run(listening.items(demand)));
         workers.spawn(second.run());
@@ -195,6 +198,9 @@ impl Gateway {
         shutdown.ended(drained).await;
         // The source ends last: until here it was what the readers waited for.
         workers.shutdown().await;
+        if let Some(exporting) = exporting {
+            exporting.end(drained).await;
+        }
         result
     }
 }

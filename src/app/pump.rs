@@ -8,10 +8,11 @@ use tokio_stream::Stream;
 use tracing::info;
 
 use crate::{
+    event::{Followed, Notification},
     hub::{Hub, Intake},
     source::SourceItem,
     supervisor::Supervisor,
-    telemetry::SentAt,
+    telemetry::{SentAt, Traces},
 };
 
 /// Items taken in under one lock: a burst wakes each reader once for so many,
@@ -23,6 +24,7 @@ pub(super) struct Pump {
     pub(super) hub: Hub,
     pub(super) supervisor: Supervisor,
     pub(super) sent_at: Arc<SentAt>,
+    pub(super) traces: Option<Traces>,
 }
 
 impl Pump {
@@ -46,19 +48,45 @@ impl Pump {
             self.sent_at.look(payload);
         }
         let status = batch.iter().rev().find_map(status);
-        self.hub
-            .ingest(|intake| batch.into_iter().for_each(|item| take_in(intake, item)));
+        let mut followed = self.followed(&batch);
+        self.hub.ingest(|intake| {
+            for (place, item) in batch.into_iter().enumerate() {
+                let is_next = |next: &mut (usize, Followed)| next.0 == place;
+                let followed = followed.pop_if(is_next);
+                take_in(
+                    intake,
+                    item,
+                    followed.map_or_else(Followed::default, |(_, f)| f),
+                );
+            }
+        });
         if let Some(status) = status {
             self.supervisor.status(status);
         }
     }
+
+    /// The traced ones by their places in the batch, the last first; most often
+    /// none. Not under the hub's lock: their payloads are read.
+    fn followed(&self, batch: &[SourceItem]) -> Vec<(usize, Followed)> {
+        let Some(traces) = &self.traces else {
+            return Vec::new();
+        };
+        let items = batch.iter().enumerate().rev();
+        let notifications = items.filter_map(|(place, item)| Some((place, notification(item)?)));
+        let followed = notifications.map(|(place, item)| (place, traces.follow(item)));
+        followed.filter(|(_, f)| f.is_followed()).collect()
+    }
+}
+
+fn notification(item: &SourceItem) -> Option<&Notification> {
+    match item {
+        SourceItem::Notification(notification) => Some(notification),
+        _ => None,
+    }
 }
 
 fn payload(item: &SourceItem) -> Option<&str> {
-    match item {
-        SourceItem::Notification(notification) => Some(&notification.payload),
-        _ => None,
-    }
+    notification(item).map(|notification| &*notification.payload)
 }
 
 /// For those who look at the service.
@@ -70,9 +98,9 @@ fn status(item: &SourceItem) -> Option<&'static str> {
     }
 }
 
-fn take_in(intake: &mut Intake<'_>, item: SourceItem) {
+fn take_in(intake: &mut Intake<'_>, item: SourceItem, followed: Followed) {
     match item {
-        SourceItem::Notification(notification) => intake.notification(notification),
+        SourceItem::Notification(notification) => intake.followed(notification, followed),
         SourceItem::Listening(channels) => {
             for (channel, generation) in channels {
                 intake.listening(&channel, generation);

@@ -29,7 +29,7 @@ use crate::{
         self,
         conninfo::{ConnInfo, ConnInfoError, Origin, holds_password},
     },
-    telemetry::LogFormat,
+    telemetry::{Endpoint, LogFormat, OtlpSettings},
     transport,
 };
 
@@ -64,6 +64,8 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// How the log's lines look.
     pub log_format: LogFormat,
+    /// Where spans are exported to, if anywhere.
+    pub otlp: Option<OtlpSettings>,
     /// Those that take a restart.
     pub fixed: Fixed,
 }
@@ -92,6 +94,7 @@ struct Draft {
     listen: SocketAddr,
     admin_listen: Option<SocketAddr>,
     log_format: LogFormat,
+    otlp: Option<Endpoint>,
     fixed: Fixed,
     database_url: Option<String>,
     access: Access,
@@ -109,6 +112,7 @@ impl Default for Draft {
             listen: SocketAddr::from(([127, 0, 0, 1], 8000)),
             admin_listen: None,
             log_format: LogFormat::default(),
+            otlp: None,
             fixed: Fixed::default(),
             database_url: None,
             access: Access::default(),
@@ -152,6 +156,11 @@ impl Config {
         ];
         draft.access.check(&addresses, &given, &mut mistakes);
         let tls = std::mem::take(&mut draft.tls).read(&given, &mut mistakes);
+        let otlp = draft.otlp.take().map(|endpoint| {
+            OtlpSettings::read(endpoint, environment, |origin, rule| {
+                mistakes.push(mistake(origin, rule));
+            })
+        });
         let url_origin = given
             .get("database-url")
             .map_or("DATABASE_URL".to_owned(), Place::to_string);
@@ -160,7 +169,7 @@ impl Config {
         match ConnInfo::resolve(url.as_deref(), environment) {
             Ok(database) if mistakes.is_empty() => {
                 let warnings = warnings(&given, url.as_deref(), draft.admin_listen);
-                Ok(draft.with(database, tls, warnings))
+                Ok(draft.with(database, (tls, otlp), warnings))
             }
             Ok(_) => Err(Mistakes(mistakes)),
             Err(more) => {
@@ -264,7 +273,7 @@ impl Draft {
     fn with(
         mut self,
         database: ConnInfo,
-        tls: Option<transport::Tls>,
+        (tls, otlp): (Option<transport::Tls>, Option<OtlpSettings>),
         warnings: Vec<String>,
     ) -> Config {
         if tls.is_some() {
@@ -276,6 +285,7 @@ impl Draft {
             listen: self.listen,
             admin_listen: self.admin_listen,
             log_format: self.log_format,
+            otlp,
             fixed: self.fixed,
             database: Arc::new(database),
             tls,

@@ -172,7 +172,7 @@ fn each_setting_arrives_where_it_belongs() {
     let is_there = |setting: &&Setting| toml.contains(&format!(" {} =", setting.name));
     let missing = SETTINGS.iter().filter(|setting| !is_there(setting));
     let missing: Vec<_> = missing.map(|setting| setting.name).collect();
-    let absent = [&tls::NAMES[..], &access::NAMES].concat();
+    let absent = [&["otlp-endpoint"][..], &tls::NAMES, &access::NAMES].concat();
     assert_eq!(missing, absent, "none is left out");
 }
 
@@ -249,6 +249,7 @@ fn every_number_has_its_bounds() {
         "listen",
         "admin-listen",
         "log-format",
+        "otlp-endpoint",
         "database-url",
         "console",
         "allow-publish",
@@ -256,6 +257,23 @@ fn every_number_has_its_bounds() {
     ];
     let others = words.len() + access::NAMES.len() - 1 + tls::NAMES.len();
     assert_eq!(table.len() + others, SETTINGS.len(), "none is left out");
+}
+
+/// What a build cannot do is a mistake, and no silence.
+#[test]
+fn a_collector_takes_the_feature() {
+    let url = [("PGFAN_OTLP_ENDPOINT", "http://127.0.0.1:4317")];
+    let config = resolve(&[], &url, "");
+    if cfg!(feature = "otlp") {
+        assert!(config.unwrap().otlp.is_some());
+    } else {
+        let rule = "PGFAN_OTLP_ENDPOINT: this pgfan was built without the feature `otlp`";
+        assert_eq!(config.unwrap_err(), rule);
+    }
+    assert!(flag("otlp-endpoint", "collector:4317").is_err());
+    // Where nothing is exported they are nobody's business.
+    let other = [("OTEL_RESOURCE_ATTRIBUTES", "x")];
+    assert!(resolve(&[], &other, "").unwrap().otlp.is_none());
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub struct Burst {
     at: Instant,
     /// No other channel had anything at this time.
     alone: bool,
+    /// Somebody follows one of the events.
+    followed: bool,
     /// All events in one piece, where there are several.
     joined: [OnceLock<Bytes>; FORMS],
 }
@@ -28,7 +30,9 @@ pub struct Burst {
 impl Burst {
     pub(super) fn new(events: Vec<Arc<Event>>, since: u64, alone: bool) -> Self {
         let until = events.last().map_or(since, |event| event.id.sequence);
+        let followed = events.iter().any(|event| event.followed.is_followed());
         Self {
+            followed,
             events,
             since,
             until,
@@ -63,6 +67,13 @@ impl Burst {
     pub(super) fn received_at(&self) -> SystemTime {
         let first = self.events.first();
         first.map_or(SystemTime::UNIX_EPOCH, |event| event.received_at)
+    }
+
+    /// Readers were given it, just now.
+    pub(super) fn given(&self) {
+        if self.followed {
+            self.events.iter().for_each(|event| event.followed.given());
+        }
     }
 
     /// When it was looked up.

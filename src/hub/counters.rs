@@ -3,9 +3,10 @@
 
 use std::time::{Duration, SystemTime};
 
+use super::burst::Burst;
 use crate::{
     count::{Counts, Histogram},
-    event::{Event, GAP_REASONS, GapReason, WIRES, WireName},
+    event::{Event, FollowedTurn, GAP_REASONS, GapReason, WIRES, WireName},
 };
 
 /// See the module.
@@ -30,13 +31,14 @@ impl Counters {
         self.resumes.add(usize::from(!is_hit), 1);
     }
 
-    /// Deliveries made just now of events received at `received_at` at the
-    /// earliest: each counts as if it was the oldest, and the last.
-    pub(super) fn delivered(&self, counts: [u64; WIRES], received_at: SystemTime) {
+    /// Deliveries of a burst, made just now: each counts as if it was of the
+    /// oldest event, and the last.
+    pub(super) fn given(&self, counts: [u64; WIRES], burst: &Burst) {
         let count = counts.iter().sum();
         if count > 0 {
             self.deliveries.add_all(counts);
-            self.latency.observe(since(received_at), count);
+            self.latency.observe(since(burst.received_at()), count);
+            burst.given();
         }
     }
 }
@@ -54,6 +56,7 @@ pub(super) struct Turn {
     live: u32,
     /// When the first of those came.
     oldest: Option<SystemTime>,
+    followed: FollowedTurn,
 }
 
 impl Turn {
@@ -64,6 +67,7 @@ impl Turn {
     /// Whether the turn is to be counted now.
     pub(super) fn delivered(&mut self, event: &Event, joined_at: Option<u64>) -> bool {
         self.events += 1;
+        self.followed.push(&event.followed);
         if joined_at.is_some_and(|at| event.id.sequence > at) {
             self.live += 1;
             self.oldest.get_or_insert(event.received_at);
@@ -83,5 +87,6 @@ impl Turn {
             let live = u64::from(turn.live);
             counters.latency.observe(since(oldest), live);
         }
+        turn.followed.given();
     }
 }

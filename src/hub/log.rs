@@ -18,7 +18,7 @@ use slab::Slab;
 use tokio::time::Instant;
 
 use super::{burst::Burst, history::History};
-use crate::event::{ChannelName, Encodings, Epoch, Event, EventId, Footprint, GapReason};
+use crate::event::{ChannelName, Encodings, Epoch, Event, EventId, Followed, Footprint, GapReason};
 
 /// How long an event stays after its channel's `events` limit put it out of
 /// every cursor's reach, for those who are reading right now: as long as a
@@ -241,6 +241,7 @@ impl Log {
         payload: Box<str>,
         received_at: SystemTime,
         now: Instant,
+        followed: Followed,
     ) {
         self.head += 1;
         let event = Arc::new(Event {
@@ -249,6 +250,7 @@ impl Log {
             payload,
             received_at,
             encodings: Encodings::new(self.encoded.clone()),
+            followed,
         });
         self.events += 1;
         self.appended += 1;

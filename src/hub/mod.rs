@@ -31,7 +31,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     demand::{Demand, Generation},
-    event::{ChannelName, Epoch, GapReason, Notification, WireName},
+    event::{ChannelName, Epoch, Followed, GapReason, Notification, WireName},
 };
 pub use burst::Burst;
 use counters::Counters;
@@ -303,13 +303,23 @@ impl Intake<'_> {
     /// One notification. On a channel that is not, or not yet, listened to
     /// for a reader it is nobody's, and is dropped.
     pub fn notification(&mut self, notification: Notification) {
+        self.followed(notification, Followed::default());
+    }
+
+    /// One notification whose way somebody follows.
+    pub fn followed(&mut self, notification: Notification, followed: Followed) {
         let State { log, readers, .. } = &mut *self.state;
         let Some((channel, history, name)) = readers.notified(&notification.channel) else {
             self.state.unclaimed += 1;
             return;
         };
         let (name, payload) = (name.clone(), notification.payload);
-        log.append(history, name, payload, self.received_at, self.now);
+        if followed.is_followed() {
+            let (next, count) = (log.id(log.head() + 1), readers.of(channel));
+            followed.taken_in(next, self.received_at, count);
+        }
+        let (received_at, now) = (self.received_at, self.now);
+        log.append(history, name, payload, received_at, now, followed);
         if self.touched.last() != Some(&channel) {
             self.touched.push(channel);
         }

@@ -121,6 +121,12 @@ impl Readers {
         self.channels.len()
     }
 
+    /// Those of one channel.
+    pub(super) fn of(&self, key: ChannelKey) -> usize {
+        let channel = &self.channels[key];
+        channel.readers.len() + channel.seated
+    }
+
     pub(super) fn enter(&mut self, wire: WireName) -> ReaderKey {
         self.by_wire[wire as usize] += 1;
         self.places.insert(Place {

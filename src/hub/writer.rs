@@ -208,11 +208,11 @@ impl Writer {
                 }
                 turn += 1;
                 if turn % TURN == 0 {
-                    counters.delivered(mem::take(&mut given), burst.received_at());
+                    counters.given(mem::take(&mut given), &burst);
                     yield_now().await;
                 }
             }
-            counters.delivered(given, burst.received_at());
+            counters.given(given, &burst);
         }
     }
 

@@ -8,7 +8,7 @@
 use std::{fmt, sync::Arc, time::SystemTime};
 
 use super::{
-    SentAt,
+    SentAt, Traces,
     exposition::{Format, Samples, write},
     process::Process,
 };
@@ -59,6 +59,7 @@ struct Seen {
     source: source::Totals,
     transport: transport::Totals,
     commit_to_receipt: Spread,
+    spans: [u64; 2],
     process: Process,
     began: SystemTime,
 }
@@ -70,6 +71,7 @@ pub struct Metrics {
     source: source::Counters,
     admission: Admission,
     sent_at: Arc<SentAt>,
+    traces: Option<Traces>,
     began: SystemTime,
 }
 
@@ -80,12 +82,14 @@ impl Metrics {
         source: source::Counters,
         admission: Admission,
         sent_at: Arc<SentAt>,
+        traces: Option<Traces>,
     ) -> Self {
         Self {
             hub,
             source,
             admission,
             sent_at,
+            traces,
             began: SystemTime::now(),
         }
     }
@@ -97,6 +101,7 @@ impl Metrics {
             source: self.source.totals(),
             transport: self.admission.totals(),
             commit_to_receipt: self.sent_at.spread(),
+            spans: self.traces.as_ref().map_or([0; 2], Traces::totals),
             process: Process::now(),
             began: self.began,
         };
@@ -297,6 +302,17 @@ pub const METRICS: &[Metric] = &[
          triggers: the beginning of the transaction), to receipt, of one notification in each \
          batch that came at once. It holds the difference of the two clocks too.",
         |seen, out| out.spread(&seen.commit_to_receipt),
+    ),
+    counter(
+        "pgfan_spans_total",
+        "Spans of traced notifications, where --otlp-endpoint is set: exported, or dropped, since \
+         a queue was full or the collector refused them.",
+        |seen, out| {
+            out.each(
+                "result",
+                ["exported", "dropped"].into_iter().zip(seen.spans),
+            )
+        },
     ),
     gauge("pgfan_log_events", "Events in the log.", |seen, out| {
         out.one(seen.hub.log_events)

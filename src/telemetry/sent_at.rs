@@ -51,7 +51,7 @@ fn sent_at(payload: &str) -> Option<SystemTime> {
 
 /// RFC 3339, and as PostgreSQL writes it (`2026-11-24T18:30:25.1+00:00`, with
 /// an offset of hours alone too).
-fn timestamp(text: &str) -> Option<SystemTime> {
+pub(super) fn timestamp(text: &str) -> Option<SystemTime> {
     let (time, offset) = match text.strip_suffix('Z') {
         Some(time) => (time, "+00"),
         None => {

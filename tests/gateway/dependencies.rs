@@ -63,11 +63,17 @@ fn deny() -> Deny {
     toml::from_str(include_str!("../../deny.toml")).unwrap()
 }
 
-/// All that the gateway, its build and its tests are made of.
+/// All that the gateway with all features, its build and its tests are made of.
 fn packages(target: &str) -> Vec<Package> {
     let mut cargo = Command::new(env!("CARGO"));
     // Not `--offline`: the fuzzer's own packages may never have been got.
-    cargo.args(["metadata", "--locked", "--format-version", "1"]);
+    cargo.args([
+        "metadata",
+        "--locked",
+        "--format-version",
+        "1",
+        "--all-features",
+    ]);
     cargo.args(["--filter-platform", target]);
     let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
     let said = cargo.args(["--manifest-path", manifest]).output().unwrap();

@@ -40,6 +40,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "auth",
             "config",
             "demand",
+            "event",
             "hub",
             "publish",
             "shutdown",
@@ -83,7 +84,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("supervisor", &[]),
     (
         "telemetry",
-        &["count", "event", "hub", "source", "transport"],
+        &["backoff", "count", "event", "hub", "source", "transport"],
     ),
 ];
 
@@ -103,7 +104,8 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("hyper", &["transport", "client", "auth::fetch"]),
     ("hyper_util", &["transport", "client", "auth::fetch"]),
     ("prost", &["transport"]),
-    ("tonic", &["transport", "client"]),
+    ("opentelemetry_proto", &["telemetry::otlp"]),
+    ("tonic", &["transport", "client", "telemetry::otlp"]),
     ("tonic_health", &["transport"]),
     // The router's one error.
     ("tonic_reflection", &["transport", "app"]),
@@ -275,7 +277,7 @@ fn each_rule_can_be_broken() {
         (
             "app.rs",
             "fn f(e: tonic::Status) {}",
-            "tonic is only for transport",
+            "tonic is only for transport, client, telemetry::otlp",
         ),
         (
             "cli/serve.rs",

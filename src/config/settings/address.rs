@@ -37,6 +37,18 @@ pub(super) const SETTINGS: &[Setting] = &[
         apply: |draft, text| parsed(&mut draft.log_format, text),
     },
     Setting {
+        name: "otlp-endpoint",
+        default: "none",
+        value: "URL",
+        help: "Export a span for each notification whose payload has a `traceparent` to this \
+               OpenTelemetry collector, over OTLP by gRPC (http://127.0.0.1:4317). Only in a build \
+               with the feature `otlp`",
+        apply: |draft, text| {
+            draft.otlp = Some(text.parse()?);
+            Ok(())
+        },
+    },
+    Setting {
         name: "tls-cert",
         default: "none",
         value: "FILE",

@@ -32,6 +32,7 @@ pub(super) const RESTART: &[&str] = &[
     "heartbeat-timeout",
     "drain-timeout",
     "log-format",
+    "otlp-endpoint",
     "console",
 ];
 

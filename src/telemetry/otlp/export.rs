@@ -1,0 +1,213 @@
+//! The way to the collector: spans as they come, in batches.
+
+use std::{future::Future, sync::atomic::Ordering, time::Duration};
+
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::{ExportTraceServiceRequest, trace_service_client::TraceServiceClient},
+    common::v1::InstrumentationScope,
+    trace::v1::{ResourceSpans, ScopeSpans, Span},
+};
+use tokio::{
+    select,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Response, Status};
+use tracing::{info, warn};
+
+use super::{
+    collector::Collector,
+    span::{Spans, Traces},
+};
+use crate::backoff::Backoff;
+
+/// Spans in one request, as the SDKs have it: below 1 MB, where a collector takes
+/// 4.
+const BATCH: usize = 512;
+
+/// How long the first span of a batch waits for others.
+const DELAY: Duration = Duration::from_secs(1);
+
+/// What one request may take, OpenTelemetry's own default. Then it is tried
+/// again.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
+
+/// See the module.
+pub(super) struct SpanExporter {
+    pub(super) collector: Collector,
+    pub(super) spans: Spans,
+    pub(super) traces: Traces,
+    pub(super) state: Health,
+}
+
+impl SpanExporter {
+    /// Until `ending`; then what waits is exported, each batch tried once, up to
+    /// the first that fails.
+    pub(super) async fn run(mut self, ending: CancellationToken) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while !ending.is_cancelled() {
+            select! {
+                () = fill(&mut self.spans, &mut batch) => {}
+                () = ending.cancelled() => break,
+            }
+            self.hand_over(&mut batch, &ending).await;
+        }
+        loop {
+            while batch.len() < BATCH
+                && let Ok(span) = self.spans.try_recv()
+            {
+                batch.push(span);
+            }
+            if batch.is_empty() || self.export(&batch).await.is_err() {
+                break;
+            }
+            batch.clear();
+        }
+        let left = batch.len() + self.spans.len();
+        if left > 0 {
+            warn!(
+                spans = left,
+                "the collector was not there at the end: they are lost"
+            );
+        }
+    }
+
+    /// Tries until it is taken, refused for good, or the end begins: meanwhile
+    /// the queue fills, and then spans are dropped.
+    async fn hand_over(&mut self, batch: &mut Vec<Span>, ending: &CancellationToken) {
+        let mut backoff = Backoff::default();
+        while let Err(Again) = self.export(batch).await {
+            select! {
+                () = sleep(backoff.next(fastrand::f64())) => {}
+                () = ending.cancelled() => return,
+            }
+        }
+        batch.clear();
+    }
+
+    async fn export(&mut self, batch: &[Span]) -> Result<(), Again> {
+        let mut client = TraceServiceClient::new(self.collector.channel())
+            .max_decoding_message_size(super::collector::MAX_ANSWER);
+        let request = self.collector.request(self.request(batch.to_vec()));
+        let counts = &self.traces.counts;
+        let all = batch.len() as u64;
+        let rejected = match in_time(client.export(request)).await {
+            Ok(answer) => {
+                self.state.good();
+                let partial = answer.into_inner().partial_success;
+                let rejected = partial.map_or(0, |partial| partial.rejected_spans);
+                u64::try_from(rejected).unwrap_or(0).min(all)
+            }
+            Err(status) => {
+                self.state.failed(&status);
+                if is_passing(&status) {
+                    return Err(Again);
+                }
+                all
+            }
+        };
+        counts.dropped.fetch_add(rejected, Ordering::Relaxed);
+        counts.exported.fetch_add(all - rejected, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn request(&self, spans: Vec<Span>) -> ExportTraceServiceRequest {
+        let scope_spans = vec![ScopeSpans {
+            scope: Some(scope()),
+            spans,
+            ..ScopeSpans::default()
+        }];
+        let resource_spans = vec![ResourceSpans {
+            resource: Some(self.collector.resource()),
+            scope_spans,
+            ..ResourceSpans::default()
+        }];
+        ExportTraceServiceRequest { resource_spans }
+    }
+}
+
+/// A full batch, or what came within `DELAY`. Given up at any time, it has lost
+/// nothing.
+async fn fill(spans: &mut Spans, batch: &mut Vec<Span>) {
+    let more = async |spans: &mut Spans, batch: &mut Vec<Span>| {
+        let room = BATCH - batch.len();
+        if spans.recv_many(batch, room).await == 0 {
+            std::future::pending::<()>().await;
+        }
+    };
+    if batch.is_empty() {
+        more(spans, batch).await;
+    }
+    let filling = async {
+        while batch.len() < BATCH {
+            more(spans, batch).await;
+        }
+    };
+    let _ = timeout(DELAY, filling).await;
+}
+
+pub(super) fn scope() -> InstrumentationScope {
+    InstrumentationScope {
+        name: "pgfan".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..InstrumentationScope::default()
+    }
+}
+
+/// An answer that never ends is none: the limit is for all of it.
+pub(super) async fn in_time<T>(
+    answer: impl Future<Output = Result<Response<T>, Status>>,
+) -> Result<Response<T>, Status> {
+    let late = |_| Err(Status::deadline_exceeded("no answer"));
+    timeout(TIME_LIMIT, answer).await.unwrap_or_else(late)
+}
+
+/// The batch was not taken now, and may be later.
+struct Again;
+
+/// As the protocol has it
+/// (<https://opentelemetry.io/docs/specs/otlp/#failures>); and whatever was no
+/// collector's word.
+fn is_passing(status: &Status) -> bool {
+    let is_local = std::error::Error::source(status).is_some();
+    let code = status.code();
+    is_local
+        || matches!(
+            code,
+            Code::Cancelled
+                | Code::DeadlineExceeded
+                | Code::ResourceExhausted
+                | Code::Aborted
+                | Code::OutOfRange
+                | Code::Unavailable
+                | Code::DataLoss
+        )
+}
+
+/// How it went last, so that a change is said once.
+#[derive(Debug)]
+pub(super) struct Health {
+    what: &'static str,
+    failed: Option<Code>,
+}
+
+impl Health {
+    pub(super) fn of(what: &'static str) -> Self {
+        Self { what, failed: None }
+    }
+
+    pub(super) fn good(&mut self) {
+        if self.failed.take().is_some() {
+            info!(what = self.what, "the collector takes them again");
+        }
+    }
+
+    /// By the code alone: the text is the collector's, and it may say what it was
+    /// sent.
+    pub(super) fn failed(&mut self, status: &Status) {
+        let code = status.code();
+        if self.failed.replace(code) != Some(code) {
+            warn!(what = self.what, ?code, "the collector does not take them");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! OpenTelemetry, with the feature `otlp`: a span for each notification whose
+//! payload says which trace it belongs to, over OTLP by gRPC.
+//!
+//! The gateway makes one span, child of the payload's `traceparent` and sampled as
+//! that says, and leaves the payload as it is: the readers go on with the trace. A
+//! collector that is slow, frozen or not there costs spans, which are counted, and
+//! nothing else: what makes them never waits, and each queue has a limit.
+
+mod collector;
+mod export;
+mod parent;
+mod settings;
+mod span;
+
+use tokio::{
+    task::JoinSet,
+    time::{Duration, Instant, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use self::{
+    collector::Collector,
+    export::{Health, SpanExporter},
+};
+pub use self::{
+    settings::{Endpoint, OtlpSettings},
+    span::Traces,
+};
+
+/// What the end may take at the most, of the drain time that is left: a collector
+/// that answers takes some milliseconds.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// Exports until its end.
+#[derive(Debug)]
+pub struct Exporting {
+    tasks: JoinSet<()>,
+    ending: CancellationToken,
+}
+
+impl OtlpSettings {
+    /// Begins to export. What makes the spans, and what is to be told of the end;
+    /// neither where the machine's authorities cannot be read, which is said.
+    pub fn begin(self) -> Option<(Traces, Exporting)> {
+        let address = self.endpoint.0.clone();
+        let collector = Collector::new(self)
+            .inspect_err(|error| warn!(%error, "nothing is exported to the collector"))
+            .ok()?;
+        info!(%address, "exporting to the collector");
+        let (traces, spans) = span::channel();
+        let exporter = SpanExporter {
+            collector,
+            spans,
+            traces: traces.clone(),
+            state: Health::of("spans"),
+        };
+        let ending = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(exporter.run(ending.clone()));
+        Some((traces, Exporting { tasks, ending }))
+    }
+}
+
+impl Exporting {
+    /// Exports what waits, until `limit` at the most.
+    pub async fn end(mut self, limit: Instant) {
+        self.ending.cancel();
+        let limit = limit.min(Instant::now() + FLUSH);
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout_at(limit, all).await.is_err() {
+            warn!("the collector did not answer: what it was not given is lost");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! Where to export to and as whom. What OpenTelemetry has names of its own for is
+//! taken from its variables
+//! (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>).
+
+use std::{fmt, str::FromStr};
+
+use http::Uri;
+use percent_encoding::percent_decode_str;
+use tonic::metadata::{Ascii, AsciiMetadataKey, AsciiMetadataValue, MetadataMap, MetadataValue};
+
+/// A collector's address, checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint(pub(super) Uri);
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.contains('@') {
+            return Err(
+                "a collector's address holds no user and no password: what it asks for \
+                        goes into OTEL_EXPORTER_OTLP_HEADERS"
+                    .into(),
+            );
+        }
+        let uri = text.parse::<Uri>().ok().filter(|uri| {
+            let is_known = matches!(uri.scheme_str(), Some("http" | "https"));
+            let has_path = uri.path_and_query().is_some_and(|path| path != "/");
+            is_known && !has_path && uri.port().is_none_or(|port| port.as_u16() > 0)
+        });
+        let rule = || format!("{text:?} is not like http://127.0.0.1:4317 or https://HOST:PORT");
+        Ok(Self(uri.ok_or_else(rule)?))
+    }
+}
+
+/// All that the exporter is set to.
+pub struct OtlpSettings {
+    pub(super) endpoint: Endpoint,
+    pub(super) headers: MetadataMap,
+    /// What says who exports: `service.name` and the like.
+    pub(super) resource: Vec<(String, String)>,
+}
+
+/// Headers are secrets.
+impl fmt::Debug for OtlpSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OtlpSettings({})", self.endpoint.0)
+    }
+}
+
+const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+const RESOURCE: &str = "OTEL_RESOURCE_ATTRIBUTES";
+
+impl OtlpSettings {
+    /// With OpenTelemetry's variables, each mistake by the variable's name.
+    pub fn read(
+        endpoint: Endpoint,
+        environment: &dyn Fn(&str) -> Option<String>,
+        mut mistake: impl FnMut(&'static str, String),
+    ) -> Self {
+        let text = |name| environment(name).unwrap_or_default();
+        let headers = pairs(&text(HEADERS)).and_then(headers);
+        let headers = headers.unwrap_or_else(|rule| {
+            mistake(HEADERS, rule);
+            MetadataMap::new()
+        });
+        let mut resource = pairs(&text(RESOURCE)).unwrap_or_else(|rule| {
+            mistake(RESOURCE, rule);
+            Vec::new()
+        });
+        let name = text("OTEL_SERVICE_NAME");
+        if !name.is_empty() {
+            resource.retain(|(key, _)| key != "service.name");
+            resource.push(("service.name".into(), name));
+        }
+        for (key, value) in [
+            ("service.name", "pgfan".to_owned()),
+            ("service.version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("service.instance.id", instance()),
+        ] {
+            if !resource.iter().any(|(known, _)| known == key) {
+                resource.push((key.into(), value));
+            }
+        }
+        Self {
+            endpoint,
+            headers,
+            resource,
+        }
+    }
+}
+
+/// `name=value,name=value`, percent-encoded. A mistake is named by its place: what
+/// stands there may be a secret.
+fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
+    let members = text.split(',').map(str::trim).enumerate();
+    let members = members.filter(|(_, member)| !member.is_empty());
+    let pair = |(place, member): (usize, &str)| {
+        let rule = || format!("member {} is not NAME=VALUE, percent-encoded", place + 1);
+        let (name, value) = member.split_once('=').ok_or_else(rule)?;
+        let value = percent_decode_str(value.trim()).decode_utf8();
+        let (name, value) = (name.trim(), value.map_err(|_| rule())?);
+        let is_whole = !name.is_empty();
+        let pair = (name.to_owned(), value.into_owned());
+        is_whole.then_some(pair).ok_or_else(rule)
+    };
+    members.map(pair).collect()
+}
+
+/// None of them is printed, at any level of any layer.
+fn headers(pairs: Vec<(String, String)>) -> Result<MetadataMap, String> {
+    let mut headers = MetadataMap::new();
+    for (place, (name, value)) in pairs.into_iter().enumerate() {
+        let rule = || format!("header {} is not one that HTTP can carry", place + 1);
+        let name = AsciiMetadataKey::from_str(&name.to_lowercase()).map_err(|_| rule())?;
+        let value = MetadataValue::<Ascii>::from_str(&value);
+        let mut value: AsciiMetadataValue = value.map_err(|_| rule())?;
+        value.set_sensitive(true);
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+/// Of two gateways with one name each has numbers of its own: a random UUID.
+fn instance() -> String {
+    let random = fastrand::u128(..) & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
+    let hex = format!("{random:032x}");
+    let parts = [
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..],
+    ];
+    parts.join("-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_one_of_a_collector() {
+        for (text, is_good) in [
+            ("http://127.0.0.1:4317", true),
+            ("http://[::1]:4317/", true),
+            ("https://collector.example", true),
+            ("", false),
+            ("collector:4317", false),
+            ("grpc://collector:4317", false),
+            ("http://collector:0", false),
+            ("http://collector:4318/v1/traces", false),
+            ("http://collector:4317?a=b", false),
+            ("http://ann:s3cret@collector:4317", false),
+        ] {
+            let endpoint = text.parse::<Endpoint>();
+            assert_eq!(endpoint.is_ok(), is_good, "{text}");
+            let said = endpoint.err().unwrap_or_default();
+            assert!(!said.contains("s3cret"), "{said}");
+        }
+    }
+
+    fn read(variables: &[(&str, &str)]) -> (OtlpSettings, Vec<String>) {
+        let mut mistakes = Vec::new();
+        let environment = |asked: &str| {
+            let found = variables.iter().find(|(name, _)| *name == asked);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        let endpoint = "http://127.0.0.1:4317".parse().unwrap();
+        let settings = OtlpSettings::read(endpoint, &environment, |name, rule| {
+            mistakes.push(format!("{name}: {rule}"));
+        });
+        (settings, mistakes)
+    }
+
+    #[test]
+    fn opentelemetrys_variables_are_taken() {
+        let (settings, mistakes) = read(&[
+            ("OTEL_SERVICE_NAME", "cache"),
+            (
+                RESOURCE,
+                "service.name=other, deployment.environment.name=a%20b",
+            ),
+            (HEADERS, "Authorization=Bearer%20s3cret,x-scope=1"),
+        ]);
+        assert_eq!(mistakes, [""; 0]);
+        let value = |name: &str| {
+            let found = settings.resource.iter().filter(|(key, _)| key == name);
+            let found: Vec<_> = found.map(|(_, value)| value.as_str()).collect();
+            found.join(" and ")
+        };
+        assert_eq!(value("service.name"), "cache");
+        assert_eq!(value("deployment.environment.name"), "a b");
+        assert_eq!(value("service.instance.id").len(), 36);
+        assert_eq!(
+            settings.headers.get("authorization").unwrap(),
+            "Bearer s3cret"
+        );
+        assert!(!format!("{settings:?} {:?}", settings.headers).contains("s3cret"));
+    }
+
+    #[test]
+    fn a_mistake_in_them_is_told_without_what_it_is() {
+        for (name, text) in [
+            (HEADERS, "a=b,s3cret"),
+            (HEADERS, "s3cret key=1"),
+            (HEADERS, "a=s3cret%0a"),
+            (HEADERS, "a-bin=s3cret"),
+            (HEADERS, "a=%ffs3cret"),
+            (RESOURCE, "=s3cret"),
+        ] {
+            let (_, mistakes) = read(&[(name, text)]);
+            let [mistake] = mistakes.as_slice() else {
+                panic!("{text}: {mistakes:?}")
+            };
+            assert!(
+                mistake.starts_with(name) && !mistake.contains("s3cret"),
+                "{mistake}"
+            );
+        }
+    }
+}

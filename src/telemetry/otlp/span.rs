@@ -1,0 +1,293 @@
+//! One span for each traced notification: from its receipt to the first round of
+//! writes that held it.
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use opentelemetry_proto::tonic::{
+    common::v1::{AnyValue, KeyValue, any_value::Value},
+    trace::v1::{Span, span::SpanKind},
+};
+use tokio::sync::mpsc;
+
+use super::parent::{self, Parent};
+use crate::event::{EventId, Followed, Follower, Notification};
+
+/// Spans that wait for the exporter, and spans that are open: so many of each, as
+/// the SDKs of OpenTelemetry have it. One takes up to 2 KB, with the longest
+/// names and states: 8 MB at the most. At the limit the new one is dropped, and
+/// counted.
+const LIMIT: usize = 2048;
+
+/// The parent's flags: it was sampled, and it is known to be of another process
+/// (`SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK`, `SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK`).
+const FLAGS: u32 = 0x301;
+
+/// What became of the spans.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    open: AtomicUsize,
+    pub(super) exported: AtomicU64,
+    pub(super) dropped: AtomicU64,
+}
+
+/// Makes the spans. Cheap to clone; all clones are the same.
+#[derive(Debug, Clone)]
+pub struct Traces {
+    queue: mpsc::Sender<Span>,
+    pub(super) counts: Arc<Counts>,
+}
+
+/// What the exporter takes them from.
+pub(super) type Spans = mpsc::Receiver<Span>;
+
+pub(super) fn channel() -> (Traces, Spans) {
+    let (queue, spans) = mpsc::channel(LIMIT);
+    let counts = Arc::default();
+    (Traces { queue, counts }, spans)
+}
+
+impl Traces {
+    /// Follows a notification that was received just now, if its payload names a
+    /// parent that was sampled.
+    pub fn follow(&self, notification: &Notification) -> Followed {
+        let Some((parent, sent_at)) = parent::of(&notification.payload) else {
+            return Followed::default();
+        };
+        if self.counts.open.fetch_add(1, Ordering::Relaxed) >= LIMIT {
+            self.counts.open.fetch_sub(1, Ordering::Relaxed);
+            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+            return Followed::default();
+        }
+        Followed::by(Open {
+            traces: self.clone(),
+            parent,
+            sent_at,
+            channel: notification.channel.clone(),
+            size: notification.payload.len(),
+            taken: OnceLock::new(),
+            is_over: AtomicBool::new(false),
+        })
+    }
+
+    /// Spans that were exported, and that were dropped.
+    pub fn totals(&self) -> [u64; 2] {
+        let Counts {
+            exported, dropped, ..
+        } = &*self.counts;
+        [exported, dropped].map(|count| count.load(Ordering::Relaxed))
+    }
+
+    fn send(&self, span: Span) {
+        if self.queue.try_send(span).is_err() {
+            self.counts.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// A span on its way.
+#[derive(Debug)]
+struct Open {
+    traces: Traces,
+    parent: Parent,
+    sent_at: Option<SystemTime>,
+    channel: Box<str>,
+    size: usize,
+    taken: OnceLock<Taken>,
+    is_over: AtomicBool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    id: EventId,
+    received_at: SystemTime,
+    readers: usize,
+}
+
+impl Follower for Open {
+    fn taken_in(&self, id: EventId, received_at: SystemTime, readers: usize) {
+        let taken = Taken {
+            id,
+            received_at,
+            readers,
+        };
+        if self.taken.set(taken).is_ok() && readers == 0 {
+            self.end("no_readers");
+        }
+    }
+
+    fn given(&self) {
+        self.end("given");
+    }
+}
+
+/// Let go of by the log, and no reader was given it: they left, or were told of a
+/// gap.
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.end("not_given");
+        if !self.is_over.load(Ordering::Relaxed) {
+            // Nobody's: there is no event.
+            self.close();
+        }
+    }
+}
+
+impl Open {
+    fn end(&self, outcome: &'static str) {
+        let Some(taken) = self.taken.get() else {
+            return;
+        };
+        if !self.close() {
+            return;
+        }
+        self.traces
+            .send(self.span(taken, outcome, SystemTime::now()));
+    }
+
+    /// Whether it was open.
+    fn close(&self) -> bool {
+        let was_open = !self.is_over.swap(true, Ordering::Relaxed);
+        if was_open {
+            self.traces.counts.open.fetch_sub(1, Ordering::Relaxed);
+        }
+        was_open
+    }
+
+    /// Named and attributed as the conventions for messaging have it
+    /// (<https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/>).
+    fn span(&self, taken: &Taken, outcome: &str, ended_at: SystemTime) -> Span {
+        let text = |value: &str| Value::StringValue(value.to_owned());
+        let count = |value: usize| Value::IntValue(i64::try_from(value).unwrap_or(i64::MAX));
+        let mut attributes = vec![
+            attribute("messaging.system", text("postgresql")),
+            attribute("messaging.operation.name", text("process")),
+            attribute("messaging.operation.type", text("process")),
+            attribute("messaging.destination.name", text(&self.channel)),
+            attribute("messaging.message.id", text(&taken.id.to_string())),
+            attribute("messaging.message.body.size", count(self.size)),
+            attribute("pgfan.readers", count(taken.readers)),
+            attribute("pgfan.outcome", text(outcome)),
+        ];
+        if let Some(sent_at) = self.sent_at {
+            // A clock that is ahead makes it nothing, as in the metrics.
+            let took = taken
+                .received_at
+                .duration_since(sent_at)
+                .unwrap_or_default();
+            let took = Value::DoubleValue(took.as_secs_f64());
+            attributes.push(attribute("pgfan.sent_to_receipt_seconds", took));
+        }
+        Span {
+            trace_id: self.parent.trace_id.to_vec(),
+            span_id: fastrand::u64(1..).to_be_bytes().to_vec(),
+            trace_state: self.parent.state.clone(),
+            parent_span_id: self.parent.span_id.to_vec(),
+            flags: FLAGS,
+            name: format!("process {}", self.channel),
+            kind: SpanKind::Consumer.into(),
+            start_time_unix_nano: nanoseconds(taken.received_at),
+            // A clock that was set back makes it nothing.
+            end_time_unix_nano: nanoseconds(ended_at.max(taken.received_at)),
+            attributes,
+            ..Span::default()
+        }
+    }
+}
+
+pub(super) fn attribute(key: &str, value: Value) -> KeyValue {
+    let value = Some(AnyValue { value: Some(value) });
+    KeyValue {
+        key: key.to_owned(),
+        value,
+        ..KeyValue::default()
+    }
+}
+
+/// Since 1970; enough until 2554.
+pub(super) fn nanoseconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    let since: Duration = since.unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Epoch;
+
+    fn traced() -> Notification {
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        Notification {
+            channel: "a".into(),
+            payload: format!(r#"{{"traceparent":"{parent}"}}"#).into(),
+        }
+    }
+
+    fn take_in(followed: &Followed, readers: usize) {
+        let id = EventId {
+            epoch: Epoch::random(),
+            sequence: 1,
+        };
+        followed.taken_in(id, SystemTime::now(), readers);
+    }
+
+    fn outcome(span: &Span) -> &str {
+        let found = span.attributes.iter().find(|a| a.key == "pgfan.outcome");
+        let value = found.and_then(|found| found.value.as_ref()?.value.as_ref());
+        match value {
+            Some(Value::StringValue(text)) => text,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_span_ends_once() {
+        let (traces, mut spans) = channel();
+        let followed = traces.follow(&traced());
+        take_in(&followed, 2);
+        assert!(spans.try_recv().is_err());
+        followed.given();
+        followed.given();
+        drop(followed);
+        assert_eq!(outcome(&spans.try_recv().unwrap()), "given");
+        assert!(spans.try_recv().is_err());
+        assert_eq!(traces.counts.open.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_no_reader_was_given_ends_too() {
+        let (traces, mut spans) = channel();
+        let alone = traces.follow(&traced());
+        take_in(&alone, 0);
+        assert_eq!(outcome(&spans.try_recv().unwrap()), "no_readers");
+        let left = traces.follow(&traced());
+        take_in(&left, 1);
+        drop(left);
+        assert_eq!(outcome(&spans.try_recv().unwrap()), "not_given");
+        drop(traces.follow(&traced()));
+        assert!(spans.try_recv().is_err());
+        drop(alone);
+        assert_eq!(traces.counts.open.load(Ordering::Relaxed), 0);
+        assert_eq!(traces.totals(), [0, 0]);
+    }
+
+    #[test]
+    fn both_limits_hold_and_what_is_over_them_is_counted() {
+        let (traces, mut spans) = channel();
+        let open: Vec<_> = (0..LIMIT + 3).map(|_| traces.follow(&traced())).collect();
+        let followed = open.iter().filter(|open| open.is_followed()).count();
+        assert_eq!((followed, traces.totals()), (LIMIT, [0, 3]));
+        drop(open);
+        for _ in 0..LIMIT + 5 {
+            take_in(&traces.follow(&traced()), 0);
+        }
+        assert_eq!(traces.totals(), [0, 8]);
+        assert_eq!(std::iter::from_fn(|| spans.try_recv().ok()).count(), LIMIT);
+    }
+}

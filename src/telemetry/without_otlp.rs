@@ -1,0 +1,67 @@
+//! What stands for the exporter in a build without the feature `otlp`: there can
+//! be none, and nothing of it is left in the program.
+
+use std::{convert::Infallible, str::FromStr};
+
+use tokio::time::Instant;
+
+use crate::event::{Followed, Notification};
+
+/// No collector has an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint(Infallible);
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    fn from_str(_: &str) -> Result<Self, String> {
+        Err("this pgfan was built without the feature `otlp`".into())
+    }
+}
+
+/// There are none.
+#[derive(Debug)]
+pub struct OtlpSettings(Infallible);
+
+impl OtlpSettings {
+    /// Of an address that there is not.
+    pub fn read(
+        endpoint: Endpoint,
+        _: &dyn Fn(&str) -> Option<String>,
+        _: impl FnMut(&'static str, String),
+    ) -> Self {
+        Self(endpoint.0)
+    }
+
+    /// Never.
+    pub fn begin(self) -> Option<(Traces, Exporting)> {
+        match self.0 {}
+    }
+}
+
+/// Nobody makes spans.
+#[derive(Debug, Clone)]
+pub struct Traces(Infallible);
+
+impl Traces {
+    /// Never.
+    pub fn follow(&self, _: &Notification) -> Followed {
+        match self.0 {}
+    }
+
+    /// Never.
+    pub fn totals(&self) -> [u64; 2] {
+        match self.0 {}
+    }
+}
+
+/// Nobody exports.
+#[derive(Debug)]
+pub struct Exporting(Infallible);
+
+impl Exporting {
+    /// Never.
+    pub async fn end(self, _: Instant) {
+        match self.0 {}
+    }
+}

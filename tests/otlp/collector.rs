@@ -1,0 +1,167 @@
+//! An OpenTelemetry collector, as far as the gateway sees one: OTLP's own service,
+//! on a port of the loopback.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::{
+        ExportTraceServiceRequest, ExportTraceServiceResponse,
+        trace_service_server::{TraceService, TraceServiceServer},
+    },
+    common::v1::{KeyValue, any_value::Value},
+    trace::v1::Span,
+};
+use tokio::{net::TcpListener, sync::watch, task::JoinSet};
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::{Request, Response, Status, metadata::MetadataMap, transport::Server};
+
+use crate::support::within;
+
+/// What came in one request.
+#[derive(Debug, Clone)]
+pub struct Export {
+    pub headers: MetadataMap,
+    pub resource: Vec<KeyValue>,
+    pub spans: Vec<Span>,
+}
+
+/// Ends when it is dropped.
+pub struct Collector {
+    pub address: SocketAddr,
+    received: watch::Receiver<Vec<Export>>,
+    asked: Arc<AtomicUsize>,
+    _serving: JoinSet<()>,
+}
+
+/// What it says to each request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Answer {
+    Taken,
+    /// By this code, with a text that has all the headers in it.
+    Refused(tonic::Code),
+    Never,
+}
+
+struct Service {
+    answer: Answer,
+    received: watch::Sender<Vec<Export>>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Collector {
+    pub async fn start() -> Self {
+        Self::that(Answer::Taken).await
+    }
+
+    pub async fn that(answer: Answer) -> Self {
+        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), answer)
+    }
+
+    /// On a port where nobody was.
+    pub async fn at(address: SocketAddr) -> Self {
+        Self::on(TcpListener::bind(address).await.unwrap(), Answer::Taken)
+    }
+
+    fn on(listener: TcpListener, answer: Answer) -> Self {
+        let address = listener.local_addr().unwrap();
+        let (sender, received) = watch::channel(Vec::new());
+        let asked = Arc::<AtomicUsize>::default();
+        let service = TraceServiceServer::new(Service {
+            answer,
+            received: sender,
+            asked: Arc::clone(&asked),
+        });
+        let mut serving = JoinSet::new();
+        let server = Server::builder().add_service(service);
+        serving.spawn(async move {
+            let connections = TcpListenerStream::new(listener);
+            server.serve_with_incoming(connections).await.unwrap();
+        });
+        Self {
+            address,
+            received,
+            asked,
+            _serving: serving,
+        }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn asked(&self) -> usize {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    pub fn exports(&self) -> Vec<Export> {
+        self.received.borrow().clone()
+    }
+
+    pub fn spans(&self) -> Vec<Span> {
+        let exports = self.exports().into_iter();
+        exports.flat_map(|export| export.spans).collect()
+    }
+
+    /// As soon as there are so many.
+    pub async fn first(&self, count: usize) -> Vec<Span> {
+        let mut received = self.received.clone();
+        let there = |all: &Vec<Export>| all.iter().map(|e| e.spans.len()).sum::<usize>() >= count;
+        within("the spans arrive", received.wait_for(there))
+            .await
+            .unwrap();
+        self.spans()
+    }
+}
+
+#[tonic::async_trait]
+impl TraceService for Service {
+    async fn export(
+        &self,
+        request: Request<ExportTraceServiceRequest>,
+    ) -> Result<Response<ExportTraceServiceResponse>, Status> {
+        self.asked.fetch_add(1, Ordering::Relaxed);
+        let headers = request.metadata().clone();
+        match self.answer {
+            Answer::Taken => {}
+            Answer::Refused(code) => {
+                let told: Vec<_> = headers.as_ref().values().collect();
+                let told: Vec<_> = told.iter().map(|v| v.to_str().unwrap()).collect();
+                return Err(Status::new(code, told.join(" ")));
+            }
+            Answer::Never => std::future::pending().await,
+        }
+        let exports = request.into_inner().resource_spans.into_iter();
+        self.received.send_modify(|received| {
+            received.extend(exports.map(|export| {
+                Export {
+                    headers: headers.clone(),
+                    resource: export.resource.unwrap().attributes,
+                    spans: export
+                        .scope_spans
+                        .into_iter()
+                        .flat_map(|s| s.spans)
+                        .collect(),
+                }
+            }));
+        });
+        Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+/// As a text, whatever it is; empty where there is none.
+pub fn attribute(attributes: &[KeyValue], key: &str) -> String {
+    let found = attributes.iter().find(|attribute| attribute.key == key);
+    match found.and_then(|found| found.value.as_ref()?.value.as_ref()) {
+        Some(Value::StringValue(text)) => text.clone(),
+        Some(Value::IntValue(number)) => number.to_string(),
+        Some(Value::DoubleValue(number)) => number.to_string(),
+        None => String::new(),
+        other => panic!("{key}: {other:?}"),
+    }
+}
