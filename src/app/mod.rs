@@ -153,7 +153,7 @@ impl Gateway {
         );
         let (listening, second) = PostgresSource::new(config.database, config.source, requests);
         let sent_at = Arc::new(SentAt::default());
-        let (traces, exporting) = config.otlp.and_then(OtlpSettings::begin).unzip();
+        let (traces, mut exporting) = config.otlp.and_then(OtlpSettings::begin).unzip();
         let metrics = Arc::new(Metrics::new(
             hub.clone(),
             listening.counters(),
@@ -161,6 +161,9 @@ impl Gateway {
             Arc::clone(&sent_at),
             traces.clone(),
         ));
+        if let Some(exporting) = &mut exporting {
+            exporting.add(&metrics);
+        }
         let doors = doors((listener, config.tls.clone()), admin, |side| {
             transport::router(admission.clone(), pages(&metrics), side)
         })?;

@@ -8,7 +8,10 @@
 
 use std::fmt::{Display, Write as _};
 
-use super::metrics::{Kind, Metric};
+use super::{
+    metrics::{Kind, Metric},
+    samples::{Label, Number, Samples},
+};
 use crate::count::{BOUNDS, Spread};
 
 /// Which of the two.
@@ -39,48 +42,33 @@ impl Format {
     }
 }
 
-/// Takes one metric's samples.
-pub(super) struct Samples<'a> {
+/// One metric's, as lines.
+struct Lines<'a> {
     metric: &'a Metric,
     text: &'a mut String,
 }
 
-impl Samples<'_> {
-    /// The only one.
-    pub(super) fn one(&mut self, value: impl Display) {
-        self.sample("", "", value);
-    }
-
-    /// The only one, if it is known.
-    pub(super) fn known(&mut self, value: Option<impl Display>) {
-        if let Some(value) = value {
-            self.one(value);
+impl Samples for Lines<'_> {
+    fn sample(&mut self, label: Option<Label<'_>>, value: Number) {
+        match label {
+            Some((label, word)) => self.line("", &format!("{label}=\"{word}\""), value),
+            None => self.line("", "", value),
         }
     }
 
-    /// One for each value of a label. The values are words of pgfan's own.
-    pub(super) fn each<V: Display>(
-        &mut self,
-        label: &str,
-        values: impl IntoIterator<Item = (&'static str, V)>,
-    ) {
-        for (word, value) in values {
-            self.sample("", &format!("{label}=\"{word}\""), value);
-        }
-    }
-
-    /// Of a histogram.
-    pub(super) fn spread(&mut self, spread: &Spread) {
+    fn spread(&mut self, spread: &Spread) {
         for (bound, count) in BOUNDS.iter().zip(spread.within) {
             let le = format!("le=\"{:?}\"", *bound as f64 / 1e6);
-            self.sample("_bucket", &le, count);
+            self.line("_bucket", &le, count);
         }
-        self.sample("_bucket", "le=\"+Inf\"", spread.count);
-        self.sample("_sum", "", spread.sum.as_secs_f64());
-        self.sample("_count", "", spread.count);
+        self.line("_bucket", "le=\"+Inf\"", spread.count);
+        self.line("_sum", "", spread.sum.as_secs_f64());
+        self.line("_count", "", spread.count);
     }
+}
 
-    fn sample(&mut self, suffix: &str, labels: &str, value: impl Display) {
+impl Lines<'_> {
+    fn line(&mut self, suffix: &str, labels: &str, value: impl Display) {
         let (name, open, close) = match labels {
             "" => (self.metric.name, "", ""),
             _ => (self.metric.name, "{", "}"),
@@ -95,7 +83,7 @@ pub(super) fn write(
     text: &mut String,
     format: Format,
     metric: &Metric,
-    read: impl FnOnce(&mut Samples<'_>),
+    read: impl FnOnce(&mut dyn Samples),
 ) {
     let Metric {
         name, kind, help, ..
@@ -109,7 +97,7 @@ pub(super) fn write(
     let before = text.len();
     let _ = writeln!(text, "# HELP {family} {help}\n# TYPE {family} {kind}");
     let head = text.len();
-    read(&mut Samples { metric, text });
+    read(&mut Lines { metric, text });
     if text.len() == head {
         text.truncate(before);
     }

@@ -9,8 +9,9 @@ use std::{fmt, sync::Arc, time::SystemTime};
 
 use super::{
     SentAt, Traces,
-    exposition::{Format, Samples, write},
+    exposition::{Format, write},
     process::Process,
+    samples::Samples,
 };
 use crate::{
     count::Spread,
@@ -27,7 +28,7 @@ pub struct Metric {
     pub(super) kind: Kind,
     /// What it says, in one line.
     pub help: &'static str,
-    read: fn(&Seen, &mut Samples<'_>),
+    read: fn(&Seen, &mut dyn Samples),
 }
 
 impl fmt::Debug for Metric {
@@ -96,6 +97,16 @@ impl Metrics {
 
     /// All of them, as they are now.
     pub fn text(&self, format: Format) -> String {
+        let mut text = String::with_capacity(16 << 10);
+        self.look(|metric, read| write(&mut text, format, metric, read));
+        if format == Format::OpenMetrics {
+            text.push_str("# EOF\n");
+        }
+        text
+    }
+
+    /// Hands out each with what tells its samples, all of one moment.
+    pub(super) fn look(&self, mut take: impl FnMut(&Metric, &dyn Fn(&mut dyn Samples))) {
         let seen = Seen {
             hub: self.hub.view(),
             source: self.source.totals(),
@@ -105,14 +116,15 @@ impl Metrics {
             process: Process::now(),
             began: self.began,
         };
-        let mut text = String::with_capacity(16 << 10);
         for metric in METRICS {
-            write(&mut text, format, metric, |out| (metric.read)(&seen, out));
+            take(metric, &|out| (metric.read)(&seen, out));
         }
-        if format == Format::OpenMetrics {
-            text.push_str("# EOF\n");
-        }
-        text
+    }
+
+    /// When the counting began.
+    #[cfg(feature = "otlp")]
+    pub(super) fn began(&self) -> SystemTime {
+        self.began
     }
 }
 
@@ -131,7 +143,7 @@ fn of_code(seen: &Seen, code: Code) -> u64 {
 const fn counter(
     name: &'static str,
     help: &'static str,
-    read: fn(&Seen, &mut Samples<'_>),
+    read: fn(&Seen, &mut dyn Samples),
 ) -> Metric {
     Metric {
         name,
@@ -144,7 +156,7 @@ const fn counter(
 const fn gauge(
     name: &'static str,
     help: &'static str,
-    read: fn(&Seen, &mut Samples<'_>),
+    read: fn(&Seen, &mut dyn Samples),
 ) -> Metric {
     Metric {
         name,
@@ -157,7 +169,7 @@ const fn gauge(
 const fn histogram(
     name: &'static str,
     help: &'static str,
-    read: fn(&Seen, &mut Samples<'_>),
+    read: fn(&Seen, &mut dyn Samples),
 ) -> Metric {
     Metric {
         name,
@@ -172,7 +184,7 @@ pub const METRICS: &[Metric] = &[
     gauge(
         "pgfan_build_info",
         "Always 1; the labels say what runs.",
-        |_, out| out.each("version", [(env!("CARGO_PKG_VERSION"), 1)]),
+        |_, out| out.each("version", [(env!("CARGO_PKG_VERSION"), 1u8)]),
     ),
     gauge(
         "pgfan_ready",

@@ -9,6 +9,7 @@ mod otlp;
 #[path = "without_otlp.rs"]
 mod otlp;
 mod process;
+mod samples;
 mod sent_at;
 
 pub use exposition::Format;

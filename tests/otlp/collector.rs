@@ -10,11 +10,18 @@ use std::{
 };
 
 use opentelemetry_proto::tonic::{
-    collector::trace::v1::{
-        ExportTraceServiceRequest, ExportTraceServiceResponse,
-        trace_service_server::{TraceService, TraceServiceServer},
+    collector::{
+        metrics::v1::{
+            ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+            metrics_service_server::{MetricsService, MetricsServiceServer},
+        },
+        trace::v1::{
+            ExportTraceServiceRequest, ExportTraceServiceResponse,
+            trace_service_server::{TraceService, TraceServiceServer},
+        },
     },
     common::v1::{KeyValue, any_value::Value},
+    metrics::v1::Metric,
     trace::v1::Span,
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
@@ -35,6 +42,7 @@ pub struct Export {
 pub struct Collector {
     pub address: SocketAddr,
     received: watch::Receiver<Vec<Export>>,
+    metrics: watch::Receiver<Vec<Vec<Metric>>>,
     asked: Arc<AtomicUsize>,
     _serving: JoinSet<()>,
 }
@@ -48,9 +56,11 @@ pub enum Answer {
     Never,
 }
 
+#[derive(Clone)]
 struct Service {
     answer: Answer,
     received: watch::Sender<Vec<Export>>,
+    metrics: watch::Sender<Vec<Vec<Metric>>>,
     asked: Arc<AtomicUsize>,
 }
 
@@ -72,13 +82,17 @@ impl Collector {
         let address = listener.local_addr().unwrap();
         let (sender, received) = watch::channel(Vec::new());
         let asked = Arc::<AtomicUsize>::default();
-        let service = TraceServiceServer::new(Service {
+        let (metrics_sender, metrics) = watch::channel(Vec::new());
+        let service = Service {
             answer,
             received: sender,
+            metrics: metrics_sender,
             asked: Arc::clone(&asked),
-        });
+        };
         let mut serving = JoinSet::new();
-        let server = Server::builder().add_service(service);
+        let server = Server::builder()
+            .add_service(MetricsServiceServer::new(service.clone()))
+            .add_service(TraceServiceServer::new(service));
         serving.spawn(async move {
             let connections = TcpListenerStream::new(listener);
             server.serve_with_incoming(connections).await.unwrap();
@@ -86,6 +100,7 @@ impl Collector {
         Self {
             address,
             received,
+            metrics,
             asked,
             _serving: serving,
         }
@@ -106,6 +121,20 @@ impl Collector {
     pub fn spans(&self) -> Vec<Span> {
         let exports = self.exports().into_iter();
         exports.flat_map(|export| export.spans).collect()
+    }
+
+    /// Each request's.
+    pub fn metrics(&self) -> Vec<Vec<Metric>> {
+        self.metrics.borrow().clone()
+    }
+
+    /// The first request's that is as it should be.
+    pub async fn metrics_that(&self, are: impl Fn(&[Metric]) -> bool) -> Vec<Metric> {
+        let mut received = self.metrics.clone();
+        let there = |all: &Vec<Vec<Metric>>| all.iter().any(|metrics| are(metrics));
+        let all = within("the metrics arrive", received.wait_for(there)).await;
+        let all = all.unwrap();
+        all.iter().find(|metrics| are(metrics)).unwrap().clone()
     }
 
     /// As soon as there are so many.
@@ -151,6 +180,26 @@ impl TraceService for Service {
             }));
         });
         Ok(Response::new(ExportTraceServiceResponse::default()))
+    }
+}
+
+#[tonic::async_trait]
+impl MetricsService for Service {
+    async fn export(
+        &self,
+        request: Request<ExportMetricsServiceRequest>,
+    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        if self.answer == Answer::Never {
+            std::future::pending().await
+        }
+        let exports = request.into_inner().resource_metrics.into_iter();
+        self.metrics.send_modify(|received| {
+            received.extend(exports.map(|export| {
+                let scopes = export.scope_metrics.into_iter();
+                scopes.flat_map(|scope| scope.metrics).collect()
+            }));
+        });
+        Ok(Response::new(ExportMetricsServiceResponse::default()))
     }
 }
 

@@ -22,6 +22,9 @@ mod collector;
 /// What a span says, and of which notifications there is one.
 mod spans;
 
+/// The metrics, told to a collector.
+mod numbers;
+
 /// Collectors that do not do as they should.
 mod away;
 

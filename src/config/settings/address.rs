@@ -40,9 +40,9 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "otlp-endpoint",
         default: "none",
         value: "URL",
-        help: "Export a span for each notification whose payload has a `traceparent` to this \
-               OpenTelemetry collector, over OTLP by gRPC (http://127.0.0.1:4317). Only in a build \
-               with the feature `otlp`",
+        help: "Export to this OpenTelemetry collector, over OTLP by gRPC (http://127.0.0.1:4317): \
+               the metrics, and a span for each notification whose payload has a `traceparent`. \
+               Only in a build with the feature `otlp`",
         apply: |draft, text| {
             draft.otlp = Some(text.parse()?);
             Ok(())

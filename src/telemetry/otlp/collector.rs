@@ -40,6 +40,7 @@ impl Collector {
             endpoint,
             headers,
             resource,
+            interval: _,
         } = settings;
         let is_secure = endpoint.0.scheme_str() == Some("https");
         let mut endpoint = Channel::builder(endpoint.0)

@@ -1,5 +1,5 @@
 //! OpenTelemetry, with the feature `otlp`: a span for each notification whose
-//! payload says which trace it belongs to, over OTLP by gRPC.
+//! payload says which trace it belongs to, and the metrics, over OTLP by gRPC.
 //!
 //! The gateway makes one span, child of the payload's `traceparent` and sampled as
 //! that says, and leaves the payload as it is: the readers go on with the trace. A
@@ -8,9 +8,12 @@
 
 mod collector;
 mod export;
+mod numbers;
 mod parent;
 mod settings;
 mod span;
+
+use std::sync::Arc;
 
 use tokio::{
     task::JoinSet,
@@ -19,9 +22,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::Metrics;
+
 use self::{
     collector::Collector,
     export::{Health, SpanExporter},
+    numbers::NumberExporter,
 };
 pub use self::{
     settings::{Endpoint, OtlpSettings},
@@ -35,6 +41,9 @@ const FLUSH: Duration = Duration::from_secs(5);
 /// Exports until its end.
 #[derive(Debug)]
 pub struct Exporting {
+    collector: Collector,
+    /// None where somebody wants no metrics.
+    interval: Option<Duration>,
     tasks: JoinSet<()>,
     ending: CancellationToken,
 }
@@ -43,14 +52,14 @@ impl OtlpSettings {
     /// Begins to export. What makes the spans, and what is to be told of the end;
     /// neither where the machine's authorities cannot be read, which is said.
     pub fn begin(self) -> Option<(Traces, Exporting)> {
-        let address = self.endpoint.0.clone();
+        let (address, interval) = (self.endpoint.0.clone(), self.interval);
         let collector = Collector::new(self)
             .inspect_err(|error| warn!(%error, "nothing is exported to the collector"))
             .ok()?;
         info!(%address, "exporting to the collector");
         let (traces, spans) = span::channel();
         let exporter = SpanExporter {
-            collector,
+            collector: collector.clone(),
             spans,
             traces: traces.clone(),
             state: Health::of("spans"),
@@ -58,11 +67,31 @@ impl OtlpSettings {
         let ending = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(exporter.run(ending.clone()));
-        Some((traces, Exporting { tasks, ending }))
+        let exporting = Exporting {
+            collector,
+            interval,
+            tasks,
+            ending,
+        };
+        Some((traces, exporting))
     }
 }
 
 impl Exporting {
+    /// Exports these too, from now on.
+    pub fn add(&mut self, metrics: &Arc<Metrics>) {
+        let Some(interval) = self.interval else {
+            return;
+        };
+        let exporter = NumberExporter {
+            collector: self.collector.clone(),
+            metrics: Arc::clone(metrics),
+            interval,
+            state: Health::of("metrics"),
+        };
+        self.tasks.spawn(exporter.run(self.ending.clone()));
+    }
+
     /// Exports what waits, until `limit` at the most.
     pub async fn end(mut self, limit: Instant) {
         self.ending.cancel();

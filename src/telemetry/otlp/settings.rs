@@ -2,7 +2,7 @@
 //! taken from its variables
 //! (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>).
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use http::Uri;
 use percent_encoding::percent_decode_str;
@@ -39,6 +39,8 @@ pub struct OtlpSettings {
     pub(super) headers: MetadataMap,
     /// What says who exports: `service.name` and the like.
     pub(super) resource: Vec<(String, String)>,
+    /// How often the metrics are exported, if they are to be.
+    pub(super) interval: Option<Duration>,
 }
 
 /// Headers are secrets.
@@ -50,6 +52,11 @@ impl fmt::Debug for OtlpSettings {
 
 const HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
 const RESOURCE: &str = "OTEL_RESOURCE_ATTRIBUTES";
+const METRICS: &str = "OTEL_METRICS_EXPORTER";
+const INTERVAL: &str = "OTEL_METRIC_EXPORT_INTERVAL";
+
+/// OpenTelemetry's own default.
+const MINUTE: Duration = Duration::from_secs(60);
 
 impl OtlpSettings {
     /// With OpenTelemetry's variables, each mistake by the variable's name.
@@ -82,12 +89,35 @@ impl OtlpSettings {
                 resource.push((key.into(), value));
             }
         }
+        let interval = interval(&text(INTERVAL)).unwrap_or_else(|rule| {
+            mistake(INTERVAL, rule);
+            MINUTE
+        });
+        let interval = match text(METRICS).as_str() {
+            "" | "otlp" => Some(interval),
+            "none" => None,
+            _ => {
+                mistake(METRICS, "neither otlp nor none".to_owned());
+                None
+            }
+        };
         Self {
             endpoint,
             headers,
             resource,
+            interval,
         }
     }
+}
+
+/// Not so often that it is work, nor so seldom that nobody sees it.
+fn interval(text: &str) -> Result<Duration, String> {
+    if text.is_empty() {
+        return Ok(MINUTE);
+    }
+    let millis = text.parse().ok().filter(|m| (100..=3_600_000).contains(m));
+    let rule = || "not a number of milliseconds, 100 to 3600000".to_owned();
+    millis.map(Duration::from_millis).ok_or_else(rule)
 }
 
 /// `name=value,name=value`, percent-encoded. A mistake is named by its place: what
@@ -182,6 +212,7 @@ mod tests {
                 "service.name=other, deployment.environment.name=a%20b",
             ),
             (HEADERS, "Authorization=Bearer%20s3cret,x-scope=1"),
+            (INTERVAL, "5000"),
         ]);
         assert_eq!(mistakes, [""; 0]);
         let value = |name: &str| {
@@ -189,6 +220,9 @@ mod tests {
             let found: Vec<_> = found.map(|(_, value)| value.as_str()).collect();
             found.join(" and ")
         };
+        assert_eq!(settings.interval, Some(Duration::from_secs(5)));
+        let (silent, _) = read(&[(INTERVAL, "5000"), (METRICS, "none")]);
+        assert_eq!(silent.interval, None);
         assert_eq!(value("service.name"), "cache");
         assert_eq!(value("deployment.environment.name"), "a b");
         assert_eq!(value("service.instance.id").len(), 36);
@@ -208,6 +242,9 @@ mod tests {
             (HEADERS, "a-bin=s3cret"),
             (HEADERS, "a=%ffs3cret"),
             (RESOURCE, "=s3cret"),
+            (INTERVAL, "s3cret"),
+            (INTERVAL, "99"),
+            (METRICS, "s3cret"),
         ] {
             let (_, mistakes) = read(&[(name, text)]);
             let [mistake] = mistakes.as_slice() else {
