@@ -26,9 +26,13 @@ use opentelemetry_proto::tonic::{
 };
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Request, Response, Status, metadata::MetadataMap, transport::Server};
+use tonic::{
+    Request, Response, Status,
+    metadata::MetadataMap,
+    transport::{Identity, Server, ServerTlsConfig},
+};
 
-use crate::support::within;
+use crate::support::{certificates::Issued, within};
 
 /// What came in one request.
 #[derive(Debug, Clone)]
@@ -70,15 +74,30 @@ impl Collector {
     }
 
     pub async fn that(answer: Answer) -> Self {
-        Self::on(TcpListener::bind("127.0.0.1:0").await.unwrap(), answer)
+        Self::on(
+            TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            answer,
+            None,
+        )
+    }
+
+    /// With TLS, and nothing else.
+    pub async fn with_certificate(issued: &Issued) -> Self {
+        let identity = Identity::from_pem(&issued.certificate, &issued.key);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::on(listener, Answer::Taken, Some(identity))
     }
 
     /// On a port where nobody was.
     pub async fn at(address: SocketAddr) -> Self {
-        Self::on(TcpListener::bind(address).await.unwrap(), Answer::Taken)
+        Self::on(
+            TcpListener::bind(address).await.unwrap(),
+            Answer::Taken,
+            None,
+        )
     }
 
-    fn on(listener: TcpListener, answer: Answer) -> Self {
+    fn on(listener: TcpListener, answer: Answer, identity: Option<Identity>) -> Self {
         let address = listener.local_addr().unwrap();
         let (sender, received) = watch::channel(Vec::new());
         let asked = Arc::<AtomicUsize>::default();
@@ -90,7 +109,12 @@ impl Collector {
             asked: Arc::clone(&asked),
         };
         let mut serving = JoinSet::new();
-        let server = Server::builder()
+        let mut server = Server::builder();
+        if let Some(identity) = identity {
+            let tls = ServerTlsConfig::new().identity(identity);
+            server = server.tls_config(tls).unwrap();
+        }
+        let server = server
             .add_service(MetricsServiceServer::new(service.clone()))
             .add_service(TraceServiceServer::new(service));
         serving.spawn(async move {

@@ -28,6 +28,9 @@ mod numbers;
 /// Collectors that do not do as they should.
 mod away;
 
+/// A collector that is reached over TLS.
+mod tls;
+
 /// What the collector asks for, and nobody else may know.
 mod secrets;
 

@@ -161,6 +161,39 @@ async fn a_channel_without_readers_has_spans_too() {
     assert_eq!(attribute(&spans[0].attributes, "pgfan.readers"), "0");
 }
 
+/// The guide's own statements: a notification, and a trigger.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_guide_writes_is_traced() {
+    let (database, collector) = (Database::new().await, Collector::start().await);
+    let gateway = traced_gateway(&database, &collector).await;
+    let mut reader = gateway.reader(Wire::Sse, "orders").await;
+    let page = include_str!("../../docs/metrics.md");
+    let blocks = page.split("```sql\n").skip(1);
+    let blocks: Vec<_> = blocks.filter_map(|rest| rest.split("```").next()).collect();
+    let [notify, trigger] = blocks.as_slice() else {
+        panic!("{blocks:?}")
+    };
+    database.run(notify).await;
+    assert!(reader.event().await.1.contains("4bf92f3577b34da6"));
+    database.run("CREATE TABLE orders (id int)").await;
+    database.run(trigger).await;
+    let context = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let insert = "INSERT INTO orders VALUES (1)";
+    database.run(insert).await;
+    let change = format!("BEGIN; SET LOCAL app.traceparent = '{context}'; {insert}; COMMIT");
+    database.run(&change).await;
+    database.run(insert).await;
+    let told = reader.payloads(3).await;
+    assert!(
+        told[1].contains(context) && !told[2].contains(context),
+        "{told:?}"
+    );
+    gateway.stop().await;
+    let spans = collector.spans();
+    let parents: Vec<_> = spans.iter().map(|span| span.parent_span_id[7]).collect();
+    assert_eq!(parents, [0xb7, 0x31]);
+}
+
 /// None of the events is lost, and each is a span or counted as dropped.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_burst_loses_no_event() {
