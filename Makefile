@@ -14,7 +14,7 @@ help:
 # Faults and commands once more on PostgreSQL 18: what a session sees differs between versions.
 test: postgres postgres-18 clients browser fault-tools packaging-tools proxies monitoring
 	cargo test --locked
-	cargo test --locked --features otlp --test otlp
+	cargo test --locked --features otlp --lib --test otlp
 	PG_BIN=$(CURDIR)/target/postgres-18/bin cargo test --locked --test faults --test cli
 
 # The promise under faults for half an hour; CHECKER_SECONDS=N for another time,
@@ -56,7 +56,7 @@ try-deb: deb postgres
 lint:
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- --deny warnings
-	cargo clippy --locked --features otlp --lib --bins --test otlp -- --deny warnings
+	cargo clippy --locked --features otlp --all-targets -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc --locked --no-deps --document-private-items
 
 # A PostgreSQL server, where the machine has none.

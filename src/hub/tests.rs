@@ -1,5 +1,7 @@
 //! The hub in memory, on a paused clock: apply, await, compare.
 
+#[cfg(feature = "otlp")]
+mod followed;
 mod model;
 mod reload;
 
