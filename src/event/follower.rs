@@ -79,3 +79,14 @@ impl FollowedTurn {
         self.0.iter().for_each(Followed::given);
     }
 }
+
+#[cfg(all(test, not(feature = "otlp")))]
+mod tests {
+    use super::*;
+
+    /// An event and a reader are no larger for it.
+    #[test]
+    fn nobody_takes_no_room() {
+        assert_eq!((size_of::<Followed>(), size_of::<FollowedTurn>()), (0, 0));
+    }
+}
