@@ -158,7 +158,7 @@ impl Config {
         let tls = std::mem::take(&mut draft.tls).read(&given, &mut mistakes);
         let otlp = draft.otlp.take().map(|endpoint| {
             OtlpSettings::read(endpoint, environment, |origin, rule| {
-                mistakes.push(mistake(origin, rule));
+                mistakes.push(Mistake::new(origin, rule));
             })
         });
         let url_origin = given
