@@ -117,7 +117,7 @@ fn save(settings: &Settings, all: &[Results]) -> Result<(), Box<dyn Error>> {
         return Ok(());
     };
     fs::write(settings.folder.join("chart.svg"), &chart)?;
-    if settings.is_whole {
+    if settings.is_drawn {
         let kept = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/chart.svg");
         fs::write(kept, chart)?;
     }

@@ -6,6 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::{
     peers::{PEERS, Peer, RAW},
+    report::DRAWN,
     scenario::{SCENARIOS, Scenario},
 };
 
@@ -31,8 +32,8 @@ pub struct Settings {
     pub pgfan: PathBuf,
     /// Where results go, and peers are installed.
     pub folder: PathBuf,
-    /// All that is measured by default: its chart is the repository's.
-    pub is_whole: bool,
+    /// All peers in all that the chart shows: it is the repository's then.
+    pub is_drawn: bool,
     /// A descriptor each.
     pub most_connections: usize,
 }
@@ -48,6 +49,7 @@ impl Settings {
         let names: Vec<_> = names.chain(ALONE.map(|(name, _)| (name, true))).collect();
         let chosen_ones = chosen("BENCH_ONLY", &names)?;
         let scenarios = chosen_ones.iter().filter_map(|at| SCENARIOS.get(*at));
+        let scenarios: Vec<_> = scenarios.copied().collect();
         let alone = chosen_ones
             .iter()
             .filter_map(|at| at.checked_sub(SCENARIOS.len()));
@@ -55,15 +57,16 @@ impl Settings {
         let peers = chosen("BENCH_PEERS", &names)?;
         let peers = peers.into_iter().map(|at| PEERS[at]);
         let others = peers.filter(|peer| peer.name != RAW.name);
+        let is_drawn = |name| scenarios.iter().any(|it: &Scenario| it.name == name);
         Ok(Self {
             rounds: rounds.ok_or("BENCH_ROUNDS is no number above 0")?,
-            scenarios: scenarios.copied().collect(),
             alone: alone.map(|at| ALONE[at].1).collect(),
             peers: std::iter::once(RAW).chain(others).collect(),
             pgfan: variable("BENCH_PGFAN")
                 .map_or_else(|| format!("{target}/release/pgfan").into(), PathBuf::from),
             folder: format!("{target}/bench").into(),
-            is_whole: ["BENCH_ONLY", "BENCH_PEERS"].map(variable) == [None, None],
+            is_drawn: variable("BENCH_PEERS").is_none() && DRAWN.into_iter().all(is_drawn),
+            scenarios,
             most_connections: descriptors().saturating_sub(RESERVED),
         })
     }

@@ -32,10 +32,12 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328 }
   .peer { fill: #d29922 }
 }";
 
+/// What is drawn.
+pub const DRAWN: [&str; 2] = ["s1b", "s2"];
+
 /// None of the scenarios has one when nothing was compared to the limit.
 pub fn chart(all: &[Results]) -> Option<String> {
-    let names = ["s1b", "s2"];
-    let drawn = all.iter().filter(|it| names.contains(&it.scenario.name));
+    let drawn = all.iter().filter(|it| DRAWN.contains(&it.scenario.name));
     let parts: Vec<(&str, Vec<Row>)> = drawn.map(|it| (it.scenario.title, bars(it))).collect();
     let lines: usize = parts.iter().map(|(_, rows)| rows.len()).sum();
     if lines == 0 {

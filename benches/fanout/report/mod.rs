@@ -6,7 +6,11 @@ mod table;
 
 use serde::Serialize;
 
-pub use self::{chart::chart, json::json, table::table};
+pub use self::{
+    chart::{DRAWN, chart},
+    json::json,
+    table::table,
+};
 use crate::{
     measure::{Measured, Outcome},
     payload,
