@@ -10,6 +10,7 @@ mod burst;
 mod counters;
 mod delivery;
 mod history;
+mod intake;
 mod join;
 mod log;
 mod reader;
@@ -30,15 +31,16 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    demand::{Demand, Generation},
-    event::{ChannelName, Epoch, Followed, GapReason, Notification, WireName},
+    demand::Demand,
+    event::{Epoch, WireName},
 };
 pub use burst::Burst;
 use counters::Counters;
 pub use delivery::{Cursor, Delivery};
+pub use intake::Intake;
 pub use log::Limits;
-use log::{Log, Look, Signal};
-use readers::{ChannelKey, Readers};
+use log::{Log, Look};
+use readers::Readers;
 pub use seat::{Outlet, Seat};
 pub use subscription::{Ended, JoinError, Subscription};
 pub use view::{ChannelView, SourceView, View};
@@ -223,24 +225,6 @@ impl Hub {
         self.shared.ready.subscribe()
     }
 
-    /// Takes in what the source says, in order, under one lock; then wakes
-    /// each reader concerned, once.
-    pub fn ingest(&self, take_in: impl FnOnce(&mut Intake<'_>)) {
-        let mut state = self.lock();
-        let mut intake = Intake {
-            state: &mut state,
-            received_at: whole_microseconds(SystemTime::now()),
-            now: Instant::now(),
-            touched: Vec::new(),
-            all: false,
-        };
-        take_in(&mut intake);
-        let wakers = intake.wakers();
-        self.tell_ready(&state);
-        drop(state);
-        wakers.into_iter().for_each(Waker::wake);
-    }
-
     /// Lets go of events that are too old and of channels that nobody reads.
     /// To be called about once a second.
     pub fn sweep(&self) {
@@ -287,126 +271,4 @@ impl Hub {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The hub, open to the source for one batch.
-#[derive(Debug)]
-pub struct Intake<'a> {
-    state: &'a mut State,
-    received_at: SystemTime,
-    now: Instant,
-    touched: Vec<ChannelKey>,
-    all: bool,
-}
-
-impl Intake<'_> {
-    /// One notification. On a channel that is not, or not yet, listened to
-    /// for a reader it is nobody's, and is dropped.
-    pub fn notification(&mut self, notification: Notification) {
-        self.followed(notification, Followed::default());
-    }
-
-    /// One notification whose way somebody follows.
-    pub fn followed(&mut self, notification: Notification, followed: Followed) {
-        let State { log, readers, .. } = &mut *self.state;
-        let Some((channel, history, name)) = readers.notified(&notification.channel) else {
-            self.state.unclaimed += 1;
-            return;
-        };
-        let (name, payload) = (name.clone(), notification.payload);
-        if followed.is_followed() {
-            let (next, count) = (log.id(log.head() + 1), readers.of(channel));
-            followed.taken_in(next, self.received_at, count);
-        }
-        let (received_at, now) = (self.received_at, self.now);
-        log.append(history, name, payload, received_at, now, followed);
-        if self.touched.last() != Some(&channel) {
-            self.touched.push(channel);
-        }
-    }
-
-    /// A notification that could not be decoded, of a source that goes on
-    /// after it (the LISTEN source does not): for all, since its channel
-    /// may be among what is unreadable.
-    pub fn unreadable(&mut self) {
-        self.signal(Signal::Gap(GapReason::Unreadable));
-    }
-
-    /// LISTEN has committed for this wish.
-    pub fn listening(&mut self, name: &ChannelName, generation: Generation) {
-        let State { log, readers, .. } = &mut *self.state;
-        let channel = readers.committed(name, generation, log);
-        self.touched.extend(channel);
-    }
-
-    /// PostgreSQL cannot listen to this name.
-    pub fn refused(&mut self, name: &ChannelName, generation: Generation) {
-        let channel = self.state.readers.refused(name, generation);
-        self.touched.extend(channel);
-    }
-
-    /// How full the cluster's notification queue is: 0 to 1, or unknown.
-    pub fn queue_usage(&mut self, usage: Option<f64>) {
-        self.state.queue_usage = usage;
-    }
-
-    /// The source is lost, or suspect.
-    pub fn interrupted(&mut self, since: SystemTime) {
-        if self.state.source == SourceState::Live {
-            self.state.source = SourceState::Interrupted { since };
-            self.state.interruptions += 1;
-            self.signal(Signal::Interrupted { since });
-        }
-    }
-
-    /// The source is proven: what was committed on the session before is
-    /// committed again on the present one. `lost`: what was committed since the last session is
-    /// unknown.
-    pub fn live(&mut self, lost: bool) {
-        if lost {
-            self.signal(Signal::Gap(GapReason::SourceLost));
-        }
-        if let SourceState::Interrupted { .. } = self.state.source {
-            self.signal(Signal::Live);
-        }
-        if self.state.source != SourceState::Live {
-            self.state.source_since = SystemTime::now();
-        }
-        self.state.source = SourceState::Live;
-        self.all = true;
-    }
-
-    fn signal(&mut self, signal: Signal) {
-        self.state.log.mark(signal);
-        self.all = true;
-    }
-
-    fn wakers(mut self) -> Vec<Waker> {
-        let mut wakers = Vec::new();
-        let State {
-            readers, inboxes, ..
-        } = self.state;
-        self.touched.sort_unstable();
-        self.touched.dedup();
-        for &channel in &self.touched {
-            inboxes.touch(channel, readers.writers(channel), &mut wakers);
-        }
-        if self.all {
-            readers.wake_all(&mut wakers);
-        } else {
-            for channel in self.touched {
-                readers.wake(channel, &mut wakers);
-            }
-        }
-        wakers
-    }
-}
-
-/// What every wire can say: JSON has no finer time.
-fn whole_microseconds(time: SystemTime) -> SystemTime {
-    let since_epoch = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
-    let rest = u64::from(since_epoch.subsec_nanos() % 1000);
-    time - Duration::from_nanos(rest)
 }

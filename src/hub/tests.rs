@@ -1,20 +1,20 @@
 //! The hub in memory, on a paused clock: apply, await, compare.
 
+mod cursors;
 #[cfg(feature = "otlp")]
 mod followed;
 mod model;
 mod reload;
-
-use std::{
-    sync::atomic::{AtomicUsize, Ordering},
-    task::{Context, Wake},
-};
+mod seats;
 
 use futures_util::FutureExt;
 use tokio_stream::StreamExt;
 
 use super::*;
-use crate::{demand::Wish, event::WireName};
+use crate::{
+    demand::{Generation, Wish},
+    event::{ChannelName, GapReason, Notification, WireName},
+};
 
 const EPOCH_TIME: SystemTime = SystemTime::UNIX_EPOCH;
 
@@ -194,116 +194,6 @@ async fn a_source_that_lost_nothing_is_live_without_a_gap() {
     fixture.lose();
     fixture.hub.ingest(|intake| intake.live(false));
     assert_eq!(now(&mut reader), ["interrupted", "live"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_cursor_gets_exactly_what_was_missed() {
-    let fixture = Fixture::live(Config::default());
-    let mut reader = fixture.reader(&["a", "b"]);
-    fixture.notify("a", "1");
-    let cursor = last_cursor(&mut reader);
-    drop(reader);
-    fixture.notify("b", "2");
-    fixture.notify("a", "3");
-    let mut reader = fixture.subscribe(&["a", "b"], cursor);
-    fixture.notify("a", "4");
-    assert_eq!(
-        now(&mut reader),
-        [r#"ready ["a", "b"]"#, r#""b" 2"#, r#""a" 3"#, r#""a" 4"#]
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_loss_in_between_stands_at_its_place() {
-    let fixture = Fixture::live(Config::default());
-    let mut reader = fixture.subscribe(&["a"], None);
-    let cursor = last_cursor(&mut reader);
-    drop(reader);
-    fixture.notify("a", "1");
-    fixture.lose();
-    fixture.hub.ingest(|intake| intake.live(true));
-    fixture.notify("a", "2");
-    let mut reader = fixture.subscribe(&["a"], cursor);
-    assert_eq!(
-        now(&mut reader),
-        [r#"ready ["a"]"#, r#""a" 1"#, "source_lost", r#""a" 2"#]
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_cursor_that_cannot_be_honoured_gets_one_gap() {
-    let fixture = Fixture::live(small_history(2));
-    let other = Fixture::live(Config::default());
-    let foreign = last_cursor(&mut other.subscribe(&["a"], None));
-    let mut reader = fixture.subscribe(&["a"], None);
-    let old = last_cursor(&mut reader);
-    let Some(Cursor::At(id)) = old else { panic!() };
-    for payload in ["1", "2", "3"] {
-        fixture.notify("a", payload);
-    }
-    let future = Some(Cursor::At(crate::event::EventId { sequence: 99, ..id }));
-    for (cursor, reason) in [
-        (foreign, "unknown_cursor"),
-        (future, "unknown_cursor"),
-        (Some(Cursor::Strange), "unknown_cursor"),
-        (old, "cursor_too_old"),
-    ] {
-        let mut reader = fixture.subscribe(&["a"], cursor);
-        assert_eq!(now(&mut reader), [r#"ready ["a"]"#, reason], "{cursor:?}");
-        fixture.notify("a", "more");
-        assert_eq!(now(&mut reader), [r#""a" more"#]);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_reader_that_left_before_its_gap_meets_it_again() {
-    let fixture = Fixture::live(Config::default());
-    let mut reader = fixture.subscribe(&["a"], Some(Cursor::Strange));
-    let Some(Ok(Delivery::Ready { cursor, .. })) = reader.next().await else {
-        panic!();
-    };
-    let mut again = fixture.subscribe(&["a"], Some(Cursor::At(cursor)));
-    assert_eq!(now(&mut again), [r#"ready ["a"]"#, "cursor_too_old"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_quiet_channels_cursor_outlives_a_busy_one() {
-    let fixture = Fixture::live(small_history(2));
-    let mut reader = fixture.subscribe(&["quiet", "busy"], None);
-    let cursor = last_cursor(&mut reader);
-    fixture.notify("quiet", "1");
-    for _ in 0..100 {
-        fixture.notify("busy", "x");
-    }
-    let mut quiet = fixture.subscribe(&["quiet"], cursor);
-    assert_eq!(now(&mut quiet), [r#"ready ["quiet"]"#, r#""quiet" 1"#]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_channel_given_up_in_between_is_a_gap() {
-    let fixture = Fixture::live(Config::default());
-    let mut reader = fixture.subscribe(&["a"], None);
-    let cursor = last_cursor(&mut reader);
-    drop(reader);
-    tokio::time::advance(Duration::from_secs(59)).await;
-    fixture.hub.sweep();
-    assert!(fixture.obey().is_empty());
-    tokio::time::advance(Duration::from_secs(1)).await;
-    fixture.hub.sweep();
-    assert_eq!(fixture.obey(), names(&["a"]));
-    let mut again = fixture.subscribe(&["a"], cursor);
-    assert_eq!(now(&mut again), [r#"ready ["a"]"#, "cursor_too_old"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn it_is_a_gap_though_nothing_else_happened() {
-    let fixture = Fixture::live(Config::default());
-    let cursor = last_cursor(&mut fixture.subscribe(&["a"], None));
-    tokio::time::advance(Duration::from_secs(60)).await;
-    fixture.hub.sweep();
-    fixture.notify("a", "heard by the session, but by no reader");
-    let mut again = fixture.subscribe(&["a"], cursor);
-    assert_eq!(now(&mut again), [r#"ready ["a"]"#, "cursor_too_old"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -521,129 +411,4 @@ async fn a_name_that_cannot_be_listened_to_ends_its_readers() {
     reader.join(std::slice::from_ref(&name), None).unwrap();
     fixture.hub.ingest(|intake| intake.refused(&name, 1));
     assert_eq!(reader.next().await, Some(Err(Ended::Refused(name))));
-}
-
-/// Counts what it is given; it takes all.
-#[derive(Debug, Default)]
-struct Given(Arc<AtomicUsize>);
-
-impl Outlet for Given {
-    fn put(&mut self, burst: &Burst) -> bool {
-        let events = burst.events().len();
-        self.0.fetch_add(events, Ordering::Relaxed);
-        true
-    }
-
-    fn close(&mut self) {}
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_reader_that_sleeps_is_served_without_being_woken() {
-    let fixture = Fixture::live(Config::default());
-    let mut writer = fixture.hub.writers(1).pop().unwrap();
-    let mut reader = fixture.reader(&["a"]);
-    let given = Given::default();
-    let count = given.0.clone();
-    let served = || count.load(Ordering::Relaxed);
-    reader.sit(Arc::new(Seat::new(given)));
-    let mut reading = Reading::of(reader);
-    reading.sleep();
-    for n in 0..5 {
-        fixture.notify("a", &n.to_string());
-        while writer.round().now_or_never().is_some() {}
-    }
-    assert_eq!((served(), reading.woken()), (5, 0));
-    // What is no event it is woken for, and then it is at the place of the last.
-    fixture.lose();
-    assert_eq!(reading.woken(), 1);
-    assert_eq!(now(&mut reading.reader), ["interrupted"]);
-    assert_eq!(served(), 5);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_outlet_is_the_readers_until_it_has_written() {
-    let fixture = Fixture::live(Config::default());
-    let mut writer = fixture.hub.writers(1).pop().unwrap();
-    let mut reader = fixture.reader(&["a"]);
-    let given = Given::default();
-    let count = given.0.clone();
-    reader.sit(Arc::new(Seat::new(given)));
-    let mut reading = Reading::of(reader);
-    let mut notify = |payload| {
-        fixture.notify("a", payload);
-        while writer.round().now_or_never().is_some() {}
-        count.load(Ordering::Relaxed)
-    };
-    // It has read all there is, and is still writing it.
-    reading.read();
-    assert_eq!((notify("1"), reading.woken()), (0, 1));
-    // It says that it has written, and does not know yet that it was woken.
-    reading.reader.serve();
-    assert_eq!((notify("2"), reading.woken()), (0, 1));
-    assert_eq!(now(&mut reading.reader), ["\"a\" 1", "\"a\" 2"]);
-    reading.sleep();
-    assert_eq!((notify("3"), reading.woken()), (1, 1));
-}
-
-/// Whatever has changed may be that the reader may not have what comes.
-#[tokio::test(start_paused = true)]
-async fn who_was_woken_with_all_is_given_nothing_until_it_has_looked() {
-    let fixture = Fixture::live(Config::default());
-    let mut writer = fixture.hub.writers(1).pop().unwrap();
-    let mut reader = fixture.reader(&["a"]);
-    let given = Given::default();
-    let count = given.0.clone();
-    reader.sit(Arc::new(Seat::new(given)));
-    let mut reading = Reading::of(reader);
-    let mut notify = |payload| {
-        fixture.notify("a", payload);
-        while writer.round().now_or_never().is_some() {}
-        count.load(Ordering::Relaxed)
-    };
-    reading.sleep();
-    assert_eq!(notify("1"), 1);
-    fixture.hub.wake_all();
-    assert_eq!((notify("2"), notify("3")), (1, 1));
-    assert_eq!(now(&mut reading.reader), ["\"a\" 2", "\"a\" 3"]);
-    reading.sleep();
-    assert_eq!(notify("4"), 2);
-}
-
-/// A reader, and how often it was woken.
-struct Reading {
-    reader: Subscription,
-    wakes: Arc<Wakes>,
-}
-
-#[derive(Default)]
-struct Wakes(AtomicUsize);
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-impl Reading {
-    fn of(reader: Subscription) -> Self {
-        let wakes = Arc::default();
-        Self { reader, wakes }
-    }
-
-    fn sleep(&mut self) {
-        self.read();
-        self.reader.serve();
-    }
-
-    /// To the end of what is there.
-    fn read(&mut self) {
-        let waker = self.wakes.clone().into();
-        let mut cx = Context::from_waker(&waker);
-        let next = futures_util::StreamExt::poll_next_unpin(&mut self.reader, &mut cx);
-        assert!(next.is_pending());
-    }
-
-    fn woken(&self) -> usize {
-        self.wakes.0.load(Ordering::Relaxed)
-    }
 }

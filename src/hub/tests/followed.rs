@@ -2,8 +2,11 @@
 
 use std::sync::Mutex;
 
-use super::*;
-use crate::event::{EventId, Follower};
+use super::{
+    seats::{Given, Reading},
+    *,
+};
+use crate::event::{EventId, Followed, Follower};
 
 /// What it was told, in order.
 #[derive(Debug, Clone, Default)]

@@ -1,0 +1,113 @@
+//! Resuming: exactly what was missed, or a gap.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_cursor_gets_exactly_what_was_missed() {
+    let fixture = Fixture::live(Config::default());
+    let mut reader = fixture.reader(&["a", "b"]);
+    fixture.notify("a", "1");
+    let cursor = last_cursor(&mut reader);
+    drop(reader);
+    fixture.notify("b", "2");
+    fixture.notify("a", "3");
+    let mut reader = fixture.subscribe(&["a", "b"], cursor);
+    fixture.notify("a", "4");
+    assert_eq!(
+        now(&mut reader),
+        [r#"ready ["a", "b"]"#, r#""b" 2"#, r#""a" 3"#, r#""a" 4"#]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_loss_in_between_stands_at_its_place() {
+    let fixture = Fixture::live(Config::default());
+    let mut reader = fixture.subscribe(&["a"], None);
+    let cursor = last_cursor(&mut reader);
+    drop(reader);
+    fixture.notify("a", "1");
+    fixture.lose();
+    fixture.hub.ingest(|intake| intake.live(true));
+    fixture.notify("a", "2");
+    let mut reader = fixture.subscribe(&["a"], cursor);
+    assert_eq!(
+        now(&mut reader),
+        [r#"ready ["a"]"#, r#""a" 1"#, "source_lost", r#""a" 2"#]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cursor_that_cannot_be_honoured_gets_one_gap() {
+    let fixture = Fixture::live(small_history(2));
+    let other = Fixture::live(Config::default());
+    let foreign = last_cursor(&mut other.subscribe(&["a"], None));
+    let mut reader = fixture.subscribe(&["a"], None);
+    let old = last_cursor(&mut reader);
+    let Some(Cursor::At(id)) = old else { panic!() };
+    for payload in ["1", "2", "3"] {
+        fixture.notify("a", payload);
+    }
+    let future = Some(Cursor::At(crate::event::EventId { sequence: 99, ..id }));
+    for (cursor, reason) in [
+        (foreign, "unknown_cursor"),
+        (future, "unknown_cursor"),
+        (Some(Cursor::Strange), "unknown_cursor"),
+        (old, "cursor_too_old"),
+    ] {
+        let mut reader = fixture.subscribe(&["a"], cursor);
+        assert_eq!(now(&mut reader), [r#"ready ["a"]"#, reason], "{cursor:?}");
+        fixture.notify("a", "more");
+        assert_eq!(now(&mut reader), [r#""a" more"#]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_left_before_its_gap_meets_it_again() {
+    let fixture = Fixture::live(Config::default());
+    let mut reader = fixture.subscribe(&["a"], Some(Cursor::Strange));
+    let Some(Ok(Delivery::Ready { cursor, .. })) = reader.next().await else {
+        panic!();
+    };
+    let mut again = fixture.subscribe(&["a"], Some(Cursor::At(cursor)));
+    assert_eq!(now(&mut again), [r#"ready ["a"]"#, "cursor_too_old"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_quiet_channels_cursor_outlives_a_busy_one() {
+    let fixture = Fixture::live(small_history(2));
+    let mut reader = fixture.subscribe(&["quiet", "busy"], None);
+    let cursor = last_cursor(&mut reader);
+    fixture.notify("quiet", "1");
+    for _ in 0..100 {
+        fixture.notify("busy", "x");
+    }
+    let mut quiet = fixture.subscribe(&["quiet"], cursor);
+    assert_eq!(now(&mut quiet), [r#"ready ["quiet"]"#, r#""quiet" 1"#]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_given_up_in_between_is_a_gap() {
+    let fixture = Fixture::live(Config::default());
+    let mut reader = fixture.subscribe(&["a"], None);
+    let cursor = last_cursor(&mut reader);
+    drop(reader);
+    tokio::time::advance(Duration::from_secs(59)).await;
+    fixture.hub.sweep();
+    assert!(fixture.obey().is_empty());
+    tokio::time::advance(Duration::from_secs(1)).await;
+    fixture.hub.sweep();
+    assert_eq!(fixture.obey(), names(&["a"]));
+    let mut again = fixture.subscribe(&["a"], cursor);
+    assert_eq!(now(&mut again), [r#"ready ["a"]"#, "cursor_too_old"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_is_a_gap_though_nothing_else_happened() {
+    let fixture = Fixture::live(Config::default());
+    let cursor = last_cursor(&mut fixture.subscribe(&["a"], None));
+    tokio::time::advance(Duration::from_secs(60)).await;
+    fixture.hub.sweep();
+    fixture.notify("a", "heard by the session, but by no reader");
+    let mut again = fixture.subscribe(&["a"], cursor);
+    assert_eq!(now(&mut again), [r#"ready ["a"]"#, "cursor_too_old"]);
+}

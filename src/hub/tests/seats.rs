@@ -1,0 +1,133 @@
+//! Readers that sleep where a writer serves them.
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    task::{Context, Wake},
+};
+
+use super::*;
+
+/// Counts what it is given; it takes all.
+#[derive(Debug, Default)]
+pub(super) struct Given(Arc<AtomicUsize>);
+
+impl Outlet for Given {
+    fn put(&mut self, burst: &Burst) -> bool {
+        let events = burst.events().len();
+        self.0.fetch_add(events, Ordering::Relaxed);
+        true
+    }
+
+    fn close(&mut self) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_sleeps_is_served_without_being_woken() {
+    let fixture = Fixture::live(Config::default());
+    let mut writer = fixture.hub.writers(1).pop().unwrap();
+    let mut reader = fixture.reader(&["a"]);
+    let given = Given::default();
+    let count = given.0.clone();
+    let served = || count.load(Ordering::Relaxed);
+    reader.sit(Arc::new(Seat::new(given)));
+    let mut reading = Reading::of(reader);
+    reading.sleep();
+    for n in 0..5 {
+        fixture.notify("a", &n.to_string());
+        while writer.round().now_or_never().is_some() {}
+    }
+    assert_eq!((served(), reading.woken()), (5, 0));
+    // What is no event it is woken for, and then it is at the place of the last.
+    fixture.lose();
+    assert_eq!(reading.woken(), 1);
+    assert_eq!(now(&mut reading.reader), ["interrupted"]);
+    assert_eq!(served(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outlet_is_the_readers_until_it_has_written() {
+    let fixture = Fixture::live(Config::default());
+    let mut writer = fixture.hub.writers(1).pop().unwrap();
+    let mut reader = fixture.reader(&["a"]);
+    let given = Given::default();
+    let count = given.0.clone();
+    reader.sit(Arc::new(Seat::new(given)));
+    let mut reading = Reading::of(reader);
+    let mut notify = |payload| {
+        fixture.notify("a", payload);
+        while writer.round().now_or_never().is_some() {}
+        count.load(Ordering::Relaxed)
+    };
+    // It has read all there is, and is still writing it.
+    reading.read();
+    assert_eq!((notify("1"), reading.woken()), (0, 1));
+    // It says that it has written, and does not know yet that it was woken.
+    reading.reader.serve();
+    assert_eq!((notify("2"), reading.woken()), (0, 1));
+    assert_eq!(now(&mut reading.reader), ["\"a\" 1", "\"a\" 2"]);
+    reading.sleep();
+    assert_eq!((notify("3"), reading.woken()), (1, 1));
+}
+
+/// Whatever has changed may be that the reader may not have what comes.
+#[tokio::test(start_paused = true)]
+async fn who_was_woken_with_all_is_given_nothing_until_it_has_looked() {
+    let fixture = Fixture::live(Config::default());
+    let mut writer = fixture.hub.writers(1).pop().unwrap();
+    let mut reader = fixture.reader(&["a"]);
+    let given = Given::default();
+    let count = given.0.clone();
+    reader.sit(Arc::new(Seat::new(given)));
+    let mut reading = Reading::of(reader);
+    let mut notify = |payload| {
+        fixture.notify("a", payload);
+        while writer.round().now_or_never().is_some() {}
+        count.load(Ordering::Relaxed)
+    };
+    reading.sleep();
+    assert_eq!(notify("1"), 1);
+    fixture.hub.wake_all();
+    assert_eq!((notify("2"), notify("3")), (1, 1));
+    assert_eq!(now(&mut reading.reader), ["\"a\" 2", "\"a\" 3"]);
+    reading.sleep();
+    assert_eq!(notify("4"), 2);
+}
+
+/// A reader, and how often it was woken.
+pub(super) struct Reading {
+    reader: Subscription,
+    wakes: Arc<Wakes>,
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Reading {
+    pub(super) fn of(reader: Subscription) -> Self {
+        let wakes = Arc::default();
+        Self { reader, wakes }
+    }
+
+    pub(super) fn sleep(&mut self) {
+        self.read();
+        self.reader.serve();
+    }
+
+    /// To the end of what is there.
+    pub(super) fn read(&mut self) {
+        let waker = self.wakes.clone().into();
+        let mut cx = Context::from_waker(&waker);
+        let next = futures_util::StreamExt::poll_next_unpin(&mut self.reader, &mut cx);
+        assert!(next.is_pending());
+    }
+
+    pub(super) fn woken(&self) -> usize {
+        self.wakes.0.load(Ordering::Relaxed)
+    }
+}
