@@ -9,6 +9,7 @@ mod fetch;
 pub(crate) mod fuzz;
 mod grant;
 mod jwks;
+mod key_source;
 mod keys;
 mod mint;
 mod pattern;
@@ -21,7 +22,6 @@ mod token;
 
 use std::{
     future::pending,
-    path::Path,
     sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard},
     time::Duration,
 };
@@ -29,6 +29,7 @@ use std::{
 pub use claims::{ClaimPath, ClaimPathError};
 pub use fetch::{Url, UrlError};
 pub use grant::Grant;
+pub use key_source::KeySource;
 pub use keys::{KeyError, Keys};
 pub use mint::{MintError, SigningKey, Wish, mint};
 pub use pattern::{Pattern, PatternError, Patterns};
@@ -42,7 +43,7 @@ use tracing::debug;
 
 use changes::Changes;
 use grant::Proof;
-use jwks::{Place, Rotating};
+use key_source::Source;
 use tickets::Tickets;
 use token::{TokenError, Unchecked};
 
@@ -71,77 +72,6 @@ impl Config {
             allow_publish,
             channels: Patterns::all(),
         }
-    }
-}
-
-/// Where the keys for tokens come from.
-#[derive(Debug)]
-pub struct KeySource(Source);
-
-#[derive(Debug)]
-enum Source {
-    Fixed(Arc<Keys>),
-    Rotating(Arc<Rotating>),
-}
-
-impl KeySource {
-    /// Keys that never change.
-    pub fn fixed(keys: Keys) -> Self {
-        Self(Source::Fixed(Arc::new(keys)))
-    }
-
-    /// The secret in a file, without the line's end.
-    ///
-    /// # Errors
-    /// It cannot be read, or is too short.
-    pub fn secret_file(path: &Path) -> Result<Self, FileError> {
-        Ok(Self::fixed(Keys::of_secret(&small_file::read_secret(
-            path,
-        )?)?))
-    }
-
-    /// A PEM file with one public key.
-    ///
-    /// # Errors
-    /// It cannot be read, or holds something else.
-    pub fn pem_file(path: &Path) -> Result<Self, FileError> {
-        Ok(Self::fixed(Keys::of_pem(&small_file::read(path)?)?))
-    }
-
-    /// A JWKS document, which may change.
-    ///
-    /// # Errors
-    /// It cannot be read now, or holds something else.
-    pub fn jwks_file(path: &Path) -> Result<Self, FileError> {
-        let keys = jwks::read(path)?;
-        let place = Place::File(path.to_owned());
-        Ok(Self(Source::Rotating(Arc::new(Rotating::new(place, keys)))))
-    }
-
-    /// A JWKS document on the network, which need not be there yet.
-    pub fn jwks_url(url: Url) -> Self {
-        let rotating = Rotating::new(Place::Url(url), Keys::default());
-        Self(Source::Rotating(Arc::new(rotating)))
-    }
-}
-
-impl SigningKey {
-    /// The secret in a file, without the line's end.
-    ///
-    /// # Errors
-    /// It cannot be read, or is too short.
-    pub fn of_secret_file(path: &Path) -> Result<Self, FileError> {
-        let secret = small_file::read_secret(path)?;
-        Keys::of_secret(&secret)?;
-        Ok(Self::of_secret(&secret))
-    }
-
-    /// A PEM file with one private key.
-    ///
-    /// # Errors
-    /// It cannot be read, or holds something else.
-    pub fn of_pem_file(path: &Path) -> Result<Self, FileError> {
-        Ok(Self::of_pem(&small_file::read(path)?)?)
     }
 }
 
