@@ -253,11 +253,14 @@ async fn readyz(State(admission): State<Admission>) -> Response {
     if *admission.ready().borrow() {
         "ok\n".into_response()
     } else {
-        Refusal::new(
+        let refusal = Refusal::new(
             Code::SourceUnavailable,
             "the database is not listened to, or its queue is filling",
-        )
-        .into_response()
+        );
+        let mut response = refusal.into_response();
+        // A prober has its answer: no client was refused anything.
+        response.extensions_mut().remove::<Code>();
+        response
     }
 }
 

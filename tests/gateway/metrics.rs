@@ -214,3 +214,13 @@ fn what_is_watched_is_there() {
         }
     }
 }
+
+/// A prober has its answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_whether_it_is_ready_is_refused_nothing() {
+    let refused = "pgfan_refusals_total{code=\"source_unavailable\"}";
+    // Nobody listens on port 1.
+    let gateway = TestGateway::starting("postgres://127.0.0.1:1/none", &[]);
+    assert_eq!(gateway.get("/readyz").await.status, 503);
+    assert_eq!(scrape(&gateway).await[refused], 0.0);
+}
