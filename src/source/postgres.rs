@@ -87,7 +87,7 @@ impl Source for PostgresSource {
                     }
                 }
                 let wait = backoff.next(fastrand::f64());
-                info!(wait_ms = wait.as_millis(), "connecting again after a pause");
+                info!(wait_seconds = wait.as_secs_f64(), "connecting again after a pause");
                 meanwhile(&demand, &mut wanted, sleep(wait)).await;
             }
         }

@@ -107,13 +107,13 @@ async fn talkative_gateway(port: u16, passfile: &Path) -> GatewayProcess {
 }
 
 /// Each is drawn from the upper half of twice the one before, in
-/// `… connecting again after a pause wait_ms=93`.
+/// `… connecting again after a pause wait_seconds=0.093`.
 async fn pauses_grow(gateway: &mut GatewayProcess, count: usize) {
     let mut longest = Duration::from_millis(100);
     for _ in 0..count {
         let line = gateway.logged("connecting again after a pause").await;
-        let (_, digits) = line.split_once("wait_ms=").unwrap();
-        let pause = Duration::from_millis(digits.parse().unwrap());
+        let (_, digits) = line.split_once("wait_seconds=").unwrap();
+        let pause = Duration::from_secs_f64(digits.parse().unwrap());
         let is_drawn = pause <= longest && 2 * pause >= longest;
         assert!(is_drawn, "{pause:?} of {longest:?}");
         longest = (2 * longest).min(Duration::from_secs(10));
