@@ -1,8 +1,8 @@
-// Follows channels over gRPC.
+// Follows channels over gRPC. With protoc, protoc-gen-go and protoc-gen-go-grpc:
 //
 //	protoc -I proto --go_out=examples/go --go_opt=Mpgfan/v1/pgfan.proto=./pgfan \
 //	    --go-grpc_out=examples/go --go-grpc_opt=Mpgfan/v1/pgfan.proto=./pgfan pgfan/v1/pgfan.proto
-//	go run ./examples/go 127.0.0.1:8000 orders
+//	cd examples/go && go mod init pgfan-example && go mod tidy && go run . 127.0.0.1:8000 orders
 package main
 
 import (
@@ -33,6 +33,9 @@ func forGood(err error) bool {
 	}
 	return false
 }
+
+// Before the first attempt after a loss; each one that fails waits twice as long, up to the second.
+const firstPause, longestPause = 500 * time.Millisecond, 10 * time.Second
 
 func heard(message *pb.SubscribeResponse, cursor *string) {
 	switch m := message.Message.(type) {
@@ -78,9 +81,13 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	client, cursor := pb.NewGatewayServiceClient(connection), ""
+	client, cursor, pause := pb.NewGatewayServiceClient(connection), "", firstPause
 	for {
+		before := cursor
 		err := follow(client, channels, &cursor)
+		if cursor != before {
+			pause = firstPause
+		}
 		if forGood(err) {
 			log.Fatal(err)
 		}
@@ -89,6 +96,9 @@ func main() {
 		if cursor == "" {
 			fmt.Println("-- something may be missing: no_cursor")
 		}
-		time.Sleep(time.Duration(500+rand.Intn(500)) * time.Millisecond)
+		time.Sleep(pause/2 + time.Duration(rand.Int63n(int64(pause/2))))
+		if pause *= 2; pause > longestPause {
+			pause = longestPause
+		}
 	}
 }
