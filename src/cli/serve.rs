@@ -1,10 +1,11 @@
 //! `pgfan serve`: the gateway.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
 use tokio::{
     signal::unix::{SignalKind, signal},
-    task::spawn_blocking,
+    task::{JoinHandle, spawn_blocking},
+    time::{Instant, timeout_at},
 };
 use tracing::{error, info, warn};
 
@@ -49,6 +50,13 @@ where
     Ok(gateway.run(shutdown).await?)
 }
 
+/// How long they may take to be read: nobody waits for longer who looks at what
+/// a reload does, and no good disk takes it.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Being read, in a thread of its own: one at a time.
+type Reading = JoinHandle<Result<Config, Mistakes>>;
+
 /// SIGHUP reads the settings again: all of them are good, or nothing changes.
 struct Reload<F> {
     resolve: Arc<F>,
@@ -66,6 +74,7 @@ where
         let lives_in_terminal = terminal::is_lived_in();
         let mut hangup = signal(SignalKind::hangup())?;
         tokio::spawn(async move {
+            let mut reading = None;
             while hangup.recv().await.is_some() {
                 if lives_in_terminal && !terminal::is_there() {
                     info!("the terminal was closed: ending");
@@ -73,7 +82,7 @@ where
                     return;
                 }
                 self.supervisor.reloading().await;
-                self.reload().await;
+                self.reload(&mut reading).await;
                 self.supervisor.ready().await;
             }
         });
@@ -81,10 +90,22 @@ where
     }
 
     /// The files may be on a slow disk, and the readers' threads are not to wait
-    /// for that.
-    async fn reload(&self) {
+    /// for that; nor is the next signal, longer than [`PATIENCE`]. What is still
+    /// being read then is let go of before anything is read anew.
+    async fn reload(&self, reading: &mut Option<Reading>) {
+        let limit = Instant::now() + PATIENCE;
+        if let Some(before) = reading
+            && timeout_at(limit, before).await.is_err()
+        {
+            return warn!("the settings are still being read: they stay as they were");
+        }
         let resolve = Arc::clone(&self.resolve);
-        let Ok(resolved) = spawn_blocking(move || resolve()).await else {
+        let now = reading.insert(spawn_blocking(move || resolve()));
+        let Ok(resolved) = timeout_at(limit, now).await else {
+            return warn!("the settings take long to be read: they stay as they were");
+        };
+        *reading = None;
+        let Ok(resolved) = resolved else {
             // It panicked, and has said so; or the runtime is at its end.
             return;
         };
@@ -104,12 +125,12 @@ where
 mod tests {
     use std::sync::{Mutex, mpsc};
 
+    use tokio::time::advance;
+
     use super::*;
 
-    /// On the one thread that there is: it goes on while the settings are read.
-    #[tokio::test]
-    async fn settings_that_take_long_hold_up_nobody() {
-        let (go_on, may_go_on) = mpsc::channel::<()>();
+    /// One that reads nothing until it may.
+    fn reload(may_go_on: mpsc::Receiver<()>) -> Reload<impl Fn() -> Result<Config, Mistakes>> {
         let may_go_on = Mutex::new(may_go_on);
         let environment = |name: &str| (name == "PGUSER").then(|| "ann".to_owned());
         let flags = [("listen".to_owned(), "127.0.0.1:0".to_owned())].into();
@@ -118,12 +139,37 @@ mod tests {
             may_go_on.lock().unwrap().recv().unwrap();
             Err(Mistakes::from("read, at last".to_owned()))
         };
-        let reload = Reload {
+        Reload {
             resolve: Arc::new(resolve),
             reloader: gateway.unwrap().reloader(),
             supervisor: Supervisor::of(&|_| None),
-        };
+        }
+    }
+
+    /// On the one thread that there is: it goes on while the settings are read.
+    #[tokio::test]
+    async fn settings_that_take_long_hold_up_nobody() {
+        let (go_on, may_go_on) = mpsc::channel();
+        let reload = reload(may_go_on);
+        let mut reading = None;
         let others = async { go_on.send(()).unwrap() };
-        tokio::join!(reload.reload(), others);
+        tokio::join!(reload.reload(&mut reading), others);
+        assert!(reading.is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn settings_that_cannot_be_read_do_not_end_reloads() {
+        let (go_on, may_go_on) = mpsc::channel();
+        let reload = reload(may_go_on);
+        let mut reading = None;
+        for _ in 0..2 {
+            tokio::join!(reload.reload(&mut reading), advance(PATIENCE));
+            assert!(reading.is_some(), "one is read, and no more");
+        }
+        for _ in 0..2 {
+            go_on.send(()).unwrap();
+        }
+        reload.reload(&mut reading).await;
+        assert!(reading.is_none());
     }
 }
