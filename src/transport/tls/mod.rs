@@ -37,7 +37,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the port speaks TLS with. Cheap to clone; all clones are the same.
 ///
-/// Who comes gets what its files hold then, and who is connected stays. They
+/// Who comes gets what its files hold then, or, where they are being read just
+/// then for another, what they held before; and who is connected stays. They
 /// are looked at when somebody comes, by their time of change: that needs no
 /// signal, no watcher that could miss how a tool replaces files, and nothing
 /// while nobody comes.
@@ -52,6 +53,16 @@ struct Held {
     /// One at a time, however long it takes.
     is_looking: bool,
     turns: PollSemaphore,
+}
+
+/// Until it is dropped nobody else looks.
+struct Looking(Tls);
+
+impl Drop for Looking {
+    fn drop(&mut self) {
+        let mut held = self.0.held();
+        (held.is_looking, held.looked) = (false, Instant::now());
+    }
 }
 
 /// Without what the files hold.
@@ -122,12 +133,12 @@ impl Tls {
             return None;
         }
         held.is_looking = true;
-        let (tls, files, before) = (self.clone(), held.files.clone(), held.seen);
+        let looking = Looking(self.clone());
+        let (files, before) = (held.files.clone(), held.seen);
         Some(spawn_blocking(move || {
             let seen = files.stamps();
             let found = (seen != before).then(|| read(&files));
-            let mut held = tls.held();
-            (held.is_looking, held.looked) = (false, Instant::now());
+            let mut held = looking.0.held();
             // What was set anew meanwhile was read later.
             if let Some(found) = found
                 && held.seen == before
