@@ -32,8 +32,8 @@ pub(super) enum End {
 }
 
 impl End {
-    /// A socket that cannot be written to.
-    pub(super) fn of_write(error: &io::Error) -> Self {
+    /// A broken socket: the kernel too gives up one whose client took nothing.
+    pub(super) fn of_error(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::TimedOut => Self::Stalled,
             _ => Self::ByClient,

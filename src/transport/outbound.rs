@@ -195,7 +195,7 @@ impl Outbound {
         out: &[u8],
     ) -> Result<(), End> {
         let written = match Pin::new(&mut *socket).poll_write(cx, out) {
-            Poll::Ready(written) => written.map_err(|error| End::of_write(&error))?,
+            Poll::Ready(written) => written.map_err(|error| End::of_error(&error))?,
             Poll::Pending => 0,
         };
         self.rest = Bytes::copy_from_slice(&out[written..]);
@@ -214,7 +214,7 @@ impl Outbound {
         while !self.rest.is_empty() {
             match ready!(Pin::new(&mut *socket).poll_write(cx, &self.rest)) {
                 Ok(0) => return Poll::Ready(Err(End::ByClient)),
-                Err(error) => return Poll::Ready(Err(End::of_write(&error))),
+                Err(error) => return Poll::Ready(Err(End::of_error(&error))),
                 Ok(written) => {
                     let _ = self.rest.split_to(written);
                     self.idle.took();
@@ -238,7 +238,7 @@ impl Outbound {
         let flushed = Pin::new(socket).poll_flush(cx);
         self.unflushed = flushed.is_pending();
         match flushed {
-            Poll::Ready(Err(error)) => Err(End::of_write(&error)),
+            Poll::Ready(Err(error)) => Err(End::of_error(&error)),
             _ => Ok(()),
         }
     }

@@ -96,8 +96,10 @@ fn poll_gone(socket: &mut Socket, cx: &mut Context<'_>) -> Poll<End> {
     loop {
         let mut unheard = [0; UNHEARD];
         let mut unheard = ReadBuf::new(&mut unheard);
-        let read = ready!(Pin::new(&mut *socket).poll_read(cx, &mut unheard));
-        if read.is_err() || unheard.filled().is_empty() {
+        if let Err(error) = ready!(Pin::new(&mut *socket).poll_read(cx, &mut unheard)) {
+            return Poll::Ready(End::of_error(&error));
+        }
+        if unheard.filled().is_empty() {
             return Poll::Ready(End::ByClient);
         }
     }
