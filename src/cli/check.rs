@@ -92,9 +92,8 @@ pub(super) async fn run(settings: Result<Config, Mistakes>) -> CommandResult {
         Ok(config) => {
             report.add(Finding::ok("settings", "understood"));
             report.add(machine::open_files(config.hub.max_readers));
-            report.add(machine::address(config.listen, "--listen").await);
-            if let Some(admin) = config.admin_listen {
-                report.add(machine::address(admin, "--admin-listen").await);
+            for finding in machine::addresses(config.listen, config.admin_listen) {
+                report.add(finding);
             }
             database::examine(&config, &mut report).await;
         }

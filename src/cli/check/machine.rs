@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr};
 
 use rustix::process::{Resource, getrlimit};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::Finding;
 use crate::transport::room;
@@ -34,11 +34,28 @@ fn judge(limit: usize, max_readers: usize) -> Finding {
     }
 }
 
-/// Bound for a moment, as the gateway would. `flag` sets it.
-pub(super) async fn address(address: SocketAddr, flag: &str) -> Finding {
-    match bind(address) {
-        Ok(()) => Finding::ok("address", format!("{address} is free")),
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Finding::warn(
+/// Bound for a moment, as the gateway would: the first is held while the second is tried, or one
+/// address would be free twice.
+pub(super) fn addresses(listen: SocketAddr, admin: Option<SocketAddr>) -> Vec<Finding> {
+    let held = bind(listen);
+    let first = judge_address(listen, "--listen", held.as_ref().err());
+    let second = admin.map(|admin| match bind(admin) {
+        Err(error) if is_taken(&error) && overlap(listen, admin) => Finding::fail(
+            "address",
+            format!("{admin} (--admin-listen) is what --listen {listen} has already"),
+            "give another port with --admin-listen, or leave it out: what it shows is then on \
+             --listen",
+        ),
+        bound => judge_address(admin, "--admin-listen", bound.err().as_ref()),
+    });
+    [Some(first), second].into_iter().flatten().collect()
+}
+
+/// `flag` sets it.
+fn judge_address(address: SocketAddr, flag: &str, error: Option<&io::Error>) -> Finding {
+    match error {
+        None => Finding::ok("address", format!("{address} is free")),
+        Some(error) if is_taken(error) => Finding::warn(
             "address",
             format!("{address} is taken"),
             format!(
@@ -46,7 +63,7 @@ pub(super) async fn address(address: SocketAddr, flag: &str) -> Finding {
                  or choose another address with {flag}"
             ),
         ),
-        Err(error) => Finding::fail(
+        Some(error) => Finding::fail(
             "address",
             format!("{address}: {error}"),
             format!("choose an address of this machine and a port above 1023 with {flag}"),
@@ -54,14 +71,26 @@ pub(super) async fn address(address: SocketAddr, flag: &str) -> Finding {
     }
 }
 
-fn bind(address: SocketAddr) -> io::Result<()> {
+fn is_taken(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::AddrInUse
+}
+
+/// Whether the one is a part of the other: `0.0.0.0` and `[::]` are every address. Of port 0 each
+/// gets another.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let [one_ip, other_ip] = [one, other].map(|address| address.ip().to_canonical());
+    let is_every = one_ip.is_unspecified() || other_ip.is_unspecified();
+    one.port() == other.port() && one.port() != 0 && (is_every || one_ip == other_ip)
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4()?,
         SocketAddr::V6(_) => TcpSocket::new_v6()?,
     };
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
-    socket.listen(1).map(drop)
+    socket.listen(1)
 }
 
 #[cfg(test)]

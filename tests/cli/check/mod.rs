@@ -212,3 +212,37 @@ async fn an_address_that_is_taken_is_told() {
         }
     }
 }
+
+/// Alone each of the two is free; the gateway could not have both.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_addresses_that_are_one_are_told() {
+    let database = Database::new().await;
+    let port = {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        free.local_addr().unwrap().port()
+    };
+    let one = format!("127.0.0.1:{port}");
+    for (listen, admin, is_one) in [
+        (&one, &one, true),
+        (&format!("0.0.0.0:{port}"), &one, true),
+        (&one, &format!("0.0.0.0:{port}"), true),
+        (&one, &format!("127.0.0.2:{port}"), false),
+    ] {
+        let mut command = pgfan();
+        command.args(["check", "--anonymous", "--listen", listen]);
+        command.args(["--admin-listen", admin]);
+        let ended = run(command.envs(libpq_variables(&database.url))).await;
+        if is_one {
+            let says = format!("{admin} (--admin-listen) is what --listen {listen} has already\n");
+            fails(
+                &ended,
+                "address",
+                &[&says, "remedy: give another port with --admin-listen"],
+            );
+        } else {
+            assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+            let line = format!("ok    address     {admin} is free\n");
+            assert!(ended.stdout.contains(&line), "{ended:?}");
+        }
+    }
+}
