@@ -52,6 +52,40 @@ pub(super) async fn examine(config: &Config, report: &mut Report) {
     report.add(usable.unwrap_or_else(|error| Finding::fail("database", &error, error.remedy())));
 }
 
+/// What is said of a host that the gateway would not take.
+struct PassedOver {
+    /// Where another is taken.
+    beside_one: Finding,
+    /// Where none is.
+    alone: Finding,
+}
+
+impl PassedOver {
+    fn new(says: String, remedy: &str) -> Self {
+        Self {
+            beside_one: Finding::warn("database", &says, remedy),
+            alone: Finding::fail("database", says, remedy),
+        }
+    }
+
+    /// Who names all hosts and wants what only a primary has means some to be passed over.
+    fn by_state(target: &Target, state: &State, wants: TargetSessionAttrs) -> Option<Self> {
+        let (says, remedy) = unwanted(wants, state)?;
+        let passed_over = Self::new(format!("{target} {says}"), remedy);
+        let wants_primary = [TargetSessionAttrs::ReadWrite, TargetSessionAttrs::Primary];
+        Some(if state.is_standby && wants_primary.contains(&wants) {
+            let says = format!("{target} is a standby, passed over");
+            let beside_one = Finding::ok("database", says);
+            Self {
+                beside_one,
+                ..passed_over
+            }
+        } else {
+            passed_over
+        })
+    }
+}
+
 /// The host that the gateway would take. Those it would pass over are no
 /// failure where there is one.
 async fn choose<'a>(
@@ -59,12 +93,13 @@ async fn choose<'a>(
     targets: &'a [Target],
     report: &mut Report,
 ) -> Option<(&'a Target, Session, State)> {
+    let wants = database.target_session_attrs();
     let mut passed_over = Vec::new();
     for target in targets {
         let session = match Session::open(target).await {
             Ok(session) => session,
             Err(error) => {
-                passed_over.push((error.to_string(), remedy(&error).to_owned()));
+                passed_over.push(PassedOver::new(error.to_string(), remedy(&error)));
                 if error.ends_search() {
                     break;
                 }
@@ -72,23 +107,23 @@ async fn choose<'a>(
             }
         };
         match session.state().await {
-            Ok(state) => match unwanted(database.target_session_attrs(), &state) {
+            Ok(state) => match PassedOver::by_state(target, &state, wants) {
                 None => {
-                    for (says, remedy) in passed_over {
-                        report.add(Finding::warn("database", says, remedy));
+                    for host in passed_over {
+                        report.add(host.beside_one);
                     }
                     report.add(Finding::ok("database", described(target, &state)));
                     return Some((target, session, state));
                 }
-                Some((says, remedy)) => {
-                    passed_over.push((format!("{target} {says}"), remedy.to_owned()));
-                }
+                Some(host) => passed_over.push(host),
             },
-            Err(error) => passed_over.push((format!("{target}: {error}"), SERVER_LOG.to_owned())),
+            Err(error) => {
+                passed_over.push(PassedOver::new(format!("{target}: {error}"), SERVER_LOG));
+            }
         }
     }
-    for (says, remedy) in passed_over {
-        report.add(Finding::fail("database", says, remedy));
+    for host in passed_over {
+        report.add(host.alone);
     }
     None
 }

@@ -78,6 +78,18 @@ async fn a_standby_alone_fails_and_beside_its_primary_is_passed_over() {
         "/postgres",
         &format!(",127.0.0.1:{}/postgres", primary.port()),
     );
+    for wants in ["read-write", "primary"] {
+        let meant = check(&format!("{both}?target_session_attrs={wants}")).await;
+        assert_eq!(meant.status.code(), Some(0), "{meant:?}");
+        let line = found(&meant, "ok", "database");
+        let says = format!(
+            "127.0.0.1:{}/postgres is a standby, passed over\n",
+            standby.port()
+        );
+        assert_eq!(line, says);
+        assert!(!meant.stdout.contains("warn  database"), "{meant:?}");
+        found(&meant, "ok", "probe");
+    }
     let both = check(&both).await;
     assert_eq!(both.status.code(), Some(0), "{both:?}");
     assert!(found(&both, "warn", "database").contains("is a standby"));
