@@ -60,6 +60,18 @@ pub enum AppError {
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
+impl AppError {
+    /// The setting and its address, where another program listens there.
+    pub fn taken(&self) -> Option<(&'static str, SocketAddr)> {
+        match self {
+            Self::Bind(address, setting, error) if error.kind() == io::ErrorKind::AddrInUse => {
+                Some((setting, *address))
+            }
+            _ => None,
+        }
+    }
+}
+
 /// A gateway that has its address, and does not serve yet.
 #[derive(Debug)]
 pub struct Gateway {

@@ -18,7 +18,7 @@ use tracing::info;
 use self::shop::Shop;
 use super::CommandResult;
 use crate::{
-    app::Gateway,
+    app::{AppError, Gateway},
     config::{Config, Mistakes, environment},
     sandbox::{Binaries, Options, Sandbox, Search},
     shutdown::Shutdown,
@@ -40,7 +40,8 @@ pub(super) async fn run(flags: &HashMap<String, String>) -> CommandResult {
     shutdown.on_signals()?;
     shutdown.on_hangup()?;
     // Bound first: a port that is taken is said before anything is started.
-    let mut gateway = Gateway::bind(settings(flags)?)?;
+    let bound = Gateway::bind(settings(flags)?);
+    let mut gateway = bound.map_err(|error| explained(&error))?;
     let address = gateway.local_addr()?;
     let started = select! {
         sandbox = sandbox() => sandbox?,
@@ -57,6 +58,18 @@ pub(super) async fn run(flags: &HashMap<String, String>) -> CommandResult {
     info!("removing the private PostgreSQL");
     drop(started);
     Ok(result?)
+}
+
+/// With the command that would do, as it must be typed: who says `make run` has typed another.
+fn explained(error: &AppError) -> String {
+    let Some((setting, mut address)) = error.taken() else {
+        return error.to_string();
+    };
+    address.set_port(address.port().checked_add(1).unwrap_or(8000));
+    let program = program();
+    format!(
+        "{error}\nend the other program, or give another address: {program} demo --{setting} {address}"
+    )
 }
 
 /// The libpq variables are for real databases; the demo has its own. On a

@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 
 use super::{CommandResult, terminal};
 use crate::{
-    app::{Gateway, Reloader},
+    app::{AppError, Gateway, Reloader},
     config::{Config, Mistakes, environment},
     shutdown::Shutdown,
     supervisor::Supervisor,
@@ -31,7 +31,7 @@ where
     let shutdown = Shutdown::default();
     shutdown.on_signals()?;
     let supervisor = Supervisor::of(&environment);
-    let mut gateway = Gateway::bind(config)?;
+    let mut gateway = Gateway::bind(config).map_err(|error| explained(&error))?;
     let reload = Reload {
         resolve,
         reloader: gateway.reloader(),
@@ -48,6 +48,17 @@ where
     }
     gateway.supervised_by(supervisor);
     Ok(gateway.run(shutdown).await?)
+}
+
+/// What happened, and on a line of its own what can be done.
+fn explained(error: &AppError) -> String {
+    match error.taken() {
+        Some((setting, _)) => {
+            let remedy = "end the other program, or give another address";
+            format!("{error}\n{remedy}: --{setting} ADDRESS:PORT")
+        }
+        None => error.to_string(),
+    }
 }
 
 /// How long they may take to be read: nobody waits for longer who looks at what
