@@ -38,7 +38,7 @@ pub(super) fn read(path: &Path, mistakes: &mut Vec<Mistake>) -> HashMap<String, 
             None => {
                 let rule = "not a text, a whole number, or true or false";
                 let mistake = Mistake::new(&place, rule);
-                mistakes.push(mistake.with_remedy(place.remedy(setting)));
+                mistakes.push(mistake.with_remedy(place.remedy(setting, rule)));
             }
         }
     }
@@ -50,7 +50,10 @@ fn keys(path: &Path, file: &str, mistakes: &mut Vec<Mistake>) -> BTreeMap<String
     let text = match text_of(path) {
         Ok(text) => text,
         Err(error) => {
-            let remedy = "let this user read it, or name another file with --config";
+            let remedy = match error.kind() {
+                io::ErrorKind::NotFound => "create it, or name one that exists with --config",
+                _ => "let this user read it, or name another file with --config",
+            };
             mistakes.push(Mistake::new(file, error).with_remedy(remedy));
             return BTreeMap::new();
         }

@@ -90,8 +90,16 @@ impl Place {
         }
     }
 
-    /// What a value of `setting` looks like here, by its default if that is a value.
-    pub(super) fn remedy(&self, setting: &Setting) -> String {
+    /// What a value of `setting` looks like here, by its default if that is a value. `rule` is what
+    /// the value was against.
+    pub(super) fn remedy(&self, setting: &Setting, rule: &str) -> String {
+        if setting.name == "otlp-endpoint" && cfg!(not(feature = "otlp")) {
+            return "build with --features otlp, or leave it out".to_owned();
+        }
+        if setting.value == "FILE" && is_absence(rule) {
+            let path = self.written(setting.value);
+            return format!("create the file, or give the path of one that exists: {path}");
+        }
         let kind = match setting.value {
             "" => "on or off",
             kind => kind,
@@ -125,8 +133,13 @@ pub(super) fn refused(text: &str, rule: impl fmt::Display) -> String {
     }
 }
 
+/// Whether a file is not there, in the words of the operating system or of libpq.
+fn is_absence(problem: &str) -> bool {
+    problem.contains("No such file") || problem.contains("does not exist")
+}
+
 /// What to do about the database's settings.
-pub(super) fn remedy_of_database(mistake: &ConnInfoError) -> &'static str {
+pub(crate) fn remedy_of_database(mistake: &ConnInfoError) -> &'static str {
     match mistake {
         ConnInfoError::Syntax { .. } => {
             "write it as postgresql://USER@HOST:PORT/DATABASE, with %XX for what means something \
@@ -136,6 +149,15 @@ pub(super) fn remedy_of_database(mistake: &ConnInfoError) -> &'static str {
             "write it as libpq does: host, port, dbname, user, sslmode, …"
         }
         ConnInfoError::Value { .. } => "give it a value that libpq takes, or leave it out",
+        ConnInfoError::File {
+            keyword, problem, ..
+        } if is_absence(problem) => match *keyword {
+            "sslrootcert" => {
+                "put the certificate of the server's authority into that file, or name the one \
+                 that has it: PGSSLROOTCERT, or sslrootcert in the connection string"
+            }
+            _ => "create the file, or name one that exists",
+        },
         ConnInfoError::File { .. } => "let this user read the file, or name another",
         ConnInfoError::UnknownService { .. } => {
             "name a section of the service file (PGSERVICE, PGSERVICEFILE)"

@@ -17,8 +17,9 @@ use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc, time::Du
 use access::Access;
 pub use fixed::Fixed;
 use limits::Limits;
+use mistakes::Place;
+pub(crate) use mistakes::remedy_of_database;
 pub use mistakes::{Mistake, Mistakes};
-use mistakes::{Place, remedy_of_database};
 pub use settings::{SETTINGS, Setting};
 use tls::TlsSettings;
 
@@ -157,8 +158,8 @@ impl Config {
         draft.access.check(&addresses, &given, &mut mistakes);
         let tls = std::mem::take(&mut draft.tls).read(&given, &mut mistakes);
         let otlp = draft.otlp.take().map(|endpoint| {
-            OtlpSettings::read(endpoint, environment, |origin, rule| {
-                mistakes.push(Mistake::new(origin, rule));
+            OtlpSettings::read(endpoint, environment, |origin, rule, remedy| {
+                mistakes.push(Mistake::new(origin, rule).with_remedy(remedy));
             })
         });
         let url_origin = given
@@ -258,8 +259,8 @@ impl Draft {
                 continue;
             };
             if let Err(rule) = (setting.apply)(&mut draft, &given.text) {
-                let mistake = Mistake::new(&given.place, rule);
-                mistakes.push(mistake.with_remedy(given.place.remedy(setting)));
+                let mistake = Mistake::new(&given.place, &rule);
+                mistakes.push(mistake.with_remedy(given.place.remedy(setting, &rule)));
             }
             // Who writes the default changes nothing.
             if !setting.reloads() && given.text != setting.default {

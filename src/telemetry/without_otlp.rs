@@ -29,7 +29,7 @@ impl OtlpSettings {
     pub fn read(
         endpoint: Endpoint,
         _: &dyn Fn(&str) -> Option<String>,
-        _: impl FnMut(&'static str, String),
+        _: impl FnMut(&'static str, String, &'static str),
     ) -> Self {
         Self(endpoint.0)
     }

@@ -61,11 +61,13 @@ async fn a_mistake_in_a_header_is_told_without_it() {
     command.args(["serve", "--otlp-endpoint", "http://127.0.0.1:4317"]);
     command.env("OTEL_EXPORTER_OTLP_HEADERS", format!("a=b,{SECRET}"));
     command.env("OTEL_RESOURCE_ATTRIBUTES", "x");
+    command.env("OTEL_METRIC_EXPORT_INTERVAL", "5");
     let ended = run(&mut command).await;
     assert_eq!(ended.status.code(), Some(2), "{ended:?}");
     for name in [
         "OTEL_EXPORTER_OTLP_HEADERS: member 2",
         "OTEL_RESOURCE_ATTRIBUTES: member 1",
+        "OTEL_METRIC_EXPORT_INTERVAL: \"5\" is not a number of milliseconds, 100 to 3600000\n",
     ] {
         assert!(ended.stderr.contains(name), "{ended:?}");
     }

@@ -3,7 +3,7 @@
 use std::{error::Error, io};
 
 use super::DatabaseError;
-use crate::source::conninfo::ConnectError;
+use crate::{config::remedy_of_database, source::conninfo::ConnectError};
 
 /// The server says in its own words what it did not like.
 pub(in crate::cli) const SERVER_LOG: &str = "see what the server's log says";
@@ -16,7 +16,7 @@ impl DatabaseError {
     /// What to do about it.
     pub(in crate::cli) fn remedy(&self) -> &'static str {
         match self {
-            Self::ConnInfo(_) => "make the file readable, or set another",
+            Self::ConnInfo(error) => remedy_of_database(error),
             Self::Connect(error) => remedy(error),
             Self::Standby(_) => PRIMARY,
             Self::NoHost => "name a host: PGHOST, or in the connection string",
@@ -32,6 +32,9 @@ const PASSWORD: &str = "give the role's password: PGPASSWORD, a line of the pass
 pub(in crate::cli) fn remedy(error: &ConnectError) -> &'static str {
     match error.code().map(|code| code.code()) {
         Some("28P01") => PASSWORD,
+        Some("28000") if error.to_string().contains("is not permitted to log in") => {
+            "ALTER ROLE … LOGIN, or name a role that may log in: PGUSER"
+        }
         Some("28000") => {
             "name a role that exists (PGUSER), and let it in from this machine: \
              a line of the server's pg_hba.conf, and a reload"

@@ -55,24 +55,27 @@ const RESOURCE: &str = "OTEL_RESOURCE_ATTRIBUTES";
 const METRICS: &str = "OTEL_METRICS_EXPORTER";
 const INTERVAL: &str = "OTEL_METRIC_EXPORT_INTERVAL";
 
+const PAIRS: &str = "write NAME=VALUE,NAME=VALUE, each value percent-encoded, or leave it out";
+
 /// OpenTelemetry's own default.
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl OtlpSettings {
-    /// With OpenTelemetry's variables, each mistake by the variable's name.
+    /// With OpenTelemetry's variables. Each mistake is the variable's name, the rule, and the way
+    /// out. What was given is named, but of headers and attributes, which hold secrets.
     pub fn read(
         endpoint: Endpoint,
         environment: &dyn Fn(&str) -> Option<String>,
-        mut mistake: impl FnMut(&'static str, String),
+        mut mistake: impl FnMut(&'static str, String, &'static str),
     ) -> Self {
         let text = |name| environment(name).unwrap_or_default();
         let headers = pairs(&text(HEADERS)).and_then(headers);
         let headers = headers.unwrap_or_else(|rule| {
-            mistake(HEADERS, rule);
+            mistake(HEADERS, rule, PAIRS);
             MetadataMap::new()
         });
         let mut resource = pairs(&text(RESOURCE)).unwrap_or_else(|rule| {
-            mistake(RESOURCE, rule);
+            mistake(RESOURCE, rule, PAIRS);
             Vec::new()
         });
         let name = text("OTEL_SERVICE_NAME");
@@ -90,14 +93,20 @@ impl OtlpSettings {
             }
         }
         let interval = interval(&text(INTERVAL)).unwrap_or_else(|rule| {
-            mistake(INTERVAL, rule);
+            let remedy = "give milliseconds: OTEL_METRIC_EXPORT_INTERVAL=60000, or leave it out";
+            mistake(INTERVAL, rule, remedy);
             MINUTE
         });
         let interval = match text(METRICS).as_str() {
             "" | "otlp" => Some(interval),
             "none" => None,
-            _ => {
-                mistake(METRICS, "neither otlp nor none".to_owned());
+            other => {
+                let rule = format!("{other:?} is neither otlp nor none");
+                mistake(
+                    METRICS,
+                    rule,
+                    "give OTEL_METRICS_EXPORTER=none, or leave it out",
+                );
                 None
             }
         };
@@ -116,7 +125,7 @@ fn interval(text: &str) -> Result<Duration, String> {
         return Ok(MINUTE);
     }
     let millis = text.parse().ok().filter(|m| (100..=3_600_000).contains(m));
-    let rule = || "not a number of milliseconds, 100 to 3600000".to_owned();
+    let rule = || format!("{text:?} is not a number of milliseconds, 100 to 3600000");
     millis.map(Duration::from_millis).ok_or_else(rule)
 }
 
@@ -197,8 +206,8 @@ mod tests {
             found.map(|(_, value)| (*value).to_owned())
         };
         let endpoint = "http://127.0.0.1:4317".parse().unwrap();
-        let settings = OtlpSettings::read(endpoint, &environment, |name, rule| {
-            mistakes.push(format!("{name}: {rule}"));
+        let settings = OtlpSettings::read(endpoint, &environment, |name, rule, remedy| {
+            mistakes.push(format!("{name}: {rule}: {remedy}"));
         });
         (settings, mistakes)
     }
@@ -234,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_in_them_is_told_without_what_it_is() {
+    fn a_mistake_is_told_and_a_secret_is_not() {
         for (name, text) in [
             (HEADERS, "a=b,s3cret"),
             (HEADERS, "s3cret key=1"),
@@ -242,9 +251,9 @@ mod tests {
             (HEADERS, "a-bin=s3cret"),
             (HEADERS, "a=%ffs3cret"),
             (RESOURCE, "=s3cret"),
-            (INTERVAL, "s3cret"),
+            (INTERVAL, "often"),
             (INTERVAL, "99"),
-            (METRICS, "s3cret"),
+            (METRICS, "prometheus"),
         ] {
             let (_, mistakes) = read(&[(name, text)]);
             let [mistake] = mistakes.as_slice() else {
@@ -254,6 +263,9 @@ mod tests {
                 mistake.starts_with(name) && !mistake.contains("s3cret"),
                 "{mistake}"
             );
+            let names_it = mistake.contains(&format!(": {text:?} is n"));
+            assert_eq!(names_it, [INTERVAL, METRICS].contains(&name), "{mistake}");
+            assert!(mistake.ends_with(", or leave it out"), "{mistake}");
         }
     }
 }

@@ -1,5 +1,8 @@
 //! `pgfan check`: each line of it, and the remedy below.
 
+/// Settings that cannot be meant.
+mod remedies;
+
 /// Real servers, poolers and standbys, each with its fault.
 mod servers;
 

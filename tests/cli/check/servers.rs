@@ -41,6 +41,9 @@ async fn a_wrong_password_is_named_and_not_repeated() {
         "database",
         &["28000", "PGUSER"],
     );
+    database.run("CREATE ROLE idle NOLOGIN").await;
+    let says = ["28000", "remedy: ALTER ROLE … LOGIN"];
+    fails(&check(&url("idle")).await, "database", &says);
     let elsewhere = server.url().replace("/postgres", "/elsewhere");
     fails(
         &check(&elsewhere).await,
