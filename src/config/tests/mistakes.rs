@@ -37,6 +37,26 @@ fn all_mistakes_are_told_at_once_and_where_they_stand() {
     assert_eq!(said.lines().count(), expected.len(), "{said}");
 }
 
+#[test]
+fn a_key_with_a_slip_is_known_again() {
+    for (key, near) in [
+        ("histroy-age", "history-age"),
+        ("keep_alive", "keepalive"),
+        ("listn", "listen"),
+        ("max-reader", "max-readers"),
+        ("token-secretfile", "token-secret-file"),
+    ] {
+        let said = mistakes(&[], &[], &format!("{key} = '1'"));
+        let rule = format!("FILE: line 1: {key}: there is no such setting, but `{near}`");
+        assert_eq!(said, rule);
+    }
+    let long = "x".repeat(1 << 19);
+    for key in ["port", "timeout", "history", &long] {
+        let said = mistakes(&[], &[], &format!("{key} = '1'"));
+        assert!(said.ends_with(": there is no such setting"), "{key}");
+    }
+}
+
 /// Read a second time it would be empty, and that is no mistake.
 #[test]
 fn a_pipe_is_no_file() {
