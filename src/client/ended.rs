@@ -1,9 +1,11 @@
 //! Why a stream or a request ended, whatever the wire.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use http::StatusCode;
 use serde::Deserialize;
+
+use super::address::Address;
 
 /// An end, in the contract's words where the gateway had one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -83,9 +85,23 @@ impl Ended {
         }
     }
 
+    /// What was said instead of an answer, or that nothing was: by another program, or a gateway
+    /// that ends just now, or one that speaks TLS where it was not asked to.
+    pub(super) fn no_answer(address: &Address, error: impl fmt::Display) -> Self {
+        let wants_tls = if address.is_tls {
+            ""
+        } else {
+            ", or wants https"
+        };
+        Self::disconnected(format!(
+            "{address}: what answers there is no gateway{wants_tls}, or ends just now: {error}"
+        ))
+    }
+
     /// An answer that was an error: the gateway's own says why, one of a proxy
-    /// in between has its status alone.
+    /// in between, or of another program, has its status alone.
     pub(super) fn from_answer(
+        address: &Address,
         status: StatusCode,
         body: &[u8],
         retry_after: Option<Duration>,
@@ -93,7 +109,7 @@ impl Ended {
         let problem = serde_json::from_slice(body);
         let Problem { code, detail } = problem.unwrap_or_else(|_| Problem {
             code: code(status).to_owned(),
-            detail: format!("the answer was {status}"),
+            detail: format!("{address}: what answers there is no gateway: {status}"),
         });
         Self {
             code,
@@ -113,7 +129,7 @@ impl Ended {
     }
 
     /// gRPC has fewer codes than the contract.
-    pub(super) fn from_grpc(status: &tonic::Status) -> Self {
+    pub(super) fn from_grpc(address: &Address, status: &tonic::Status) -> Self {
         use tonic::Code;
         let code = match status.code() {
             Code::InvalidArgument => "invalid_request",
@@ -126,6 +142,12 @@ impl Ended {
         };
         match code {
             "disconnected" => Self::disconnected(status.message()),
+            // It has this service, and everything in it.
+            "not_found" => {
+                let said = status.message();
+                let text = format!("{address}: what answers there is no gateway: {said}");
+                Self::new(code, text)
+            }
             code => Self::new(code, status.message()),
         }
     }
@@ -151,7 +173,8 @@ mod tests {
     #[test]
     fn a_problem_document_says_why() {
         let body = br#"{"type":"about:blank","code":"forbidden","detail":"no","status":403}"#;
-        let ended = Ended::from_answer(StatusCode::FORBIDDEN, body, None);
+        let address = "http://h:1".parse().unwrap();
+        let ended = Ended::from_answer(&address, StatusCode::FORBIDDEN, body, None);
         assert_eq!(ended, Ended::new("forbidden", "no"));
         assert!(ended.is_for_good());
     }
@@ -167,9 +190,11 @@ mod tests {
             (301, "not_found", true),
         ] {
             let status = StatusCode::from_u16(status).unwrap();
-            let ended = Ended::from_answer(status, b"<html>", None);
+            let address = "http://h:1".parse().unwrap();
+            let ended = Ended::from_answer(&address, status, b"<html>", None);
             assert_eq!((ended.code.as_str(), ended.is_for_good()), (code, for_good));
-            assert!(ended.message.contains(status.as_str()), "{ended}");
+            let said = format!("http://h:1: what answers there is no gateway: {status}");
+            assert_eq!(ended.message, said);
         }
     }
 

@@ -35,7 +35,8 @@ pub(super) fn read(
             .keep_alive_timeout(reading.keepalive)
             .keep_alive_while_idle(true)
             .handshake(carrier);
-        let (sender, connection) = handshake.await.map_err(Ended::disconnected)?;
+        let strange = |error| Ended::no_answer(&gateway.address, error);
+        let (sender, connection) = handshake.await.map_err(strange)?;
         let mut connection = AbortOnDropHandle::new(tokio::spawn(async {
             // Its end is seen by the stream.
             let _ = connection.await;
@@ -44,10 +45,15 @@ pub(super) fn read(
         let origin = origin(&gateway)?;
         let mut client = GatewayServiceClient::with_origin(service, origin);
         let subscribing = client.subscribe(request(&gateway, &reading)?);
-        let subscribed = answered(subscribing, &mut connection).await?;
-        let mut stream = subscribed.map_err(|status| Ended::from_grpc(&status))?.into_inner();
+        let subscribed = answered(&gateway.address, subscribing, &mut connection).await?;
+        let ended = |status| Ended::from_grpc(&gateway.address, &status);
+        let subscribed = subscribed.map_err(|status| match ended(status) {
+            ended if ended.is_silence() => Ended::no_answer(&gateway.address, ended.message),
+            ended => ended,
+        });
+        let mut stream = subscribed?.into_inner();
         loop {
-            let message = stream.message().await.map_err(|status| Ended::from_grpc(&status))?;
+            let message = stream.message().await.map_err(ended)?;
             let response = message.ok_or_else(|| Ended::disconnected("the stream ended"))?;
             yield Said::Message(response.into());
         }

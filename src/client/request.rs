@@ -13,7 +13,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::{select, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Gateway, Reading, dial::dial, ended::Ended};
+use super::{Gateway, Reading, address::Address, dial::dial, ended::Ended};
 
 /// How long an answer may take to begin: longer than the gateway waits for a
 /// commit.
@@ -49,27 +49,47 @@ impl Gateway {
         let request = request.map_err(Ended::disconnected)?;
         let carrier = TokioIo::new(dial(&self.address, "http/1.1").await?);
         let handshake = http1::handshake(carrier).await;
-        let (mut sender, connection) = handshake.map_err(Ended::disconnected)?;
+        let strange = |error| Ended::no_answer(&self.address, told(&error));
+        let (mut sender, connection) = handshake.map_err(strange)?;
         let mut connection = AbortOnDropHandle::new(tokio::spawn(async {
             // Its end is seen by the request.
             let _ = connection.await;
         }));
-        let answered = answered(sender.send_request(request), &mut connection).await?;
-        let response = answered.map_err(Ended::disconnected)?;
+        let asking = sender.send_request(request);
+        let answered = answered(&self.address, asking, &mut connection).await?;
+        let response = answered.map_err(strange)?;
         if !response.status().is_success() {
-            return Err(refusal(response).await);
+            return Err(self.refusal(response).await);
         }
         Ok(Answer {
             body: response.into_body(),
             _connection: connection,
         })
     }
+
+    async fn refusal(&self, response: Response<Incoming>) -> Ended {
+        let (head, body) = response.into_parts();
+        let seconds = head.headers.get(header::RETRY_AFTER);
+        let seconds = seconds.and_then(|value| value.to_str().ok()?.parse().ok());
+        let body = timeout(LIMIT, Limited::new(body, MAX_PROBLEM).collect()).await;
+        let body = body.ok().and_then(Result::ok);
+        let bytes = body.map(|body| body.to_bytes()).unwrap_or_default();
+        let after = seconds.map(Duration::from_secs);
+        Ended::from_answer(&self.address, head.status, &bytes, after)
+    }
+}
+
+/// What hyper says of an error is half of it.
+fn told(error: &hyper::Error) -> String {
+    let cause = std::error::Error::source(error);
+    cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
 /// The answer, or that none comes. A request that is sent just when its
 /// connection ends may lie in a queue that nobody reads any more: hence a look
 /// at both.
 pub(super) async fn answered<T>(
+    address: &Address,
     asking: impl Future<Output = T>,
     connection: &mut AbortOnDropHandle<()>,
 ) -> Result<T, Ended> {
@@ -77,21 +97,11 @@ pub(super) async fn answered<T>(
         select! {
             biased;
             answer = asking => Ok(answer),
-            _ = connection => Err(Ended::disconnected("the connection ended")),
+            _ = connection => Err(Ended::no_answer(address, "the connection ended")),
         }
     };
     let answered = timeout(LIMIT, answered).await;
     answered.map_err(|_| Ended::disconnected(format!("no answer within {LIMIT:?}")))?
-}
-
-async fn refusal(response: Response<Incoming>) -> Ended {
-    let (head, body) = response.into_parts();
-    let seconds = head.headers.get(header::RETRY_AFTER);
-    let seconds = seconds.and_then(|value| value.to_str().ok()?.parse().ok());
-    let body = timeout(LIMIT, Limited::new(body, MAX_PROBLEM).collect()).await;
-    let body = body.ok().and_then(Result::ok);
-    let bytes = body.map(|body| body.to_bytes()).unwrap_or_default();
-    Ended::from_answer(head.status, &bytes, seconds.map(Duration::from_secs))
 }
 
 impl Reading {
@@ -121,16 +131,18 @@ mod tests {
     #[tokio::test]
     async fn a_request_that_nobody_reads_ends_with_its_connection() {
         let mut connection = AbortOnDropHandle::new(tokio::spawn(async {}));
-        let ended = answered(pending::<()>(), &mut connection)
-            .await
-            .unwrap_err();
-        assert_eq!(ended, Ended::disconnected("the connection ended"));
+        let address = "http://h:1".parse().unwrap();
+        let answered = answered(&address, pending::<()>(), &mut connection).await;
+        let ended = Ended::no_answer(&address, "the connection ended");
+        assert_eq!(answered, Err(ended));
     }
 
     #[tokio::test]
     async fn an_answer_counts_though_its_connection_has_ended() {
         let mut connection = AbortOnDropHandle::new(tokio::spawn(async {}));
         tokio::task::yield_now().await;
-        assert_eq!(answered(async { 1 }, &mut connection).await, Ok(1));
+        let address = "http://h:1".parse().unwrap();
+        let answered = answered(&address, async { 1 }, &mut connection).await;
+        assert_eq!(answered, Ok(1));
     }
 }

@@ -66,9 +66,10 @@ async fn open(gateway: &Gateway, path: &str) -> Result<Socket, Ended> {
             let after = response.headers().get(http::header::RETRY_AFTER);
             let after = after.and_then(|value| value.to_str().ok()?.parse().ok());
             let after = after.map(Duration::from_secs);
-            Err(Ended::from_answer(response.status(), body, after))
+            let (address, status) = (&gateway.address, response.status());
+            Err(Ended::from_answer(address, status, body, after))
         }
-        Err(error) => Err(Ended::disconnected(error)),
+        Err(error) => Err(Ended::no_answer(&gateway.address, error)),
     }
 }
 
