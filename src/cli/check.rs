@@ -24,7 +24,8 @@ pub(super) fn command() -> Command {
              Takes what `serve` takes, best as the same user on the same machine. It opens two \
              sessions, as the gateway does, and notifies a channel of its own. \
              Each line is ok, warn (the gateway works, but) or fail; both with what to do.\n\n\
-             Exit code 0: nothing failed. 1: something did. 2: not understood.",
+             Exit code 0: nothing failed. 1: something did, a setting that is not understood too. \
+             2: the command line is not understood.",
         )
 }
 

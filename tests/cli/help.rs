@@ -52,6 +52,23 @@ async fn the_other_shells_have_every_command() {
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
 }
 
+/// `check` counts what is a mistake to the others; the page says the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_setting_that_is_not_understood_has_the_exit_codes_of_the_page() {
+    for (command, code) in [("serve", 2), ("check", 1)] {
+        let said = ended(&[command, "--max-readers", "many"]).await;
+        assert_eq!(said.status.code(), Some(code), "{said:?}");
+    }
+    let page = include_str!("../../docs/command-line.md");
+    let check = "To `check` a setting that was not understood is one more of its failures: 1.";
+    assert!(page.contains(check));
+    let help = ended(&["check", "--help"]).await.stdout;
+    assert!(
+        help.contains("1: something did, a setting that is not understood too."),
+        "{help}"
+    );
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_has_a_help_with_an_example() {
     let all = ended(&["--help"]).await;
