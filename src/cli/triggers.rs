@@ -13,6 +13,7 @@ use std::{
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use self::{
+    catalog::Table,
     sql::{Options, install, uninstall},
     table_name::TableName,
 };
@@ -129,12 +130,23 @@ pub(super) async fn run(matches: &ArgMatches, database: Arc<ConnInfo>) -> Comman
                     }
                     text
                 }
-                _ => uninstall(&tables),
+                _ => match removal(&tables) {
+                    Some(text) => text,
+                    None => return Ok(()),
+                },
             };
             print(&text)?;
             commit(&session, &text, matches.get_flag("commit")).await
         }
     }
+}
+
+/// Nothing where nothing is installed, which is told of each table: its name may be a wrong one.
+fn removal(tables: &[Table]) -> Option<String> {
+    for table in tables.iter().filter(|table| !table.is_watched()) {
+        eprintln!("nothing of pgfan is on {}", table.full_name());
+    }
+    uninstall(tables)
 }
 
 fn options(matches: &ArgMatches) -> Options {

@@ -54,6 +54,11 @@ impl Table {
         format!("{}.{}", identifier(&self.schema), identifier(&self.name))
     }
 
+    /// By a trigger that install made.
+    pub(super) fn is_watched(&self) -> bool {
+        self.triggers.iter().any(|trigger| trigger.is_ours)
+    }
+
     pub(super) fn is_partitioned(&self) -> bool {
         self.kind == "p"
     }

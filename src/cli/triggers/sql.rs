@@ -149,9 +149,10 @@ fn arguments(table: &Table, options: &Options) -> String {
     Value::Object(arguments).to_string()
 }
 
-/// What install made on these tables, and the function with the last of them.
-pub(super) fn uninstall(tables: &[Table]) -> String {
-    let mut sql = BEGIN.to_owned();
+/// What install made on these tables, and the function with the last of them; `None` where there
+/// is neither.
+pub(super) fn uninstall(tables: &[Table]) -> Option<String> {
+    let mut sql = String::new();
     for table in tables {
         for trigger in table.triggers.iter().filter(|trigger| trigger.is_ours) {
             let (trigger, name) = (identifier(&trigger.name), table.full_name());
@@ -170,8 +171,7 @@ pub(super) fn uninstall(tables: &[Table]) -> String {
     for schema in functions {
         let _ = writeln!(sql, "DROP FUNCTION IF EXISTS {schema}.{FUNCTION}();");
     }
-    sql.push_str(COMMIT);
-    sql
+    (!sql.is_empty()).then(|| format!("{BEGIN}{sql}{COMMIT}"))
 }
 
 /// As it is there.

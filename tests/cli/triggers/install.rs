@@ -62,6 +62,14 @@ async fn what_is_printed_is_what_is_run_and_may_be_run_again() {
     );
     let again = triggers(&database, &["uninstall", "orders", "--commit"]).await;
     assert_eq!(again.status.code(), Some(0), "{again:?}");
+    assert_eq!(again.stdout, "");
+    let nothing = "nothing of pgfan is on \"public\".\"orders\"\n";
+    assert_eq!(again.stderr, nothing);
+    install(&database, &["sales.orders"]).await;
+    let one = ["uninstall", "orders", "sales.orders", "--commit"];
+    let one = triggers(&database, &one).await;
+    assert_eq!(one.stderr, format!("{nothing}done\n"));
+    assert_eq!(catalog(&database).await, before);
 }
 
 /// The function is one for a schema, and stays for the other table.
