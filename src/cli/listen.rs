@@ -76,7 +76,9 @@ Examples:
   pgfan listen orders --count 1 > /dev/null && make pages
   pgfan listen orders --since e2f6-8 --via grpc --url https://events.example.com
 
-The objects are those of WebSocket and SSE: ready, event, gap, interrupted, live. A connection that \
+The objects are those of WebSocket and SSE: ready, event, gap, interrupted, live; and over ws, \
+where one of several channels is taken away by other settings of the gateway, unsubscribed with \
+its name, after which it ends with 1. A connection that \
 is lost is one more `interrupted`, with `code` and `message`; it is tried again for ever, with \
 growing pauses up to 10 s, from the last cursor, and `ready` says that it is back. Each try that \
 fails is told on standard error.

@@ -34,6 +34,9 @@ mod listen;
 /// `pgfan listen` comes back, and misses nothing in silence.
 mod resume;
 
+/// `pgfan listen` where a channel is taken away.
+mod taken_away;
+
 /// `pgfan publish`.
 mod publish;
 
