@@ -11,6 +11,7 @@ mod heartbeat;
 mod listen;
 mod listening;
 mod postgres;
+mod row;
 mod second_session;
 mod session;
 

@@ -21,6 +21,7 @@ use super::{
     conninfo::Connection,
     heartbeat::{Due, Heartbeat},
     listening::{Listening, Wanted},
+    row::Row,
 };
 use crate::{
     backoff::Backoff,
@@ -28,11 +29,6 @@ use crate::{
     event::{ChannelName, Notification, Payload},
     publish::{PublishError, Publisher},
 };
-
-/// Messages heard one after the other before anything else is looked at: a look
-/// at all of it costs more than to hear a message, and in a burst seldom shows
-/// anything. So many take less than 0.1 ms.
-const IN_A_ROW: usize = 64;
 
 /// How far a session has come.
 enum Stage {
@@ -61,8 +57,7 @@ pub(super) struct Session {
     private: ChannelName,
     /// A beat of its own has arrived after it became live.
     beats: bool,
-    /// Messages heard since anything else was looked at.
-    in_a_row: usize,
+    row: Row,
 }
 
 impl Session {
@@ -92,7 +87,7 @@ impl Session {
             heartbeat,
             private,
             beats: false,
-            in_a_row: 0,
+            row: Row::default(),
         }
     }
 
@@ -133,12 +128,10 @@ impl Session {
 
     /// The next of several messages that came together.
     fn following(&mut self) -> Option<Result<AsyncMessage, SessionError>> {
-        let following = match self.in_a_row {
-            1..IN_A_ROW => message(&mut self.connection).now_or_never(),
-            _ => None,
-        };
+        let next = || message(&mut self.connection).now_or_never();
+        let following = self.row.goes_on().then(next).flatten();
         if following.is_none() {
-            self.in_a_row = 0;
+            self.row.end();
         }
         following
     }
@@ -229,7 +222,7 @@ impl Session {
 
     /// Notifications before `Live` belong to the gap that comes before it.
     fn hear(&mut self, message: AsyncMessage) -> Option<SourceItem> {
-        self.in_a_row += 1;
+        self.row.heard();
         self.heartbeat.progress(Instant::now());
         match message {
             AsyncMessage::Notification(n) if n.channel() == self.private.as_str() => self.proven(),
