@@ -5,6 +5,9 @@ use std::fmt;
 use super::settings::Setting;
 use crate::source::conninfo::ConnInfoError;
 
+/// The shortest secret that tokens are signed with.
+const KEY_BYTES: usize = 32;
+
 /// More of a text is not repeated: its begin tells which one is meant.
 const MAX_SHOWN: usize = 60;
 
@@ -121,10 +124,18 @@ impl fmt::Display for Place {
     }
 }
 
+/// Who wrote a connection string, a token or a key into the wrong variable.
+fn may_be_secret(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let signs = ["://", "@", "pass", "secret", "-----", "eyj"];
+    let is_key = |word: &str| word.len() >= KEY_BYTES;
+    signs.iter().any(|sign| lower.contains(sign)) || text.split([' ', ',']).any(is_key)
+}
+
 /// A rule behind the text that breaks it. What may hold a password, in the wrong place, is not
 /// repeated.
 pub(super) fn refused(text: &str, rule: impl fmt::Display) -> String {
-    if text.contains("://") || text.to_ascii_lowercase().contains("password") {
+    if may_be_secret(text) {
         return rule.to_string();
     }
     match text.char_indices().nth(MAX_SHOWN) {
@@ -173,9 +184,16 @@ mod tests {
     #[test]
     fn what_was_given_is_named_as_far_as_it_is_no_secret() {
         assert_eq!(refused("a\nb", "no"), "\"a\\nb\": no");
-        let long = refused(&"ü".repeat(61), "no");
-        assert_eq!(long, format!("\"{}\"…: no", "ü".repeat(60)));
-        for secret in ["postgresql://u:s3cret@h/d", "host=h PASSWORD=s3cret"] {
+        let long = refused(&"ü ".repeat(31), "no");
+        assert_eq!(long, format!("\"{}\"…: no", "ü ".repeat(30)));
+        for secret in [
+            "postgresql://u:s3cret@h/d",
+            "host=h PASSWORD=s3cret",
+            "host=h pass=s3cret",
+            "user:s3cret@host",
+            "eyJhbGciOiJI.s3cret",
+            "0123456789abcdef0123456789abcdef",
+        ] {
             assert_eq!(refused(secret, "no"), "no");
         }
     }

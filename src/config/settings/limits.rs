@@ -19,7 +19,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: "half of --max-readers",
         value: "COUNT",
         help: "Readers of one client address (of IPv6, of one /64) at one time, and as many \
-               connections that are none yet (64 at least); the next is refused. Behind a proxy that is not \
+               connections to each listener that are none yet (64 at least); the next is refused. Behind a proxy that is not \
                among the trusted ones all clients are one address",
         apply: |draft, text| some_number(&mut draft.limits.readers_per_address, text),
     },
