@@ -136,6 +136,7 @@ async fn what_is_not_sampled_or_breaks_a_rule_is_none() {
     }
     database.notify("nobodys", &traced(0)).await;
     database.notify("a", &traced(1)).await;
+    assert_eq!(reader.event().await.1, traced(1));
     gateway.stop().await;
     let spans = collector.spans();
     assert_eq!(spans.len(), 1, "{spans:?}");
