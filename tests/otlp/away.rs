@@ -1,11 +1,12 @@
 use std::time::Duration;
 
+use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::{net::TcpListener, time::Instant};
 
 use crate::{
-    collector::{Answer, Collector},
+    collector::{Answer, Collector, attribute},
     dropped, exported, sample,
-    support::{Database, Reader, TestGateway, Wire, until},
+    support::{Database, Reader, TestGateway, Wire, stuck_web_socket, until},
     traced,
 };
 
@@ -121,4 +122,37 @@ async fn what_a_collector_refuses_is_not_tried_again() {
         "{}",
         collector.asked()
     );
+}
+
+/// Only the spans of its own channel wait for it, and are dropped when they are too many.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_that_does_not_read_stops_no_other_channels_spans() {
+    const WAVE: i32 = 3000;
+    let (database, collector) = (Database::new().await, Collector::start().await);
+    let url = collector.url();
+    // All of them stay in the log.
+    let log = [("history-events", "10000"), ("history-bytes", "128MiB")];
+    let settings = [("otlp-endpoint", &*url), log[0], log[1]];
+    let gateway = TestGateway::with(&database, &settings).await;
+    let mut reader = gateway.reader(Wire::WebSocket, "read").await;
+    let _stuck = stuck_web_socket(gateway.address, "/v1/ws?channel=unread").await;
+    let sql = "SELECT pg_notify('unread', format('{\"x\": \"%s\", \"traceparent\": \
+               \"00-%s-00000000000000ff-01\"}', repeat('x', 7800), lpad(to_hex(n), 32, '0'))) \
+               FROM generate_series(1, $1::int) AS n";
+    // Some of the first the kernel takes, and of the second none.
+    for wave in 1..=2 {
+        database.client.query(sql, &[&WAVE]).await.unwrap();
+        until("they are in the log", || async {
+            sample(&gateway, "pgfan_log_events").await >= f64::from(wave * WAVE)
+        })
+        .await;
+    }
+    assert!(dropped(&gateway).await >= f64::from(WAVE) - 2048.0);
+    database.notify("read", &traced(0)).await;
+    assert_eq!(reader.event().await.1, traced(0));
+    let is_read = |span: &Span| attribute(&span.attributes, "messaging.destination.name") == "read";
+    until("its span is exported", || async {
+        collector.spans().iter().any(is_read)
+    })
+    .await;
 }

@@ -9,6 +9,7 @@
 mod collector;
 mod export;
 mod numbers;
+mod open;
 mod parent;
 mod settings;
 mod span;

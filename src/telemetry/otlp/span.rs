@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -15,13 +15,16 @@ use opentelemetry_proto::tonic::{
 };
 use tokio::sync::mpsc;
 
-use super::parent::{self, Parent};
+use super::{
+    open::{Number, OpenSpans},
+    parent::{self, Parent},
+};
 use crate::event::{EventId, Followed, Follower, Notification};
 
 /// Spans that wait for the exporter, and spans that are open: so many of each, as
 /// the SDKs of OpenTelemetry have it. One takes up to 2 KB, with the longest
-/// names and states: 8 MB at the most. At the limit the new one is dropped, and
-/// counted.
+/// names and states: 8 MB at the most. At the limit one is dropped, and counted: of
+/// those that wait the new one, of those that are open the oldest.
 const LIMIT: usize = 2048;
 
 /// The parent's flags: it was sampled, and it is known to be of another process
@@ -29,9 +32,9 @@ const LIMIT: usize = 2048;
 const FLAGS: u32 = 0x301;
 
 /// What became of the spans.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counts {
-    open: AtomicUsize,
+    open: OpenSpans,
     pub(super) exported: AtomicU64,
     pub(super) dropped: AtomicU64,
 }
@@ -48,7 +51,11 @@ pub(super) type Spans = mpsc::Receiver<Span>;
 
 pub(super) fn channel() -> (Traces, Spans) {
     let (queue, spans) = mpsc::channel(LIMIT);
-    let counts = Arc::default();
+    let counts = Arc::new(Counts {
+        open: OpenSpans::up_to(LIMIT),
+        exported: AtomicU64::new(0),
+        dropped: AtomicU64::new(0),
+    });
     (Traces { queue, counts }, spans)
 }
 
@@ -59,10 +66,9 @@ impl Traces {
         let Some((parent, sent_at)) = parent::of(&notification.payload) else {
             return Followed::default();
         };
-        if self.counts.open.fetch_add(1, Ordering::Relaxed) >= LIMIT {
-            self.counts.open.fetch_sub(1, Ordering::Relaxed);
+        let (number, gave_way) = self.counts.open.begin();
+        if gave_way {
             self.counts.dropped.fetch_add(1, Ordering::Relaxed);
-            return Followed::default();
         }
         Followed::by(Open {
             traces: self.clone(),
@@ -71,7 +77,7 @@ impl Traces {
             channel: notification.channel.clone(),
             size: notification.payload.len(),
             taken: OnceLock::new(),
-            is_over: AtomicBool::new(false),
+            number,
         })
     }
 
@@ -99,7 +105,7 @@ struct Open {
     channel: Box<str>,
     size: usize,
     taken: OnceLock<Taken>,
-    is_over: AtomicBool,
+    number: Number,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -131,10 +137,8 @@ impl Follower for Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.end("not_given");
-        if !self.is_over.load(Ordering::Relaxed) {
-            // Nobody's: there is no event.
-            self.close();
-        }
+        // Nobody's is still open: there is no event.
+        self.close();
     }
 }
 
@@ -152,11 +156,7 @@ impl Open {
 
     /// Whether it was open.
     fn close(&self) -> bool {
-        let was_open = !self.is_over.swap(true, Ordering::Relaxed);
-        if was_open {
-            self.traces.counts.open.fetch_sub(1, Ordering::Relaxed);
-        }
-        was_open
+        self.traces.counts.open.end(self.number)
     }
 
     /// Named and attributed as the conventions for messaging have it
@@ -257,7 +257,7 @@ mod tests {
         drop(followed);
         assert_eq!(outcome(&spans.try_recv().unwrap()), "given");
         assert!(spans.try_recv().is_err());
-        assert_eq!(traces.counts.open.load(Ordering::Relaxed), 0);
+        assert_eq!(traces.counts.open.count(), 0);
     }
 
     #[test]
@@ -273,7 +273,7 @@ mod tests {
         drop(traces.follow(&traced()));
         assert!(spans.try_recv().is_err());
         drop(alone);
-        assert_eq!(traces.counts.open.load(Ordering::Relaxed), 0);
+        assert_eq!(traces.counts.open.count(), 0);
         assert_eq!(traces.totals(), [0, 0]);
     }
 
@@ -281,9 +281,15 @@ mod tests {
     fn both_limits_hold_and_what_is_over_them_is_counted() {
         let (traces, mut spans) = channel();
         let open: Vec<_> = (0..LIMIT + 3).map(|_| traces.follow(&traced())).collect();
-        let followed = open.iter().filter(|open| open.is_followed()).count();
-        assert_eq!((followed, traces.totals()), (LIMIT, [0, 3]));
+        assert_eq!(traces.counts.open.count(), LIMIT);
+        assert_eq!(traces.totals(), [0, 3]);
+        // The oldest are spans no longer.
+        for followed in &open[..3] {
+            take_in(followed, 0);
+        }
+        assert!(spans.try_recv().is_err());
         drop(open);
+        assert_eq!(traces.counts.open.count(), 0);
         for _ in 0..LIMIT + 5 {
             take_in(&traces.follow(&traced()), 0);
         }
