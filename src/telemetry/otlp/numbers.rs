@@ -47,11 +47,12 @@ impl NumberExporter {
     /// Once an interval, and once more at the end. What is not taken is not kept:
     /// the next has it, as all of them count from the beginning.
     pub(super) async fn run(mut self, ending: CancellationToken) {
-        while !ending.is_cancelled() {
-            select! {
-                () = sleep(self.interval) => {}
-                () = ending.cancelled() => {}
-            }
+        let mut turns = Turns {
+            interval: self.interval,
+            ending,
+            was_last: false,
+        };
+        while turns.next().await {
             self.export().await;
         }
     }
@@ -78,6 +79,28 @@ impl NumberExporter {
             ..ResourceMetrics::default()
         }];
         ExportMetricsServiceRequest { resource_metrics }
+    }
+}
+
+/// When the metrics are exported.
+struct Turns {
+    interval: Duration,
+    ending: CancellationToken,
+    was_last: bool,
+}
+
+impl Turns {
+    /// Waits for the next; false after the last. An end that comes while one is under
+    /// way is followed by one more: that one was of before.
+    async fn next(&mut self) -> bool {
+        if self.was_last {
+            return false;
+        }
+        select! {
+            () = sleep(self.interval) => {}
+            () = self.ending.cancelled() => self.was_last = true,
+        }
+        true
     }
 }
 
@@ -175,5 +198,24 @@ fn unit(name: &str) -> &'static str {
         name if name.ends_with("_seconds") => "s",
         name if name.ends_with("_bytes") => "By",
         _ => "1",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_while_one_is_exported_is_followed_by_the_last() {
+        let ending = CancellationToken::new();
+        let mut turns = Turns {
+            interval: Duration::from_secs(60),
+            ending: ending.clone(),
+            was_last: false,
+        };
+        assert!(turns.next().await && turns.next().await);
+        ending.cancel();
+        assert!(turns.next().await);
+        assert!(!turns.next().await);
     }
 }
