@@ -75,10 +75,14 @@ async fn a_mistake_in_a_header_is_told_without_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_that_is_none_is_named() {
-    let mut command = pgfan();
-    let ended = run(command.args(["serve", "--otlp-endpoint", "collector:4317"])).await;
-    assert_eq!(ended.status.code(), Some(2), "{ended:?}");
-    let rule = "--otlp-endpoint: \"collector:4317\" is not like http://127.0.0.1:4317";
-    assert!(ended.stderr.contains(rule), "{ended:?}");
+async fn a_mistake_in_the_address_is_told_without_it() {
+    for address in ["collector:4317", "https://collector:4317?key="] {
+        let mut command = pgfan();
+        let address = format!("{address}{SECRET}");
+        let ended = run(command.args(["serve", "--otlp-endpoint", &address])).await;
+        assert_eq!(ended.status.code(), Some(2), "{ended:?}");
+        let rule = "--otlp-endpoint: not like http://127.0.0.1:4317 or https://HOST:PORT";
+        assert!(ended.stderr.contains(rule), "{ended:?}");
+        assert!(!ended.stderr.contains(SECRET), "{ended:?}");
+    }
 }

@@ -4,11 +4,12 @@
 
 use std::{fmt, str::FromStr, time::Duration};
 
-use http::Uri;
+use http::{Uri, uri::Authority};
 use percent_encoding::percent_decode_str;
 use tonic::metadata::{Ascii, AsciiMetadataKey, AsciiMetadataValue, MetadataMap, MetadataValue};
 
-/// A collector's address, checked.
+/// A collector's address, checked. A mistake in it is told without the text: a
+/// collector's key may stand in its query, or in its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint(pub(super) Uri);
 
@@ -26,11 +27,17 @@ impl FromStr for Endpoint {
         let uri = text.parse::<Uri>().ok().filter(|uri| {
             let is_known = matches!(uri.scheme_str(), Some("http" | "https"));
             let has_path = uri.path_and_query().is_some_and(|path| path != "/");
-            is_known && !has_path && uri.port().is_none_or(|port| port.as_u16() > 0)
+            is_known && !has_path && uri.authority().is_some_and(has_good_port)
         });
-        let rule = || format!("{text:?} is not like http://127.0.0.1:4317 or https://HOST:PORT");
-        Ok(Self(uri.ok_or_else(rule)?))
+        let rule = "not like http://127.0.0.1:4317 or https://HOST:PORT, with nothing behind it";
+        Ok(Self(uri.ok_or(rule)?))
     }
+}
+
+/// One, or none at all; `Uri` takes what is no port for none.
+fn has_good_port(authority: &Authority) -> bool {
+    let port = authority.port_u16();
+    port.map_or(authority.as_str() == authority.host(), |port| port > 0)
 }
 
 /// All that the exporter is set to.
@@ -191,6 +198,13 @@ mod tests {
             ("http://collector:4318/v1/traces", false),
             ("http://collector:4317?a=b", false),
             ("http://ann:s3cret@collector:4317", false),
+            ("https://collector:4317?key=s3cret", false),
+            ("https://collector:4317/s3cret", false),
+            ("collector:4317?key=s3cret", false),
+            ("s3cret", false),
+            ("https://s3cret:x", false),
+            ("https://collector:65536", false),
+            ("https://collector:", false),
         ] {
             let endpoint = text.parse::<Endpoint>();
             assert_eq!(endpoint.is_ok(), is_good, "{text}");
