@@ -124,6 +124,35 @@ async fn what_a_collector_refuses_is_not_tried_again() {
     );
 }
 
+/// A server of gRPC says so. Its spans are dropped, and those behind it are exported.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_is_too_large_holds_up_no_other() {
+    let database = Database::new().await;
+    let collector = Collector::that(Answer::FirstExhausted(b"")).await;
+    let (gateway, mut reader) = exporting_to(&database, &collector.url()).await;
+    database.notify("a", &traced(0)).await;
+    assert_eq!(reader.event().await.1, traced(0));
+    until("it is dropped", || async { dropped(&gateway).await == 1.0 }).await;
+    database.notify("a", &traced(1)).await;
+    let spans = collector.first(1).await;
+    assert_eq!((spans.len(), spans[0].trace_id[15]), (1, 2));
+}
+
+/// As it says itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_has_too_much_for_now_is_asked_again() {
+    let database = Database::new().await;
+    // google.rpc.Status with code 8, and a RetryInfo of 1 s.
+    let details =
+        b"\x08\x08\x1a\x30\x0a\x28type.googleapis.com/google.rpc.RetryInfo\x12\x04\x0a\x02\x08\x01";
+    let collector = Collector::that(Answer::FirstExhausted(details)).await;
+    let (gateway, mut reader) = exporting_to(&database, &collector.url()).await;
+    database.notify("a", &traced(0)).await;
+    assert_eq!(reader.event().await.1, traced(0));
+    assert_eq!(collector.first(1).await.len(), 1);
+    assert_eq!((collector.asked(), dropped(&gateway).await), (2, 0.0));
+}
+
 /// Only the spans of its own channel wait for it, and are dropped when they are too many.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_does_not_read_stops_no_other_channels_spans() {

@@ -57,6 +57,8 @@ pub enum Answer {
     Taken,
     /// By this code, with a text that has all the headers in it.
     Refused(tonic::Code),
+    /// To the first that it is exhausted, with these details; the others are taken.
+    FirstExhausted(&'static [u8]),
     Never,
 }
 
@@ -178,10 +180,14 @@ impl TraceService for Service {
         &self,
         request: Request<ExportTraceServiceRequest>,
     ) -> Result<Response<ExportTraceServiceResponse>, Status> {
-        self.asked.fetch_add(1, Ordering::Relaxed);
+        let asked_before = self.asked.fetch_add(1, Ordering::Relaxed);
         let headers = request.metadata().clone();
         match self.answer {
-            Answer::Taken => {}
+            Answer::FirstExhausted(details) if asked_before == 0 => {
+                let code = tonic::Code::ResourceExhausted;
+                return Err(Status::with_details(code, "", details.into()));
+            }
+            Answer::Taken | Answer::FirstExhausted(_) => {}
             Answer::Refused(code) => {
                 let told: Vec<_> = headers.as_ref().values().collect();
                 let told: Vec<_> = told.iter().map(|v| v.to_str().unwrap()).collect();

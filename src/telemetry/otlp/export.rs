@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::{
 };
 use tokio::{
     select,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Response, Status};
@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use super::{
     collector::Collector,
+    refusal::is_passing,
     span::{Spans, Traces},
 };
 use crate::backoff::Backoff;
@@ -31,6 +32,11 @@ const DELAY: Duration = Duration::from_secs(1);
 /// What one request may take, OpenTelemetry's own default. Then it is tried
 /// again.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long one batch is tried, as the collector's own exporters have it
+/// (`max_elapsed_time`): enough for a restart, and one that is never taken holds up the
+/// others no longer.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// See the module.
 pub(super) struct SpanExporter {
@@ -72,11 +78,17 @@ impl SpanExporter {
         }
     }
 
-    /// Tries until it is taken, refused for good, or the end begins: meanwhile
-    /// the queue fills, and then spans are dropped.
+    /// Tries until it is taken, refused for good, given up, or the end begins:
+    /// meanwhile the queue fills, and then spans are dropped.
     async fn hand_over(&mut self, batch: &mut Vec<Span>, ending: &CancellationToken) {
         let mut backoff = Backoff::default();
+        let limit = Instant::now() + PATIENCE;
         while let Err(Again) = self.export(batch).await {
+            if Instant::now() >= limit {
+                let dropped = &self.traces.counts.dropped;
+                dropped.fetch_add(batch.len() as u64, Ordering::Relaxed);
+                break;
+            }
             select! {
                 () = sleep(backoff.next(fastrand::f64())) => {}
                 () = ending.cancelled() => return,
@@ -165,25 +177,6 @@ pub(super) async fn in_time<T>(
 /// The batch was not taken now, and may be later.
 struct Again;
 
-/// As the protocol has it
-/// (<https://opentelemetry.io/docs/specs/otlp/#failures>); and whatever was no
-/// collector's word.
-fn is_passing(status: &Status) -> bool {
-    let is_local = std::error::Error::source(status).is_some();
-    let code = status.code();
-    is_local
-        || matches!(
-            code,
-            Code::Cancelled
-                | Code::DeadlineExceeded
-                | Code::ResourceExhausted
-                | Code::Aborted
-                | Code::OutOfRange
-                | Code::Unavailable
-                | Code::DataLoss
-        )
-}
-
 /// How it went last, so that a change is said once.
 #[derive(Debug)]
 pub(super) struct Health {
@@ -209,5 +202,36 @@ impl Health {
         if self.failed.replace(code) != Some(code) {
             warn!(what = self.what, ?code, "the collector does not take them");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::{OtlpSettings, otlp::span};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_batch_that_is_never_taken_holds_up_the_others_for_some_minutes() {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let endpoint = format!("http://{}", nobody.local_addr().unwrap());
+        drop(nobody);
+        let settings = OtlpSettings::read(endpoint.parse().unwrap(), &|_| None, |_, _| {});
+        let (traces, spans) = span::channel();
+        let mut exporter = SpanExporter {
+            collector: Collector::new(settings).unwrap(),
+            spans,
+            traces: traces.clone(),
+            state: Health::of("spans"),
+        };
+        let (mut batch, began) = (vec![Span::default(); 3], Instant::now());
+        exporter
+            .hand_over(&mut batch, &CancellationToken::new())
+            .await;
+        let took = began.elapsed();
+        assert!(
+            took >= PATIENCE && took <= PATIENCE + TIME_LIMIT + Backoff::MAX,
+            "{took:?}"
+        );
+        assert_eq!((batch.len(), traces.totals()), (0, [0, 3]));
     }
 }

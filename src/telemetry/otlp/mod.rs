@@ -11,6 +11,7 @@ mod export;
 mod numbers;
 mod open;
 mod parent;
+mod refusal;
 mod settings;
 mod span;
 
