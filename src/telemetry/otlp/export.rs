@@ -215,7 +215,7 @@ mod tests {
         let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let endpoint = format!("http://{}", nobody.local_addr().unwrap());
         drop(nobody);
-        let settings = OtlpSettings::read(endpoint.parse().unwrap(), &|_| None, |_, _| {});
+        let settings = OtlpSettings::read(endpoint.parse().unwrap(), &|_| None, |_, _, _| {});
         let (traces, spans) = span::channel();
         let mut exporter = SpanExporter {
             collector: Collector::new(settings).unwrap(),
