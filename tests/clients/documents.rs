@@ -10,8 +10,9 @@ use std::{
 use crate::{
     demo::Demo,
     support::{
-        environment,
+        environment, get,
         program::{Program, command},
+        until,
     },
 };
 
@@ -112,6 +113,12 @@ async fn every_command_shows_what_its_page_promises() {
     let address = rest.split([',', ' ']).next().unwrap();
     let (_, rest) = demo.instructions.split_once("psql \"").unwrap();
     let database = rest.split('"').next().unwrap();
+    // It says where it is before it has heard the database.
+    let gateway = address.parse().unwrap();
+    until("the demo is ready", || async {
+        get(gateway, "/readyz", &[]).await.status == 200
+    })
+    .await;
     let pages = SHOWN.iter().map(async |(page, shown)| {
         for (line, shown) in commands(page).iter().zip(*shown) {
             let line = line.replace("127.0.0.1:8000", address);
