@@ -1,7 +1,8 @@
 //! HTTP/1.1 requests of the client.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
+use futures_util::FutureExt;
 use http::{Request, Response, header, request};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{
@@ -87,17 +88,22 @@ fn told(error: &hyper::Error) -> String {
 
 /// The answer, or that none comes. A request that is sent just when its
 /// connection ends may lie in a queue that nobody reads any more: hence a look
-/// at both.
+/// at both. A connection may also end between the two looks, with the answer
+/// there: hence another one.
 pub(super) async fn answered<T>(
     address: &Address,
     asking: impl Future<Output = T>,
     connection: &mut AbortOnDropHandle<()>,
 ) -> Result<T, Ended> {
     let answered = async {
+        let mut asking = pin!(asking);
         select! {
             biased;
-            answer = asking => Ok(answer),
-            _ = connection => Err(Ended::no_answer(address, "the connection ended")),
+            answer = &mut asking => Ok(answer),
+            _ = connection => {
+                let none = || Ended::no_answer(address, "the connection ended");
+                asking.now_or_never().ok_or_else(none)
+            }
         }
     };
     let answered = timeout(LIMIT, answered).await;
@@ -123,7 +129,10 @@ pub(super) fn encoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
+    use std::{
+        future::{pending, poll_fn},
+        task::Poll,
+    };
 
     use super::*;
 
@@ -143,6 +152,25 @@ mod tests {
         tokio::task::yield_now().await;
         let address = "http://h:1".parse().unwrap();
         let answered = answered(&address, async { 1 }, &mut connection).await;
+        assert_eq!(answered, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn an_answer_counts_that_comes_while_its_connection_ends() {
+        let mut connection = AbortOnDropHandle::new(tokio::spawn(async {}));
+        tokio::task::yield_now().await;
+        let address = "http://h:1".parse().unwrap();
+        // Not there at the first look, and nobody says when it is.
+        let mut looks = 0;
+        let asking = poll_fn(|_| {
+            looks += 1;
+            if looks > 1 {
+                Poll::Ready(1)
+            } else {
+                Poll::Pending
+            }
+        });
+        let answered = answered(&address, asking, &mut connection).await;
         assert_eq!(answered, Ok(1));
     }
 }

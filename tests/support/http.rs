@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use futures_util::FutureExt;
 use http_body_util::{BodyExt, Full};
 use hyper::{
     Request, Response,
@@ -113,10 +114,12 @@ pub async fn request_over(
     let request = request.body(Full::new(body)).unwrap();
     // A request that is sent just when the connection ends is never answered:
     // it lies in a queue that has a sender, and nobody who reads.
+    // Or it ends between the two looks, with the answer there.
+    let mut answered = std::pin::pin!(sender.send_request(request));
     tokio::select! {
         biased;
-        answered = sender.send_request(request) => answered.ok(),
-        _ = connection => None,
+        answered = &mut answered => answered.ok(),
+        _ = connection => answered.now_or_never()?.ok(),
     }
 }
 
