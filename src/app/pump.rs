@@ -52,12 +52,8 @@ impl Pump {
         self.hub.ingest(|intake| {
             for (place, item) in batch.into_iter().enumerate() {
                 let is_next = |next: &mut (usize, Followed)| next.0 == place;
-                let followed = followed.pop_if(is_next);
-                take_in(
-                    intake,
-                    item,
-                    followed.map_or_else(Followed::default, |(_, f)| f),
-                );
+                let followed = followed.pop_if(is_next).map(|(_, followed)| followed);
+                take_in(intake, item, followed.unwrap_or_default());
             }
         });
         if let Some(status) = status {

@@ -18,8 +18,9 @@ pub struct Ended {
     pub message: String,
     /// How long the gateway wants to be left alone.
     pub(super) retry_after: Option<Duration>,
-    /// Whether somebody answered: the gateway, or a proxy before it.
-    is_answer: bool,
+    /// Whether nobody was there who would have spoken: not the gateway, nor a
+    /// proxy before it.
+    pub(super) is_silence: bool,
 }
 
 /// RFC 9457, the part that counts here.
@@ -35,29 +36,23 @@ impl Ended {
             code: code.to_owned(),
             message: message.to_string(),
             retry_after: None,
-            is_answer: true,
+            is_silence: false,
         }
     }
 
     pub(super) fn disconnected(message: impl ToString) -> Self {
-        let is_answer = false;
-        Self {
-            is_answer,
-            ..Self::new("disconnected", message)
-        }
+        Self::silence("disconnected", message)
     }
 
     pub(super) fn unreachable(message: impl ToString) -> Self {
-        let is_answer = false;
-        Self {
-            is_answer,
-            ..Self::new("unreachable", message)
-        }
+        Self::silence("unreachable", message)
     }
 
-    /// Whether nobody was there who would have spoken.
-    pub(super) fn is_silence(&self) -> bool {
-        !self.is_answer
+    fn silence(code: &str, message: impl ToString) -> Self {
+        Self {
+            is_silence: true,
+            ..Self::new(code, message)
+        }
     }
 
     /// Whether the same request would only be refused again. An end that has no
@@ -115,7 +110,7 @@ impl Ended {
             code,
             message: detail,
             retry_after,
-            is_answer: true,
+            is_silence: false,
         }
     }
 

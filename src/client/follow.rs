@@ -60,7 +60,7 @@ pub fn follow(
             };
             drop(connection);
             let may_be_renewed = ended.code == "unauthenticated" && ready_since.is_some();
-            has_answered |= ready_since.is_some() || !ended.is_silence();
+            has_answered |= ready_since.is_some() || !ended.is_silence;
             if !has_answered || ended.is_for_good() && !may_be_renewed {
                 Err(ended.clone())?;
             }

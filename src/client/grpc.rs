@@ -48,7 +48,7 @@ pub(super) fn read(
         let subscribed = answered(&gateway.address, subscribing, &mut connection).await?;
         let ended = |status| Ended::from_grpc(&gateway.address, &status);
         let subscribed = subscribed.map_err(|status| match ended(status) {
-            ended if ended.is_silence() => Ended::no_answer(&gateway.address, ended.message),
+            ended if ended.is_silence => Ended::no_answer(&gateway.address, ended.message),
             ended => ended,
         });
         let mut stream = subscribed?.into_inner();

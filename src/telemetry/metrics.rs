@@ -318,7 +318,7 @@ pub const METRICS: &[Metric] = &[
     counter(
         "pgfan_spans_total",
         "Spans of traced notifications, where --otlp-endpoint is set: exported, or dropped, since \
-         a queue was full or the collector refused them.",
+         a queue was full, or the collector refused them or never took them.",
         |seen, out| {
             out.each(
                 "result",

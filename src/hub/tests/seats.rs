@@ -21,16 +21,21 @@ impl Outlet for Given {
     fn close(&mut self) {}
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_reader_that_sleeps_is_served_without_being_woken() {
+/// A reader of `a`, its writer, and how much that has given it.
+fn seated() -> (Fixture, Writer, Reading, Arc<AtomicUsize>) {
     let fixture = Fixture::live(Config::default());
-    let mut writer = fixture.hub.writers(1).pop().unwrap();
+    let writer = fixture.hub.writers(1).pop().unwrap();
     let mut reader = fixture.reader(&["a"]);
     let given = Given::default();
     let count = given.0.clone();
-    let served = || count.load(Ordering::Relaxed);
     reader.sit(Arc::new(Seat::new(given)));
-    let mut reading = Reading::of(reader);
+    (fixture, writer, Reading::of(reader), count)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_that_sleeps_is_served_without_being_woken() {
+    let (fixture, mut writer, mut reading, count) = seated();
+    let served = || count.load(Ordering::Relaxed);
     reading.sleep();
     for n in 0..5 {
         fixture.notify("a", &n.to_string());
@@ -46,13 +51,7 @@ async fn a_reader_that_sleeps_is_served_without_being_woken() {
 
 #[tokio::test(start_paused = true)]
 async fn an_outlet_is_the_readers_until_it_has_written() {
-    let fixture = Fixture::live(Config::default());
-    let mut writer = fixture.hub.writers(1).pop().unwrap();
-    let mut reader = fixture.reader(&["a"]);
-    let given = Given::default();
-    let count = given.0.clone();
-    reader.sit(Arc::new(Seat::new(given)));
-    let mut reading = Reading::of(reader);
+    let (fixture, mut writer, mut reading, count) = seated();
     let mut notify = |payload| {
         fixture.notify("a", payload);
         while writer.round().now_or_never().is_some() {}
@@ -72,13 +71,7 @@ async fn an_outlet_is_the_readers_until_it_has_written() {
 /// Whatever has changed may be that the reader may not have what comes.
 #[tokio::test(start_paused = true)]
 async fn who_was_woken_with_all_is_given_nothing_until_it_has_looked() {
-    let fixture = Fixture::live(Config::default());
-    let mut writer = fixture.hub.writers(1).pop().unwrap();
-    let mut reader = fixture.reader(&["a"]);
-    let given = Given::default();
-    let count = given.0.clone();
-    reader.sit(Arc::new(Seat::new(given)));
-    let mut reading = Reading::of(reader);
+    let (fixture, mut writer, mut reading, count) = seated();
     let mut notify = |payload| {
         fixture.notify("a", payload);
         while writer.round().now_or_never().is_some() {}
