@@ -1,3 +1,5 @@
+use std::cell::OnceCell;
+
 use crate::{
     besieged::Besieged,
     support::{Database, until},
@@ -44,10 +46,13 @@ async fn heartbeat(database: &Database) -> String {
     let sql = "SELECT substring(query FROM 'pgfan:heartbeat:[0-9a-f]+') FROM pg_stat_activity \
                WHERE query LIKE '%pg_notify(''pgfan:heartbeat:%' \
                AND datname = current_database() AND pid <> pg_backend_pid()";
-    let found = async || {
+    // Taken as it is seen: the session's next statement hides it again.
+    let beat = OnceCell::new();
+    until("a beat", || async {
         let row = database.client.query_opt(sql, &[]).await.unwrap();
-        row.map(|row| row.get::<_, String>(0))
-    };
-    until("a beat", || async { found().await.is_some() }).await;
-    found().await.unwrap()
+        row.is_some_and(|row| beat.set(row.get::<_, String>(0)).is_ok())
+    })
+    .await;
+    // `until` panics where no beat was seen.
+    beat.into_inner().unwrap()
 }

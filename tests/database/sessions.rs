@@ -17,8 +17,10 @@ struct Session {
 }
 
 async fn sessions(database: &Database) -> Vec<Session> {
+    // A session that is only just there has no `state_change` yet.
     let sql = "SELECT pid, query ~ 'LISTEN|pgfan:', \
-               clock_timestamp() - state_change > interval '2 s' FROM pg_stat_activity \
+               coalesce(clock_timestamp() - state_change > interval '2 s', false) \
+               FROM pg_stat_activity \
                WHERE datname = current_database() AND application_name = 'pgfan'";
     let rows = database.client.query(sql, &[]).await.unwrap();
     let session = |row: &Row| Session {
