@@ -3,14 +3,16 @@
 #
 #   examples/shell/on-change.sh CHANNEL…        the gateway: PGFAN_URL, http://127.0.0.1:8000 by default
 #
-# `pgfan listen` comes back by itself from its last cursor, and says in a line of JSON what it heard.
+# `pgfan listen` comes back by itself from its last cursor, and says in a line of JSON what it heard. Where it
+# does not (a bad channel, a token refused), it has said why, and this ends with its exit code.
 
-pgfan listen --json "$@" | while read -r message; do
+{ pgfan listen --json "$@" || echo "ended $?"; } | while read -r message; do
     case $message in
     '{"type":"event",'*) echo "changed: $message" ;;
     '{"type":"gap",'*) echo "everything may have changed" ;;
     '{"type":"interrupted",'*) echo "what we hold may go stale from now on" ;;
     '{"type":"ready",'* | '{"type":"live",'*) echo "listening" ;;
+    'ended '*) exit "${message#ended }" ;;
     *) echo "unknown, so everything may have changed" ;;
     esac
 done

@@ -9,7 +9,7 @@ use crate::support::{
     Database,
     gateway_process::{GatewayProcess, libpq_variables, pgfan},
     pooler::free_port,
-    program::{Program, command},
+    program::{Program, command, run},
     within,
 };
 
@@ -156,4 +156,20 @@ async fn they_end_quietly_when_nobody_reads() {
         assert_eq!(ended.status.code(), Some(0), "{line}: {ended:?}");
         assert_eq!(ended.stderr, "", "{line}");
     }
+}
+
+/// Whoever started it must see that nobody listens.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_shell_that_is_refused_says_so_with_its_exit_code() {
+    let gateway = GatewayProcess::on(&Database::new().await).await;
+    let line = ["examples/shell/on-change.sh", "pgfan:not-for-readers"];
+    let ended = run(&mut command_of(gateway.address, &line)).await;
+    let listen = run(&mut command_of(
+        gateway.address,
+        &["pgfan", "listen", line[1]],
+    ))
+    .await;
+    assert_ne!(listen.status.code(), Some(0), "{listen:?}");
+    assert_eq!(ended.status.code(), listen.status.code(), "{ended:?}");
+    assert!(ended.stderr.contains("(forbidden)"), "{ended:?}");
 }
