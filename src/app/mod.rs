@@ -1,14 +1,16 @@
 //! Joins the layers: binds first, spawns after, and owns the order of the end.
 
+mod doors;
 mod pump;
 mod reload;
+mod telemetry;
 
 use std::{
     io, net::SocketAddr, num::NonZero, sync::Arc, thread::available_parallelism, time::Duration,
 };
 
 use tokio::{
-    net::{TcpListener, TcpSocket},
+    net::TcpListener,
     select,
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep},
@@ -16,8 +18,10 @@ use tokio::{
 
 pub use self::reload::Reloader;
 use self::{
+    doors::{bind, doors},
     pump::Pump,
     reload::{Begun, Parts, Reloads},
+    telemetry::Telemetry,
 };
 use crate::{
     auth::Authenticator,
@@ -28,13 +32,8 @@ use crate::{
     shutdown::Shutdown,
     source::{PostgresSource, Source, conninfo::ConnInfo},
     supervisor::Supervisor,
-    telemetry::{Format, Metrics, OtlpSettings, SentAt},
-    transport::{self, Admission, App, Door, Pages, Side, Tls},
+    transport::{self, Admission},
 };
-
-/// Connections that may wait to be accepted; the kernel caps it at its
-/// `somaxconn`, 4096 by default.
-const BACKLOG: u32 = 4096;
 
 /// In so many steps a crowd is sent away.
 const STEPS: u32 = 20;
@@ -157,50 +156,34 @@ impl Gateway {
         let auth = Authenticator::new(config.auth);
         let admission = Admission::new(
             hub.clone(),
-            publisher.clone(),
+            publisher,
             auth.clone(),
             config.browsers,
             config.transport,
             config.limits,
         );
         let (listening, second) = PostgresSource::new(config.database, config.source, requests);
-        let sent_at = Arc::new(SentAt::default());
-        let (traces, mut exporting) = config.otlp.and_then(OtlpSettings::begin).unzip();
-        let metrics = Arc::new(Metrics::new(
-            hub.clone(),
-            listening.counters(),
-            admission.clone(),
-            Arc::clone(&sent_at),
-            traces.clone(),
-        ));
-        if let Some(exporting) = &mut exporting {
-            exporting.add(&metrics);
-        }
+        let telemetry = Telemetry::begin(&hub, &listening, &admission, config.otlp);
         let doors = doors((listener, config.tls.clone()), admin, |side| {
-            transport::router(admission.clone(), pages(&metrics), side)
+            transport::router(admission.clone(), telemetry.pages(), side)
         })?;
         let mut workers = JoinSet::new();
         let pump = Pump {
             hub: hub.clone(),
             supervisor: supervisor.clone(),
-            sent_at,
-            traces,
+            sent_at: telemetry.sent_at,
+            traces: telemetry.traces,
         };
         workers.spawn(pump.run(listening.items(demand)));
         workers.spawn(second.run());
-        workers.spawn(auth.clone().keep_fresh());
-        workers.spawn(sweep(hub.clone()));
-        workers.spawn(reload::wake(auth.clone(), hub.clone()));
         let parts = Parts {
             hub: hub.clone(),
             auth,
             admission: admission.clone(),
             tls: config.tls,
         };
+        keep(&mut workers, &parts);
         workers.spawn(reload::follow(reloads, parts, begun));
-        for writer in hub.writers(writers()) {
-            workers.spawn(writer.run());
-        }
         supervisor.ready().await;
         let result = select! {
             () = transport::serve(doors, admission, &shutdown) => Ok(()),
@@ -213,10 +196,20 @@ impl Gateway {
         shutdown.ended(drained).await;
         // The source ends last: until here it was what the readers waited for.
         workers.shutdown().await;
-        if let Some(exporting) = exporting {
+        if let Some(exporting) = telemetry.exporting {
             exporting.end(drained).await;
         }
         result
+    }
+}
+
+/// What works as long as the gateway does, and is asked by nobody.
+fn keep(workers: &mut JoinSet<()>, parts: &Parts) {
+    workers.spawn(parts.auth.clone().keep_fresh());
+    workers.spawn(sweep(parts.hub.clone()));
+    workers.spawn(reload::wake(parts.auth.clone(), parts.hub.clone()));
+    for writer in parts.hub.writers(writers()) {
+        workers.spawn(writer.run());
     }
 }
 
@@ -226,48 +219,6 @@ fn writers() -> usize {
     available_parallelism().map_or(1, NonZero::get).div_ceil(2)
 }
 
-/// What is answered where. TLS is for clients: the other address is on a network
-/// of one's own.
-fn doors<E>(
-    (listener, tls): (TcpListener, Option<Tls>),
-    admin: Option<TcpListener>,
-    router: impl Fn(Side) -> Result<App, E>,
-) -> Result<Vec<Door>, E> {
-    let side = if admin.is_some() {
-        Side::Public
-    } else {
-        Side::Whole
-    };
-    let main = Door {
-        listener,
-        app: router(side)?,
-        tls,
-    };
-    let mut doors = vec![main];
-    if let Some(listener) = admin {
-        doors.push(Door {
-            listener,
-            app: router(Side::Admin)?,
-            tls: None,
-        });
-    }
-    Ok(doors)
-}
-
-fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, AppError> {
-    listen(address).map_err(|error| AppError::Bind(address, setting, error))
-}
-
-fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)
-}
-
 /// Tells every reader to come back: a crowd not all at once, or it would be at
 /// the next gateway's door as one.
 async fn send_away(hub: &Hub, limit: Duration) {
@@ -275,17 +226,6 @@ async fn send_away(hub: &Hub, limit: Duration) {
     let step = (hub.readers() / STEPS as usize).max(CROWD);
     while hub.end(step) > 0 {
         sleep(limit / STEPS).await;
-    }
-}
-
-/// What the transports show and do not know.
-fn pages(metrics: &Arc<Metrics>) -> Pages {
-    let metrics = Arc::clone(metrics);
-    Pages {
-        metrics: Arc::new(move |accept| {
-            let format = Format::of_accept(accept);
-            (format.content_type(), metrics.text(format))
-        }),
     }
 }
 

@@ -1,0 +1,54 @@
+//! The addresses where it listens, and what is answered at each.
+
+use std::{io, net::SocketAddr};
+
+use tokio::net::{TcpListener, TcpSocket};
+
+use super::AppError;
+use crate::transport::{App, Door, Side, Tls};
+
+/// Connections that may wait to be accepted; the kernel caps it at its
+/// `somaxconn`, 4096 by default.
+const BACKLOG: u32 = 4096;
+
+/// What is answered where. TLS is for clients: the other address is on a network
+/// of one's own.
+pub(super) fn doors<E>(
+    (listener, tls): (TcpListener, Option<Tls>),
+    admin: Option<TcpListener>,
+    router: impl Fn(Side) -> Result<App, E>,
+) -> Result<Vec<Door>, E> {
+    let side = if admin.is_some() {
+        Side::Public
+    } else {
+        Side::Whole
+    };
+    let main = Door {
+        listener,
+        app: router(side)?,
+        tls,
+    };
+    let mut doors = vec![main];
+    if let Some(listener) = admin {
+        doors.push(Door {
+            listener,
+            app: router(Side::Admin)?,
+            tls: None,
+        });
+    }
+    Ok(doors)
+}
+
+pub(super) fn bind(address: SocketAddr, setting: &'static str) -> Result<TcpListener, AppError> {
+    listen(address).map_err(|error| AppError::Bind(address, setting, error))
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}

@@ -1,0 +1,57 @@
+//! How it goes, for who watches over it.
+
+use std::sync::Arc;
+
+use crate::{
+    hub::Hub,
+    source::PostgresSource,
+    telemetry::{Exporting, Format, Metrics, OtlpSettings, SentAt, Traces},
+    transport::{Admission, Pages},
+};
+
+/// See the module.
+pub(super) struct Telemetry {
+    metrics: Arc<Metrics>,
+    pub(super) sent_at: Arc<SentAt>,
+    pub(super) traces: Option<Traces>,
+    pub(super) exporting: Option<Exporting>,
+}
+
+impl Telemetry {
+    pub(super) fn begin(
+        hub: &Hub,
+        source: &PostgresSource,
+        admission: &Admission,
+        otlp: Option<OtlpSettings>,
+    ) -> Self {
+        let sent_at = Arc::new(SentAt::default());
+        let (traces, mut exporting) = otlp.and_then(OtlpSettings::begin).unzip();
+        let metrics = Arc::new(Metrics::new(
+            hub.clone(),
+            source.counters(),
+            admission.clone(),
+            Arc::clone(&sent_at),
+            traces.clone(),
+        ));
+        if let Some(exporting) = &mut exporting {
+            exporting.add(&metrics);
+        }
+        Self {
+            metrics,
+            sent_at,
+            traces,
+            exporting,
+        }
+    }
+
+    /// What the transports show and do not know.
+    pub(super) fn pages(&self) -> Pages {
+        let metrics = Arc::clone(&self.metrics);
+        Pages {
+            metrics: Arc::new(move |accept| {
+                let format = Format::of_accept(accept);
+                (format.content_type(), metrics.text(format))
+            }),
+        }
+    }
+}
