@@ -100,6 +100,10 @@ pub(crate) fn expected(wire: Wire) -> i32 {
     }
 }
 
+/// What a busy machine may take; shorter than `keepalive`, after which a stream is
+/// looked at anyhow.
+const LATE: Duration = Duration::from_secs(6);
+
 /// Each reader has an end of its own kind, at the token's second and no sooner.
 async fn all_end(gateway: &TestGateway, channel: &str) {
     let lifetime = Duration::from_secs(2);
@@ -108,10 +112,7 @@ async fn all_end(gateway: &TestGateway, channel: &str) {
     let ends = futures_util::future::join_all(ends);
     let ends = within("all streams end", ends).await;
     let lasted = began.elapsed().unwrap();
-    assert!(
-        lifetime <= lasted && lasted < lifetime + Duration::from_secs(2),
-        "{lasted:?}"
-    );
+    assert!(lifetime <= lasted && lasted < lifetime + LATE, "{lasted:?}");
     for (wire, (code, reason)) in Wire::READING.into_iter().zip(ends) {
         assert_eq!(code, expected(wire), "{wire:?}");
         assert_eq!(reason, "unauthenticated: the token has expired", "{wire:?}");
