@@ -27,7 +27,7 @@ impl Hub {
         };
         take_in(&mut intake);
         let wakers = intake.wakers();
-        self.tell_ready(&state);
+        self.tell_readiness(&state);
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
     }

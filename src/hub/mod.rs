@@ -15,6 +15,7 @@ mod join;
 mod log;
 mod reader;
 mod readers;
+mod readiness;
 mod seat;
 mod subscription;
 #[cfg(test)]
@@ -41,16 +42,12 @@ pub use intake::Intake;
 pub use log::Limits;
 use log::{Log, Look};
 use readers::Readers;
+pub use readiness::{Readiness, Unready};
 pub use seat::{Outlet, Seat};
 pub use subscription::{Ended, JoinError, Subscription};
 pub use view::{ChannelView, SourceView, View};
 use writer::Inboxes;
 pub use writer::Writer;
-
-/// Above this part of the cluster's notification queue the gateway is not
-/// ready: some listener has stopped reading, and at 1 every transaction that
-/// notifies fails.
-const MAX_QUEUE_USAGE: f64 = 0.25;
 
 /// The hub's settings. Every number is a bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,7 +104,7 @@ pub struct Hub {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
-    ready: watch::Sender<bool>,
+    readiness: watch::Sender<Readiness>,
     counters: Counters,
 }
 
@@ -128,15 +125,6 @@ struct State {
     closing: bool,
     /// Taken out while a reader looks at the log.
     look: Look,
-}
-
-impl State {
-    fn is_ready(&self) -> bool {
-        let has_room = self
-            .queue_usage
-            .is_some_and(|usage| usage <= MAX_QUEUE_USAGE);
-        self.source == SourceState::Live && has_room && !self.closing
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -168,7 +156,7 @@ impl Hub {
         };
         let shared = Shared {
             state: Mutex::new(state),
-            ready: watch::Sender::new(false),
+            readiness: watch::Sender::new(Err(Unready::SourceAway)),
             counters: Counters::default(),
         };
         Self {
@@ -219,12 +207,6 @@ impl Hub {
         self.lock().readers.count()
     }
 
-    /// Whether the gateway does all it is there for, now and from now on: the
-    /// source is live, PostgreSQL's queue has room, and the hub is not closed.
-    pub fn ready(&self) -> watch::Receiver<bool> {
-        self.shared.ready.subscribe()
-    }
-
     /// Lets go of events that are too old and of channels that nobody reads.
     /// To be called about once a second.
     pub fn sweep(&self) {
@@ -244,7 +226,7 @@ impl Hub {
     pub fn close(&self) {
         let mut state = self.lock();
         state.closing = true;
-        self.tell_ready(&state);
+        self.tell_readiness(&state);
     }
 
     /// Ends the streams of `count` readers with [`Ended::ShuttingDown`], and
@@ -254,13 +236,6 @@ impl Hub {
         let going_on = self.lock().readers.end(count, &mut wakers);
         wakers.into_iter().for_each(Waker::wake);
         going_on
-    }
-
-    /// Under the lock, so that the last word is the last state's.
-    fn tell_ready(&self, state: &State) {
-        let ready = state.is_ready();
-        let tell = |was: &mut bool| std::mem::replace(was, ready) != ready;
-        self.shared.ready.send_if_modified(tell);
     }
 
     /// A panic under the lock would be a bug of ours; the readers are better

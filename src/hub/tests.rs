@@ -3,7 +3,10 @@
 mod cursors;
 #[cfg(feature = "otlp")]
 mod followed;
+mod limits;
 mod model;
+mod overtaken;
+mod readiness;
 mod reload;
 mod seats;
 
@@ -197,68 +200,6 @@ async fn a_source_that_lost_nothing_is_live_without_a_gap() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_burst_beyond_the_history_reaches_who_is_reading() {
-    let fixture = Fixture::live(small_history(10));
-    let mut reader = fixture.reader(&["a"]);
-    let payloads: Vec<_> = (0..10_000).map(|n| n.to_string()).collect();
-    fixture.hub.ingest(|intake| {
-        for payload in &payloads {
-            intake.notification(notification("a", payload));
-        }
-    });
-    let there = now(&mut reader);
-    assert_eq!(there.len(), 10_000);
-    assert!(
-        there
-            .iter()
-            .zip(&payloads)
-            .all(|(got, sent)| *got == format!("\"a\" {sent}"))
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_overtaken_reader_gets_a_gap_and_goes_on_at_the_head() {
-    let mut config = small_history(10);
-    config.history.bytes = 1 << 20;
-    let fixture = Fixture::live(config);
-    let mut slow = fixture.reader(&["a"]);
-    let payload = "x".repeat(7999);
-    for _ in 0..200 {
-        fixture.notify("a", &payload);
-    }
-    assert_eq!(now(&mut slow), ["slow_reader"]);
-    fixture.notify("a", "next");
-    assert_eq!(now(&mut slow), [r#""a" next"#]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_overtaken_reader_hears_what_became_of_the_source() {
-    let mut config = small_history(1);
-    config.history.bytes = 1 << 20;
-    let fixture = Fixture::live(config);
-    let mut slow = fixture.reader(&["a"]);
-    let flood = || (0..200).for_each(|_| fixture.notify("a", &"x".repeat(7999)));
-    flood();
-    fixture.lose();
-    assert_eq!(now(&mut slow), ["interrupted", "slow_reader"]);
-    fixture.hub.ingest(|intake| intake.live(true));
-    flood();
-    assert_eq!(now(&mut slow), ["slow_reader", "live"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn events_leave_at_their_age() {
-    let fixture = Fixture::live(Config::default());
-    let mut reader = fixture.subscribe(&["a"], None);
-    let cursor = last_cursor(&mut reader);
-    fixture.notify("a", "1");
-    tokio::time::advance(Duration::from_secs(601)).await;
-    fixture.hub.sweep();
-    let mut again = fixture.subscribe(&["a"], cursor);
-    assert_eq!(now(&mut again), [r#"ready ["a"]"#, "cursor_too_old"]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_later_join_replays_its_own_channels_first() {
     let fixture = Fixture::live(Config::default());
     let mut reader = fixture.reader(&["a"]);
@@ -288,50 +229,6 @@ async fn nothing_of_a_parted_channel_is_delivered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn limits_refuse_the_next_and_leave_the_others_alone() {
-    let mut config = Config::default();
-    (
-        config.max_readers,
-        config.max_channels,
-        config.max_channels_per_reader,
-    ) = (2, 3, 2);
-    let fixture = Fixture::live(config);
-    let mut one = fixture.subscribe(&["a", "b"], None);
-    assert_eq!(
-        one.join(&names(&["c"]), None),
-        Err(JoinError::TooManyForReader(2))
-    );
-    let mut two = fixture.subscribe(&["c"], None);
-    assert_eq!(two.join(&names(&["d"]), None), Err(JoinError::TooMany));
-    assert_eq!(
-        fixture.hub.subscribe(WireName::WebSocket).err(),
-        Some(SubscribeError::TooMany)
-    );
-    drop(one);
-    fixture.hub.subscribe(WireName::WebSocket).unwrap();
-    two.join(&names(&["d"]), None).unwrap();
-    fixture.obey();
-    assert_eq!(now(&mut two), [r#"ready ["c"]"#, r#"ready ["d"]"#]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_lower_limit_leaves_the_channels_that_there_are() {
-    let fixture = Fixture::live(Config::default());
-    let _readers = fixture.reader(&["a", "b", "c"]);
-    let last_cursor = last_cursor(&mut fixture.subscribe(&["d"], None));
-    fixture.hub.reload(Config {
-        max_channels: 2,
-        ..Config::default()
-    });
-    let mut another = fixture.subscribe(&["a", "c"], None);
-    assert_eq!(now(&mut another), [r#"ready ["a", "c"]"#]);
-    assert_eq!(another.join(&names(&["e"]), None), Err(JoinError::TooMany));
-    // One that lingers is not given up for what there is.
-    let mut resumed = fixture.subscribe(&["d"], last_cursor);
-    assert_eq!(now(&mut resumed), [r#"ready ["d"]"#]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_idle_cursor_moves_with_the_traffic_of_others() {
     let fixture = Fixture::live(Config::default());
     let mut quiet = fixture.subscribe(&["quiet"], None);
@@ -345,28 +242,6 @@ async fn an_idle_cursor_moves_with_the_traffic_of_others() {
     assert_eq!(quiet.cursor(), None);
     assert_eq!(now(&mut quiet), [r#""quiet" 2"#]);
     assert!(now(&mut fixture.subscribe(&["quiet"], idle)).contains(&r#""quiet" 2"#.to_owned()));
-}
-
-/// After a failover to a database of another encoding.
-#[tokio::test(start_paused = true)]
-async fn a_name_that_can_no_longer_be_listened_to_ends_its_readers() {
-    let fixture = Fixture::live(Config::default());
-    let mut reader = fixture.reader(&["a"]);
-    let mut other = fixture.reader(&["b"]);
-    fixture.lose();
-    fixture.hub.ingest(|intake| {
-        intake.refused(&names(&["a"])[0], 1);
-        intake.live(true);
-    });
-    let ended = Ended::Refused(names(&["a"]).remove(0));
-    assert_eq!(reader.next().await, Some(Err(ended.clone())));
-    let mut late = fixture.subscribe(&["a"], None);
-    assert_eq!(late.next().await, Some(Err(ended)));
-    fixture.notify("b", "goes on");
-    assert_eq!(
-        now(&mut other)[1..],
-        ["source_lost", "live", r#""b" goes on"#]
-    );
 }
 
 /// Its events would come twice, and out of order.
@@ -401,14 +276,4 @@ async fn the_end_comes_to_some_readers_after_the_others() {
     assert_eq!(now(&mut two), [r#""a" meanwhile"#]);
     assert_eq!(fixture.hub.end(9), 0);
     assert_eq!(two.next().await, Some(Err(Ended::ShuttingDown)));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_name_that_cannot_be_listened_to_ends_its_readers() {
-    let fixture = Fixture::live(Config::default());
-    let mut reader = fixture.hub.subscribe(WireName::WebSocket).unwrap();
-    let name = names(&["→"]).remove(0);
-    reader.join(std::slice::from_ref(&name), None).unwrap();
-    fixture.hub.ingest(|intake| intake.refused(&name, 1));
-    assert_eq!(reader.next().await, Some(Err(Ended::Refused(name))));
 }

@@ -107,7 +107,7 @@ impl Hub {
         View {
             source: state.source(),
             interruptions: state.interruptions,
-            is_ready: state.is_ready(),
+            is_ready: state.readiness().is_ok(),
             queue_usage: state.known_queue_usage(),
             readers: state.readers.by_wire(),
             channels: state.readers.channels(),

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     auth::{AuthError, Authenticator, Grant, Ticket, TooManyTickets},
     event::{ChannelName, EventId, Payload, WireName},
-    hub::{Cursor, Hub},
+    hub::{Cursor, Hub, Readiness},
     publish::Publisher,
 };
 
@@ -157,8 +157,8 @@ impl Admission {
     }
 
     /// Whether the gateway does all it is there for.
-    pub(super) fn ready(&self) -> watch::Receiver<bool> {
-        self.shared.hub.ready()
+    pub(super) fn readiness(&self) -> watch::Receiver<Readiness> {
+        self.shared.hub.readiness()
     }
 
     pub(super) fn browsers(&self) -> Arc<Browsers> {

@@ -11,7 +11,7 @@ use tonic::Status;
 use crate::{
     auth::{AuthError, TooManyTickets},
     event::{ChannelNameError, PayloadError},
-    hub::{Ended, JoinError, SubscribeError},
+    hub::{Ended, JoinError, SubscribeError, Unready},
     publish::PublishError,
 };
 
@@ -181,6 +181,18 @@ impl From<SubscribeError> for Refusal {
             SubscribeError::ShuttingDown => Code::ShuttingDown,
         };
         Self::new(code, error)
+    }
+}
+
+impl From<Unready> for Refusal {
+    fn from(unready: Unready) -> Self {
+        let code = match unready {
+            Unready::ShuttingDown => Code::ShuttingDown,
+            Unready::SourceAway | Unready::QueueUnseen | Unready::QueueFilling => {
+                Code::SourceUnavailable
+            }
+        };
+        Self::new(code, unready)
     }
 }
 

@@ -36,7 +36,7 @@ use super::{
     status::status,
     ws::ws,
 };
-use crate::event::Payload;
+use crate::{event::Payload, hub::Readiness};
 
 /// What answers at an address.
 pub type App = Router;
@@ -93,12 +93,12 @@ fn grpc(admission: Admission) -> Result<Router, tonic_reflection::server::Error>
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     let (reporter, health) = tonic_health::server::health_reporter();
-    let mut ready = admission.ready();
+    let mut readiness = admission.readiness();
     // At first it would say that it serves; nobody else has it yet, so there is
     // nothing to wait for.
-    let first = set_health(&reporter, *ready.borrow_and_update());
-    first.now_or_never();
-    tokio::spawn(report(ready, reporter));
+    let is_ready = readiness.borrow_and_update().is_ok();
+    set_health(&reporter, is_ready).now_or_never();
+    tokio::spawn(report(readiness, is_ready, reporter));
     let limit = admission.settings().request_timeout;
     let in_time = ServiceBuilder::new().map_request(move |request| punctual(request, limit));
     let mut open = Routes::builder();
@@ -139,11 +139,18 @@ async fn counted(State(admission): State<Admission>, request: Request, next: Nex
     }
 }
 
-/// Ends with the hub.
-async fn report(mut ready: watch::Receiver<bool>, reporter: HealthReporter) {
-    while ready.changed().await.is_ok() {
-        let is_ready = *ready.borrow_and_update();
-        set_health(&reporter, is_ready).await;
+/// Ends with the hub. Another reason is no other status, and is not told.
+async fn report(
+    mut readiness: watch::Receiver<Readiness>,
+    mut was_ready: bool,
+    reporter: HealthReporter,
+) {
+    while readiness.changed().await.is_ok() {
+        let is_ready = readiness.borrow_and_update().is_ok();
+        if is_ready != was_ready {
+            set_health(&reporter, is_ready).await;
+            was_ready = is_ready;
+        }
     }
 }
 
@@ -250,18 +257,14 @@ async fn healthz() -> &'static str {
 
 /// Whether the gateway does all it is there for.
 async fn readyz(State(admission): State<Admission>) -> Response {
-    if *admission.ready().borrow() {
-        "ok\n".into_response()
-    } else {
-        let refusal = Refusal::new(
-            Code::SourceUnavailable,
-            "the database is not listened to, or its queue is filling",
-        );
-        let mut response = refusal.into_response();
-        // A prober has its answer: no client was refused anything.
-        response.extensions_mut().remove::<Code>();
-        response
-    }
+    let readiness = *admission.readiness().borrow();
+    let Err(unready) = readiness else {
+        return "ok\n".into_response();
+    };
+    let mut response = Refusal::from(unready).into_response();
+    // A prober has its answer: no client was refused anything.
+    response.extensions_mut().remove::<Code>();
+    response
 }
 
 /// What is answered when there is no room for another connection. The process is

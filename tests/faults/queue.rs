@@ -47,10 +47,7 @@ async fn f23_a_full_queue_is_told_and_freed_once_its_staller_is_gone() {
     staller.run("LISTEN filling").await;
     staller.run("BEGIN; SELECT 1").await;
     fill(&database, 24).await.unwrap();
-    until("it is not ready", || async {
-        gateway.get("/readyz").await.status == 503
-    })
-    .await;
+    gateway.unready("queue is filling").await;
     database.notify("a", "while it fills").await;
     audience.hear("while it fills").await;
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use crate::{
     audience::{AT_ONCE, Audience, IMPATIENT, newcomers_are_turned_away},
-    support::{Database, Link, TestGateway, gateway_process::GatewayProcess, own_server, until},
+    support::{Database, Link, TestGateway, gateway_process::GatewayProcess, own_server},
 };
 
 /// A role that limits hold for, named as its database is.
@@ -52,10 +52,7 @@ async fn f29_without_a_second_connection_the_first_goes_on_and_readiness_ends() 
     gateway.ready().await;
     let mut audience = Audience::of(gateway.address).await;
     limit(&database, &role, 0).await;
-    until("it is not ready", || async {
-        gateway.get("/readyz").await.status == 503
-    })
-    .await;
+    gateway.unready("nobody can see how full").await;
     database.notify("a", "still").await;
     audience.hear("still").await;
     limit(&database, &role, -1).await;

@@ -63,6 +63,16 @@ impl TestGateway {
         .await;
     }
 
+    /// Waits until `/readyz` is 503 and says why.
+    pub async fn unready(&self, why: &str) {
+        until(why, || async {
+            let answer = self.get("/readyz").await;
+            let text = String::from_utf8(answer.body.to_vec()).unwrap();
+            answer.status == 503 && text.contains(why)
+        })
+        .await;
+    }
+
     pub async fn get(&self, path: &str) -> Answer {
         get(self.address, path, &[]).await
     }

@@ -1,0 +1,79 @@
+//! What is refused, and whom that ends.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn limits_refuse_the_next_and_leave_the_others_alone() {
+    let mut config = Config::default();
+    (
+        config.max_readers,
+        config.max_channels,
+        config.max_channels_per_reader,
+    ) = (2, 3, 2);
+    let fixture = Fixture::live(config);
+    let mut one = fixture.subscribe(&["a", "b"], None);
+    assert_eq!(
+        one.join(&names(&["c"]), None),
+        Err(JoinError::TooManyForReader(2))
+    );
+    let mut two = fixture.subscribe(&["c"], None);
+    assert_eq!(two.join(&names(&["d"]), None), Err(JoinError::TooMany));
+    assert_eq!(
+        fixture.hub.subscribe(WireName::WebSocket).err(),
+        Some(SubscribeError::TooMany)
+    );
+    drop(one);
+    fixture.hub.subscribe(WireName::WebSocket).unwrap();
+    two.join(&names(&["d"]), None).unwrap();
+    fixture.obey();
+    assert_eq!(now(&mut two), [r#"ready ["c"]"#, r#"ready ["d"]"#]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lower_limit_leaves_the_channels_that_there_are() {
+    let fixture = Fixture::live(Config::default());
+    let _readers = fixture.reader(&["a", "b", "c"]);
+    let last_cursor = last_cursor(&mut fixture.subscribe(&["d"], None));
+    fixture.hub.reload(Config {
+        max_channels: 2,
+        ..Config::default()
+    });
+    let mut another = fixture.subscribe(&["a", "c"], None);
+    assert_eq!(now(&mut another), [r#"ready ["a", "c"]"#]);
+    assert_eq!(another.join(&names(&["e"]), None), Err(JoinError::TooMany));
+    // One that lingers is not given up for what there is.
+    let mut resumed = fixture.subscribe(&["d"], last_cursor);
+    assert_eq!(now(&mut resumed), [r#"ready ["d"]"#]);
+}
+
+/// After a failover to a database of another encoding.
+#[tokio::test(start_paused = true)]
+async fn a_name_that_can_no_longer_be_listened_to_ends_its_readers() {
+    let fixture = Fixture::live(Config::default());
+    let mut reader = fixture.reader(&["a"]);
+    let mut other = fixture.reader(&["b"]);
+    fixture.lose();
+    fixture.hub.ingest(|intake| {
+        intake.refused(&names(&["a"])[0], 1);
+        intake.live(true);
+    });
+    let ended = Ended::Refused(names(&["a"]).remove(0));
+    assert_eq!(reader.next().await, Some(Err(ended.clone())));
+    let mut late = fixture.subscribe(&["a"], None);
+    assert_eq!(late.next().await, Some(Err(ended)));
+    fixture.notify("b", "goes on");
+    assert_eq!(
+        now(&mut other)[1..],
+        ["source_lost", "live", r#""b" goes on"#]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_that_cannot_be_listened_to_ends_its_readers() {
+    let fixture = Fixture::live(Config::default());
+    let mut reader = fixture.hub.subscribe(WireName::WebSocket).unwrap();
+    let name = names(&["→"]).remove(0);
+    reader.join(std::slice::from_ref(&name), None).unwrap();
+    fixture.hub.ingest(|intake| intake.refused(&name, 1));
+    assert_eq!(reader.next().await, Some(Err(Ended::Refused(name))));
+}
