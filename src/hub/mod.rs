@@ -12,6 +12,7 @@ mod delivery;
 mod history;
 mod intake;
 mod join;
+mod lingering;
 mod log;
 mod reader;
 mod readers;

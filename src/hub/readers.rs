@@ -10,6 +10,7 @@ use slab::Slab;
 use tokio::time::Instant;
 
 use super::{
+    lingering::Lingering,
     log::{HistoryKey, Log},
     view::ChannelView,
     writer::{WriterKey, WriterSet},
@@ -84,6 +85,7 @@ pub(super) struct Readers {
     max_channels: usize,
     names: HashMap<ChannelName, ChannelKey>,
     channels: Slab<Channel>,
+    lingering: Lingering,
     places: Slab<Place>,
     by_wire: [usize; WIRES],
     generation: Generation,
@@ -98,6 +100,7 @@ impl Readers {
             max_channels,
             names: HashMap::new(),
             channels: Slab::new(),
+            lingering: Lingering::default(),
             places: Slab::new(),
             by_wire: [0; WIRES],
             generation: 0,
@@ -182,7 +185,9 @@ impl Readers {
         for &key in keys.iter().filter(|key| !is_seated(**key)) {
             let channel = &mut self.channels[key];
             channel.readers.insert(reader);
-            channel.idle_since = None;
+            if let Some(since) = channel.idle_since.take() {
+                self.lingering.remove(since, key);
+            }
         }
         Ok(keys)
     }
@@ -211,17 +216,13 @@ impl Readers {
         if new == 0 || excess == 0 {
             return Ok(());
         }
-        let mut idle: Vec<_> = self
-            .channels
-            .iter()
-            .filter(|(_, channel)| !names.contains(&channel.name))
-            .filter_map(|(key, channel)| channel.idle_since.map(|since| (since, key)))
-            .collect();
-        if idle.len() < excess {
+        let lingering = self.lingering.keys();
+        let unasked = lingering.filter(|&key| !names.contains(&self.channels[key].name));
+        let longest: Vec<_> = unasked.take(excess).collect();
+        if longest.len() < excess {
             return Err(NoRoom);
         }
-        idle.sort_unstable();
-        for (_, key) in idle.into_iter().take(excess) {
+        for key in longest {
             self.give_up(key, log);
         }
         Ok(())
@@ -255,26 +256,22 @@ impl Readers {
         }
         if channel.readers.is_empty() && channel.seated == 0 {
             channel.idle_since = Some(now);
+            self.lingering.insert(now, key);
         }
     }
 
-    /// Gives up the channels that nobody has read for `linger`: at most
-    /// `max_channels` looks, once a second.
+    /// Gives up the channels that nobody has read for `linger`.
     pub(super) fn sweep(&mut self, linger: Duration, log: &mut Log, now: Instant) {
-        let over = |channel: &Channel| {
-            channel
-                .idle_since
-                .is_some_and(|since| now.saturating_duration_since(since) >= linger)
-        };
-        let channels = self.channels.iter();
-        let expired = channels.filter_map(|(key, channel)| over(channel).then_some(key));
-        for key in expired.collect::<Vec<_>>() {
+        while let Some(key) = self.lingering.expired(linger, now) {
             self.give_up(key, log);
         }
     }
 
     fn give_up(&mut self, key: ChannelKey, log: &mut Log) {
         let channel = self.channels.remove(key);
+        if let Some(since) = channel.idle_since {
+            self.lingering.remove(since, key);
+        }
         if let Listening::Refused(_) = channel.listening {
             self.refusals -= 1;
         }

@@ -77,3 +77,46 @@ async fn a_name_that_cannot_be_listened_to_ends_its_readers() {
     fixture.hub.ingest(|intake| intake.refused(&name, 1));
     assert_eq!(reader.next().await, Some(Err(Ended::Refused(name))));
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_place_of_the_channel_that_lingers_longest_is_taken_first() {
+    let fixture = Fixture::live(Config {
+        max_channels: 3,
+        ..Config::default()
+    });
+    for channel in ["a", "b", "c"] {
+        drop(fixture.reader(&[channel]));
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    let _again = fixture.reader(&["a"]);
+    let join = |channel: &str| {
+        let mut reader = fixture.hub.subscribe(WireName::WebSocket).unwrap();
+        let joined = reader.join(&names(&[channel]), None);
+        (reader, joined, fixture.obey())
+    };
+    let (mut one, _, given_up) = join("d");
+    assert_eq!(given_up, names(&["b"]));
+    let (mut two, _, given_up) = join("e");
+    assert_eq!(given_up, names(&["c"]));
+    assert_eq!(now(&mut one), [r#"ready ["d"]"#]);
+    assert_eq!(now(&mut two), [r#"ready ["e"]"#]);
+    let (_, refused, given_up) = join("f");
+    assert_eq!((refused, given_up), (Err(JoinError::TooMany), vec![]));
+}
+
+/// Else a crowd of newcomers, each with a channel of its own, would have the
+/// lock for itself: a look at all of them took most of a minute here.
+#[test]
+fn however_many_linger_a_place_is_found_at_once() {
+    let fixture = Fixture::live(Config::default());
+    let come_and_go = |names: &str, count: usize| {
+        for n in 0..count {
+            drop(fixture.subscribe(&[&format!("{names} {n}")], None));
+        }
+    };
+    come_and_go("old", Config::default().max_channels);
+    let begun = Instant::now();
+    come_and_go("new", 2000);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
