@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::Path, str::FromStr};
 
-use super::{Origins, mistakes::Mistake};
+use super::{Origins, mistakes::Mistake, rule::Rule};
 use crate::{
     auth::{self, FileError, KeySource, Keys, Pattern, Patterns, Rules, SigningKey, Url},
     transport::{Browsers, Origin},
@@ -49,16 +49,16 @@ impl Default for Access {
 
 impl Access {
     /// One secret, as it stands in a variable.
-    pub(super) fn secret(&mut self, text: &str) -> Result<(), String> {
+    pub(super) fn secret(&mut self, text: &str) -> Result<(), Rule> {
         let keys = Keys::of_secret(text.as_bytes()).map_err(|error| error.to_string())?;
         self.signing = Some(SigningKey::of_secret(text.as_bytes()));
         self.keys = Some(KeySource::fixed(keys));
         Ok(())
     }
 
-    pub(super) fn secret_file(&mut self, path: &str) -> Result<(), String> {
+    pub(super) fn secret_file(&mut self, path: &str) -> Result<(), Rule> {
         let signing = SigningKey::of_secret_file(Path::new(path));
-        self.signing = Some(signing.map_err(|error| of_file(path, &error))?);
+        self.signing = Some(signing.map_err(|error| Rule::file(path, error))?);
         self.key_file(path, KeySource::secret_file)
     }
 
@@ -66,8 +66,8 @@ impl Access {
         &mut self,
         path: &str,
         read: fn(&Path) -> Result<KeySource, FileError>,
-    ) -> Result<(), String> {
-        let keys = read(Path::new(path)).map_err(|error| of_file(path, &error))?;
+    ) -> Result<(), Rule> {
+        let keys = read(Path::new(path)).map_err(|error| Rule::file(path, error))?;
         self.keys = Some(keys);
         Ok(())
     }
@@ -147,33 +147,29 @@ pub(super) fn is_far(address: &SocketAddr) -> bool {
     !address.ip().to_canonical().is_loopback()
 }
 
-fn of_file(path: &str, error: &FileError) -> String {
-    format!("{path}: {error}")
-}
-
 /// A list with commas between.
-pub(super) fn channels(slot: &mut Patterns, text: &str) -> Result<(), String> {
+pub(super) fn channels(slot: &mut Patterns, text: &str) -> Result<(), Rule> {
     *slot = list::<Pattern>(text)?.into_iter().collect();
     Ok(())
 }
 
-pub(super) fn origins(slot: &mut Vec<Origin>, text: &str) -> Result<(), String> {
+pub(super) fn origins(slot: &mut Vec<Origin>, text: &str) -> Result<(), Rule> {
     *slot = list(text)?;
     Ok(())
 }
 
-pub(super) fn list<T: FromStr<Err: ToString>>(text: &str) -> Result<Vec<T>, String> {
+pub(super) fn list<T: FromStr<Err: ToString>>(text: &str) -> Result<Vec<T>, Rule> {
     let items = text.split(',').map(str::trim);
     items
         .map(|item| {
             let parsed = item.parse::<T>();
-            parsed.map_err(|error| format!("{item:?}: {}", error.to_string()))
+            parsed.map_err(|error| format!("{item:?}: {}", error.to_string()).into())
         })
         .collect()
 }
 
 /// A text that says something.
-pub(super) fn some(slot: &mut Option<String>, text: &str) -> Result<(), String> {
+pub(super) fn some(slot: &mut Option<String>, text: &str) -> Result<(), Rule> {
     if text.is_empty() {
         return Err("cannot be empty".into());
     }

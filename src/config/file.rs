@@ -9,11 +9,7 @@ use std::{
 use strsim::damerau_levenshtein;
 use toml::{Spanned, Value, de::Error};
 
-use super::{
-    Given,
-    mistakes::{Mistake, Place},
-    settings::SETTINGS,
-};
+use super::{Given, mistakes::Mistake, place::Place, rule::Rule, settings::SETTINGS};
 use crate::auth::open_small_file;
 
 /// Far more than all settings with comments; a path to a device would
@@ -41,9 +37,8 @@ pub(super) fn read(path: &Path, mistakes: &mut Vec<Mistake>) -> HashMap<String, 
         match text(value) {
             Some(text) => drop(texts.insert(name, Given { place, text })),
             None => {
-                let rule = "not a text, a whole number, or true or false";
-                let mistake = Mistake::new(&place, rule);
-                mistakes.push(mistake.with_remedy(place.remedy(setting, rule)));
+                let rule = Rule::from("not a text, a whole number, or true or false");
+                mistakes.push(rule.broken(setting, &place));
             }
         }
     }

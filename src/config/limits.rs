@@ -1,6 +1,6 @@
 //! What one client may have: the settings whose defaults are a part of others.
 
-use super::{access::list, values::number};
+use super::{access::list, rule::Rule, values::number};
 use crate::transport::{self, Network, Proxies};
 
 /// Settings on their way.
@@ -28,7 +28,7 @@ impl Limits {
     }
 }
 
-pub(super) fn some_number(slot: &mut Option<usize>, text: &str) -> Result<(), String> {
+pub(super) fn some_number(slot: &mut Option<usize>, text: &str) -> Result<(), Rule> {
     let mut value = 0;
     number(&mut value, text, 1..=10_000_000)?;
     *slot = Some(value);
@@ -36,7 +36,7 @@ pub(super) fn some_number(slot: &mut Option<usize>, text: &str) -> Result<(), St
 }
 
 /// A list with commas between.
-pub(super) fn proxies(slot: &mut Proxies, text: &str) -> Result<(), String> {
+pub(super) fn proxies(slot: &mut Proxies, text: &str) -> Result<(), Rule> {
     *slot = list::<Network>(text)?.into();
     Ok(())
 }

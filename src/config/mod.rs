@@ -2,10 +2,13 @@
 //! reads the environment. All mistakes are reported at once.
 
 mod access;
+mod database;
 mod file;
 mod fixed;
 mod limits;
 mod mistakes;
+mod place;
+mod rule;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -15,11 +18,11 @@ mod values;
 use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use access::Access;
+pub(crate) use database::remedy_of_database;
 pub use fixed::Fixed;
 use limits::Limits;
-use mistakes::Place;
-pub(crate) use mistakes::remedy_of_database;
 pub use mistakes::{Mistake, Mistakes};
+use place::Place;
 pub use settings::{SETTINGS, Setting};
 use tls::TlsSettings;
 
@@ -28,7 +31,7 @@ use crate::{
     hub,
     source::{
         self,
-        conninfo::{ConnInfo, ConnInfoError, Origin, holds_password},
+        conninfo::{ConnInfo, holds_password},
     },
     telemetry::{Endpoint, LogFormat, OtlpSettings},
     transport,
@@ -174,11 +177,8 @@ impl Config {
             }
             Ok(_) => Err(Mistakes(mistakes)),
             Err(more) => {
-                let mistake = |m| {
-                    let mistake = Mistake::new(place(m, &url_origin), m);
-                    mistake.with_remedy(remedy_of_database(m))
-                };
-                mistakes.extend(more.iter().map(mistake));
+                let more = more.iter();
+                mistakes.extend(more.map(|error| database::mistake(error, &url_origin)));
                 Err(Mistakes(mistakes))
             }
         }
@@ -226,23 +226,6 @@ impl TokenSettings {
     }
 }
 
-/// A mistake in the connection string stands where that stands; every other
-/// one names its variable or file itself.
-fn place<'a>(mistake: &ConnInfoError, url_origin: &'a str) -> &'a str {
-    match mistake {
-        ConnInfoError::Syntax { .. }
-        | ConnInfoError::UnknownKeyword {
-            origin: Origin::ConnectionString,
-            ..
-        }
-        | ConnInfoError::Value {
-            origin: Origin::ConnectionString,
-            ..
-        } => url_origin,
-        _ => "database",
-    }
-}
-
 impl Draft {
     /// Each text by itself; what holds between settings is looked at later.
     fn read(
@@ -259,8 +242,7 @@ impl Draft {
                 continue;
             };
             if let Err(rule) = (setting.apply)(&mut draft, &given.text) {
-                let mistake = Mistake::new(&given.place, &rule);
-                mistakes.push(mistake.with_remedy(given.place.remedy(setting, &rule)));
+                mistakes.push(rule.broken(setting, &given.place));
             }
             // Who writes the default changes nothing.
             if !setting.reloads() && given.text != setting.default {

@@ -2,22 +2,18 @@
 
 use std::{net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
-use super::mistakes::refused;
+use super::rule::{Rule, refused};
 
 pub(super) fn number(
     slot: &mut usize,
     text: &str,
     range: RangeInclusive<usize>,
-) -> Result<(), String> {
+) -> Result<(), Rule> {
     let value = usize::from_str(text).map_err(|_| refused(text, "not a whole number"))?;
     within(slot, value, &range, ToString::to_string).map_err(|rule| refused(text, rule))
 }
 
-pub(super) fn size(
-    slot: &mut usize,
-    text: &str,
-    range: RangeInclusive<usize>,
-) -> Result<(), String> {
+pub(super) fn size(slot: &mut usize, text: &str, range: RangeInclusive<usize>) -> Result<(), Rule> {
     let value = text
         .parse::<bytesize::ByteSize>()
         .map_err(|_| refused(text, "not a size, like 64KiB or 1MiB"))?;
@@ -31,14 +27,14 @@ pub(super) fn time(
     slot: &mut Duration,
     text: &str,
     range: RangeInclusive<Duration>,
-) -> Result<(), String> {
+) -> Result<(), Rule> {
     let value = humantime::parse_duration(text);
     let value = value.map_err(|_| refused(text, "not a time, like 15s or 10m"))?;
     let show = |time: &Duration| humantime::format_duration(*time).to_string();
     within(slot, value, &range, show).map_err(|rule| refused(text, rule))
 }
 
-pub(super) fn switch(slot: &mut bool, text: &str) -> Result<(), String> {
+pub(super) fn switch(slot: &mut bool, text: &str) -> Result<(), Rule> {
     *slot = match text {
         "true" | "on" | "yes" | "1" => true,
         "false" | "off" | "no" | "0" => false,
@@ -62,14 +58,14 @@ fn within<T: PartialOrd>(
 }
 
 /// Anything that says itself what it cannot be.
-pub(super) fn parsed<T: FromStr<Err: ToString>>(slot: &mut T, text: &str) -> Result<(), String> {
+pub(super) fn parsed<T: FromStr<Err: ToString>>(slot: &mut T, text: &str) -> Result<(), Rule> {
     let parsed = text.parse();
     *slot = parsed.map_err(|error: T::Err| refused(text, error.to_string()))?;
     Ok(())
 }
 
 /// An address, and no name: that may be more than one.
-pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
+pub(super) fn address(text: &str) -> Result<SocketAddr, Rule> {
     let rule = "not an address and port, like 127.0.0.1:8000";
     text.parse().map_err(|_| refused(text, rule))
 }

@@ -1,5 +1,6 @@
 //! What the gateway says of itself to those who run it.
 
+mod endpoint_error;
 mod exposition;
 mod logs;
 mod metrics;
@@ -12,6 +13,7 @@ mod process;
 mod samples;
 mod sent_at;
 
+pub use endpoint_error::EndpointError;
 pub use exposition::Format;
 pub use logs::{LogFormat, LogFormatError, start};
 pub use metrics::{METRICS, Metric, Metrics};

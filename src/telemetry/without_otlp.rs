@@ -5,7 +5,7 @@ use std::{convert::Infallible, str::FromStr, sync::Arc};
 
 use tokio::time::Instant;
 
-use super::Metrics;
+use super::{EndpointError, Metrics};
 use crate::event::{Followed, Notification};
 
 /// No collector has an address.
@@ -13,10 +13,10 @@ use crate::event::{Followed, Notification};
 pub struct Endpoint(Infallible);
 
 impl FromStr for Endpoint {
-    type Err = String;
+    type Err = EndpointError;
 
-    fn from_str(_: &str) -> Result<Self, String> {
-        Err("this pgfan was built without the feature `otlp`".into())
+    fn from_str(_: &str) -> Result<Self, EndpointError> {
+        Err(EndpointError::NotBuilt)
     }
 }
 

@@ -6,7 +6,7 @@ mod address;
 mod delivery;
 mod limits;
 
-use super::Draft;
+use super::{Draft, rule::Rule};
 
 /// One setting; its name is the flag without dashes and the key in the file,
 /// its variable is `PGFAN_` and the name in capitals.
@@ -20,7 +20,7 @@ pub struct Setting {
     pub value: &'static str,
     /// What it does, with its unit and what happens at the limit.
     pub help: &'static str,
-    pub(super) apply: fn(&mut Draft, &str) -> Result<(), String>,
+    pub(super) apply: fn(&mut Draft, &str) -> Result<(), Rule>,
 }
 
 /// What is bound, connected or begun once. All others are read again on SIGHUP.

@@ -1,8 +1,8 @@
 //! What can be wrong with connection settings. No text here ever carries a value that may be a
 //! secret.
 
-use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::{fmt, io};
 
 use thiserror::Error;
 
@@ -47,7 +47,7 @@ pub enum ConnInfoError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        problem: String,
+        problem: FileProblem,
     },
     /// `service` names a section that is in no service file.
     #[error("definition of service {name:?} not found")]
@@ -58,6 +58,67 @@ pub enum ConnInfoError {
     /// Neither the settings nor the operating system name a user.
     #[error("no database user: the operating system has no name for this process, set PGUSER")]
     NoUser,
+}
+
+impl ConnInfoError {
+    pub(super) fn file(
+        keyword: &'static str,
+        path: &Path,
+        problem: impl Into<FileProblem>,
+    ) -> Self {
+        Self::File {
+            keyword,
+            path: path.into(),
+            problem: problem.into(),
+        }
+    }
+}
+
+/// What is wrong with a file.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum FileProblem {
+    /// The operating system does not give it, and this is its number for why.
+    #[error("{}", io::Error::from_raw_os_error(*.0))]
+    System(i32),
+    /// `sslmode` asks for roots, and the file that nobody had to name is not there.
+    #[error("does not exist: give the file, set sslrootcert=system, or choose a weaker sslmode")]
+    NoRoots,
+    /// It is there, and does not do.
+    #[error("{0}")]
+    Unfit(String),
+}
+
+impl FileProblem {
+    /// Whether there is no such file.
+    #[must_use]
+    pub fn is_absence(&self) -> bool {
+        match self {
+            Self::System(code) => {
+                io::Error::from_raw_os_error(*code).kind() == io::ErrorKind::NotFound
+            }
+            Self::NoRoots => true,
+            Self::Unfit(_) => false,
+        }
+    }
+}
+
+impl From<io::Error> for FileProblem {
+    fn from(error: io::Error) -> Self {
+        let ours = || Self::Unfit(error.to_string());
+        error.raw_os_error().map_or_else(ours, Self::System)
+    }
+}
+
+impl From<String> for FileProblem {
+    fn from(rule: String) -> Self {
+        Self::Unfit(rule)
+    }
+}
+
+impl From<&str> for FileProblem {
+    fn from(rule: &str) -> Self {
+        rule.to_owned().into()
+    }
 }
 
 /// Which layer a setting came from; the first one listed wins.

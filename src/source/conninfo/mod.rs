@@ -32,7 +32,7 @@ use std::fmt;
 
 pub use connect::Connection;
 pub use connect_error::ConnectError;
-pub use error::{ConnInfoError, Origin};
+pub use error::{ConnInfoError, FileProblem, Origin};
 pub use session::{DEFAULT_APPLICATION_NAME, TargetSessionAttrs};
 pub use socket_options::{
     DEFAULT_CONNECT_TIMEOUT, DEFAULT_KEEPALIVES_COUNT, DEFAULT_KEEPALIVES_IDLE,

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::error::ConnInfoError;
+use super::error::{ConnInfoError, FileProblem};
 use super::settings::Pairs;
 use super::small_file;
 
@@ -68,20 +68,20 @@ pub(super) fn find(name: &str, files: &[ServiceFile]) -> Result<Pairs, ConnInfoE
         if !file.named && !file.path.exists() {
             continue;
         }
-        let problem = |problem| ConnInfoError::File {
-            keyword: "service",
-            path: file.path.clone(),
-            problem,
-        };
-        let bytes = small_file::read(&file.path).map_err(|error| problem(error.to_string()))?;
-        let text = String::from_utf8(bytes).map_err(|_| problem("not UTF-8".to_owned()))?;
-        if let Some(pairs) = section(name, &text).map_err(problem)? {
+        let found = read(name, &file.path);
+        let found = found.map_err(|problem| ConnInfoError::file("service", &file.path, problem));
+        if let Some(pairs) = found? {
             return Ok(pairs);
         }
     }
     Err(ConnInfoError::UnknownService {
         name: name.to_owned(),
     })
+}
+
+fn read(name: &str, path: &Path) -> Result<Option<Pairs>, FileProblem> {
+    let text = String::from_utf8(small_file::read(path)?).map_err(|_| "not UTF-8")?;
+    Ok(section(name, &text)?)
 }
 
 /// The first section of this name; `None` if the file has none. Only that section is checked.

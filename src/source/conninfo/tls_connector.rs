@@ -9,7 +9,7 @@ use rustls::{ALL_VERSIONS, ClientConfig, ConfigBuilder};
 use tokio_postgres::config::SslNegotiation;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::error::ConnInfoError;
+use super::error::{ConnInfoError, FileProblem};
 use super::tls::{RootSource, SslMode, TlsSettings, Versions};
 use super::tls_files::{Identity, IdentityFiles, Roots};
 use super::verifier::{Check, ServerVerifier};
@@ -63,7 +63,9 @@ impl TlsSettings {
         let builder = builder(self.versions, check)?;
         builder
             .with_client_auth_cert(identity.chain, identity.key)
-            .map_err(|error| problem("sslcert", &identity.certificate_path, error.to_string()))
+            .map_err(|error| {
+                ConnInfoError::file("sslcert", &identity.certificate_path, error.to_string())
+            })
     }
 
     /// `allow` and `prefer` verify nothing, even with a root file: whoever can forge a certificate
@@ -84,9 +86,7 @@ impl TlsSettings {
                 RootSource::Default(Some(path)) => path.clone(),
                 _ => PathBuf::from("~/.postgresql/root.crt"),
             };
-            let rule =
-                "does not exist: give the file, set sslrootcert=system, or choose a weaker sslmode";
-            problem("sslrootcert", &path, rule.to_owned())
+            ConnInfoError::file("sslrootcert", &path, FileProblem::NoRoots)
         };
         self.read_roots()?.ok_or_else(missing)
     }
@@ -100,10 +100,10 @@ impl TlsSettings {
             RootSource::Default(_) => return Ok(None),
         };
         match &self.default_revocation_list {
-            Some(path) if path.exists() => Err(problem(
+            Some(path) if path.exists() => Err(ConnInfoError::file(
                 "sslcrl",
                 path,
-                "revocation lists are not supported, libpq would use this one".to_owned(),
+                "revocation lists are not supported, libpq would use this one",
             )),
             _ => Ok(Some(roots)),
         }
@@ -120,7 +120,9 @@ fn builder(
     let verifier = ServerVerifier::new(check, provider.signature_verification_algorithms);
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
-        .map_err(|error| problem("ssl_min_protocol_version", Path::new(""), error.to_string()))?;
+        .map_err(|error| {
+            ConnInfoError::file("ssl_min_protocol_version", Path::new(""), error.to_string())
+        })?;
     Ok(builder
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier)))
@@ -128,12 +130,4 @@ fn builder(
 
 fn without_identity(versions: Versions, check: Check) -> Result<ClientConfig, ConnInfoError> {
     Ok(builder(versions, check)?.with_no_client_auth())
-}
-
-fn problem(keyword: &'static str, path: &Path, problem: String) -> ConnInfoError {
-    ConnInfoError::File {
-        keyword,
-        path: path.into(),
-        problem,
-    }
 }

@@ -8,7 +8,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use super::error::ConnInfoError;
+use super::error::{ConnInfoError, FileProblem};
 use super::small_file;
 
 /// The certificates that make a server trusted, never empty.
@@ -29,11 +29,8 @@ impl Roots {
         let mut store = RootCertStore::empty();
         for (number, certificate) in (1..).zip(&certificates) {
             store.add(certificate.clone()).map_err(|error| {
-                problem(
-                    "sslrootcert",
-                    path,
-                    format!("certificate {number}: {error}"),
-                )
+                let rule = format!("certificate {number}: {error}");
+                ConnInfoError::file("sslrootcert", path, rule)
             })?;
         }
         Ok(Self {
@@ -54,11 +51,8 @@ impl Roots {
         if store.is_empty() {
             let reasons: Vec<_> = found.errors.iter().map(ToString::to_string).collect();
             let text = format!("the system has no root certificates {}", reasons.join("; "));
-            return Err(problem(
-                "sslrootcert",
-                Path::new("system"),
-                text.trim_end().to_owned(),
-            ));
+            let path = Path::new("system");
+            return Err(ConnInfoError::file("sslrootcert", path, text.trim_end()));
         }
         Ok(Self {
             store,
@@ -94,7 +88,8 @@ impl IdentityFiles {
             return Ok(None);
         }
         let chain = certificates("sslcert", &self.certificate)?;
-        let key = private_key(&self.key).map_err(|text| problem("sslkey", &self.key, text))?;
+        let key = private_key(&self.key)
+            .map_err(|problem| ConnInfoError::file("sslkey", &self.key, problem))?;
         Ok(Some(Identity {
             chain,
             key,
@@ -108,55 +103,47 @@ fn certificates(
     path: &Path,
 ) -> Result<Vec<CertificateDer<'static>>, ConnInfoError> {
     let bytes =
-        small_file::read(path).map_err(|error| problem(keyword, path, error.to_string()))?;
+        small_file::read(path).map_err(|error| ConnInfoError::file(keyword, path, error))?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-    let certificates = certificates.map_err(|error| problem(keyword, path, error.to_string()))?;
-    if certificates.is_empty() {
-        return Err(problem(
+    let certificates =
+        certificates.map_err(|error| ConnInfoError::file(keyword, path, error.to_string()))?;
+    match certificates.is_empty() {
+        true => Err(ConnInfoError::file(
             keyword,
             path,
-            "holds no PEM certificate".to_owned(),
-        ));
+            "holds no PEM certificate",
+        )),
+        false => Ok(certificates),
     }
-    Ok(certificates)
 }
 
-fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
-    let metadata = path.metadata().map_err(|error| error.to_string())?;
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, FileProblem> {
+    let metadata = path.metadata()?;
     check_key_access(&metadata)?;
-    let bytes = small_file::read(path).map_err(|error| error.to_string())?;
+    let bytes = small_file::read(path)?;
     let contains = |word: &str| {
         bytes
             .windows(word.len())
             .any(|window| window == word.as_bytes())
     };
     if contains("ENCRYPTED") {
-        return Err("an encrypted key is not supported, decrypt it".to_owned());
+        return Err("an encrypted key is not supported, decrypt it".into());
     }
-    PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| "holds no PEM private key".to_owned())
+    PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| "holds no PEM private key".into())
 }
 
 /// libpq's rule: the owner alone; a key of root, such as a system's service key, may also be read
 /// by its group.
 /// <https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-CLIENTCERT>
-fn check_key_access(metadata: &Metadata) -> Result<(), String> {
+fn check_key_access(metadata: &Metadata) -> Result<(), &'static str> {
     if !metadata.is_file() {
-        return Err("is not a plain file".to_owned());
+        return Err("is not a plain file");
     }
     let forbidden = if metadata.uid() == 0 { 0o037 } else { 0o077 };
     if metadata.mode() & forbidden != 0 {
         return Err(
-            "group or others have access, permissions must be 0600 or less (0640 if owned by root)"
-                .to_owned(),
+            "group or others have access, permissions must be 0600 or less (0640 if owned by root)",
         );
     }
     Ok(())
-}
-
-fn problem(keyword: &'static str, path: &Path, problem: String) -> ConnInfoError {
-    ConnInfoError::File {
-        keyword,
-        path: path.into(),
-        problem,
-    }
 }

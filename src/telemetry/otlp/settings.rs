@@ -8,29 +8,25 @@ use http::{Uri, uri::Authority};
 use percent_encoding::percent_decode_str;
 use tonic::metadata::{Ascii, AsciiMetadataKey, AsciiMetadataValue, MetadataMap, MetadataValue};
 
-/// A collector's address, checked. A mistake in it is told without the text: a
-/// collector's key may stand in its query, or in its place.
+use crate::telemetry::EndpointError;
+
+/// A collector's address, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint(pub(super) Uri);
 
 impl FromStr for Endpoint {
-    type Err = String;
+    type Err = EndpointError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, EndpointError> {
         if text.contains('@') {
-            return Err(
-                "a collector's address holds no user and no password: what it asks for \
-                        goes into OTEL_EXPORTER_OTLP_HEADERS"
-                    .into(),
-            );
+            return Err(EndpointError::User);
         }
         let uri = text.parse::<Uri>().ok().filter(|uri| {
             let is_known = matches!(uri.scheme_str(), Some("http" | "https"));
             let has_path = uri.path_and_query().is_some_and(|path| path != "/");
             is_known && !has_path && uri.authority().is_some_and(has_good_port)
         });
-        let rule = "not like http://127.0.0.1:4317 or https://HOST:PORT, with nothing behind it";
-        Ok(Self(uri.ok_or(rule)?))
+        uri.map(Self).ok_or(EndpointError::Form)
     }
 }
 
@@ -206,10 +202,7 @@ mod tests {
             ("https://collector:65536", false),
             ("https://collector:", false),
         ] {
-            let endpoint = text.parse::<Endpoint>();
-            assert_eq!(endpoint.is_ok(), is_good, "{text}");
-            let said = endpoint.err().unwrap_or_default();
-            assert!(!said.contains("s3cret"), "{said}");
+            assert_eq!(text.parse::<Endpoint>().is_ok(), is_good, "{text}");
         }
     }
 

@@ -1,0 +1,54 @@
+//! What is wrong with the database's settings: where it was made, and the way out.
+
+use super::Mistake;
+use crate::source::conninfo::{ConnInfoError, Origin};
+
+/// `url_origin` is where the connection string was given.
+pub(super) fn mistake(error: &ConnInfoError, url_origin: &str) -> Mistake {
+    Mistake::new(place(error, url_origin), error).with_remedy(remedy_of_database(error))
+}
+
+/// A mistake in the connection string stands where that stands; every other
+/// one names its variable or file itself.
+fn place<'a>(mistake: &ConnInfoError, url_origin: &'a str) -> &'a str {
+    match mistake {
+        ConnInfoError::Syntax { .. }
+        | ConnInfoError::UnknownKeyword {
+            origin: Origin::ConnectionString,
+            ..
+        }
+        | ConnInfoError::Value {
+            origin: Origin::ConnectionString,
+            ..
+        } => url_origin,
+        _ => "database",
+    }
+}
+
+/// What to do about it.
+pub(crate) fn remedy_of_database(mistake: &ConnInfoError) -> &'static str {
+    match mistake {
+        ConnInfoError::Syntax { .. } => {
+            "write it as postgresql://USER@HOST:PORT/DATABASE, with %XX for what means something \
+             there, or as key=value pairs"
+        }
+        ConnInfoError::UnknownKeyword { .. } => {
+            "write it as libpq does: host, port, dbname, user, sslmode, …"
+        }
+        ConnInfoError::Value { .. } => "give it a value that libpq takes, or leave it out",
+        ConnInfoError::File {
+            keyword, problem, ..
+        } if problem.is_absence() => match *keyword {
+            "sslrootcert" => {
+                "put the certificate of the server's authority into that file, or name the one \
+                 that has it: PGSSLROOTCERT, or sslrootcert in the connection string"
+            }
+            _ => "create the file, or name one that exists",
+        },
+        ConnInfoError::File { .. } => "let this user read the file, or name another",
+        ConnInfoError::UnknownService { .. } => {
+            "name a section of the service file (PGSERVICE, PGSERVICEFILE)"
+        }
+        ConnInfoError::NoUser => "name the role: PGUSER",
+    }
+}

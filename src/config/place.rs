@@ -1,0 +1,39 @@
+//! Where a setting was given.
+
+use std::fmt;
+
+/// A flag, a variable, or a key of the file.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    Flag(&'static str),
+    Variable(String),
+    Key {
+        file: String,
+        /// From 1.
+        line: usize,
+        name: String,
+    },
+}
+
+impl Place {
+    /// How `value` is written there.
+    pub(super) fn written(&self, value: &str) -> String {
+        let bare = value.parse::<i64>().is_ok() || value == "COUNT";
+        match self {
+            Self::Flag(name) => format!("--{name} {value}"),
+            Self::Variable(name) => format!("{name}={value}"),
+            Self::Key { name, .. } if bare => format!("{name} = {value}"),
+            Self::Key { name, .. } => format!("{name} = \"{value}\""),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(name) => write!(f, "--{name}"),
+            Self::Variable(name) => f.write_str(name),
+            Self::Key { file, line, name } => write!(f, "{file}: line {line}: {name}"),
+        }
+    }
+}

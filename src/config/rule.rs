@@ -1,0 +1,116 @@
+//! The rule that the text of a setting breaks: what it says, and the way out.
+
+use std::{fmt, io};
+
+use super::{mistakes::Mistake, place::Place, settings::Setting};
+use crate::{auth::FileError, telemetry::EndpointError};
+
+/// The shortest secret that tokens are signed with.
+const KEY_BYTES: usize = 32;
+
+/// More of a text is not repeated: its begin tells which one is meant.
+const MAX_SHOWN: usize = 60;
+
+/// What was given is named in it, unless that may be a secret.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Rule {
+    /// The text is no such value.
+    #[error("{0}")]
+    Value(String),
+    /// The text names a file that does not do.
+    #[error("{path}: {error}")]
+    File { path: String, error: FileError },
+    /// The text is no collector's address.
+    #[error("{0}")]
+    Endpoint(#[from] EndpointError),
+}
+
+impl From<String> for Rule {
+    fn from(rule: String) -> Self {
+        Self::Value(rule)
+    }
+}
+
+impl From<&str> for Rule {
+    fn from(rule: &str) -> Self {
+        rule.to_owned().into()
+    }
+}
+
+impl Rule {
+    pub(super) fn file(path: &str, error: FileError) -> Self {
+        let path = path.to_owned();
+        Self::File { path, error }
+    }
+
+    /// Broken by what `setting` was given at `place`.
+    pub(super) fn broken(&self, setting: &Setting, place: &Place) -> Mistake {
+        Mistake::new(place, self).with_remedy(self.remedy(setting, place))
+    }
+
+    /// What a value looks like there, by the setting's default if that is a value.
+    fn remedy(&self, setting: &Setting, place: &Place) -> String {
+        let kind = match setting.value {
+            "" => "on or off",
+            kind => kind,
+        };
+        let written = place.written(kind);
+        match (self, setting.example()) {
+            (Self::Endpoint(EndpointError::NotBuilt), _) => {
+                "build with --features otlp, or leave it out".to_owned()
+            }
+            (Self::File { error, .. }, _) if is_absence(error) => {
+                format!("create the file, or give the path of one that exists: {written}")
+            }
+            (_, Some(default)) => {
+                format!("give {kind}, as in the default: {}", place.written(default))
+            }
+            (_, None) => format!("give {kind}: {written}, or leave it out"),
+        }
+    }
+}
+
+fn is_absence(error: &FileError) -> bool {
+    matches!(error, FileError::Read(error) if error.kind() == io::ErrorKind::NotFound)
+}
+
+/// A rule behind the text that breaks it. What may hold a password, in the wrong place, is not
+/// repeated.
+pub(super) fn refused(text: &str, rule: impl fmt::Display) -> Rule {
+    Rule::Value(match text.char_indices().nth(MAX_SHOWN) {
+        _ if may_be_secret(text) => rule.to_string(),
+        Some((end, _)) => format!("{:?}…: {rule}", &text[..end]),
+        None => format!("{text:?}: {rule}"),
+    })
+}
+
+/// Who wrote a connection string, a token or a key into the wrong variable.
+fn may_be_secret(text: &str) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let signs = ["://", "@", "pass", "secret", "-----", "eyj"];
+    let is_key = |word: &str| word.len() >= KEY_BYTES;
+    signs.iter().any(|sign| lower.contains(sign)) || text.split([' ', ',']).any(is_key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::refused;
+
+    #[test]
+    fn what_was_given_is_named_as_far_as_it_is_no_secret() {
+        let refused = |text: &str, rule: &str| refused(text, rule).to_string();
+        assert_eq!(refused("a\nb", "no"), "\"a\\nb\": no");
+        let long = refused(&"ü ".repeat(31), "no");
+        assert_eq!(long, format!("\"{}\"…: no", "ü ".repeat(30)));
+        for secret in [
+            "postgresql://u:s3cret@h/d",
+            "host=h PASSWORD=s3cret",
+            "host=h pass=s3cret",
+            "user:s3cret@host",
+            "eyJhbGciOiJI.s3cret",
+            "0123456789abcdef0123456789abcdef",
+        ] {
+            assert_eq!(refused(secret, "no"), "no");
+        }
+    }
+}
