@@ -1,6 +1,6 @@
 //! The rule that the text of a setting breaks: what it says, and the way out.
 
-use std::{fmt, io};
+use std::{fmt, io, path::Path};
 
 use super::{mistakes::Mistake, place::Place, settings::Setting};
 use crate::{auth::FileError, telemetry::EndpointError};
@@ -18,7 +18,7 @@ pub(super) enum Rule {
     #[error("{0}")]
     Value(String),
     /// The text names a file that does not do.
-    #[error("{path}: {error}")]
+    #[error("{}", of_file(.path, .error))]
     File { path: String, error: FileError },
     /// The text is no collector's address.
     #[error("{0}")]
@@ -84,12 +84,36 @@ pub(super) fn refused(text: &str, rule: impl fmt::Display) -> Rule {
     })
 }
 
+/// A rule behind the file that breaks it. Who wrote what belongs into the file in place of its path
+/// does not find it repeated; a path that leads anywhere is one.
+pub(super) fn of_file(path: &str, rule: impl fmt::Display) -> String {
+    match may_be_content(path) && !Path::new(path).exists() {
+        true => rule.to_string(),
+        false => format!("{path}: {rule}"),
+    }
+}
+
 /// Who wrote a connection string, a token or a key into the wrong variable.
 fn may_be_secret(text: &str) -> bool {
     let lower = text.to_ascii_lowercase();
-    let signs = ["://", "@", "pass", "secret", "-----", "eyj"];
-    let is_key = |word: &str| word.len() >= KEY_BYTES;
-    signs.iter().any(|sign| lower.contains(sign)) || text.split([' ', ',']).any(is_key)
+    let named = ["pass", "secret"].iter().any(|name| lower.contains(name));
+    named || holds_secret(text, &[' ', ','])
+}
+
+/// Folders are called /run/secrets, and hold no secret in that.
+fn may_be_content(path: &str) -> bool {
+    match path.contains('/') {
+        true => holds_secret(path, &['/']),
+        false => may_be_secret(path),
+    }
+}
+
+/// By its form; `between` stands between the parts of a text.
+fn holds_secret(text: &str, between: &[char]) -> bool {
+    let lower = text.to_ascii_lowercase();
+    let signs = ["://", "@", "-----", "eyj"];
+    let is_key = |part: &str| part.len() >= KEY_BYTES;
+    signs.iter().any(|sign| lower.contains(sign)) || text.split(between).any(is_key)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! TLS on the port: the settings that only make sense together.
 
-use super::{Origins, mistakes::Mistake};
+use super::{Origins, mistakes::Mistake, rule::of_file};
 use crate::transport::{Tls, TlsError, TlsFiles};
 
 const OF_FILE: &str = "name a PEM file that holds it, and that the gateway's user can read";
@@ -36,8 +36,8 @@ impl TlsSettings {
             }
         };
         let named = |error: TlsError| {
-            let mistake = Mistake::new(&given[error.setting], error);
-            mistake.with_remedy(OF_FILE)
+            let rule = of_file(&error.path.to_string_lossy(), &error.rule);
+            Mistake::new(&given[error.setting], rule).with_remedy(OF_FILE)
         };
         let read = Tls::read(files);
         read.map_err(|errors| mistakes.extend(errors.into_iter().map(named)))

@@ -6,7 +6,9 @@ use std::{
     path::PathBuf,
 };
 
-use super::{Pairs, flag, resolve, with_path};
+use tempfile::TempDir;
+
+use super::{Pairs, SETTINGS, flag, resolve, with_path};
 
 fn mistakes(flags: Pairs<'_>, variables: Pairs<'_>, toml: &str) -> String {
     resolve(flags, variables, toml).expect_err("a mistake")
@@ -127,4 +129,42 @@ fn no_mistake_repeats_a_secret() {
     assert!(!mistakes(&[], &secret, "").contains("s3cret"));
     let config = resolve(&[("database-url", "password=s3cret")], &[], "").unwrap();
     assert!(!format!("{config:?}").contains("s3cret"));
+}
+
+/// A path that leads somewhere, or looks like one, is named.
+#[test]
+fn a_secret_in_place_of_its_file_is_not_repeated() {
+    let files = SETTINGS.iter().filter(|setting| setting.value == "FILE");
+    let names: Vec<_> = files.map(|setting| setting.variable()).collect();
+    let said = |text| {
+        let variables: Vec<_> = names.iter().map(|name| (name.as_str(), text)).collect();
+        with_path(&[], &variables, None).expect_err("mistakes")
+    };
+    for secret in [
+        "0123456789abcdef0123456789abcdef",
+        "/7gNU3sdo+OL0wNhqoVWhr3g6s1xYv72ol/pe/Unols=",
+        "eyJhbGciOiJI.eyJzdWIiOiJ4In0.c2lnbmF0dXJl",
+        "-----BEGIN PRIVATE KEY-----\nMC4CAQAw/w==\n-----END PRIVATE KEY-----",
+        "my-secret",
+    ] {
+        let said = said(secret);
+        for name in &names {
+            let start = format!("{name}: ");
+            assert!(said.lines().any(|line| line.starts_with(&start)), "{said}");
+        }
+        let lines = secret.lines();
+        assert!(lines.clone().all(|line| !said.contains(line)), "{said}");
+    }
+    let folder = TempDir::with_prefix("0123456789abcdef0123456789abcdef").unwrap();
+    let folder = folder.path().display().to_string();
+    for path in [&folder, "/run/secrets/token", "secrets/token", "token"] {
+        let lines = said(path);
+        let named = names.iter().map(|name| format!("{name}: {path}: "));
+        for start in named {
+            assert!(
+                lines.lines().any(|line| line.starts_with(&start)),
+                "{lines}"
+            );
+        }
+    }
 }

@@ -40,7 +40,7 @@ pub enum ConnInfoError {
         rule: String,
     },
     /// A file that the settings lead to cannot be used.
-    #[error("{keyword}: {}: {problem}", .path.display())]
+    #[error("{keyword}: {}{problem}", named(.path))]
     File {
         /// The keyword that names the file.
         keyword: &'static str,
@@ -71,6 +71,15 @@ impl ConnInfoError {
             path: path.into(),
             problem: problem.into(),
         }
+    }
+}
+
+/// Who wrote a key in place of its file's path does not find it repeated.
+fn named(path: &Path) -> String {
+    let path = path.display().to_string();
+    match path.contains("-----") {
+        true => String::new(),
+        false => format!("{path}: "),
     }
 }
 

@@ -41,12 +41,12 @@ pub struct TlsFiles {
 pub struct TlsError {
     /// The one that names the file.
     pub setting: &'static str,
-    path: PathBuf,
-    rule: Rule,
+    pub(crate) path: PathBuf,
+    pub(crate) rule: Rule,
 }
 
 #[derive(Debug, thiserror::Error)]
-enum Rule {
+pub(crate) enum Rule {
     #[error("{0}")]
     Read(#[from] io::Error),
     #[error("holds no certificate as PEM")]

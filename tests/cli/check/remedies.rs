@@ -56,6 +56,20 @@ async fn a_file_that_is_not_there_is_to_be_created() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_secret_in_place_of_its_file_is_not_repeated() {
+    for command in ["check", "serve"] {
+        let mut pgfan = pgfan();
+        pgfan.arg(command);
+        pgfan.env("PGFAN_TOKEN_SECRET_FILE", "canary-".repeat(10));
+        let ended = run(&mut pgfan).await;
+        let said = format!("{}{}", ended.stdout, ended.stderr);
+        assert!(!said.contains("canary"), "{said}");
+        let rule = "PGFAN_TOKEN_SECRET_FILE: No such file or directory";
+        assert!(said.contains(rule), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_built_in_is_to_be_built() {
     let mut command = pgfan();
     command.args(["check", "--otlp-endpoint", "http://127.0.0.1:4317"]);

@@ -235,3 +235,15 @@ fn an_encrypted_key_is_told_apart() {
             .ends_with("an encrypted key is not supported, decrypt it")
     );
 }
+
+#[test]
+fn a_key_in_place_of_its_file_is_not_repeated() {
+    let home = Home::new();
+    let (certificate, key) = pair();
+    home.write("postgresql.crt", &certificate, 0o644);
+    for key in [key.as_str(), "-----BEGIN s3cret-----"] {
+        let said = home.problem(&format!("sslmode=require sslkey='{key}'"));
+        assert!(said.starts_with("sslkey: "), "{said}");
+        assert!(!said.contains(&key[..10]), "{said}");
+    }
+}
