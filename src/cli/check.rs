@@ -12,7 +12,7 @@ use std::{
 use clap::Command;
 
 use super::CommandResult;
-use crate::config::{Config, Mistakes};
+use crate::config::{Config, Mistakes, unknown_variables};
 
 pub(super) fn command() -> Command {
     Command::new("check")
@@ -89,6 +89,9 @@ impl fmt::Display for Finding {
 /// Everything is looked at whose ground is sound.
 pub(super) async fn run(settings: Result<Config, Mistakes>) -> CommandResult {
     let mut report = Report::default();
+    for unknown in unknown_variables() {
+        report.add(Finding::warn("settings", &unknown, unknown.remedy()));
+    }
     match settings {
         Ok(config) => {
             report.add(Finding::ok("settings", "understood"));

@@ -12,7 +12,7 @@ use tracing::{error, info, warn};
 use super::{CommandResult, terminal};
 use crate::{
     app::{AppError, Gateway, Reloader},
-    config::{Config, Mistakes, environment},
+    config::{Config, Mistakes, environment, unknown_variables},
     shutdown::Shutdown,
     supervisor::Supervisor,
 };
@@ -22,6 +22,9 @@ pub(super) async fn run<F>(resolve: F) -> CommandResult
 where
     F: Fn() -> Result<Config, Mistakes> + Send + Sync + 'static,
 {
+    for unknown in unknown_variables() {
+        warn!("{unknown}");
+    }
     let resolve = Arc::new(resolve);
     let config = resolve()?;
     for warning in &config.warnings {

@@ -6,19 +6,16 @@ use std::{
     path::Path,
 };
 
-use strsim::damerau_levenshtein;
 use toml::{Spanned, Value, de::Error};
 
-use super::{Given, mistakes::Mistake, place::Place, rule::Rule, settings::SETTINGS};
+use super::{
+    Given, mistakes::Mistake, place::Place, rule::Rule, settings::SETTINGS, unknown::unknown,
+};
 use crate::auth::open_small_file;
 
 /// Far more than all settings with comments; a path to a device would
 /// otherwise fill the memory.
 const MAX_BYTES: u64 = 1 << 20;
-
-/// So many letters may be wrong, missing, too many or in the wrong order where a name is still known
-/// again: any two settings differ by three at the least.
-const SLIPS: usize = 2;
 
 /// The texts by setting, each with its place.
 pub(super) fn read(path: &Path, mistakes: &mut Vec<Mistake>) -> HashMap<String, Given> {
@@ -31,7 +28,8 @@ pub(super) fn read(path: &Path, mistakes: &mut Vec<Mistake>) -> HashMap<String, 
             name: name.clone(),
         };
         let Some(setting) = SETTINGS.iter().find(|setting| setting.name == name) else {
-            mistakes.push(unknown(&place, &name));
+            let known = SETTINGS.iter().map(|setting| setting.name);
+            mistakes.push(unknown(&place, &name, known));
             continue;
         };
         match text(value) {
@@ -106,26 +104,4 @@ fn text(value: Value) -> Option<String> {
         Value::Boolean(switch) => Some(switch.to_string()),
         _ => None,
     }
-}
-
-fn unknown(place: &Place, name: &str) -> Mistake {
-    match nearest(name) {
-        Some(near) => {
-            let rule = format!("there is no such setting, but `{near}`");
-            Mistake::new(place, rule).with_remedy(format!("write {near} = …"))
-        }
-        None => Mistake::new(place, "there is no such setting")
-            .with_remedy("take it out: `pgfan serve --help` tells of all there are"),
-    }
-}
-
-/// The setting that may be meant.
-fn nearest(name: &str) -> Option<&'static str> {
-    let meant = name.replace('_', "-");
-    let names = SETTINGS.iter().map(|setting| setting.name);
-    // What is much longer is none, and would take long to compare.
-    let alike = names.filter(|known| known.len().abs_diff(meant.len()) <= SLIPS);
-    let slips = alike.map(|known| (damerau_levenshtein(known, &meant), known));
-    let near = slips.filter(|(slips, _)| *slips <= SLIPS).min();
-    near.map(|(_, known)| known)
 }

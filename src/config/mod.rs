@@ -3,6 +3,7 @@
 
 mod access;
 mod database;
+mod environment;
 mod file;
 mod fixed;
 mod limits;
@@ -13,12 +14,14 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod unknown;
 mod values;
 
 use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use access::Access;
 pub(crate) use database::remedy_of_database;
+pub use environment::{Environment, environment, unknown_variables};
 pub use fixed::Fixed;
 use limits::Limits;
 pub use mistakes::{Mistake, Mistakes};
@@ -128,17 +131,6 @@ impl Default for Draft {
             limits: Limits::default(),
         }
     }
-}
-
-/// The environment, as a function so that tests have their own.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
-
-/// The real environment. What is not UTF-8 is taken as far as it is: so it is
-/// refused where it is used, and not as if it had not been set.
-#[allow(clippy::disallowed_methods, reason = "the one place that reads it")]
-pub fn environment(name: &str) -> Option<String> {
-    let value = std::env::var_os(name)?;
-    Some(value.to_string_lossy().into_owned())
 }
 
 impl Config {

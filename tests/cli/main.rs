@@ -46,6 +46,9 @@ mod health;
 /// `pgfan check`: what it finds with real faults, and the remedy it names.
 mod check;
 
+/// A variable that no setting has.
+mod unknown;
+
 /// `pgfan triggers`: what the tables then tell, and what they keep writing.
 mod triggers;
 

@@ -51,8 +51,16 @@ impl Setting {
 
     /// Its environment variable.
     pub fn variable(&self) -> String {
-        format!("PGFAN_{}", self.name.to_uppercase().replace('-', "_"))
+        variable(self.name)
     }
+}
+
+/// Of every variable of pgfan's own.
+pub(super) const PREFIX: &str = "PGFAN_";
+
+/// As the environment has `name`.
+pub(super) fn variable(name: &str) -> String {
+    format!("{PREFIX}{}", name.to_uppercase().replace('-', "_"))
 }
 
 /// In the order of the help.
