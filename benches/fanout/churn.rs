@@ -14,8 +14,6 @@ use crate::{
     world::World,
 };
 
-const CHANNEL: &str = "churn";
-
 /// Readers that come together; the next come when these have gone.
 const WAVE: usize = 1000;
 
@@ -25,7 +23,21 @@ const TIME: Duration = Duration::from_secs(5);
 /// What the gateway does after the last has gone is done by then.
 const SETTLE: Duration = Duration::from_millis(500);
 
-const WIRES: [&str; 3] = ["pgfan-ws", "pgfan-sse", "pgfan-grpc"];
+/// On which channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Names {
+    One,
+    /// Each reader's own, which nobody reads again: the gateway soon listens to
+    /// as many as it may, and gives one up for each that is new.
+    Own,
+}
+
+const SCENES: [(&str, Names); 4] = [
+    ("pgfan-ws", Names::One),
+    ("pgfan-sse", Names::One),
+    ("pgfan-grpc", Names::One),
+    ("pgfan-ws", Names::Own),
+];
 
 /// Of one wire in one round.
 #[derive(Debug, Clone, Copy)]
@@ -52,36 +64,40 @@ pub async fn bench(world: &World) -> Result<()> {
         "{:<16}{:>14}{:>10}{:>14}{:>12}",
         "", "come and go/s", "CPU us", "last / first", "KiB left"
     );
-    for peer in PEERS.iter().filter(|peer| WIRES.contains(&peer.name)) {
+    for (name, names) in SCENES {
+        let Some(peer) = PEERS.iter().find(|peer| peer.name == name) else {
+            continue;
+        };
+        let what = match names {
+            Names::One => name.to_owned(),
+            Names::Own => format!("{name} names"),
+        };
         let mut rounds = Vec::new();
         for round in 1..=world.settings.rounds {
-            eprintln!("churn round {round}: {}", peer.name);
-            rounds.push(churn(world, peer).await?);
+            eprintln!("churn round {round}: {what}");
+            rounds.push(churn(world, peer, names).await?);
         }
         let of = |value: fn(&Churn) -> f64| median(rounds.iter().map(value));
         let (rate, cpu) = (of(|it| it.rate), of(|it| it.cpu));
         let (slower, left) = (of(|it| it.slower), of(|it| it.left));
-        println!(
-            "{:<16}{rate:>14.0}{cpu:>10.1}{slower:>14.2}{left:>12.0}",
-            peer.name
-        );
+        println!("{what:<16}{rate:>14.0}{cpu:>10.1}{slower:>14.2}{left:>12.0}");
     }
     Ok(())
 }
 
-async fn churn(world: &World, peer: &Peer) -> Result<Churn> {
+async fn churn(world: &World, peer: &Peer, names: Names) -> Result<Churn> {
     let server = match peer.start(world).await? {
         Start::Running(server) => server,
         Start::Missing(what) => return Err(what.into()),
     };
-    let result = come_and_go(&server, peer).await;
+    let result = come_and_go(&server, peer, names).await;
     server.stop().await;
     result
 }
 
-async fn come_and_go(server: &Server, peer: &Peer) -> Result<Churn> {
-    let mut numbers = (0..=u8::MAX).cycle();
-    let mut next = async || wave(server, peer, numbers.next().unwrap()).await;
+async fn come_and_go(server: &Server, peer: &Peer, names: Names) -> Result<Churn> {
+    let mut numbers = 0..;
+    let mut next = async || wave(server, peer, names, numbers.next().unwrap()).await;
     next().await?;
     sleep(SETTLE).await;
     let before = process::usage(server.pid());
@@ -106,15 +122,20 @@ async fn come_and_go(server: &Server, peer: &Peer) -> Result<Churn> {
 
 /// How long it took. Each of 256 waves comes from elsewhere: a machine's address
 /// has 28,000 ports, and keeps one for a minute after its connection.
-async fn wave(server: &Server, peer: &Peer, number: u8) -> Result<Duration> {
+async fn wave(server: &Server, peer: &Peer, names: Names, number: usize) -> Result<Duration> {
     let begun = Instant::now();
+    let channel = |reader| match names {
+        Names::One => "churn".to_owned(),
+        Names::Own => format!("churn-{number}-{reader}"),
+    };
+    let channels: Vec<_> = (0..WAVE).map(|reader| vec![channel(reader)]).collect();
     let load = Load::start(Plan {
         target: Target {
             address: server.address,
             tls: None,
-            from: Some(Ipv4Addr::new(127, 0, 1, number)),
+            from: Some(Ipv4Addr::new(127, 0, 1, number as u8)),
         },
-        requests: peer.requests(&vec![vec![CHANNEL.to_owned()]; WAVE]),
+        requests: peer.requests(&channels),
         timed_every: WAVE,
         batch: Duration::from_millis(1),
     })?;
