@@ -21,7 +21,7 @@ pub enum Unready {
     /// The second session is not there to look.
     #[error("nobody can see how full PostgreSQL's notification queue is")]
     QueueUnseen,
-    /// Above [`MAX_QUEUE_USAGE`].
+    /// More than a quarter of it is taken.
     #[error(
         "PostgreSQL's notification queue is filling: some session has listened and does not read"
     )]
