@@ -8,7 +8,10 @@ use std::{
 use tokio::{select, time::timeout};
 use tokio_postgres::{AsyncMessage, Client, Error, SimpleQueryMessage, error::SqlState};
 
-use super::conninfo::{ConnInfo, ConnInfoError, ConnectError, Connection, TargetSessionAttrs};
+use super::{
+    conninfo::{ConnInfo, ConnInfoError, ConnectError, Connection, TargetSessionAttrs},
+    statements::Failure,
+};
 use crate::publish::PublishError;
 
 /// How long two short queries on a new connection may take.
@@ -45,6 +48,8 @@ pub(super) enum SessionError {
     Unwanted(String, &'static str),
     #[error("the server closed the connection")]
     Closed,
+    #[error(transparent)]
+    Failure(#[from] Failure),
     #[error("the session went silent: no answer in time")]
     Overdue,
     #[error("the probe could not be sent: {0}")]

@@ -9,10 +9,13 @@ use std::{
     sync::Arc,
 };
 
-use tokio_postgres::{Client, Error};
+use tokio_postgres::Client;
 use tracing::debug;
 
-use super::{SourceItem, connect::is_about_the_text, listen};
+use super::{
+    SourceItem, listen,
+    statements::{Failure, run},
+};
 use crate::{
     demand::{Generation, Wish},
     event::ChannelName,
@@ -33,7 +36,7 @@ struct Batch {
     unlisten: Vec<ChannelName>,
 }
 
-type InFlight = Pin<Box<dyn Future<Output = (Batch, Result<(), Error>)> + Send>>;
+type InFlight = Pin<Box<dyn Future<Output = (Batch, Result<(), Failure>)> + Send>>;
 
 /// See the module.
 pub(super) struct Listening {
@@ -71,7 +74,7 @@ impl Listening {
 
     /// Waits for the statement in flight, for ever when there is none.
     /// Cancel-safe.
-    pub(super) async fn advance(&mut self, wanted: &mut Wanted) -> Result<(), Error> {
+    pub(super) async fn advance(&mut self, wanted: &mut Wanted) -> Result<(), Failure> {
         let (batch, result) = match &mut self.in_flight {
             Some(statement) => statement.await,
             None => pending().await,
@@ -79,8 +82,8 @@ impl Listening {
         self.in_flight = None;
         match result {
             Ok(()) => self.done(batch, wanted),
-            Err(error) if is_about_the_text(&error) => self.narrow_down(batch, wanted),
-            Err(error) => return Err(error),
+            Err(failure) if failure.is_about_the_text() => self.narrow_down(batch, wanted),
+            Err(failure) => return Err(failure),
         }
         self.send_next();
         Ok(())
@@ -123,7 +126,7 @@ impl Listening {
             let client = Arc::clone(&self.client);
             Box::pin(async move {
                 let sql = listen::statements(batch.listen.iter(), batch.unlisten.iter());
-                let result = client.batch_execute(&sql).await;
+                let result = run(&client, &sql).await;
                 (batch, result)
             })
         });

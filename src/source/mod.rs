@@ -1,6 +1,7 @@
 //! Where notifications come from. Knows no hub and no transport: it follows
 //! a [`Demand`] and says what it hears as a stream of [`SourceItem`]s.
 
+mod beat;
 mod between;
 mod connect;
 pub mod conninfo;
@@ -14,6 +15,7 @@ mod postgres;
 mod row;
 mod second_session;
 mod session;
+mod statements;
 
 use std::time::{Duration, SystemTime};
 

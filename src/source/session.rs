@@ -16,8 +16,9 @@ use tracing::info;
 
 use super::{
     Config, SourceItem,
+    beat::Beat,
     between::{Inspection, Second},
-    connect::{Connected, SessionError, describe, message},
+    connect::{Connected, SessionError, message},
     conninfo::Connection,
     heartbeat::{Due, Heartbeat},
     listening::{Listening, Wanted},
@@ -55,6 +56,7 @@ pub(super) struct Session {
     timer: Pin<Box<Sleep>>,
     /// Where the session is notified by itself, and probed.
     private: ChannelName,
+    beat: Beat,
     /// A beat of its own has arrived after it became live.
     beats: bool,
     row: Row,
@@ -86,6 +88,7 @@ impl Session {
             timer: Box::pin(sleep_until(heartbeat.wakes_at())),
             heartbeat,
             private,
+            beat: Beat::default(),
             beats: false,
             row: Row::default(),
         }
@@ -161,6 +164,10 @@ impl Session {
                 self.probed();
                 None
             }
+            answer = self.beat.answered() => {
+                answer?;
+                None
+            }
             Ok(()) = self.inspections.changed() => Some(self.inspected()?),
             () = self.timer.as_mut() => self.look_at_the_clock()?,
         };
@@ -197,27 +204,12 @@ impl Session {
         }
         match (self.heartbeat.due(Instant::now()), &self.stage) {
             (Due::Nothing, _) => {}
-            (Due::Beat, _) => self.beat(),
+            (Due::Beat, _) => self.beat.send(&self.client, &self.private),
             (Due::Overdue, Stage::Probed) => return Err(SessionError::Deaf),
             (Due::Overdue, _) => return Err(SessionError::Overdue),
         }
         self.timer.as_mut().reset(self.heartbeat.wakes_at());
         Ok(None)
-    }
-
-    /// The statement's own answer proves nothing; a failure is seen in the
-    /// notification that does not come.
-    fn beat(&self) {
-        let client = Arc::clone(&self.client);
-        let sql = format!(
-            "SELECT pg_catalog.pg_notify('{}', '')",
-            self.private.as_str()
-        );
-        tokio::spawn(async move {
-            if let Err(error) = client.batch_execute(&sql).await {
-                info!(reason = %describe(&error), "a heartbeat could not be sent");
-            }
-        });
     }
 
     /// Notifications before `Live` belong to the gap that comes before it.

@@ -4,7 +4,7 @@ use tokio::time::Instant;
 
 use crate::{
     audience::{AT_ONCE, Audience},
-    support::{Database, TestGateway},
+    support::{Database, TestGateway, own_server, until},
 };
 
 const POISON: &str = r"SELECT pg_notify('a', E'\xff')";
@@ -43,6 +43,46 @@ async fn f22_many_at_once_cost_one_gap() {
     audience.are_interrupted(begun, AT_ONCE).await;
     audience.are_live_again().await;
     stays(&database, &mut audience).await;
+}
+
+/// It is told in the answer to the beat, and an older server goes on with the
+/// session as if nothing were missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn f22_one_that_a_beat_meets_costs_one_gap_too() {
+    let server = own_server(&[]).await;
+    let database = Database::on(&server, "SQL_ASCII").await;
+    let patient = [("heartbeat-timeout", "15s")];
+    let gateway = TestGateway::with(&database, &patient).await;
+    let mut audience = Audience::of(gateway.address).await;
+    // A commit that waits for its standby keeps all others from notifying.
+    for sql in [
+        "CREATE TABLE kept ()",
+        "ALTER SYSTEM SET synchronous_standby_names = 'nobody'",
+        "SELECT pg_reload_conf()",
+    ] {
+        database.run(sql).await;
+    }
+    let other = Database::at(database.url.clone()).await;
+    let sql = r"INSERT INTO kept DEFAULT VALUES; SELECT pg_notify('a', E'\xff')";
+    let poisoning = tokio::spawn(async move { other.run(sql).await });
+    until("a beat waits", || async {
+        let waiting = "SELECT count(*) FROM pg_stat_activity \
+                       WHERE wait_event_type = 'Lock' AND query ~ 'pgfan:'";
+        let row = database.client.query_one(waiting, &[]).await.unwrap();
+        row.get::<_, i64>(0) == 1
+    })
+    .await;
+    let begun = Instant::now();
+    database
+        .run("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+        .await;
+    poisoning.await.unwrap();
+    // What comes next must not hide it.
+    database
+        .run("SET synchronous_commit = local; NOTIFY a, 'next'")
+        .await;
+    audience.are_interrupted(begun, AT_ONCE).await;
+    audience.are_live_again().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -66,6 +66,11 @@ impl Database {
     pub async fn with_encoding(encoding: &str) -> Self {
         let start = || async { Sandbox::start(options()).await.unwrap() };
         let server = SERVER.get_or_init(start).await;
+        Self::on(server, encoding).await
+    }
+
+    /// On a server of the test's own.
+    pub async fn on(server: &Sandbox, encoding: &str) -> Self {
         let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
         let admin = connect(&server.url()).await;
         let create = format!("CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}'");

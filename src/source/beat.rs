@@ -1,0 +1,48 @@
+//! The statement of a heartbeat: the session notifies itself.
+
+use std::{future::pending, pin::Pin, sync::Arc};
+
+use tokio_postgres::Client;
+use tracing::info;
+
+use super::statements::{Failure, run};
+use crate::event::ChannelName;
+
+type Sent = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
+
+/// One that is not answered yet, if there is one.
+#[derive(Default)]
+pub(super) struct Beat(Option<Sent>);
+
+impl Beat {
+    /// Sends another, to `private`; after the one before, should that not be
+    /// answered yet.
+    pub(super) fn send(&mut self, client: &Arc<Client>, private: &ChannelName) {
+        let (client, before) = (Arc::clone(client), self.0.take());
+        let sql = format!("SELECT pg_catalog.pg_notify('{}', '')", private.as_str());
+        self.0 = Some(Box::pin(async move {
+            if let Some(before) = before {
+                before.await?;
+            }
+            run(&client, &sql).await
+        }));
+    }
+
+    /// Waits for the answer, for ever when none is due. A good one proves
+    /// nothing, and a beat that was not sent is seen in the notification that
+    /// does not come. Cancel-safe.
+    pub(super) async fn answered(&mut self) -> Result<(), Failure> {
+        let answer = match &mut self.0 {
+            Some(sent) => sent.await,
+            None => pending().await,
+        };
+        self.0 = None;
+        match answer {
+            Err(failure @ Failure::Undone(_)) => {
+                info!(reason = %failure, "a heartbeat could not be sent");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Statements of the listening session, and what its server says after them.
+//!
+//! Before it ends its answer to a statement it passes on what was notified
+//! meanwhile. What it cannot pass on it tells there: as an error of a statement
+//! that has committed, after which an older server (16.2 was seen to) goes on
+//! with the session as if nothing were missing.
+
+use std::pin::pin;
+
+use futures_util::TryStreamExt;
+use tokio_postgres::{
+    Client, Error, SimpleQueryMessage,
+    error::{Severity, SqlState},
+};
+
+use super::connect::describe;
+
+/// Why statements have no good answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    /// None of them was completed: they have changed nothing.
+    #[error("{}", describe(.0))]
+    Undone(Error),
+    /// After that nobody knows what was passed on.
+    #[error("after a statement: {}", describe(.0))]
+    Late(Error),
+}
+
+impl Failure {
+    /// The text cannot be held in the server's encoding
+    /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>, 22P05).
+    /// It is turned into that before anything else is done, and the session
+    /// goes on.
+    pub(super) fn is_about_the_text(&self) -> bool {
+        let Self::Undone(error) = self else {
+            return false;
+        };
+        error.as_db_error().is_some_and(|error| {
+            *error.code() == SqlState::UNTRANSLATABLE_CHARACTER
+                && error.parsed_severity() == Some(Severity::Error)
+        })
+    }
+}
+
+/// Runs them in one round trip, as one transaction.
+pub(super) async fn run(client: &Client, sql: &str) -> Result<(), Failure> {
+    let answers = client.simple_query_raw(sql).await;
+    let mut answers = pin!(answers.map_err(Failure::Undone)?);
+    let mut is_undone = true;
+    loop {
+        match answers.try_next().await {
+            Ok(None) => return Ok(()),
+            Ok(Some(SimpleQueryMessage::CommandComplete(_))) => is_undone = false,
+            Ok(Some(_)) => {}
+            Err(error) if is_undone => return Err(Failure::Undone(error)),
+            Err(error) => return Err(Failure::Late(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+    use tokio_postgres::{Config, NoTls};
+
+    use super::*;
+
+    /// As the protocol has it: a kind, the length with itself, and the rest
+    /// (<https://www.postgresql.org/docs/current/protocol-message-formats.html>).
+    fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+        let length = (4 + body.len()) as u32;
+        [&[kind], length.to_be_bytes().as_slice(), body].concat()
+    }
+
+    fn done() -> Vec<u8> {
+        message(b'C', b"LISTEN\0")
+    }
+
+    fn error(severity: &str, code: &str) -> Vec<u8> {
+        let body = format!("S{severity}\0V{severity}\0C{code}\0Mno\0\0");
+        message(b'E', body.as_bytes())
+    }
+
+    /// What becomes of statements to which a server answers with `messages`.
+    async fn answered(messages: &[Vec<u8>]) -> Result<(), Failure> {
+        let (near, mut far) = duplex(1 << 10);
+        let ready = message(b'Z', b"I");
+        let begin = [message(b'R', &[0; 4]), ready.clone()].concat();
+        let answer = [messages.concat(), ready].concat();
+        tokio::spawn(async move {
+            let mut heard = [0; 1 << 10];
+            for said in [begin, answer] {
+                let _ = far.read(&mut heard).await.unwrap();
+                far.write_all(&said).await.unwrap();
+            }
+        });
+        let opened = Config::new().user("ann").connect_raw(near, NoTls).await;
+        let (client, connection) = opened.unwrap();
+        tokio::spawn(connection);
+        run(&client, "LISTEN a").await
+    }
+
+    #[tokio::test]
+    async fn an_error_after_a_statement_is_not_the_statements() {
+        for code in ["22021", "22P05", "58P01"] {
+            let answer = answered(&[done(), error("ERROR", code)]).await;
+            assert!(matches!(answer, Err(Failure::Late(_))), "{answer:?}");
+            assert!(!answer.unwrap_err().is_about_the_text());
+        }
+        assert!(answered(&[done(), done()]).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_passed_on_is_nothing_about_a_statement_that_follows() {
+        for (severity, code, expected) in [
+            ("ERROR", "22P05", true),
+            ("FATAL", "22P05", false),
+            ("ERROR", "22021", false),
+            ("FATAL", "22021", false),
+            ("ERROR", "53200", false),
+        ] {
+            let failure = answered(&[error(severity, code)]).await.unwrap_err();
+            assert!(matches!(failure, Failure::Undone(_)), "{failure:?}");
+            assert_eq!(failure.is_about_the_text(), expected, "{severity} {code}");
+        }
+    }
+}
