@@ -144,7 +144,9 @@ impl Stream for Admitted {
                 return Poll::Ready(Some(Err(refusal)));
             }
             if this.lost.as_ref().is_some_and(|lost| !lost.is_empty()) {
-                // Nothing before that is dealt with.
+                // Nothing before that is dealt with; no writer gives it anything
+                // either.
+                this.subscription.rise();
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -204,7 +206,7 @@ mod tests {
     use std::{
         sync::{
             Barrier,
-            atomic::{AtomicBool, Ordering},
+            atomic::{AtomicBool, AtomicUsize, Ordering},
         },
         task::{Wake, Waker},
         thread,
@@ -216,8 +218,8 @@ mod tests {
     use crate::{
         auth::{Authenticator, Config, Patterns},
         demand::{Demand, Wish},
-        event::WireName,
-        hub::Hub,
+        event::{Notification, WireName},
+        hub::{Burst, Hub, Outlet, Seat},
         transport::{Browsers, Limits, Settings},
     };
 
@@ -228,6 +230,19 @@ mod tests {
         fn wake(self: Arc<Self>) {
             self.0.store(true, Ordering::SeqCst);
         }
+    }
+
+    /// Counts what a writer gives.
+    #[derive(Debug, Default)]
+    struct Given(Arc<AtomicUsize>);
+
+    impl Outlet for Given {
+        fn put(&mut self, _: &Burst) -> bool {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            true
+        }
+
+        fn close(&mut self) {}
     }
 
     /// A reader of `a` that is ready, and who sets the rules.
@@ -290,6 +305,49 @@ mod tests {
             });
             let (has_ended, _admitted) = going.join().unwrap();
             assert!(has_ended || woken.0.load(Ordering::SeqCst));
+        }
+    }
+
+    /// The rules become others after it has looked at them and before it comes to
+    /// rest: what it finds then it gives up first. Often enough that it is met.
+    #[tokio::test]
+    async fn who_has_a_channel_to_give_up_is_served_nothing_of_it() {
+        for _ in 0..50 {
+            let (hub, auth, admitted) = reader();
+            let writer = hub.writers(1).pop().unwrap();
+            let given = Given::default();
+            let count = given.0.clone();
+            let mut admitted = admitted.giving_up();
+            admitted.sit(Arc::new(Seat::new(given)));
+            let both = Arc::new(Barrier::new(2));
+            let going = {
+                let both = both.clone();
+                thread::spawn(move || {
+                    both.wait();
+                    let item = admitted.next().now_or_never();
+                    assert!(item.is_none());
+                    admitted.serve();
+                    admitted
+                })
+            };
+            hub.ingest(|_| {
+                both.wait();
+                (0..100).for_each(|_| thread::yield_now());
+                auth.reload(Config {
+                    channels: Patterns::default(),
+                    ..Config::open(false)
+                });
+            });
+            hub.wake_all();
+            let _admitted = going.join().unwrap();
+            hub.ingest(|intake| {
+                intake.notification(Notification {
+                    channel: "a".into(),
+                    payload: "secret".into(),
+                });
+            });
+            assert!(writer.run().now_or_never().is_none());
+            assert_eq!(count.load(Ordering::SeqCst), 0);
         }
     }
 }
