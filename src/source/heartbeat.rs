@@ -3,7 +3,8 @@
 //! A beat is a notification of the session to itself: its arrival proves the
 //! connection, the LISTEN and the server's queue, which neither TCP keepalive
 //! nor a query does. It queues behind what was committed before, so whatever
-//! is heard counts as progress.
+//! is heard counts as progress; of a session that is not proven yet, not for
+//! ever.
 
 use std::time::Duration;
 
@@ -12,6 +13,11 @@ use tokio::time::Instant;
 /// How long a new session may take to repeat its LISTENs. A backlog in the
 /// cluster's queue, 8 GB at the most, costs it about 0.5 s a GB.
 const SET_UP: Duration = Duration::from_secs(30);
+
+/// How long the probe of a new session may be on its way, whatever else is
+/// heard: it may have been committed on another server, where the same name
+/// leads now. What stands before it is what was committed since the LISTENs.
+const PROBE: Duration = Duration::from_secs(10);
 
 /// What is to be done now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,8 +40,12 @@ pub(super) struct Heartbeat {
 enum State {
     /// The next beat is due.
     Resting { until: Instant },
-    /// A beat is on its way.
-    Waiting { sent: Instant, until: Instant },
+    /// A beat is on its way; nothing makes up for it after `latest`.
+    Waiting {
+        sent: Instant,
+        until: Instant,
+        latest: Option<Instant>,
+    },
 }
 
 impl Heartbeat {
@@ -47,6 +57,7 @@ impl Heartbeat {
             state: State::Waiting {
                 sent: now,
                 until: now + SET_UP,
+                latest: None,
             },
         }
     }
@@ -61,7 +72,7 @@ impl Heartbeat {
     pub(super) fn due(&mut self, now: Instant) -> Due {
         match self.state {
             State::Resting { until } if now >= until => {
-                self.sent(now);
+                self.wait(now, None);
                 Due::Beat
             }
             State::Waiting { until, .. } if now >= until => Due::Overdue,
@@ -69,18 +80,25 @@ impl Heartbeat {
         }
     }
 
-    /// A notification was committed just now that must arrive.
-    pub(super) fn sent(&mut self, now: Instant) {
+    /// Another session committed just now the notification that proves this one.
+    pub(super) fn probed(&mut self, now: Instant) {
+        self.wait(now, Some(now + PROBE.max(self.timeout)));
+    }
+
+    /// What was sent now must arrive.
+    fn wait(&mut self, now: Instant, latest: Option<Instant>) {
         self.state = State::Waiting {
             sent: now,
             until: now + self.timeout,
+            latest,
         };
     }
 
     /// Something else was heard.
     pub(super) fn progress(&mut self, now: Instant) {
-        if let State::Waiting { until, .. } = &mut self.state {
-            *until = (*until).max(now + self.timeout);
+        if let State::Waiting { until, latest, .. } = &mut self.state {
+            let next = (*until).max(now + self.timeout);
+            *until = latest.map_or(next, |latest| next.min(latest));
         }
     }
 
@@ -143,5 +161,21 @@ mod tests {
         heartbeat.progress(now + S);
         assert_eq!(heartbeat.due(now + 29 * S), Due::Nothing);
         assert_eq!(heartbeat.due(now + SET_UP), Due::Overdue);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_makes_up_for_a_probe_that_never_arrives() {
+        let now = Instant::now();
+        let mut heartbeat = Heartbeat::new(2 * S, 3 * S, now);
+        heartbeat.probed(now);
+        for second in 0..10 {
+            assert_eq!(heartbeat.due(now + second * S), Due::Nothing);
+            heartbeat.progress(now + second * S);
+        }
+        assert_eq!(heartbeat.due(now + PROBE), Due::Overdue);
+        // One that is answered late enough.
+        let mut slow = Heartbeat::new(2 * S, 30 * S, now);
+        slow.probed(now);
+        assert_eq!(slow.due(now + 29 * S), Due::Nothing);
     }
 }

@@ -185,7 +185,7 @@ impl Session {
 
     fn probed(&mut self) {
         self.stage = Stage::Probed;
-        self.heartbeat.sent(Instant::now());
+        self.heartbeat.probed(Instant::now());
         self.timer.as_mut().reset(self.heartbeat.wakes_at());
     }
 
