@@ -35,6 +35,12 @@ enum Op {
     Read(usize, usize),
     /// The writer gives what came to those who sleep.
     Write,
+    /// A reader is told how far it is.
+    Sign(usize),
+    /// Everybody is to look.
+    Wake,
+    /// Another bound for the history.
+    Reload(usize),
     /// A reader's connection breaks.
     Break(usize),
     /// It comes back with its last id.
@@ -53,6 +59,8 @@ fn calm_op() -> impl Strategy<Value = Op> {
         3 => (reader.clone(), channel).prop_map(|(r, c)| Op::Join(r, c)),
         6 => (reader.clone(), 1..8usize).prop_map(|(r, n)| Op::Read(r, n)),
         3 => Just(Op::Write),
+        1 => reader.clone().prop_map(Op::Sign),
+        1 => Just(Op::Wake),
         1 => reader.clone().prop_map(Op::Break),
         3 => reader.prop_map(Op::Resume),
     ]
@@ -63,6 +71,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         30 => calm_op(),
         1 => Just(Op::Lose),
+        1 => (1..8usize).prop_map(Op::Reload),
         2 => Just(Op::Reconnect),
         1 => (reader, channel).prop_map(|(r, c)| Op::Part(r, c)),
         1 => prop_oneof![Just(1u64), Just(61), Just(601)].prop_map(Op::Wait),
@@ -292,6 +301,13 @@ impl Client {
         true
     }
 
+    fn sign(&mut self) {
+        let cursor = self.subscription.as_mut().and_then(Subscription::cursor);
+        if let Some(id) = cursor {
+            self.saw(id);
+        }
+    }
+
     /// What a writer gave has reached the client before anything it says next.
     fn empty_tray(&mut self, committed: &[u64]) {
         while let Some(event) = self.tray.as_ref().and_then(|tray| tray.take()) {
@@ -383,6 +399,12 @@ async fn run(config: Config, calm: bool, ops: Vec<Op>) -> usize {
             Op::Lose => server.lose(),
             Op::Reconnect => server.reconnect(),
             Op::Write => write(),
+            Op::Wake => hub.wake_all(),
+            Op::Reload(events) => hub.reload(small_history(events)),
+            Op::Sign(client) => {
+                clients[client].empty_tray(&server.committed);
+                clients[client].sign();
+            }
             Op::Join(client, channel) => {
                 clients[client].empty_tray(&server.committed);
                 clients[client].join(&hub, channel);
