@@ -17,11 +17,13 @@ use crate::publish::PublishError;
 /// How long two short queries on a new connection may take.
 const SET_UP: Duration = Duration::from_secs(10);
 
-/// What makes a dead gateway's backend die within 14 s, and keeps a silent one
-/// alive; the numbers are those of `DEFAULT_TCP_USER_TIMEOUT` and its like, for
-/// the server's end of the socket. Sent as a query and not at start-up, so that
-/// a server which does not know one of them does not mind.
+/// What makes a dead gateway's backend die within 14 s, keeps a silent one
+/// alive, and tells of names that LISTEN has cut; the numbers are those of
+/// `DEFAULT_TCP_USER_TIMEOUT` and its like, for the server's end of the socket.
+/// Sent as a query and not at start-up, so that a server which does not know one
+/// of them does not mind.
 const SETTINGS: &str = "SELECT name || ' = ' || pg_catalog.set_config(name, value, false) FROM (VALUES \
+    ('client_min_messages', 'notice'), \
     ('idle_session_timeout', '0'), \
     ('tcp_keepalives_idle', '3'), \
     ('tcp_keepalives_interval', '2'), \

@@ -5,6 +5,7 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     future::pending,
+    mem,
     pin::Pin,
     sync::Arc,
 };
@@ -44,6 +45,8 @@ pub(super) struct Listening {
     committed: HashSet<ChannelName>,
     todo: VecDeque<Batch>,
     in_flight: Option<InFlight>,
+    /// The server has cut a name of it.
+    has_cut: bool,
     /// To be said, in this order.
     said: VecDeque<SourceItem>,
 }
@@ -56,6 +59,7 @@ impl Listening {
             committed: HashSet::new(),
             todo: VecDeque::new(),
             in_flight: None,
+            has_cut: false,
             said: VecDeque::new(),
         };
         listening.plan(names, Vec::new());
@@ -65,6 +69,12 @@ impl Listening {
     /// Whether something is still to be committed.
     pub(super) fn is_busy(&self) -> bool {
         self.in_flight.is_some()
+    }
+
+    /// A name is too long in the server's encoding: what was listened to is
+    /// another one. Said before the answer to the statement.
+    pub(super) fn was_cut(&mut self) {
+        self.has_cut = self.is_busy();
     }
 
     /// What became of the wishes.
@@ -80,7 +90,9 @@ impl Listening {
             None => pending().await,
         };
         self.in_flight = None;
+        let has_cut = mem::take(&mut self.has_cut) && !batch.listen.is_empty();
         match result {
+            Ok(()) if has_cut => self.narrow_down(batch, wanted),
             Ok(()) => self.done(batch, wanted),
             Err(failure) if failure.is_about_the_text() => self.narrow_down(batch, wanted),
             Err(failure) => return Err(failure),
@@ -154,8 +166,9 @@ impl Listening {
         }
     }
 
-    /// One name that the database's encoding cannot hold fails the whole
-    /// batch: halving finds it in a few round trips, and the others go on.
+    /// One name that the database's encoding cannot hold, or not whole, spoils
+    /// the batch: halving finds it in a few round trips, and the others go on. One
+    /// that was cut is not unlistened to: that would be cut too.
     fn narrow_down(&mut self, mut batch: Batch, wanted: &mut Wanted) {
         let half = batch.listen.split_off(batch.listen.len().div_ceil(2));
         if !half.is_empty() {

@@ -11,7 +11,7 @@ use tokio::{
     sync::watch,
     time::{Instant, Sleep, sleep_until},
 };
-use tokio_postgres::{AsyncMessage, Client};
+use tokio_postgres::{AsyncMessage, Client, error::SqlState};
 use tracing::info;
 
 use super::{
@@ -227,6 +227,9 @@ impl Session {
             AsyncMessage::Notice(notice) => {
                 let (code, message) = (notice.code().code(), notice.message());
                 info!(code, message, "the server says");
+                if *notice.code() == SqlState::NAME_TOO_LONG {
+                    self.listening.was_cut();
+                }
                 None
             }
             _ => None,

@@ -55,6 +55,28 @@ async fn a_name_it_cannot_hold_is_refused_and_touches_nobody() {
     assert_eq!(database.listeners().await, before, "the same session");
 }
 
+/// There a letter takes more than in UTF-8, and LISTEN cuts the name to that of
+/// another channel; so would UNLISTEN.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_too_long_in_it_is_refused_and_touches_nobody() {
+    let database = Database::with_encoding("EUC_JP").await;
+    let gateway = TestGateway::on(&database).await;
+    let (fits, too_long) = ("é".repeat(21), "é".repeat(22));
+    let mut others = Vec::new();
+    for wire in Wire::ALL {
+        others.push(gateway.reader(wire, &fits).await);
+    }
+    for wire in Wire::ALL {
+        let mut reader = Reader::open(wire, gateway.address, &[&too_long, "a"], None).await;
+        let said = reader.said().await;
+        assert!(is_invalid_request(wire, &said), "{wire:?}: {said:?}");
+        database.notify(&fits, "still here").await;
+        for other in &mut others {
+            assert_eq!(other.event().await.1, "still here", "{wire:?}");
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_it_cannot_hold_cannot_be_published() {
     let database = Database::with_encoding("LATIN1").await;
