@@ -20,7 +20,7 @@ pub(super) struct Table {
     pub(super) is_partition: bool,
     /// Others inherit from it.
     pub(super) has_heirs: bool,
-    /// The columns of its primary key, in order.
+    /// The columns of its primary key, in order; none that its index only includes.
     pub(super) keys: Vec<String>,
     pub(super) triggers: Vec<Trigger>,
     /// The function of its schema is there, and whether install made it.
@@ -157,7 +157,8 @@ fn table_query(oid: &str) -> String {
             FROM pg_catalog.pg_index AS i, \
                  pg_catalog.unnest(i.indkey) WITH ORDINALITY AS k (number, n) \
             JOIN pg_catalog.pg_attribute AS a ON a.attnum = k.number \
-            WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid), \
+            WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid \
+            AND k.n <= i.indnkeyatts), \
          (SELECT {} FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = n.oid \
             AND p.proname = '{FUNCTION}' AND p.pronargs = 0) \
          FROM pg_catalog.pg_class AS c \

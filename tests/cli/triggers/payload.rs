@@ -103,6 +103,22 @@ async fn keys_and_changed_columns_are_told_of_each_row() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_the_keys_index_only_includes_is_no_key() {
+    let database = Database::new().await;
+    let sql = "CREATE TABLE t (b text, note text, a int, PRIMARY KEY (a, b) INCLUDE (note))";
+    database.run(sql).await;
+    let gateway = TestGateway::on(&database).await;
+    let mut reader = gateway.reader(Wire::Sse, "t").await;
+    install(&database, &["t", "--keys"]).await;
+    database
+        .run("INSERT INTO t VALUES ('x', 'nobody''s', 1)")
+        .await;
+    let keys = json!([{"a": 1, "b": "x"}]);
+    let expected = with(plain("insert", "t"), "keys", keys);
+    assert_eq!(told(&mut reader).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_row_is_refused_for_what_cannot_be_told_of_it() {
     let database = Database::new().await;
     let columns: Vec<_> = (0..150)
