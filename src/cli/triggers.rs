@@ -165,6 +165,11 @@ fn print(text: &str) -> CommandResult {
     }
 }
 
+/// Since PostgreSQL 15 the owner of a table may create nothing in `public`, and of several owners in
+/// one schema the first has its function.
+const RIGHTS: &str = "connect as the owner of the table (PGUSER), who in its schema owns the \
+    function pgfan_notify_change, or may create it: GRANT CREATE ON SCHEMA";
+
 /// What was printed, and nothing else: it is one transaction.
 async fn commit(session: &Session, text: &str, is_wanted: bool) -> CommandResult {
     if !is_wanted {
@@ -178,7 +183,7 @@ async fn commit(session: &Session, text: &str, is_wanted: bool) -> CommandResult
             Some("55P03") => format!(
                 "{error}\nnothing is changed: a long transaction holds a table, try again after it"
             ),
-            Some("42501") => format!("{error}\nconnect as the owner of the table: PGUSER"),
+            Some("42501") => format!("{error}\n{RIGHTS}"),
             _ => format!("{error}\nnothing is changed"),
         })?;
     eprintln!("done");

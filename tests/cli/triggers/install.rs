@@ -193,4 +193,14 @@ async fn what_stands_in_the_way_is_told_and_leaves_nothing_half_done() {
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     assert!(ended.stderr.contains("connect as the owner"), "{ended:?}");
     assert_eq!(catalog(&database).await, before);
+    // The owner of the table is not always enough.
+    database
+        .run(&format!(
+            "ALTER TABLE a OWNER TO {role}; REVOKE CREATE ON SCHEMA public FROM {role}, public"
+        ))
+        .await;
+    let ended = run(&mut command).await;
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    let what_it_takes = "or may create it: GRANT CREATE ON SCHEMA\n";
+    assert!(ended.stderr.ends_with(what_it_takes), "{ended:?}");
 }
