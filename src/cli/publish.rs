@@ -62,7 +62,8 @@ pub(super) async fn run(matches: &ArgMatches) -> CommandResult {
         let payload = payload(text).await?;
         let published = client::publish(&gateway, channel, &payload).await;
         published.map_err(|ended| match ended.code.as_str() {
-            "forbidden" => format!("{ended}\n{FORBIDDEN}").into(),
+            // Nothing grants one of the gateway's own.
+            "forbidden" if !channel.is_reserved() => format!("{ended}\n{FORBIDDEN}").into(),
             _ => gateway::explained(&ended).into(),
         })
     };

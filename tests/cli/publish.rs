@@ -91,6 +91,10 @@ async fn a_refusal_says_what_to_do() {
     let told = "\"a\" cannot be published on (forbidden)\n\
                 a token has to grant it; without one it takes `pgfan serve --allow-publish`\n";
     assert_eq!(refused.stderr, told);
+    let refused = ended(&["publish", "pgfan:x", "x", "--url", &url]).await;
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let told = "channels that begin with `pgfan:` are the gateway's own (forbidden)\n";
+    assert_eq!(refused.stderr, told);
     let refused = ended(&["publish", "a", "x", "--url", "http://127.0.0.1:1"]).await;
     assert_eq!(refused.status.code(), Some(1), "{refused:?}");
     let told = "is `pgfan serve` running there? --url says where to look\n";
