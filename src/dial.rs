@@ -52,6 +52,25 @@ pub(crate) fn is_name(host: &str) -> bool {
     ServerName::try_from(host).is_ok()
 }
 
+/// What is wrong with the other end, where its operator or its URL can mend it.
+pub(crate) enum TlsFailure {
+    /// It says something else.
+    NoTls,
+    /// Its certificate is of nobody who is trusted, or of another host.
+    Untrusted,
+}
+
+impl TlsFailure {
+    /// Of what [`dial`] ended with.
+    pub(crate) fn of(error: &io::Error) -> Option<Self> {
+        match error.get_ref()?.downcast_ref()? {
+            rustls::Error::InvalidMessage(_) => Some(Self::NoTls),
+            rustls::Error::InvalidCertificate(_) => Some(Self::Untrusted),
+            _ => None,
+        }
+    }
+}
+
 /// Takes as long as it takes: whoever calls has a limit for more than this.
 ///
 /// # Errors

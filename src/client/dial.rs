@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use tokio::time::timeout;
 
 use super::{address::Address, ended::Ended};
-use crate::dial::{Carrier, Tls, dial as connect};
+use crate::dial::{Carrier, Tls, TlsFailure, dial as connect};
 
 /// Name, TCP and TLS together: as long as PostgreSQL's clients are given here.
 const LIMIT: Duration = Duration::from_secs(10);
@@ -17,10 +17,27 @@ pub(super) async fn dial(address: &Address, protocol: &str) -> Result<Box<dyn Ca
         let tls = tls.map_err(io::Error::other)?;
         connect(&address.host, address.port, tls.as_ref()).await
     };
-    let reason = match timeout(LIMIT, dialled).await {
-        Ok(Ok(carrier)) => return Ok(carrier),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("no connection within {LIMIT:?}"),
-    };
-    Err(Ended::unreachable(format!("{address}: {reason}")))
+    match timeout(LIMIT, dialled).await {
+        Ok(Ok(carrier)) => Ok(carrier),
+        Ok(Err(error)) => Err(failed(address, &error)),
+        Err(_) => {
+            let reason = format!("no connection within {LIMIT:?}");
+            Err(Ended::unreachable(format!("{address}: {reason}")))
+        }
+    }
+}
+
+/// Somebody is there, where TLS has failed.
+fn failed(address: &Address, error: &io::Error) -> Ended {
+    let ended = Ended::unreachable(format!("{address}: {error}"));
+    match TlsFailure::of(error) {
+        Some(TlsFailure::NoTls) => {
+            ended.with_remedy("what answers there speaks no TLS: --url http://…")
+        }
+        Some(TlsFailure::Untrusted) => ended.with_remedy(
+            "the certificate must be of the host in --url, and of an authority that this machine \
+             trusts, or the file named by SSL_CERT_FILE",
+        ),
+        None => ended,
+    }
 }

@@ -21,6 +21,8 @@ pub struct Ended {
     /// Whether nobody was there who would have spoken: not the gateway, nor a
     /// proxy before it.
     pub(super) is_silence: bool,
+    /// Where more is known than the code says.
+    remedy: Option<&'static str>,
 }
 
 /// RFC 9457, the part that counts here.
@@ -37,6 +39,14 @@ impl Ended {
             message: message.to_string(),
             retry_after: None,
             is_silence: false,
+            remedy: None,
+        }
+    }
+
+    pub(super) fn with_remedy(self, remedy: &'static str) -> Self {
+        Self {
+            remedy: Some(remedy),
+            ..self
         }
     }
 
@@ -70,6 +80,10 @@ impl Ended {
 
     /// What can be done about it.
     pub fn remedy(&self) -> Option<&'static str> {
+        self.remedy.or_else(|| self.remedy_of_code())
+    }
+
+    fn remedy_of_code(&self) -> Option<&'static str> {
         match self.code.as_str() {
             "unreachable" | "disconnected" => {
                 Some("is `pgfan serve` running there? --url says where to look")
@@ -107,10 +121,8 @@ impl Ended {
             detail: format!("{address}: what answers there is no gateway: {status}"),
         });
         Self {
-            code,
-            message: detail,
             retry_after,
-            is_silence: false,
+            ..Self::new(&code, detail)
         }
     }
 

@@ -102,7 +102,16 @@ async fn each_wire_and_publish_go_through_tls() {
             refused.stderr.contains("invalid peer certificate"),
             "{refused:?}"
         );
+        let remedy = "trusts, or the file named by SSL_CERT_FILE\n";
+        assert!(refused.stderr.ends_with(remedy), "{refused:?}");
     }
+    let mut command = pgfan();
+    command.env("SSL_CERT_FILE", &ours);
+    let url = format!("https://{}", gateway.address);
+    let refused = run(command.args(["health", "--url", &url])).await;
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    let remedy = "what answers there speaks no TLS: --url http://…\n";
+    assert!(refused.stderr.ends_with(remedy), "{refused:?}");
 }
 
 /// The heads of requests, as they come; nobody answers.
