@@ -2,7 +2,7 @@
 //! what to do where it would not.
 
 mod database;
-mod machine;
+pub(super) mod machine;
 
 use std::{
     fmt,

@@ -1,6 +1,6 @@
 //! `pgfan serve`: the gateway.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -9,7 +9,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
-use super::{CommandResult, terminal};
+use super::{CommandResult, check::machine, terminal};
 use crate::{
     app::{AppError, Gateway, Reloader},
     config::{Config, Mistakes, environment, unknown_variables},
@@ -30,11 +30,11 @@ where
     for warning in &config.warnings {
         warn!("{warning}");
     }
-    let open = config.auth.anonymous;
+    let (open, listen) = (config.auth.anonymous, config.listen);
     let shutdown = Shutdown::default();
     shutdown.on_signals()?;
     let supervisor = Supervisor::of(&environment);
-    let mut gateway = Gateway::bind(config).map_err(|error| explained(&error))?;
+    let mut gateway = Gateway::bind(config).map_err(|error| explained(&error, listen))?;
     let reload = Reload {
         resolve,
         reloader: gateway.reloader(),
@@ -54,14 +54,18 @@ where
 }
 
 /// What happened, and on a line of its own what can be done.
-fn explained(error: &AppError) -> String {
-    match error.taken() {
-        Some((setting, _)) => {
-            let remedy = "end the other program, or give another address";
-            format!("{error}\n{remedy}: --{setting} ADDRESS:PORT")
+fn explained(error: &AppError, listen: SocketAddr) -> String {
+    let AppError::Bind(address, setting, _) = error else {
+        return error.to_string();
+    };
+    let remedy = match error.taken() {
+        Some(_) if *setting != "listen" && machine::overlap(listen, *address) => {
+            "--listen has it already: give another port, or leave it out"
         }
-        None => error.to_string(),
-    }
+        Some(_) => "end the other program, or give another address",
+        None => "give an address of this machine and a port above 1023",
+    };
+    format!("{error}\n{remedy}: --{setting} ADDRESS:PORT")
 }
 
 /// How long they may take to be read: nobody waits for longer who looks at what
@@ -137,11 +141,42 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Mutex, mpsc};
+    use std::{
+        io::ErrorKind::{AddrInUse, AddrNotAvailable, PermissionDenied},
+        sync::{Mutex, mpsc},
+    };
 
     use tokio::time::advance;
 
     use super::*;
+
+    #[test]
+    fn an_address_that_cannot_be_had_is_told_with_what_to_do() {
+        let listen = "127.0.0.1:8000".parse().unwrap();
+        for (address, setting, kind, remedy) in [
+            ("127.0.0.1:8000", "listen", AddrInUse, "end the other"),
+            ("127.0.0.1:8001", "admin-listen", AddrInUse, "end the other"),
+            ("0.0.0.0:8000", "admin-listen", AddrInUse, "--listen has it"),
+            (
+                "192.0.2.1:8000",
+                "listen",
+                AddrNotAvailable,
+                "give an address",
+            ),
+            (
+                "127.0.0.1:80",
+                "listen",
+                PermissionDenied,
+                "give an address",
+            ),
+        ] {
+            let error = AppError::Bind(address.parse().unwrap(), setting, kind.into());
+            let told = explained(&error, listen);
+            let told = told.lines().nth(1).unwrap_or_default();
+            let is_right = told.starts_with(remedy) && told.contains(&format!("--{setting} "));
+            assert!(is_right, "{address}: {told}");
+        }
+    }
 
     /// One that reads nothing until it may.
     fn reload(may_go_on: mpsc::Receiver<()>) -> Reload<impl Fn() -> Result<Config, Mistakes>> {

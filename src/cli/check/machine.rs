@@ -77,7 +77,7 @@ fn is_taken(error: &io::Error) -> bool {
 
 /// Whether the one is a part of the other: `0.0.0.0` and `[::]` are every address. Of port 0 each
 /// gets another.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+pub(in crate::cli) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let [one_ip, other_ip] = [one, other].map(|address| address.ip().to_canonical());
     let is_every = one_ip.is_unspecified() || other_ip.is_unspecified();
     one.port() == other.port() && one.port() != 0 && (is_every || one_ip == other_ip)
