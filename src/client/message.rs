@@ -52,6 +52,11 @@ pub enum Message {
         /// To go on from here.
         cursor: String,
     },
+    /// On WebSocket: nothing of these comes any more.
+    Unsubscribed {
+        /// Those that were left, or taken away.
+        channels: Vec<String>,
+    },
     /// Of a newer gateway: best taken for a gap.
     #[serde(untagged)]
     Unknown(Value),
@@ -76,7 +81,7 @@ impl Message {
         match self {
             Self::Ready { cursor, .. } | Self::Live { cursor } => Some(cursor),
             Self::Event { id, .. } | Self::Gap { id, .. } => Some(id),
-            Self::Interrupted { .. } => None,
+            Self::Interrupted { .. } | Self::Unsubscribed { .. } => None,
             Self::Unknown(value) => value["id"].as_str().or_else(|| value["cursor"].as_str()),
         }
     }
@@ -86,15 +91,16 @@ impl Message {
 mod tests {
     use super::*;
 
-    /// The examples of the README.
+    /// The examples of the README, and what the WebSocket has besides.
     #[test]
     fn each_object_is_written_as_it_was_read() {
         let readme = include_str!("../../README.md");
         let objects = readme
             .lines()
-            .filter(|line| line.starts_with("{\"type\":\""));
+            .filter(|line| line.starts_with("{\"type\":\""))
+            .chain([r#"{"type":"unsubscribed","channels":["a"]}"#]);
         let objects: Vec<_> = objects.collect();
-        assert_eq!(objects.len(), 5);
+        assert_eq!(objects.len(), 6);
         for object in objects {
             let message = Message::parse(object).unwrap();
             assert!(!matches!(message, Message::Unknown(_)), "{object}");

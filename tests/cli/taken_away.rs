@@ -35,7 +35,7 @@ async fn it_is_told_and_ends_as_the_help_says() {
         let ended = program.ended().await;
         assert_eq!(ended.status.code(), Some(1), "{wire}: {ended:?}");
         assert!(ended.stderr.contains("(forbidden)"), "{wire}: {ended:?}");
-        let unsubscribed = "{\"channels\":[\"a\"],\"type\":\"unsubscribed\"}\n";
+        let unsubscribed = "{\"type\":\"unsubscribed\",\"channels\":[\"a\"]}\n";
         let is_told = ended.stdout.ends_with(unsubscribed);
         assert_eq!(is_told, wire == "ws", "{wire}: {ended:?}");
     }

@@ -62,6 +62,10 @@ fn push_text(lines: &mut String, message: &Message, in_colour: bool) {
             (YELLOW, "interrupted", format!("since {since}: {why}"))
         }
         Message::Live { .. } => (GREEN, "live", String::new()),
+        Message::Unsubscribed { channels } => {
+            let rest = format!("{}: taken away", channels.join(", "));
+            (RED, "unsubscribed", rest)
+        }
         Message::Unknown(value) => (RED, "unknown", value.to_string()),
     };
     let word = format!("{word:<12}");
@@ -135,6 +139,10 @@ mod tests {
             cursor: "e-5".into(),
         };
         assert_eq!(text(&live), "live\n");
+        let left = Message::Unsubscribed {
+            channels: vec!["a".into()],
+        };
+        assert_eq!(text(&left), "unsubscribed a: taken away\n");
     }
 
     #[test]
