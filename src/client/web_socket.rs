@@ -13,7 +13,9 @@ use tokio_stream::Stream;
 use tokio_tungstenite::{WebSocketStream, client_async};
 use tungstenite::{Error, Message as Frame, handshake::client::generate_key};
 
-use super::{Gateway, Reading, Said, dial::dial, ended::Ended, message::Message, request::LIMIT};
+use super::{
+    Gateway, Reading, Said, Token, dial::dial, ended::Ended, message::Message, request::LIMIT,
+};
 use crate::dial::Carrier;
 
 /// One connection's life.
@@ -26,6 +28,10 @@ pub(super) fn read(
         let mut socket = timeout(LIMIT, open(&gateway, &path))
             .await
             .map_err(|_| Ended::disconnected(format!("no answer within {LIMIT:?}")))??;
+        if matches!(gateway.token, Token::None) {
+            // Why it cannot be sent, what is read then says.
+            let _ = socket.send(Frame::text(NO_TOKEN)).await;
+        }
         let mut pings = interval_at(Instant::now() + reading.keepalive, reading.keepalive);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
@@ -41,6 +47,10 @@ pub(super) fn read(
         }
     }
 }
+
+/// A gateway that asks for a token would wait for one in the first frame: this says that none will
+/// come. To others it is a question that is answered at once.
+const NO_TOKEN: &str = r#"{"type":"unsubscribe","channels":[]}"#;
 
 type Socket = WebSocketStream<Box<dyn Carrier>>;
 
@@ -88,7 +98,11 @@ async fn ping(socket: &mut Socket, heard: Instant, keepalive: Duration) -> Resul
 fn decode(frame: Option<Result<Frame, Error>>) -> Result<Said, Ended> {
     let gone = || Ended::disconnected("the connection ended");
     match frame.ok_or_else(gone)?.map_err(Ended::disconnected)? {
-        Frame::Text(text) => Ok(Said::Message(Message::parse(&text)?)),
+        Frame::Text(text) => match Message::parse(&text)? {
+            // The answer to that.
+            Message::Unsubscribed { channels } if channels.is_empty() => Ok(Said::Nothing),
+            message => Ok(Said::Message(message)),
+        },
         Frame::Close(Some(frame)) => Err(Ended::from_close(frame.code.into(), &frame.reason)),
         Frame::Close(None) => Err(gone()),
         _ => Ok(Said::Nothing),

@@ -43,6 +43,7 @@ async fn a_token_lets_in_and_what_it_does_not_grant_is_told() {
         assert_eq!(without.status.code(), Some(1), "{without:?}");
         let remedy = "(unauthenticated)\ngive a token: --token-file FILE, or PGFAN_TOKEN\n";
         assert!(without.stderr.ends_with(remedy), "{without:?}");
+        assert!(!without.stderr.contains("within"), "at once: {without:?}");
         let mut command = pgfan();
         let mut program = Program::start(command.env("PGFAN_TOKEN", &token).args(arguments));
         object(&mut program, "ready").await;
