@@ -387,7 +387,7 @@ class Client {
     if (this.#asked?.type === "unsubscribe") return this.#answered("unsubscribe");
     for (const name of channels) {
       this.#joined.delete(name);
-      this.#refused.set(name, { code: "forbidden", reason: "the new token does not have this channel" });
+      this.#refused.set(name, { code: "forbidden", reason: "this channel is no longer granted" });
     }
   }
 
