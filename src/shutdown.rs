@@ -1,6 +1,6 @@
 //! One signal for all, one tracker of what must end, one time limit.
 
-use std::io;
+use std::{io, time::Duration};
 
 use tokio::{
     select,
@@ -9,6 +9,10 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
+
+/// Signals that come within it are one: whoever ends a program and then its process group, as
+/// timeout(1) does, tells it twice, and no person is so quick.
+const ECHO: Duration = Duration::from_millis(100);
 
 /// Cheap to clone; all clones are the same.
 #[derive(Debug, Clone, Default)]
@@ -24,7 +28,7 @@ pub struct Shutdown {
 
 impl Shutdown {
     /// Begins the end at the first SIGINT or SIGTERM; exits at once at the
-    /// second.
+    /// second, where that is no echo of the first.
     ///
     /// # Errors
     /// The signals cannot be listened for.
@@ -33,17 +37,22 @@ impl Shutdown {
         let mut terminate = signal(SignalKind::terminate())?;
         let begun = self.begun.clone();
         tokio::spawn(async move {
-            for is_second in [false, true] {
+            let mut first = None;
+            loop {
                 select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                 }
-                if is_second {
+                let Some(first) = first else {
+                    info!("ending");
+                    begun.cancel();
+                    first = Some(Instant::now());
+                    continue;
+                };
+                if first.elapsed() > ECHO {
                     warn!("a second signal: ending at once");
                     std::process::exit(1);
                 }
-                info!("ending");
-                begun.cancel();
             }
         });
         Ok(())
