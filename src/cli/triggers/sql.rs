@@ -71,6 +71,10 @@ fn obstacles(table: &Table, options: &Options) -> Vec<String> {
     if !matches!(table.kind.as_str(), "r" | "p") {
         obstacles.push(format!("{name} is not a table, which alone can be watched"));
     }
+    if table.schema == "pg_catalog" {
+        let text = format!("{name} is PostgreSQL's own, which takes no triggers");
+        obstacles.push(text);
+    }
     if table.is_partition {
         let text = format!("{name} is a partition: install on the table it is a part of");
         obstacles.push(text);

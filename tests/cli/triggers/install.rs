@@ -110,7 +110,7 @@ async fn what_cannot_be_installed_is_named_all_at_once() {
     database.run(sql).await;
     let before = catalog(&database).await;
     let tables = [
-        "install", "keyless", "view", "part", "taken.t", "--keys", "--commit",
+        "install", "keyless", "view", "part", "pg_class", "taken.t", "--keys", "--commit",
     ];
     let ended = triggers(&database, &tables).await;
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
@@ -119,6 +119,7 @@ async fn what_cannot_be_installed_is_named_all_at_once() {
         "\"public\".\"view\" is not a table",
         "\"public\".\"view\" has no primary key",
         "\"public\".\"part\" is a partition",
+        "\"pg_catalog\".\"pg_class\" is PostgreSQL's own",
         "\"taken\".pgfan_notify_change() is there and not made by install",
         "\"taken\".\"t\" has a trigger pgfan_change not made by install",
     ];
