@@ -16,6 +16,7 @@ mod triggers;
 use std::{collections::HashMap, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use tracing::Level;
 
 use crate::{
     config::{self, Config, Mistakes, SETTINGS, Setting, environment},
@@ -34,10 +35,9 @@ pub fn main() -> ExitCode {
     };
     // What a command has to say is its output; a gateway's log is all it says.
     let is_gateway = matches!(matches.subcommand_name(), Some("serve" | "demo"));
-    let usual = (!is_gateway).then(|| "warn".to_owned());
-    let log = environment("RUST_LOG").or(usual);
-    let format = log_format(&matches);
-    let result = telemetry::start(log.as_deref(), format);
+    let usual = if is_gateway { Level::INFO } else { Level::WARN };
+    let filter = environment("RUST_LOG").unwrap_or_default();
+    let result = telemetry::start(&filter, usual, log_format(&matches));
     let result = result.map_err(|mistake| Mistakes::from(mistake).into());
     let result = result.and_then(|()| run(&matches));
     match result {

@@ -18,8 +18,12 @@ use std::{
     str::FromStr,
 };
 
+use tracing::Level;
 use tracing_subscriber::{
-    Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+    Layer as _,
+    filter::{ParseError, Targets},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
 };
 
 /// How a line looks.
@@ -51,15 +55,12 @@ impl FromStr for LogFormat {
 }
 
 /// Writes what `filter` lets through, in the form of `RUST_LOG`
-/// (`info,pgfan::source=debug`); without one, `info` and above.
+/// (`info,pgfan::source=debug`); where it says nothing of pgfan, `usual` and above.
 ///
 /// # Errors
 /// `filter` has another form.
-pub fn start(filter: Option<&str>, format: LogFormat) -> Result<(), String> {
-    let targets: Targets = filter
-        .unwrap_or("info")
-        .parse()
-        .map_err(|error| format!("RUST_LOG: {error}"))?;
+pub fn start(filter: &str, usual: Level, format: LogFormat) -> Result<(), String> {
+    let targets = targets(filter, usual).map_err(|error| format!("RUST_LOG: {error}"))?;
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     let lines = match format {
         LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
@@ -70,4 +71,49 @@ pub fn start(filter: Option<&str>, format: LogFormat) -> Result<(), String> {
         .with(lines.with_filter(targets))
         .try_init();
     Ok(())
+}
+
+/// A filter that says nothing of pgfan was made for another program, or has a slip
+/// in a level's name: no reason to be silent.
+fn targets(filter: &str, usual: Level) -> Result<Targets, ParseError> {
+    if filter.is_empty() {
+        return Ok(Targets::new().with_default(usual));
+    }
+    let targets: Targets = filter.parse()?;
+    let is_ours = |(target, _): (&str, _)| target.starts_with(OURS);
+    match targets.default_level().is_some() || targets.iter().any(is_ours) {
+        true => Ok(targets),
+        false => Ok(targets.with_target(OURS, usual)),
+    }
+}
+
+/// The first part of every target of the gateway's own.
+const OURS: &str = env!("CARGO_PKG_NAME");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_meant_for_it_does_not_silence_it() {
+        for (filter, said) in [
+            ("info", true),
+            ("off", false),
+            ("error", false),
+            ("pgfan=error", false),
+            ("pgfan::source=debug", false),
+            ("h2=debug,warn", false),
+            ("verbose", true),
+            ("myapp=debug", true),
+            ("", true),
+        ] {
+            let targets = targets(filter, Level::INFO).unwrap();
+            assert_eq!(
+                targets.would_enable("pgfan::cli", &Level::INFO),
+                said,
+                "{filter}"
+            );
+        }
+        assert!(targets("pgfan=loud", Level::INFO).is_err());
+    }
 }
