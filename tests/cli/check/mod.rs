@@ -221,7 +221,8 @@ async fn an_address_that_is_taken_is_told() {
 async fn two_addresses_that_are_one_are_told() {
     let database = Database::new().await;
     let port = {
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        // Free at every address: a connection elsewhere may hold it at one.
+        let free = TcpListener::bind("0.0.0.0:0").unwrap();
         free.local_addr().unwrap().port()
     };
     let one = format!("127.0.0.1:{port}");
