@@ -36,7 +36,9 @@ async fn serve_in_terminal(database: &Database, before: &[&str]) -> (Program, Ow
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminal_that_is_closed_ends_it() {
     let database = Database::new().await;
-    let (mut program, screen) = serve_in_terminal(&database, &[]).await;
+    // The tests themselves may be run by what ignores it.
+    let heeding = ["env", "--default-signal=HUP"];
+    let (mut program, screen) = serve_in_terminal(&database, &heeding).await;
     // With the terminal still there it is somebody's word to read them again.
     program.signal("HUP").await;
     program.stderr.line("the settings were read again").await;
