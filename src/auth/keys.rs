@@ -15,8 +15,8 @@ use super::crypto;
 /// Keys of a set; an identity provider has two or three. More are refused.
 const MAX_KEYS: usize = 100;
 
-/// RFC 7518, section 3.2: as long as the hash of HS256.
-const MIN_SECRET: usize = 32;
+/// Bytes of a secret at the least: as long as the hash of HS256 (RFC 7518, section 3.2).
+pub(crate) const MIN_SECRET: usize = 32;
 
 /// Why a text holds no keys. The text itself is not repeated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,10 +3,10 @@
 use std::{fmt, io, path::Path};
 
 use super::{mistakes::Mistake, place::Place, settings::Setting};
-use crate::{auth::FileError, telemetry::EndpointError};
-
-/// The shortest secret that tokens are signed with.
-const KEY_BYTES: usize = 32;
+use crate::{
+    auth::{FileError, MIN_SECRET},
+    telemetry::EndpointError,
+};
 
 /// More of a text is not repeated: its begin tells which one is meant.
 const MAX_SHOWN: usize = 60;
@@ -112,7 +112,7 @@ fn may_be_content(path: &str) -> bool {
 fn holds_secret(text: &str, between: &[char]) -> bool {
     let lower = text.to_ascii_lowercase();
     let signs = ["://", "@", "-----", "eyj"];
-    let is_key = |part: &str| part.len() >= KEY_BYTES;
+    let is_key = |part: &str| part.len() >= MIN_SECRET;
     signs.iter().any(|sign| lower.contains(sign)) || text.split(between).any(is_key)
 }
 
