@@ -19,12 +19,17 @@ const PREPARE: &str = "
     globalThis.heard = {};
     globalThis.open = {};
     globalThis.listen = (name, channels, options = {}) => {
-        const said = (heard[name] = { events: [], gaps: [], states: [], all: [], status: {} });
+        const said = (heard[name] = { events: [], gaps: [], states: [], waits: [], all: [], status: {} });
         const subscriber = options.client ?? pgfan;
         open[name] = subscriber.subscribe(channels, {
             onEvent: (event) => { said.events.push(event.payload); said.all.push(event.payload); },
             onGap: (gap) => { said.gaps.push(gap.reason); said.all.push('gap'); },
-            onStatus: (status) => { said.status = status; said.states.push(status.state); said.all.push(status.state); },
+            onStatus: (status) => {
+                said.status = status;
+                said.states.push(status.state);
+                said.all.push(status.state);
+                if (status.state === 'waiting') said.waits.push(status.code);
+            },
             ...options,
         });
     };
@@ -69,6 +74,13 @@ impl Hearing {
     pub async fn is(&mut self, name: &str, state: &str) {
         self.page
             .until(&format!("heard.{name}.status.state === {}", json!(state)))
+            .await;
+    }
+
+    /// It has waited, maybe for half a second only, because of `code`.
+    pub async fn has_waited(&mut self, name: &str, code: &str) {
+        self.page
+            .until(&format!("heard.{name}.waits.includes({})", json!(code)))
             .await;
     }
 

@@ -82,8 +82,7 @@ async fn an_sse_stream_comes_back_with_the_next_token() {
     hands_out(&mut hearing, &tokens).await;
     hearing.listen("one", &["a"], "token: give").await;
     hearing.live("one").await;
-    hearing.is("one", "waiting").await;
-    assert_eq!(status(&mut hearing, "one").await["code"], "unauthenticated");
+    hearing.has_waited("one", "unauthenticated").await;
     database.notify("a", "between two tokens").await;
     hearing.live("one").await;
     hearing.payloads("one", &["between two tokens"]).await;

@@ -40,6 +40,7 @@ async fn channels_come_and_go_over_sse() {
     // Nobody has listened to b since one's cursor: the gateway cannot go on
     // from there, and says so.
     hearing.listen("two", &["b"], "").await;
+    hearing.until_gap("one", "cursor_too_old").await;
     hearing.live("two").await;
     assert_eq!(hearing.gaps("one").await, json!(["cursor_too_old"]));
     database.notify("a", "1").await;
@@ -64,7 +65,7 @@ async fn a_cut_sse_stream_goes_on_and_a_restart_is_a_gap() {
     hearing.listen("one", &["a"], "").await;
     hearing.live("one").await;
     link.cut();
-    hearing.is("one", "waiting").await;
+    hearing.has_waited("one", "disconnected").await;
     database.notify("a", "1").await;
     hearing.live("one").await;
     hearing.payloads("one", &["1"]).await;
