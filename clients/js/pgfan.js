@@ -125,6 +125,8 @@ class Client {
   #life = 0;
   /** The one request without an answer yet: an error does not name its own. */
   #asked = null;
+  /** Channels were just taken away: the error that comes next says why, and answers nothing. */
+  #takenAway = false;
   #interrupted = false;
   /** It has been silent for longer than one who can be relied on. */
   #doubted = false;
@@ -262,7 +264,7 @@ class Client {
     for (const name of this.#joined) this.#held.set(name, this.#cursor);
     this.#joined.clear();
     this.#link = this.#asked = null;
-    this.#interrupted = this.#doubted = false;
+    this.#takenAway = this.#interrupted = this.#doubted = false;
   }
 
   #rest() {
@@ -347,6 +349,7 @@ class Client {
       this.#timers.tick = setInterval(() => this.#tick(), this.keepalive / 3);
     }
     this.#take(message);
+    if (message.type !== "unsubscribed") this.#takenAway = false;
     this.#cursor = message.cursor || message.id || this.#cursor;
     if (message.type !== "event") this.#tell();
   }
@@ -384,11 +387,17 @@ class Client {
   #unsubscribed({ channels }) {
     // Of none: the answer to a probe.
     if (!channels.length) return void (this.#doubted = false);
-    if (this.#asked?.type === "unsubscribe") return this.#answered("unsubscribe");
+    const asked = this.#asked;
+    const isOfThem = JSON.stringify(channels) === JSON.stringify(asked?.channels);
+    if (asked?.type === "unsubscribe" && isOfThem) return this.#answered("unsubscribe");
+    this.#takenAway = true;
     for (const name of channels) {
       this.#joined.delete(name);
       this.#refused.set(name, { code: "forbidden", reason: "this channel is no longer granted" });
     }
+    // Of the rest of them there is a `ready` to come.
+    if (asked?.channels?.every((name) => channels.includes(name))) this.#answered("subscribe");
+    this.#schedule();
   }
 
   #authenticated({ expires_at: expires }) {
@@ -416,9 +425,8 @@ class Client {
   #error(end) {
     const { type, channels } = this.#asked ?? {};
     if (this.#link.via === "sse") this.#link.last = end;
+    else if (this.#takenAway) return;
     else if (type === "auth") {
-      // What a new token does not have is said before it is taken.
-      if (end.code === "forbidden") return;
       if (!this.#link.isAuthenticated) return this.#ended(end);
       this.#answered("auth");
     } else if (type === "subscribe") {

@@ -38,6 +38,8 @@ mod package;
 mod sharing;
 /// Pages that sleep, and other networks.
 mod sleep;
+/// Channels that are taken away.
+mod taken_away;
 /// Tokens, and channels that are not theirs.
 mod tokens;
 /// SSE, where a WebSocket does not get through.
