@@ -385,8 +385,8 @@ class Client {
   }
 
   #unsubscribed({ channels }) {
-    // Of none: the answer to a probe.
-    if (!channels.length) return void (this.#doubted = false);
+    // Of none: the answer to a probe. An older one's may have waited in this machine while it slept.
+    if (!channels.length) return void (--this.#link.probes || (this.#doubted = false));
     const asked = this.#asked;
     const isOfThem = JSON.stringify(channels) === JSON.stringify(asked?.channels);
     if (asked?.type === "unsubscribe" && isOfThem) return this.#answered("unsubscribe");
@@ -457,7 +457,7 @@ class Client {
     if (isGone) return this.#ended({ code: "silent", reason: "nothing was heard for too long" });
     if (via === "websocket" && silence >= this.keepalive && !(probedAt > heardAt)) {
       // Timers come late where the page or the machine has slept.
-      this.#doubted = silence >= 2 * this.keepalive;
+      this.#doubted ||= silence >= 2 * this.keepalive;
       this.#probe();
     }
     this.#tell();
@@ -465,7 +465,7 @@ class Client {
 
   #probe() {
     this.#link.probedAt = Date.now();
-    this.#link.say({ type: "unsubscribe", channels: [] });
+    this.#link.probes += this.#link.say({ type: "unsubscribe", channels: [] });
   }
 
   /** The page was asleep, or its network has changed. */
@@ -547,8 +547,12 @@ function webSocket({ url, opened, hear, end }) {
     const [, word, text] = /^([a-z_]+): (.*)$/s.exec(reason) ?? [];
     end({ code: word ?? CLOSE_CODES[code] ?? "disconnected", reason: text ?? `close code ${code}` });
   };
-  const say = (message) => socket.readyState === WebSocket.OPEN && socket.send(JSON.stringify(message));
-  return { via: "websocket", say, close: () => socket.close() };
+  const say = (message) => {
+    const isOpen = socket.readyState === WebSocket.OPEN;
+    if (isOpen) socket.send(JSON.stringify(message));
+    return isOpen;
+  };
+  return { via: "websocket", say, probes: 0, close: () => socket.close() };
 }
 
 function eventStream({ hear, end, ...asked }) {

@@ -51,6 +51,30 @@ async fn after_a_long_sleep_it_is_live_only_when_the_gateway_has_answered() {
     assert_eq!(hearing.sockets().await, 1);
 }
 
+/// What it asked before it slept proves nothing when it is answered afterwards: that
+/// may have waited in the machine, of a connection that is no more.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_answer_to_an_older_question_is_none_to_the_last() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    let link = Link::to(gateway.address.port()).await;
+    let mut hearing = Hearing::at(&format!("http://127.0.0.1:{}/", link.port)).await;
+    hearing.listen("one", &["a"], "").await;
+    hearing.live("one").await;
+    link.freeze();
+    let hour = "const now = Date.now; Date.now = () => now() + 3600e3; \
+                document.dispatchEvent(new Event('visibilitychange')); return heard.one.status.state";
+    assert_eq!(hearing.page.run(hour).await, "checking");
+    // What it asks from now on is lost.
+    hearing.page.run("sockets[0].send = () => {}").await;
+    assert_eq!(hearing.page.run(hour).await, "checking");
+    link.thaw();
+    database.notify("a", "after the answer").await;
+    hearing.payloads("one", &["after the answer"]).await;
+    let states = hearing.page.eval("heard.one.states").await;
+    assert_eq!(states, json!(["connecting", "live", "checking"]));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn another_network_is_looked_at_at_once() {
     let database = Database::new().await;
