@@ -59,6 +59,9 @@ class Cache:
             self.live = False
         elif kind == "event":
             self.changed(message["payload"])
+        elif kind == "unsubscribed":
+            # The connection would go on, and nothing come on it.
+            raise ConnectionError(f"{self.channel} was taken away")
         else:  # a gap, or what only a later gateway says
             self.flush()
             print("flushed:", message.get("reason", kind), flush=True)
@@ -68,6 +71,8 @@ class Cache:
         try:
             keys = ids(json.loads(payload))
         except (ValueError, KeyError, TypeError):
+            keys = []
+        if not keys or None in keys:
             return self.flush()  # it names no row: it may be any
         for key in keys:
             self.changes[key] += 1
