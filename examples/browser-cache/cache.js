@@ -20,7 +20,9 @@ export function keysOf(payload) {
   if (typeof change !== "object" || change === null) return [payload];
   const rows = Array.isArray(change.keys) ? change.keys : [change];
   const keys = rows.map((row) => row?.id);
-  return keys.every((key) => key !== undefined && key !== null) ? keys.map(String) : [];
+  // Of a number that JavaScript cannot hold the digits are lost.
+  const isWhole = (key) => typeof key === "string" || Number.isSafeInteger(key);
+  return keys.every(isWhole) ? keys.map(String) : [];
 }
 
 /**
@@ -59,8 +61,9 @@ export class Cache {
     });
   }
 
-  /** The value, and where it came from. */
+  /** The value, and where it came from. A number is the same key as its digits. */
   async read(key) {
+    key = String(key);
     if (!this.#live) return { value: await this.load(key), from: "bypass" };
     if (this.#values.has(key)) return { value: this.#values.get(key), from: "cache" };
     const before = [this.#flushes, this.#count(key)];

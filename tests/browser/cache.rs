@@ -130,6 +130,50 @@ async fn it_knows_the_payloads_of_the_projects_own_triggers() {
     page.shows("#reads li:last-child", "Error: 1: 404").await;
 }
 
+/// JavaScript's numbers do not have the digits of every `bigint`.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_key_is_taken_for_another() {
+    let database = Arc::new(Database::new().await);
+    let origin = format!("http://{}", application(Arc::clone(&database)).await);
+    let gateway = TestGateway::with(&database, &[("allow-origin", &origin)]).await;
+    let browser = Browser::start().await;
+    let mut page = browser.page().await;
+    page.goto(&format!("{origin}/examples/browser-cache/"))
+        .await;
+    let prepare = format!(
+        "const {{ Cache }} = await import('{origin}/examples/browser-cache/cache.js'); \
+         globalThis.version = 1; globalThis.changes = []; \
+         globalThis.cache = new Cache('orders', async () => version, {{ \
+         url: 'http://{}/', onChange: (payload) => changes.push(payload), \
+         onStatus: ({{ live }}) => {{ globalThis.live = live; }} }})",
+        gateway.address
+    );
+    page.run(&prepare).await;
+    page.until("globalThis.live").await;
+    // As a text and as a number, as an application may have it.
+    for (key, payload) in [
+        (
+            "'9007199254740993'",
+            r#"{"keys": [{"id": 9007199254740993}]}"#,
+        ),
+        ("'9007199254740993'", r#"{"id": 9007199254740993}"#),
+        ("'9007199254740993'", "9007199254740993"),
+        (
+            "'0.30000000000000000001'",
+            r#"{"id": 0.30000000000000000001}"#,
+        ),
+        ("5", r#"{"keys": [{"id": 5}]}"#),
+        ("5", "5"),
+    ] {
+        let read = format!("return (await cache.read({key})).value");
+        let before = page.run(&read).await;
+        page.run("version += 1; changes.length = 0").await;
+        database.notify("orders", payload).await;
+        page.until("changes.length === 1").await;
+        assert_ne!(page.run(&read).await, before, "{key} {payload}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cache_is_right_or_knows_that_it_may_not_be() {
     let database = Arc::new(Database::new().await);
