@@ -20,6 +20,8 @@ pub(super) struct Table {
     pub(super) is_partition: bool,
     /// Others inherit from it.
     pub(super) has_heirs: bool,
+    /// It inherits from others.
+    pub(super) is_heir: bool,
     /// The columns of its primary key, in order; none that its index only includes.
     pub(super) keys: Vec<String>,
     pub(super) triggers: Vec<Trigger>,
@@ -112,8 +114,9 @@ async fn with(session: &Session, oids: &[String]) -> Result<Vec<Table>, CatalogE
             kind: text(row, 2).unwrap_or_default(),
             is_partition: is_true(row, 3),
             has_heirs: is_true(row, 4),
+            is_heir: is_true(row, 5),
             keys: keys(row)?,
-            function: text(row, 6).map(|is_ours| is_ours == "t"),
+            function: text(row, 7).map(|is_ours| is_ours == "t"),
             triggers: triggers.iter().map(trigger).collect(),
             callers: shared.iter().filter_map(|row| text(row, 0)).collect(),
         });
@@ -122,7 +125,7 @@ async fn with(session: &Session, oids: &[String]) -> Result<Vec<Table>, CatalogE
 }
 
 fn keys(row: &SimpleQueryRow) -> Result<Vec<String>, DatabaseError> {
-    let json = text(row, 5).unwrap_or_else(|| "[]".to_owned());
+    let json = text(row, 6).unwrap_or_else(|| "[]".to_owned());
     serde_json::from_str(&json).map_err(|_| DatabaseError::Strange)
 }
 
@@ -153,6 +156,7 @@ fn table_query(oid: &str) -> String {
     format!(
         "SELECT n.nspname, c.relname, c.relkind, c.relispartition, \
          EXISTS (SELECT FROM pg_catalog.pg_inherits AS h WHERE h.inhparent = c.oid), \
+         EXISTS (SELECT FROM pg_catalog.pg_inherits AS h WHERE h.inhrelid = c.oid), \
          (SELECT pg_catalog.json_agg(a.attname ORDER BY k.n) \
             FROM pg_catalog.pg_index AS i, \
                  pg_catalog.unnest(i.indkey) WITH ORDINALITY AS k (number, n) \

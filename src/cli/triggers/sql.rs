@@ -118,8 +118,9 @@ fn push_triggers(sql: &mut String, table: &Table, options: &Options) {
         literal(channel.unwrap_or(&table.name)),
         literal(&arguments(table, options))
     );
-    // A statement on one partition is none on the whole table.
-    let level = match options.keys || options.changed || table.is_partitioned() {
+    // A statement on one partition is none on the whole table, and one on a parent none on its heir.
+    let is_of_others = table.is_partitioned() || table.is_heir;
+    let level = match options.keys || options.changed || is_of_others {
         true => "ROW",
         false => "STATEMENT",
     };

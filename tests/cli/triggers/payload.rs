@@ -255,6 +255,27 @@ async fn a_partitioned_table_tells_of_every_partition() {
     );
 }
 
+/// A statement on its parent is none on the table.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_inherits_tells_of_its_rows_whoever_is_named() {
+    let database = Database::new().await;
+    let sql = "CREATE TABLE parent (id int); CREATE TABLE child () INHERITS (parent)";
+    database.run(sql).await;
+    let gateway = TestGateway::on(&database).await;
+    let mut reader = gateway.reader(Wire::Sse, "child").await;
+    install(&database, &["child"]).await;
+    for (change, operation) in [
+        ("INSERT INTO child VALUES (1), (2)", "insert"),
+        ("UPDATE parent SET id = id + 1", "update"),
+        ("DELETE FROM parent WHERE id = 2", "delete"),
+        ("TRUNCATE parent", "truncate"),
+    ] {
+        database.run(change).await;
+        // Equal notifications of one transaction are one event.
+        assert_eq!(told(&mut reader).await, plain(operation, "child"));
+    }
+}
+
 /// Who writes has no rights on the function, and names of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_writer_needs_no_more_than_before_and_changes_nothing() {
