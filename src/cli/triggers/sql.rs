@@ -100,11 +100,12 @@ fn obstacles(table: &Table, options: &Options) -> Vec<String> {
 
 fn push_function(sql: &mut String, schema: &str) {
     let function = format!("{}.{FUNCTION}()", identifier(schema));
-    // Writing to a String cannot fail, here and below.
+    // Writing to a String cannot fail, here and below. A session may want fewer digits of a number
+    // than it has: then two would look like one.
     let _ = writeln!(
         sql,
         "CREATE OR REPLACE FUNCTION {function} RETURNS trigger LANGUAGE plpgsql\n    \
-         SET search_path = pg_catalog, pg_temp AS $pgfan$\n{BODY}$pgfan$;\n\
+         SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 AS $pgfan$\n{BODY}$pgfan$;\n\
          COMMENT ON FUNCTION {function} IS {};",
         literal(MARK)
     );

@@ -276,6 +276,25 @@ async fn a_table_that_inherits_tells_of_its_rows_whoever_is_named() {
     }
 }
 
+/// Digits that a session does not want to see are some of the value all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_is_told_with_all_its_digits() {
+    let database = Database::new().await;
+    let sql = "CREATE TABLE t (id float8 PRIMARY KEY, n float8); SET extra_float_digits = -15";
+    database.run(sql).await;
+    let gateway = TestGateway::on(&database).await;
+    let mut reader = gateway.reader(Wire::Sse, "t").await;
+    install(&database, &["t", "--keys", "--changed"]).await;
+    let keys = json!([{"id": 1.25}]);
+    database.run("INSERT INTO t VALUES (1.25, 1.25)").await;
+    let inserted = with(plain("insert", "t"), "keys", keys.clone());
+    assert_eq!(told(&mut reader).await, inserted);
+    database.run("UPDATE t SET n = 1.5").await;
+    let updated = with(plain("update", "t"), "keys", keys);
+    let updated = with(updated, "changed", json!(["n"]));
+    assert_eq!(told(&mut reader).await, updated);
+}
+
 /// Who writes has no rights on the function, and names of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_writer_needs_no_more_than_before_and_changes_nothing() {
