@@ -38,6 +38,8 @@ pub(super) struct Trigger {
     /// By install.
     pub(super) is_ours: bool,
     pub(super) is_enabled: bool,
+    /// Also for what a subscription brings.
+    pub(super) is_always: bool,
     /// The statement that makes it.
     pub(super) definition: String,
 }
@@ -134,7 +136,8 @@ fn trigger(row: &SimpleQueryRow) -> Trigger {
         name: text(row, 0).unwrap_or_default(),
         is_ours: is_true(row, 1),
         is_enabled: is_true(row, 2),
-        definition: text(row, 3).unwrap_or_default(),
+        is_always: is_true(row, 3),
+        definition: text(row, 4).unwrap_or_default(),
     }
 }
 
@@ -174,7 +177,8 @@ fn table_query(oid: &str) -> String {
 
 fn triggers_query(oid: &str) -> String {
     format!(
-        "SELECT t.tgname, {}, t.tgenabled <> 'D', pg_catalog.pg_get_triggerdef(t.oid) \
+        "SELECT t.tgname, {}, t.tgenabled IN ('O', 'A'), t.tgenabled = 'A', \
+         pg_catalog.pg_get_triggerdef(t.oid) \
          FROM pg_catalog.pg_trigger AS t \
          WHERE t.tgrelid = {oid} AND NOT t.tgisinternal AND t.tgparentid = 0 ORDER BY t.tgname",
         is_ours("t.tgfoid")

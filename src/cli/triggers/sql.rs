@@ -133,9 +133,16 @@ fn push_triggers(sql: &mut String, table: &Table, options: &Options) {
             sql,
             "DROP TRIGGER IF EXISTS {trigger} ON {name};\n\
              CREATE TRIGGER {trigger} AFTER {events} ON {name}\n    \
-             FOR EACH {level} EXECUTE FUNCTION {function}.{FUNCTION}({arguments});"
+             FOR EACH {level} EXECUTE FUNCTION {function}.{FUNCTION}({arguments});\n{}",
+            always(&name, trigger)
         );
     }
+}
+
+/// What a subscription brings is a change too.
+fn always(table: &str, trigger: &str) -> String {
+    let trigger = identifier(trigger);
+    format!("ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger};")
 }
 
 /// What the function has to know, as it reads it.
@@ -194,6 +201,9 @@ pub(super) fn show(tables: &[Table]) -> String {
                 let _ = writeln!(sql, "-- disabled, it notifies nobody:");
             }
             let _ = writeln!(sql, "{};", trigger.definition);
+            if trigger.is_always {
+                let _ = writeln!(sql, "{}", always(&name, &trigger.name));
+            }
         }
     }
     sql

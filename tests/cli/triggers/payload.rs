@@ -295,6 +295,33 @@ async fn a_number_is_told_with_all_its_digits() {
     assert_eq!(told(&mut reader).await, updated);
 }
 
+/// As the worker of a subscription writes, and who loads data without the checks.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_written_as_a_replica_is_told_too() {
+    let database = Database::new().await;
+    let sql = "CREATE TABLE plain (id int PRIMARY KEY); \
+               CREATE TABLE parted (id int PRIMARY KEY) PARTITION BY RANGE (id); \
+               CREATE TABLE low PARTITION OF parted FOR VALUES FROM (0) TO (10)";
+    database.run(sql).await;
+    let gateway = TestGateway::on(&database).await;
+    let mut reader = gateway.reader(Wire::Sse, "all").await;
+    install(&database, &["plain", "parted", "--channel", "all"]).await;
+    let sql = "CREATE TABLE high PARTITION OF parted FOR VALUES FROM (10) TO (20); \
+               SET session_replication_role = replica";
+    database.run(sql).await;
+    for (change, operation, table) in [
+        ("INSERT INTO plain VALUES (1)", "insert", "plain"),
+        ("TRUNCATE plain", "truncate", "plain"),
+        ("INSERT INTO parted VALUES (1)", "insert", "parted"),
+        ("DELETE FROM low", "delete", "parted"),
+        ("INSERT INTO high VALUES (11)", "insert", "parted"),
+        ("TRUNCATE parted", "truncate", "parted"),
+    ] {
+        database.run(change).await;
+        assert_eq!(told(&mut reader).await, plain(operation, table), "{change}");
+    }
+}
+
 /// Who writes has no rights on the function, and names of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_writer_needs_no_more_than_before_and_changes_nothing() {
