@@ -45,6 +45,13 @@ BEGIN
                 FROM json_each(contents[2]) WITH ORDINALITY AS later (name, value, n)
                 JOIN json_each(contents[1]) AS earlier (name, value) USING (name)
                 WHERE later.value::text <> earlier.value::text;
+                -- No trigger can see a virtual column: it may have changed with what it is made of.
+                IF changed <> '{}' THEN
+                    changed := changed || ARRAY(
+                        SELECT attname::text FROM pg_attribute
+                        WHERE attrelid = TG_RELID AND attgenerated = 'v' AND attname::text <> ALL (changed)
+                        ORDER BY attnum);
+                END IF;
                 payload := left(payload, -1) || ', "changed" : ' || to_json(changed) || '}';
             END IF;
         EXCEPTION WHEN OTHERS THEN

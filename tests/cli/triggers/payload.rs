@@ -322,6 +322,41 @@ async fn what_is_written_as_a_replica_is_told_too() {
     }
 }
 
+/// PostgreSQL 18 has columns that no trigger can see.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_generated_column_changes_with_the_others() {
+    let database = Database::new().await;
+    let version = "SELECT current_setting('server_version_num')::int >= 180000";
+    let has_virtual: bool = database
+        .client
+        .query_one(version, &[])
+        .await
+        .unwrap()
+        .get(0);
+    let gateway = TestGateway::on(&database).await;
+    for kind in ["STORED", "VIRTUAL"] {
+        if kind == "VIRTUAL" && !has_virtual {
+            continue;
+        }
+        let table = kind.to_lowercase();
+        let sql = format!(
+            "CREATE TABLE {table} (id int PRIMARY KEY, n int, twice int GENERATED ALWAYS AS (n * 2) {kind})"
+        );
+        database.run(&sql).await;
+        let mut reader = gateway.reader(Wire::Sse, &table).await;
+        install(&database, &[&table, "--changed"]).await;
+        database
+            .run(&format!("INSERT INTO {table} VALUES (1, 1)"))
+            .await;
+        assert_eq!(told(&mut reader).await, plain("insert", &table));
+        for (n, changed) in [(1, json!([])), (2, json!(["n", "twice"]))] {
+            database.run(&format!("UPDATE {table} SET n = {n}")).await;
+            let expected = with(plain("update", &table), "changed", changed);
+            assert_eq!(told(&mut reader).await, expected);
+        }
+    }
+}
+
 /// Who writes has no rights on the function, and names of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_writer_needs_no_more_than_before_and_changes_nothing() {
