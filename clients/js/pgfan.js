@@ -61,6 +61,9 @@ function addressOf(url = new URL(".", import.meta.url)) {
   return address.origin + address.pathname;
 }
 
+/** By a clock that goes on while the machine sleeps. One that was set back may hide any time. */
+const since = (time) => Math.abs(Date.now() - time);
+
 class Subscription {
   /** Channels that were ready once: to miss something of them is a gap. */
   known = new Set();
@@ -342,6 +345,7 @@ class Client {
   #heard(message) {
     const link = this.#link;
     link.heardAt = Date.now();
+    link.isAsked = false;
     if (!link.spoke) {
       link.spoke = true;
       this.#worked ||= link.via === "websocket";
@@ -449,13 +453,13 @@ class Client {
 
   /** A page sees no ping: it asks, and who does not answer is gone. */
   #tick() {
-    const { via, heardAt, probedAt } = this.#link;
-    const silence = Date.now() - heardAt;
+    const { via, heardAt, probedAt, isAsked } = this.#link;
+    const silence = since(heardAt);
     const isGone = via === "sse"
       ? silence >= 2 * this.keepalive
-      : probedAt > heardAt && Date.now() - probedAt >= Math.min(this.keepalive, PROBE_LIMIT);
+      : isAsked && since(probedAt) >= Math.min(this.keepalive, PROBE_LIMIT);
     if (isGone) return this.#ended({ code: "silent", reason: "nothing was heard for too long" });
-    if (via === "websocket" && silence >= this.keepalive && !(probedAt > heardAt)) {
+    if (via === "websocket" && silence >= this.keepalive && !isAsked) {
       // Timers come late where the page or the machine has slept.
       this.#doubted ||= silence >= 2 * this.keepalive;
       this.#probe();
@@ -465,6 +469,7 @@ class Client {
 
   #probe() {
     this.#link.probedAt = Date.now();
+    this.#link.isAsked = true;
     this.#link.probes += this.#link.say({ type: "unsubscribe", channels: [] });
   }
 
@@ -474,7 +479,7 @@ class Client {
     if (this.#state === "waiting") return this.#open();
     if (!link?.spoke) return;
     if (changed && link.via === "sse") return this.#open();
-    if (changed || Date.now() - link.heardAt >= this.keepalive) {
+    if (changed || since(link.heardAt) >= this.keepalive) {
       this.#doubted = link.via === "websocket";
       if (this.#doubted) this.#probe();
       else this.#tick();

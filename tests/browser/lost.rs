@@ -135,6 +135,29 @@ async fn a_network_that_goes_silent_is_noticed() {
     assert_eq!(hearing.gaps("one").await, json!([]));
 }
 
+/// As one that was wrong when the machine was started.
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_is_noticed_though_the_clock_was_set_back() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    let link = Link::to(gateway.address.port()).await;
+    let mut hearing = hearing_over(&link).await;
+    hearing.listen("one", &["a"], "keepalive: 2").await;
+    hearing.live("one").await;
+    let day = "const now = Date.now; Date.now = () => now() - 86_400e3";
+    hearing.page.run(day).await;
+    link.freeze();
+    hearing
+        .page
+        .until("heard.one.states.includes('waiting')")
+        .await;
+    database.notify("a", "stuck").await;
+    link.thaw();
+    hearing.live("one").await;
+    hearing.payloads("one", &["stuck"]).await;
+    assert_eq!(hearing.gaps("one").await, json!([]));
+}
+
 /// First not live, then what may be missing, then live.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_goes_away_is_told_in_order() {
