@@ -344,6 +344,8 @@ class Client {
 
   #heard(message) {
     const link = this.#link;
+    // What is heard first after a sleep may have waited in this machine.
+    const hasSlept = link.spoke && !this.#doubted && since(link.heardAt) >= 2 * this.keepalive;
     link.heardAt = Date.now();
     link.isAsked = false;
     if (!link.spoke) {
@@ -355,7 +357,8 @@ class Client {
     this.#take(message);
     if (message.type !== "unsubscribed") this.#takenAway = false;
     this.#cursor = message.cursor || message.id || this.#cursor;
-    if (message.type !== "event") this.#tell();
+    if (hasSlept && link === this.#link) this.#wake(true);
+    else if (message.type !== "event") this.#tell();
   }
 
   #take({ type, ...message }) {

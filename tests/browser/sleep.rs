@@ -31,6 +31,14 @@ async fn a_page_that_wakes_up_has_missed_nothing() {
     assert_eq!(hearing.gaps("one").await, json!([]));
 }
 
+/// And not live since. Without any answer it is given up in the end.
+async fn is_checking(hearing: &mut Hearing) {
+    let states = hearing.page.eval("heard.one.states.slice(0, 3)").await;
+    assert_eq!(states, json!(["connecting", "live", "checking"]));
+    let next = hearing.page.eval("heard.one.states[3]").await;
+    assert!(next != "live", "{next}");
+}
+
 /// The clock goes on while a machine sleeps: here the page's clock alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_long_sleep_it_is_live_only_when_the_gateway_has_answered() {
@@ -71,8 +79,24 @@ async fn the_answer_to_an_older_question_is_none_to_the_last() {
     link.thaw();
     database.notify("a", "after the answer").await;
     hearing.payloads("one", &["after the answer"]).await;
-    let states = hearing.page.eval("heard.one.states").await;
-    assert_eq!(states, json!(["connecting", "live", "checking"]));
+    is_checking(&mut hearing).await;
+}
+
+/// A machine that wakes up says nothing to its pages, and what had come before it
+/// slept may be heard before any timer.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_heard_first_after_a_sleep_proves_nothing() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    let mut hearing = Hearing::on(gateway.address).await;
+    hearing.listen("one", &["a"], "").await;
+    hearing.live("one").await;
+    let hour = "sockets[0].send = () => {}; \
+                const now = Date.now; Date.now = () => now() + 3600e3";
+    hearing.page.run(hour).await;
+    database.notify("a", "from before the sleep").await;
+    hearing.payloads("one", &["from before the sleep"]).await;
+    is_checking(&mut hearing).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -110,6 +110,24 @@ async fn a_silent_sse_stream_is_noticed() {
     assert_eq!(hearing.gaps("one").await, json!([]));
 }
 
+/// What is heard first may have waited in the machine, and nothing can be asked here.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_sse_stream_is_opened_anew_after_a_sleep() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    let (_proxy, mut hearing) = hearing_without(gateway.address.port()).await;
+    hearing.listen("one", &["a"], "").await;
+    hearing.live("one").await;
+    let hour = "const now = Date.now; Date.now = () => now() + 3600e3";
+    hearing.page.run(hour).await;
+    database.notify("a", "1").await;
+    let again = "heard.one.states.filter((one) => one === 'live').length === 2";
+    hearing.page.until(again).await;
+    database.notify("a", "2").await;
+    hearing.payloads("one", &["1", "2"]).await;
+    assert_eq!(hearing.gaps("one").await, json!([]));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_goes_away_is_told_over_sse() {
     let database = Database::new().await;
