@@ -61,6 +61,9 @@ function addressOf(url = new URL(".", import.meta.url)) {
   return address.origin + address.pathname;
 }
 
+/** Two sets of names. */
+const areSame = (some, others) => JSON.stringify([...some].sort()) === JSON.stringify([...others].sort());
+
 /** By a clock that goes on while the machine sleeps. One that was set back may hide any time. */
 const since = (time) => Math.abs(Date.now() - time);
 
@@ -200,7 +203,7 @@ class Client {
     const link = this.#link;
     if (this.#state === "idle") this.#open();
     // An SSE stream cannot be asked for other channels.
-    else if (link?.via === "sse" && String([...wanted].sort()) !== String([...link.channels].sort())) this.#open();
+    else if (link?.via === "sse" && !areSame(wanted, link.channels)) this.#open();
     else if (link?.isOpen && !this.#asked) this.#ask(this.#next(wanted));
     this.#tell();
   }
@@ -395,8 +398,7 @@ class Client {
     // Of none: the answer to a probe. An older one's may have waited in this machine while it slept.
     if (!channels.length) return void (--this.#link.probes || (this.#doubted = false));
     const asked = this.#asked;
-    const isOfThem = JSON.stringify(channels) === JSON.stringify(asked?.channels);
-    if (asked?.type === "unsubscribe" && isOfThem) return this.#answered("unsubscribe");
+    if (asked?.type === "unsubscribe" && areSame(channels, asked.channels)) return this.#answered("unsubscribe");
     this.#takenAway = true;
     for (const name of channels) {
       this.#joined.delete(name);

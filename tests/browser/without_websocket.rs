@@ -57,6 +57,20 @@ async fn channels_come_and_go_over_sse() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_comma_in_a_name_is_not_one_between_names() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    let (_proxy, mut hearing) = hearing_without(gateway.address.port()).await;
+    hearing.listen("one", &["a,b"], "").await;
+    hearing.live("one").await;
+    let both = "open.one.close(); listen('two', ['a', 'b'])";
+    hearing.page.run(both).await;
+    hearing.live("two").await;
+    database.notify("b", "x").await;
+    hearing.payloads("two", &["x"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cut_sse_stream_goes_on_and_a_restart_is_a_gap() {
     let database = Database::new().await;
     let first = GatewayProcess::on(&database).await;
