@@ -40,6 +40,8 @@ pub(super) struct Trigger {
     pub(super) is_enabled: bool,
     /// Also for what a subscription brings.
     pub(super) is_always: bool,
+    /// It does not see what a statement on another table changes in its own.
+    pub(super) is_of_statements: bool,
     /// The statement that makes it.
     pub(super) definition: String,
 }
@@ -137,7 +139,8 @@ fn trigger(row: &SimpleQueryRow) -> Trigger {
         is_ours: is_true(row, 1),
         is_enabled: is_true(row, 2),
         is_always: is_true(row, 3),
-        definition: text(row, 4).unwrap_or_default(),
+        is_of_statements: is_true(row, 4),
+        definition: text(row, 5).unwrap_or_default(),
     }
 }
 
@@ -175,9 +178,11 @@ fn table_query(oid: &str) -> String {
     )
 }
 
+/// In `tgtype` 1 is a trigger for each row, and 32 one of TRUNCATE, which reaches the tables below
+/// the one that it names.
 fn triggers_query(oid: &str) -> String {
     format!(
-        "SELECT t.tgname, {}, t.tgenabled IN ('O', 'A'), t.tgenabled = 'A', \
+        "SELECT t.tgname, {}, t.tgenabled IN ('O', 'A'), t.tgenabled = 'A', t.tgtype & 33 = 0, \
          pg_catalog.pg_get_triggerdef(t.oid) \
          FROM pg_catalog.pg_trigger AS t \
          WHERE t.tgrelid = {oid} AND NOT t.tgisinternal AND t.tgparentid = 0 ORDER BY t.tgname",

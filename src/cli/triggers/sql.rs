@@ -187,6 +187,10 @@ pub(super) fn uninstall(tables: &[Table]) -> Option<String> {
     (!sql.is_empty()).then(|| format!("{BEGIN}{sql}{COMMIT}"))
 }
 
+/// Its table had no parent when it was made.
+const UNSEEN: &str = "-- what a statement on its parent changes here it tells nobody: install again, or of a \
+    partition on the whole table:";
+
 /// As it is there.
 pub(super) fn show(tables: &[Table]) -> String {
     let mut sql = String::new();
@@ -199,6 +203,9 @@ pub(super) fn show(tables: &[Table]) -> String {
         for trigger in ours {
             if !trigger.is_enabled {
                 let _ = writeln!(sql, "-- disabled, it notifies nobody:");
+            }
+            if trigger.is_of_statements && table.is_heir {
+                let _ = writeln!(sql, "{UNSEEN}");
             }
             let _ = writeln!(sql, "{};", trigger.definition);
             if trigger.is_always {

@@ -94,6 +94,30 @@ async fn uninstall_leaves_another_table_at_work() {
     assert_eq!(catalog(&database).await, before);
 }
 
+/// Of tables that have a parent since.
+#[tokio::test(flavor = "multi_thread")]
+async fn show_tells_of_triggers_that_no_longer_see_all() {
+    let database = Database::new().await;
+    database
+        .run("CREATE TABLE part (id int); CREATE TABLE heir (id int); CREATE TABLE row (id int)")
+        .await;
+    install(&database, &["part", "heir"]).await;
+    install(&database, &["row", "--changed"]).await;
+    let unseen = async || {
+        let shown = triggers(&database, &["show"]).await.stdout;
+        shown.matches("-- what a statement on its parent").count()
+    };
+    assert_eq!(unseen().await, 0);
+    let sql = "CREATE TABLE parted (id int) PARTITION BY RANGE (id); \
+               ALTER TABLE parted ATTACH PARTITION part FOR VALUES FROM (0) TO (10); \
+               ALTER TABLE parted ATTACH PARTITION row FOR VALUES FROM (10) TO (20); \
+               CREATE TABLE parent (id int); ALTER TABLE heir INHERIT parent";
+    database.run(sql).await;
+    assert_eq!(unseen().await, 2);
+    install(&database, &["heir"]).await;
+    assert_eq!(unseen().await, 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_installed_is_named_all_at_once() {
     let database = Database::new().await;
