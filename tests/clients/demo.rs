@@ -127,6 +127,32 @@ async fn the_row_changes_on_after_every_session_was_ended() {
         .await;
 }
 
+/// Who tries the caches on it must not find them wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_becomes_of_a_row_is_told() {
+    let demo = Demo::start().await;
+    let mut curl = Program::start(&mut demo.paste("curl -N"));
+    curl.stdout.blocks(3).await;
+    let (_, rest) = demo.instructions.split_once("psql \"").unwrap();
+    let database = Database::at(rest.split('"').next().unwrap().to_owned()).await;
+    for (change, operation, id) in [
+        ("DELETE FROM orders WHERE id = 1", "delete", "1"),
+        ("UPDATE orders SET id = 7 WHERE id = 2", "update", "2"),
+        ("UPDATE orders SET id = 8 WHERE id = 3", "update", "8"),
+        ("TRUNCATE orders", "truncate", "null"),
+    ] {
+        database.run(change).await;
+        let is_told = |said: &[u8]| {
+            let said = String::from_utf8_lossy(said);
+            let operation = format!("\"operation\" : \"{operation}\"");
+            let of_it =
+                |line: &str| line.contains(&operation) && line.contains(&format!("\"id\" : {id},"));
+            said.lines().any(of_it).then_some(())
+        };
+        curl.stdout.until(change, is_told).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_printed_command_shows_a_row_that_changes() {
     let demo = Demo::start().await;

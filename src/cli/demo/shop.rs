@@ -12,7 +12,8 @@ use crate::source::conninfo::ConnInfo;
 /// The table, and the channel of its trigger.
 pub(super) const CHANNEL: &str = "orders";
 
-/// The payload has what PGCacheWatch's client decodes, and the row's key.
+/// The payload has what PGCacheWatch's client decodes, and the row's key: of a
+/// TRUNCATE none, and where a key itself changes, both are told.
 const SCHEMA: &str = "
     CREATE TABLE orders (
         id integer PRIMARY KEY,
@@ -20,14 +21,21 @@ const SCHEMA: &str = "
         changed_at timestamptz NOT NULL DEFAULT now());
     INSERT INTO orders SELECT id, 'new' FROM generate_series(1, 5) AS id;
     CREATE FUNCTION notify_change() RETURNS trigger LANGUAGE plpgsql AS $$
+    DECLARE
+        key integer;
     BEGIN
-        PERFORM pg_notify(TG_TABLE_NAME, json_build_object(
-            'operation', lower(TG_OP), 'table', TG_TABLE_NAME, 'sent_at', clock_timestamp(),
-            'id', NEW.id, 'status', NEW.status)::text);
+        FOREACH key IN ARRAY ARRAY[OLD.id, NEW.id] LOOP
+            CONTINUE WHEN key IS NULL AND TG_LEVEL = 'ROW';
+            PERFORM pg_notify(TG_TABLE_NAME, json_build_object(
+                'operation', lower(TG_OP), 'table', TG_TABLE_NAME, 'sent_at', now(),
+                'id', key, 'status', NEW.status)::text);
+        END LOOP;
         RETURN NULL;
     END $$;
-    CREATE TRIGGER orders_change AFTER INSERT OR UPDATE ON orders
-        FOR EACH ROW EXECUTE FUNCTION notify_change();";
+    CREATE TRIGGER orders_change AFTER INSERT OR UPDATE OR DELETE ON orders
+        FOR EACH ROW EXECUTE FUNCTION notify_change();
+    CREATE TRIGGER orders_emptied AFTER TRUNCATE ON orders
+        FOR EACH STATEMENT EXECUTE FUNCTION notify_change();";
 
 const CHANGE: &str = "
     UPDATE orders SET changed_at = now(),
