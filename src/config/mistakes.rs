@@ -2,11 +2,15 @@
 
 use std::fmt;
 
+use super::place::Place;
+
 /// One mistake: where it was made, against which rule, and the way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
     says: String,
     remedy: String,
+    /// Of the settings file.
+    line: Option<usize>,
 }
 
 impl Mistake {
@@ -20,6 +24,16 @@ impl Mistake {
         Self { remedy, ..self }
     }
 
+    /// Where the file has it: a file is mended from its first line on.
+    pub(super) fn at(self, place: &Place) -> Self {
+        let line = place.line();
+        Self { line, ..self }
+    }
+
+    pub(super) fn line(&self) -> Option<usize> {
+        self.line
+    }
+
     /// What to do; empty where the mistake itself says all there is to say.
     pub fn remedy(&self) -> &str {
         &self.remedy
@@ -28,8 +42,11 @@ impl Mistake {
 
 impl From<String> for Mistake {
     fn from(says: String) -> Self {
-        let remedy = String::new();
-        Self { says, remedy }
+        Self {
+            says,
+            remedy: String::new(),
+            line: None,
+        }
     }
 }
 

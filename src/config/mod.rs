@@ -219,7 +219,8 @@ impl TokenSettings {
 }
 
 impl Draft {
-    /// Each text by itself; what holds between settings is looked at later.
+    /// Each text by itself; what holds between settings is looked at later. The
+    /// file's mistakes come last, line by line.
     fn read(
         flags: &HashMap<String, String>,
         environment: Environment<'_>,
@@ -242,6 +243,7 @@ impl Draft {
             }
             origins.insert(setting.name, given.place);
         }
+        mistakes.sort_by_key(Mistake::line);
         (draft, origins)
     }
 

@@ -16,6 +16,14 @@ pub(super) enum Place {
 }
 
 impl Place {
+    /// Of the file.
+    pub(super) fn line(&self) -> Option<usize> {
+        match self {
+            Self::Key { line, .. } => Some(*line),
+            Self::Flag(_) | Self::Variable(_) => None,
+        }
+    }
+
     /// How `value` is written there.
     pub(super) fn written(&self, value: &str) -> String {
         let bare = value.parse::<i64>().is_ok() || value == "COUNT";

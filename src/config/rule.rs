@@ -45,7 +45,9 @@ impl Rule {
 
     /// Broken by what `setting` was given at `place`.
     pub(super) fn broken(&self, setting: &Setting, place: &Place) -> Mistake {
-        Mistake::new(place, self).with_remedy(self.remedy(setting, place))
+        Mistake::new(place, self)
+            .at(place)
+            .with_remedy(self.remedy(setting, place))
     }
 
     /// What a value looks like there, by the setting's default if that is a value.

@@ -16,6 +16,7 @@ pub(super) fn unknown(
 ) -> Mistake {
     let Some(near) = nearest(name, known) else {
         return Mistake::new(place, "there is no such setting")
+            .at(place)
             .with_remedy("take it out: `pgfan serve --help` tells of all there are");
     };
     let (near, equals) = match place {
@@ -23,7 +24,9 @@ pub(super) fn unknown(
         _ => (near.to_owned(), " = "),
     };
     let rule = format!("there is no such setting, but `{near}`");
-    Mistake::new(place, rule).with_remedy(format!("write {near}{equals}…"))
+    Mistake::new(place, rule)
+        .at(place)
+        .with_remedy(format!("write {near}{equals}…"))
 }
 
 fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
