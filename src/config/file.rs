@@ -49,8 +49,13 @@ fn keys(path: &Path, file: &str, mistakes: &mut Vec<Mistake>) -> BTreeMap<String
         Ok(text) => text,
         Err(error) => {
             let remedy = match error.kind() {
-                io::ErrorKind::NotFound => "create it, or name one that exists with --config",
-                _ => "let this user read it, or name another file with --config",
+                io::ErrorKind::NotFound => {
+                    "create it, or name one that exists: --config FILE, or PGFAN_CONFIG"
+                }
+                io::ErrorKind::PermissionDenied => {
+                    "let this user read it, or name another file: --config FILE, or PGFAN_CONFIG"
+                }
+                _ => "name a file of settings: --config FILE, or PGFAN_CONFIG",
             };
             mistakes.push(Mistake::new(file, error).with_remedy(remedy));
             return BTreeMap::new();

@@ -22,7 +22,13 @@ async fn a_file_that_is_not_there_is_to_be_created() {
             "--config",
             "/nonexistent/b",
             "/nonexistent/b: No such file",
-            "create it, or name one",
+            "create it, or name one that exists: --config FILE, or PGFAN_CONFIG\n",
+        ),
+        (
+            "--config",
+            "/dev/zero",
+            "/dev/zero: larger than 1 MiB",
+            "name a file of settings: --config FILE",
         ),
         (
             "--database-url",
