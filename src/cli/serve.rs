@@ -55,17 +55,22 @@ where
 
 /// What happened, and on a line of its own what can be done.
 fn explained(error: &AppError, listen: SocketAddr) -> String {
-    let AppError::Bind(address, setting, _) = error else {
+    let AppError::Bind(address, setting, reason) = error else {
         return error.to_string();
     };
+    let flag = format!("--{setting}");
     let remedy = match error.taken() {
         Some(_) if *setting != "listen" && machine::overlap(listen, *address) => {
-            "--listen has it already: give another port, or leave it out"
+            format!(
+                "--listen has it already: give another port, or leave it out: {flag} ADDRESS:PORT"
+            )
         }
-        Some(_) => "end the other program, or give another address",
-        None => "give an address of this machine and a port above 1023",
+        Some(_) => {
+            format!("end the other program, or give another address: {flag} ADDRESS:PORT")
+        }
+        None => machine::remedy(reason, &flag),
     };
-    format!("{error}\n{remedy}: --{setting} ADDRESS:PORT")
+    format!("{error}\n{remedy}")
 }
 
 /// How long they may take to be read: nobody waits for longer who looks at what
@@ -161,13 +166,13 @@ mod tests {
                 "192.0.2.1:8000",
                 "listen",
                 AddrNotAvailable,
-                "give an address",
+                "give an address of this machine: ",
             ),
             (
                 "127.0.0.1:80",
                 "listen",
                 PermissionDenied,
-                "give an address",
+                "give a port above 1023: ",
             ),
         ] {
             let error = AppError::Bind(address.parse().unwrap(), setting, kind.into());
@@ -176,6 +181,9 @@ mod tests {
             let is_right = told.starts_with(remedy) && told.contains(&format!("--{setting} "));
             assert!(is_right, "{address}: {told}");
         }
+        let full = std::io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());
+        let told = explained(&AppError::Bind(listen, "listen", full), listen);
+        assert!(told.contains("\nraise the limit of open files: "), "{told}");
     }
 
     /// One that reads nothing until it may.

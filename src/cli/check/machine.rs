@@ -2,7 +2,10 @@
 
 use std::{io, net::SocketAddr};
 
-use rustix::process::{Resource, getrlimit};
+use rustix::{
+    io::Errno,
+    process::{Resource, getrlimit},
+};
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::Finding;
@@ -66,9 +69,24 @@ fn judge_address(address: SocketAddr, flag: &str, error: Option<&io::Error>) -> 
         Some(error) => Finding::fail(
             "address",
             format!("{address}: {error}"),
-            format!("choose an address of this machine and a port above 1023 with {flag}"),
+            remedy(error, flag),
         ),
     }
+}
+
+/// For an address that cannot be had, and that nobody else has.
+pub(in crate::cli) fn remedy(error: &io::Error, flag: &str) -> String {
+    let out_of_files = [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
+    let give = match error.kind() {
+        _ if out_of_files.contains(&error.raw_os_error()) => {
+            return "raise the limit of open files: `ulimit -n`, or LimitNOFILE= in a systemd unit"
+                .to_owned();
+        }
+        io::ErrorKind::AddrNotAvailable => "give an address of this machine",
+        io::ErrorKind::PermissionDenied => "give a port above 1023",
+        _ => "give another address",
+    };
+    format!("{give}: {flag} ADDRESS:PORT")
 }
 
 fn is_taken(error: &io::Error) -> bool {

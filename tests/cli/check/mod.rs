@@ -207,7 +207,10 @@ async fn an_address_that_is_taken_is_told() {
             command.envs(libpq_variables(&database.url));
             let ended = run(&mut command).await;
             let line = found(&ended, verdict, "address");
-            let remedy = format!(" {flag}\n");
+            let remedy = match verdict {
+                "warn" => format!("or choose another address with {flag}\n"),
+                _ => format!("give an address of this machine: {flag} ADDRESS:PORT\n"),
+            };
             assert!(
                 line.starts_with(address) && ended.stdout.contains(&remedy),
                 "{ended:?}"
