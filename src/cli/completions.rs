@@ -1,11 +1,9 @@
 //! `pgfan completions`: what a shell offers at the tab key.
 
-use std::io::{self, Write as _};
-
 use clap::{Arg, ArgMatches, Command, builder::PossibleValuesParser};
 use clap_complete::{Shell, generate};
 
-use super::CommandResult;
+use super::{CommandResult, output::print};
 
 pub(super) fn command() -> Command {
     Command::new("completions")
@@ -34,9 +32,5 @@ pub(super) fn run(matches: &ArgMatches, mut program: Command) -> CommandResult {
     };
     let mut script = Vec::new();
     generate(shell, &mut program, "pgfan", &mut script);
-    match io::stdout().write_all(&script) {
-        // Whoever read it has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
-    }
+    print(String::from_utf8_lossy(&script))
 }

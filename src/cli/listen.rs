@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use self::lines::Style;
-use super::{CommandResult, gateway};
+use super::{CommandResult, gateway, output::tell};
 use crate::{
     client::{Ended, Heard, Message, Reading, Wire, follow},
     config::environment,
@@ -123,7 +123,10 @@ pub(super) async fn run(matches: &ArgMatches) -> CommandResult {
         () = shutdown.begun.cancelled() => Ok(()),
     };
     if is_terminal && !output.cursor.is_empty() {
-        eprintln!("to go on from here: --since {}", output.cursor);
+        tell(format_args!(
+            "to go on from here: --since {}",
+            output.cursor
+        ));
     }
     ended
 }
@@ -217,8 +220,8 @@ impl Output {
                 } else {
                     let told = std::mem::replace(&mut self.told_remedy, true);
                     let remedy = ended.remedy().filter(|_| !told);
-                    eprintln!("{ended}: trying again in {pause:.1?}");
-                    remedy.iter().for_each(|remedy| eprintln!("{remedy}"));
+                    tell(format_args!("{ended}: trying again in {pause:.1?}"));
+                    remedy.iter().for_each(tell);
                 }
             }
         }

@@ -7,6 +7,7 @@ mod demo;
 mod gateway;
 mod health;
 mod listen;
+mod output;
 mod publish;
 mod serve;
 mod terminal;
@@ -17,6 +18,8 @@ use std::{collections::HashMap, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use tracing::Level;
+
+use self::output::tell;
 
 use crate::{
     config::{self, Config, Mistakes, SETTINGS, Setting, environment},
@@ -43,12 +46,12 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(mistakes) if mistakes.is::<Mistakes>() => {
-            eprintln!("{mistakes}");
+            tell(mistakes);
             ExitCode::from(2)
         }
         Err(error) => {
             // Said also where nothing is logged.
-            eprintln!("{error}");
+            tell(error);
             ExitCode::FAILURE
         }
     }
@@ -69,7 +72,7 @@ fn not_understood(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     let is_mistake = error.use_stderr();
     if is_mistake && (text.contains("://") || text.contains("password=")) {
-        eprintln!("error: a connection string stands where none is understood; see --help");
+        tell("error: a connection string stands where none is understood; see --help");
     } else {
         // A closed terminal is no reason for another exit code.
         let _ = error.print();

@@ -2,14 +2,17 @@
 //! is to take it.
 
 use std::{
-    io::{self, Write as _},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::{CommandResult, flag, flags, settings_file};
+use super::{
+    CommandResult, flag, flags,
+    output::{print, tell},
+    settings_file,
+};
 use crate::{
     auth::{Pattern, SigningKey, Wish, mint},
     config::{Mistakes, SETTINGS, TokenSettings, environment},
@@ -119,10 +122,10 @@ pub(super) fn run(matches: &ArgMatches) -> CommandResult {
         key_id: matches.get_one("key-id").cloned(),
     };
     if wish.is_empty() {
-        eprintln!("{NO_RIGHTS}");
+        tell(NO_RIGHTS);
     }
     let token = mint(&key, &wish, &settings.rules)?;
-    Ok(writeln!(io::stdout(), "{token}")?)
+    print(format_args!("{token}\n"))
 }
 
 fn private_key(path: &Path) -> Result<SigningKey, Mistakes> {

@@ -5,10 +5,7 @@ mod catalog;
 mod sql;
 mod table_name;
 
-use std::{
-    io::{self, Write as _},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
@@ -20,6 +17,7 @@ use self::{
 use super::{
     CommandResult,
     database::{Session, open},
+    output::{print, tell},
 };
 use crate::{event::ChannelName, source::conninfo::ConnInfo};
 
@@ -115,9 +113,9 @@ pub(super) async fn run(matches: &ArgMatches, database: Arc<ConnInfo>) -> Comman
                 false => catalog::tables(&session, &names).await?,
             };
             if tables.is_empty() {
-                eprintln!("no table has a trigger of pgfan: `pgfan triggers install TABLE…`");
+                tell("no table has a trigger of pgfan: `pgfan triggers install TABLE…`");
             }
-            print(&sql::show(&tables))
+            print(sql::show(&tables))
         }
         _ => {
             let tables = catalog::tables(&session, &names).await?;
@@ -126,7 +124,7 @@ pub(super) async fn run(matches: &ArgMatches, database: Arc<ConnInfo>) -> Comman
                     let options = options(matches);
                     let text = install(&tables, &options)?;
                     for note in catalog::notes(&session, &tables).await? {
-                        eprintln!("note: {note}");
+                        tell(format_args!("note: {note}"));
                     }
                     text
                 }
@@ -144,7 +142,7 @@ pub(super) async fn run(matches: &ArgMatches, database: Arc<ConnInfo>) -> Comman
 /// Nothing where nothing is installed, which is told of each table: its name may be a wrong one.
 fn removal(tables: &[Table]) -> Option<String> {
     for table in tables.iter().filter(|table| !table.is_watched()) {
-        eprintln!("nothing of pgfan is on {}", table.full_name());
+        tell(format_args!("nothing of pgfan is on {}", table.full_name()));
     }
     uninstall(tables)
 }
@@ -157,14 +155,6 @@ fn options(matches: &ArgMatches) -> Options {
     }
 }
 
-fn print(text: &str) -> CommandResult {
-    match io::stdout().write_all(text.as_bytes()) {
-        // Whoever read it has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => Ok(written?),
-    }
-}
-
 /// Since PostgreSQL 15 the owner of a table may create nothing in `public`, and of several owners in
 /// one schema the first has its function.
 const RIGHTS: &str = "connect as the owner of the table (PGUSER), who in its schema owns the \
@@ -173,7 +163,7 @@ const RIGHTS: &str = "connect as the owner of the table (PGUSER), who in its sch
 /// What was printed, and nothing else: it is one transaction.
 async fn commit(session: &Session, text: &str, is_wanted: bool) -> CommandResult {
     if !is_wanted {
-        eprintln!("nothing is changed yet: --commit runs it");
+        tell("nothing is changed yet: --commit runs it");
         return Ok(());
     }
     session
@@ -186,6 +176,6 @@ async fn commit(session: &Session, text: &str, is_wanted: bool) -> CommandResult
             Some("42501") => format!("{error}\n{RIGHTS}"),
             _ => format!("{error}\nnothing is changed"),
         })?;
-    eprintln!("done");
+    tell("done");
     Ok(())
 }

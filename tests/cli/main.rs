@@ -49,6 +49,9 @@ mod check;
 /// A variable that no setting has.
 mod unknown;
 
+/// What is said to nobody.
+mod unread;
+
 /// `pgfan triggers`: what the tables then tell, and what they keep writing.
 mod triggers;
 
