@@ -17,10 +17,9 @@ mod triggers;
 use std::{collections::HashMap, path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use tracing::Level;
+use tracing::{Level, error};
 
 use self::output::tell;
-
 use crate::{
     config::{self, Config, Mistakes, SETTINGS, Setting, environment},
     source::conninfo::ConnInfo,
@@ -40,21 +39,33 @@ pub fn main() -> ExitCode {
     let is_gateway = matches!(matches.subcommand_name(), Some("serve" | "demo"));
     let usual = if is_gateway { Level::INFO } else { Level::WARN };
     let filter = environment("RUST_LOG").unwrap_or_default();
-    let result = telemetry::start(&filter, usual, log_format(&matches));
+    let format = log_format(&matches);
+    let result = telemetry::start(&filter, usual, format);
     let result = result.map_err(|mistake| Mistakes::from(mistake).into());
     let result = result.and_then(|()| run(&matches));
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(mistakes) if mistakes.is::<Mistakes>() => {
-            tell(mistakes);
-            ExitCode::from(2)
+    result.map_or_else(|error| failed(&*error, format), |()| ExitCode::SUCCESS)
+}
+
+/// Each mistake with what to do. A collector of JSON gets it as it gets the log.
+fn failed(error: &(dyn std::error::Error + 'static), format: LogFormat) -> ExitCode {
+    // Said also where nothing is logged.
+    let is_logged = format == LogFormat::Json && tracing::enabled!(Level::ERROR);
+    let Some(Mistakes(mistakes)) = error.downcast_ref() else {
+        match is_logged {
+            true => error!("{error}"),
+            false => tell(error),
         }
-        Err(error) => {
-            // Said also where nothing is logged.
-            tell(error);
-            ExitCode::FAILURE
+        return ExitCode::FAILURE;
+    };
+    for mistake in mistakes {
+        match (is_logged, mistake.remedy()) {
+            (true, "") => error!("{mistake}"),
+            (true, remedy) => error!(remedy, "{mistake}"),
+            (false, "") => tell(mistake),
+            (false, remedy) => tell(format_args!("{mistake}\nremedy: {remedy}")),
         }
     }
+    ExitCode::from(2)
 }
 
 /// That of the gateway; commands speak to people.

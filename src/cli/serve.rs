@@ -136,7 +136,8 @@ where
             Ok(config) => self.reloader.reload(config).await,
             Err(Mistakes(mistakes)) => {
                 for mistake in mistakes {
-                    error!("{mistake}");
+                    let remedy = mistake.remedy();
+                    error!(remedy = (!remedy.is_empty()).then_some(remedy), "{mistake}");
                 }
                 error!("the settings stay as they were");
             }

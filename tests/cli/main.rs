@@ -52,6 +52,9 @@ mod unknown;
 /// What is said to nobody.
 mod unread;
 
+/// What is said before the gateway serves.
+mod log_format;
+
 /// `pgfan triggers`: what the tables then tell, and what they keep writing.
 mod triggers;
 
