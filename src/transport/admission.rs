@@ -21,7 +21,7 @@ use super::{
 use crate::{
     auth::{AuthError, Authenticator, Grant, Ticket, TooManyTickets},
     event::{ChannelName, EventId, Payload, WireName},
-    hub::{Cursor, Hub, Readiness},
+    hub::{Cursor, Hub, Readiness, Unready},
     publish::Publisher,
 };
 
@@ -159,6 +159,16 @@ impl Admission {
     /// Whether the gateway does all it is there for.
     pub(super) fn readiness(&self) -> watch::Receiver<Readiness> {
         self.shared.hub.readiness()
+    }
+
+    /// Returns when the gateway ends: who is no reader yet is sent away by nobody
+    /// else.
+    pub(super) async fn closed(&self) -> Unready {
+        let mut readiness = self.readiness();
+        let is_closed = |readiness: &Readiness| *readiness == Err(Unready::ShuttingDown);
+        // An error is the end of the hub itself.
+        let _ = readiness.wait_for(is_closed).await;
+        Unready::ShuttingDown
     }
 
     pub(super) fn browsers(&self) -> Arc<Browsers> {

@@ -4,7 +4,7 @@
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
-use tokio::time::timeout;
+use tokio::{select, time::timeout};
 use tungstenite::Message;
 
 use super::{
@@ -26,7 +26,10 @@ pub(super) async fn admit(
     socket: &mut WebSocket,
     admission: &Admission,
 ) -> Result<Arc<Grant>, End> {
-    let token = timeout(TIME_LIMIT, token(socket)).await;
+    let token = select! {
+        token = timeout(TIME_LIMIT, token(socket)) => token,
+        end = admission.closed() => return Err(End::Refused(end.into())),
+    };
     let token = token.map_err(|_| refused("no token within 10 s"))??;
     let grant = admission.admit(Credentials::Token(token)).await;
     let grant = grant.map_err(|error| End::Refused(error.into()))?;

@@ -141,6 +141,21 @@ async fn a_first_frame_is_not_waited_for_for_ever() {
     assert!((10..12).contains(&waited), "{waited}");
 }
 
+/// Nor by a gateway that ends: it tells them so as it tells its readers.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_shown_no_token_yet_does_not_hold_up_the_end() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[WITH_TOKENS]).await;
+    let mut socket = WebSocket::open(gateway.address, "/v1/ws?channel=a")
+        .await
+        .unwrap();
+    let told = async {
+        let end = Said::Closed(1012, "shutting_down".into());
+        assert_eq!(socket.said().await, end);
+    };
+    tokio::join!(gateway.stop(), told);
+}
+
 /// Those who have a token are let in beside them.
 #[tokio::test(flavor = "multi_thread")]
 async fn those_who_are_nobody_yet_are_not_many() {
