@@ -33,7 +33,7 @@ use super::{
     descriptors::{Descriptors, Place},
     hand_over::Leaving,
     http::{App, full},
-    http2,
+    http2::{self, OfReader},
     limits::Peer,
     newcomers::{Newcomers, Visit},
     socket::Socket,
@@ -183,14 +183,17 @@ async fn http1(
 ) -> hyper::Result<()> {
     let asked = Arc::new(AtomicBool::new(false));
     let leaving = Arc::new(Mutex::new(None));
+    let reader = Arc::new(Mutex::new(None));
     let service = {
-        let (asked, leaving) = (asked.clone(), leaving.clone());
+        let (asked, leaving, reader) = (asked.clone(), leaving.clone(), reader.clone());
         service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
             asked.store(true, Ordering::Relaxed);
             let (answer, leaving) = (app.clone().oneshot(request), leaving.clone());
+            let reader = reader.clone();
             async move {
                 let mut response = answer.await?;
+                *lock(&reader) = response.extensions_mut().remove::<OfReader>();
                 let Some(left) = Leaving::of(&mut response) else {
                     return Ok::<_, Infallible>(response);
                 };
@@ -221,7 +224,11 @@ async fn http1(
                 None => Poll::Pending,
             },
         })
-        .await?
+        .await
+        .inspect_err(|error| {
+            let reader = lock(&reader).take().filter(|_| has_stalled(error));
+            reader.inspect(OfReader::is_slow);
+        })?
     };
     if let Some(left) = left {
         let parts = connection.into_parts();
@@ -232,6 +239,12 @@ async fn http1(
         }
     }
     Ok(())
+}
+
+/// The client took nothing for the time it has for that.
+fn has_stalled(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|cause| cause.downcast_ref());
+    cause.is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::TimedOut)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

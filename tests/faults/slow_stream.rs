@@ -9,7 +9,11 @@ use pgfan::transport::pb::SubscribeRequest;
 use prost::Message as _;
 use tokio::net::TcpStream;
 
-use crate::support::{Database, Link, TestGateway, large::notify_large, until, within};
+use crate::support::{
+    Database, Link, TestGateway,
+    large::{EVENTS, notify_large},
+    stuck_grpc_web, until, within,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Call {
@@ -43,17 +47,21 @@ impl Call {
             Self::Grpc => "application/grpc",
             Self::GrpcWeb => "application/grpc-web+proto",
         };
-        let asked = SubscribeRequest {
-            channels: vec!["a".into()],
-            cursor: String::new(),
-        };
-        let asked = asked.encode_to_vec();
-        let length = u32::try_from(asked.len()).unwrap().to_be_bytes();
-        let body = [&[0], &length[..], &asked].concat();
         let head = Request::post("http://pgfan/pgfan.v1.GatewayService/Subscribe");
         let head = head.header("content-type", kind).header("te", "trailers");
-        ready(client, head, body.into()).await
+        ready(client, head, asked().into()).await
     }
+}
+
+/// For the channel `a`.
+fn asked() -> Vec<u8> {
+    let asked = SubscribeRequest {
+        channels: vec!["a".into()],
+        cursor: String::new(),
+    };
+    let asked = asked.encode_to_vec();
+    let length = u32::try_from(asked.len()).unwrap().to_be_bytes();
+    [&[0], &length[..], &asked].concat()
 }
 
 async fn ready(
@@ -101,6 +109,25 @@ async fn f16_a_stream_that_takes_nothing_is_counted() {
         .await;
         drop(stuck);
     }
+}
+
+/// There the connection is the stream.
+#[tokio::test(flavor = "multi_thread")]
+async fn f16_grpc_web_over_http1_that_takes_nothing_is_counted() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[("write-timeout", "1s")]).await;
+    let stuck = stuck_grpc_web(gateway.address, &asked()).await;
+    notify_large(&database, 1..=EVENTS).await;
+    until("it is counted", || async { closed(&gateway).await == 1 }).await;
+    drop(stuck);
+    // Who leaves by itself is not.
+    drop(stuck_grpc_web(gateway.address, &asked()).await);
+    notify_large(&database, 1..=1).await;
+    until("it is gone", || async {
+        gateway.get("/v1/status").await.json()["readers"]["grpc"] == 0
+    })
+    .await;
+    assert_eq!(closed(&gateway).await, 1);
 }
 
 /// All that were on the connection.

@@ -35,7 +35,7 @@ pub use link::Link;
 pub use reader::{Reader, Wire};
 pub use said::Said;
 pub use screen::screen;
-pub use stuck::{stuck_sse, stuck_web_socket};
+pub use stuck::{stuck_grpc_web, stuck_sse, stuck_web_socket};
 pub use tool::tool;
 pub use websocket::{WebSocket, closed};
 

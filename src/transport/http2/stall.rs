@@ -36,7 +36,7 @@ impl Stall {
 pub(in crate::transport) struct OfReader(pub(in crate::transport) Admission);
 
 impl OfReader {
-    pub(super) fn is_slow(&self) {
+    pub(in crate::transport) fn is_slow(&self) {
         self.0.refused(Code::WriteTimeout);
     }
 }
