@@ -18,6 +18,7 @@ class Wire {
 
   constructor({ name, key, start }, template, pickCursor) {
     this.start = start;
+    this.name = name;
     this.pickCursor = pickCursor;
     this.element = template.content.firstElementChild.cloneNode(true);
     this.element.dataset.wire = key;
@@ -29,6 +30,7 @@ class Wire {
     const isAtEnd = () => rows.scrollHeight - rows.scrollTop - rows.clientHeight < 24;
     rows.addEventListener("scroll", () => (this.#follows = isAtEnd()));
     new ResizeObserver(() => this.#follows && (rows.scrollTop = rows.scrollHeight)).observe(rows);
+    this.rows.addEventListener("keydown", (event) => this.#walk(event));
     this.toggle.addEventListener("click", () => (this.#stop ? this.stop() : this.resume()));
   }
 
@@ -62,7 +64,7 @@ class Wire {
     this.life = life;
     this.#stop = this.start(asked, (message) => this.#stop && life === this.life && this.#hear(message));
     this.toggle.hidden = false;
-    this.toggle.textContent = "Stop";
+    this.#offer("Stop");
   }
 
   #hear(message) {
@@ -107,6 +109,7 @@ class Wire {
     if (id) {
       const button = put("id", id, "button");
       button.type = "button";
+      button.tabIndex = -1;
       button.title = "Resume from here";
       button.addEventListener("click", () => this.pickCursor(id));
     }
@@ -125,7 +128,25 @@ class Wire {
   #show(state, text) {
     this.pill.dataset.state = state;
     this.pill.textContent = text;
-    if (!this.#stop) this.toggle.textContent = "Resume";
+    if (!this.#stop) this.#offer("Resume");
+  }
+
+  /** What the button does: three of them look the same, and one hears only the name. */
+  #offer(text) {
+    this.toggle.textContent = text;
+    this.toggle.setAttribute("aria-label", `${text} ${this.name}`);
+  }
+
+  /** With the keyboard from id to id by the arrows: at the tab key there would be hundreds. */
+  #walk(event) {
+    const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    if (!step) return;
+    const ids = [...this.rows.querySelectorAll(".id")];
+    const at = ids.indexOf(document.activeElement);
+    const next = at < 0 ? ids.at(-1) : ids[at + step];
+    if (!next) return;
+    event.preventDefault();
+    next.focus();
   }
 }
 

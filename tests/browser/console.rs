@@ -98,6 +98,49 @@ async fn a_person_listens_publishes_and_sees_an_outage_on_three_wires() {
         .await;
 }
 
+/// By its name, and the number that Windows has for it.
+async fn press(page: &mut Page, key: &str, number: u32) {
+    let text = if key == "Enter" { "\r" } else { "" };
+    for kind in ["keyDown", "keyUp"] {
+        let event =
+            json!({"type": kind, "key": key, "text": text, "windowsVirtualKeyCode": number});
+        page.call("Input.dispatchKeyEvent", event).await;
+    }
+}
+
+/// However many messages there are, the tab key takes one step past them; the arrows
+/// lead from one to the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_without_a_mouse_gets_to_all_of_it() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    let browser = Browser::start().await;
+    let mut page = open(&browser, &gateway).await;
+    page.run("document.querySelector('#names').focus()").await;
+    page.call("Input.insertText", json!({"text": "a"})).await;
+    press(&mut page, "Enter", 13).await;
+    all_say(&mut page, "ready", "a").await;
+    for payload in ["first", "second", "third"] {
+        database.notify("a", payload).await;
+        all_say(&mut page, "event", payload).await;
+    }
+    page.run("document.querySelector('[data-wire=grpc] .messages').focus()")
+        .await;
+    let focused = "document.activeElement.textContent";
+    let third = "[...document.querySelectorAll('[data-wire=grpc] .id')].at(-1).textContent";
+    press(&mut page, "ArrowUp", 38).await;
+    assert_eq!(page.eval(focused).await, page.eval(third).await);
+    press(&mut page, "ArrowUp", 38).await;
+    let second = page.eval(focused).await;
+    press(&mut page, "Enter", 13).await;
+    let cursor = page.eval("document.querySelector('#cursor').value").await;
+    assert_eq!(cursor, second);
+    press(&mut page, "Tab", 9).await;
+    assert_eq!(page.eval("document.activeElement.id").await, "channel");
+    let label = "document.querySelector('[data-wire=sse] .toggle').getAttribute('aria-label')";
+    assert_eq!(page.eval(label).await, "Stop SSE");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_resumes_from_a_cursor() {
     let database = Database::new().await;
