@@ -12,6 +12,13 @@ use crate::{
 const TYPES: &str = include_str!("../../clients/js/pgfan.d.ts");
 const PACKAGE: &str = include_str!("../../clients/js/package.json");
 
+/// npm packs it beside the module, whatever `files` says, if it is a file of the folder.
+#[test]
+fn the_licence_comes_with_it() {
+    let licence = include_str!("../../clients/js/LICENSE");
+    assert!(licence == include_str!("../../LICENSE"));
+}
+
 /// What follows each of these words of the types.
 fn declared(word: &str) -> Vec<&str> {
     let after = TYPES.lines().filter_map(|line| line.strip_prefix(word));
