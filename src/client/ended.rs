@@ -7,6 +7,9 @@ use serde::Deserialize;
 
 use super::address::Address;
 
+/// As a gateway says it.
+const SHUTTING_DOWN: &str = "the gateway is shutting down";
+
 /// An end, in the contract's words where the gateway had one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message} ({code})")]
@@ -144,6 +147,8 @@ impl Ended {
             Code::Unauthenticated => "unauthenticated",
             Code::Unimplemented | Code::NotFound => "not_found",
             Code::ResourceExhausted => "too_many",
+            // Two of the contract's codes are this one: what is said tells them apart.
+            Code::Unavailable if status.message() == SHUTTING_DOWN => "shutting_down",
             Code::Unavailable => "source_unavailable",
             _ => "disconnected",
         };
