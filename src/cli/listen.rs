@@ -17,10 +17,12 @@ use tokio::{
 };
 
 use self::lines::Style;
-use super::{CommandResult, gateway, output::tell};
+use super::{
+    CommandResult, gateway,
+    output::{in_colour, tell},
+};
 use crate::{
     client::{Ended, Heard, Message, Reading, Wire, follow},
-    config::environment,
     event::ChannelName,
     shutdown::Shutdown,
 };
@@ -106,7 +108,7 @@ pub(super) async fn run(matches: &ArgMatches) -> CommandResult {
     let is_terminal = io::stdout().is_terminal();
     let style = match is_terminal && !matches.get_flag("json") {
         true => Style::Text {
-            in_colour: environment("NO_COLOR").is_none_or(|text| text.is_empty()),
+            in_colour: in_colour(),
         },
         false => Style::Json,
     };

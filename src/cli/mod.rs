@@ -19,7 +19,7 @@ use std::{collections::HashMap, path::PathBuf, process::ExitCode, sync::Arc};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use tracing::{Level, error};
 
-use self::output::tell;
+use self::output::{in_colour, tell};
 use crate::{
     config::{self, Config, Mistakes, SETTINGS, Setting, environment},
     source::conninfo::ConnInfo,
@@ -40,7 +40,7 @@ pub fn main() -> ExitCode {
     let usual = if is_gateway { Level::INFO } else { Level::WARN };
     let filter = environment("RUST_LOG").unwrap_or_default();
     let format = log_format(&matches);
-    let result = telemetry::start(&filter, usual, format);
+    let result = telemetry::start(&filter, usual, format, in_colour());
     let result = result.map_err(|mistake| Mistakes::from(mistake).into());
     let result = result.and_then(|()| run(&matches));
     result.map_or_else(|error| failed(&*error, format), |()| ExitCode::SUCCESS)

@@ -6,6 +6,14 @@ use std::{
 };
 
 use super::CommandResult;
+use crate::config::environment;
+
+/// Whether a terminal is to show colours: <https://no-color.org>, and terminfo's name
+/// for one that cannot.
+pub(super) fn in_colour() -> bool {
+    let is_unwanted = environment("NO_COLOR").is_some_and(|text| !text.is_empty());
+    !is_unwanted && environment("TERM").as_deref() != Some("dumb")
+}
 
 /// The result. Whoever has seen enough closes the other end, which is no failure.
 pub(super) fn print(text: impl fmt::Display) -> CommandResult {

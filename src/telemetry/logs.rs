@@ -56,14 +56,18 @@ impl FromStr for LogFormat {
 
 /// Writes what `filter` lets through, in the form of `RUST_LOG`
 /// (`info,pgfan::source=debug`); where it says nothing of pgfan, `usual` and above.
+/// On a terminal with colours, where `in_colour`.
 ///
 /// # Errors
 /// `filter` has another form.
-pub fn start(filter: &str, usual: Level, format: LogFormat) -> Result<(), String> {
+pub fn start(filter: &str, usual: Level, format: LogFormat, in_colour: bool) -> Result<(), String> {
     let targets = targets(filter, usual).map_err(|error| format!("RUST_LOG: {error}"))?;
     let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     let lines = match format {
-        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).boxed(),
+        LogFormat::Text => {
+            let is_shown = in_colour && io::stderr().is_terminal();
+            lines.with_ansi(is_shown).boxed()
+        }
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
     // A second start, as in tests, leaves the first one in place.

@@ -93,22 +93,31 @@ async fn a_person_sees_lines_and_where_to_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn json_and_no_color_hold_on_a_terminal() {
+async fn json_and_no_colours_hold_on_a_terminal() {
     let database = Database::new().await;
     let gateway = TestGateway::on(&database).await;
     let url = format!("http://{}", gateway.address);
     let mut command = pgfan();
     let mut json = Terminal::run(command.args(["listen", "a", "--json", "--url", &url]));
     assert!(json.line("ready").await.starts_with("{\"type\":\"ready\""));
-    let mut command = pgfan();
-    let plain = command.args(["listen", "a", "--url", &url]);
-    let mut plain = Terminal::run(plain.env("NO_COLOR", "1"));
-    assert!(
-        plain
-            .line("ready")
-            .await
-            .starts_with("ready        a (cursor ")
-    );
+    for (name, value) in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let mut command = pgfan();
+        let plain = command.args(["listen", "a", "--url", &url]);
+        let mut plain = Terminal::run(plain.env(name, value));
+        let ready = plain.line("ready").await;
+        assert!(ready.starts_with("ready        a (cursor "), "{ready:?}");
+        let mut command = pgfan();
+        let serve = [
+            "serve",
+            "--listen",
+            "127.0.0.1:0",
+            "--database-url",
+            &database.url,
+        ];
+        let mut log = Terminal::run(command.args(serve).env(name, value));
+        let serving = log.line("serving").await;
+        assert!(!serving.contains('\u{1b}'), "{serving:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
