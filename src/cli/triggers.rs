@@ -11,12 +11,12 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use self::{
     catalog::Table,
-    sql::{Options, install, uninstall},
+    sql::{FUNCTION, Options, install, uninstall},
     table_name::TableName,
 };
 use super::{
     CommandResult,
-    database::{Session, open},
+    database::{Session, identifier, open},
     output::{print, tell},
 };
 use crate::{event::ChannelName, source::conninfo::ConnInfo};
@@ -134,7 +134,7 @@ pub(super) async fn run(matches: &ArgMatches, database: Arc<ConnInfo>) -> Comman
                 },
             };
             print(&text)?;
-            commit(&session, &text, matches.get_flag("commit")).await
+            commit(&session, (&text, &tables), matches.get_flag("commit")).await
         }
     }
 }
@@ -155,13 +155,32 @@ fn options(matches: &ArgMatches) -> Options {
     }
 }
 
-/// Since PostgreSQL 15 the owner of a table may create nothing in `public`, and of several owners in
-/// one schema the first has its function.
-const RIGHTS: &str = "connect as the owner of the table (PGUSER), who in its schema owns the \
-    function pgfan_notify_change, or may create it: GRANT CREATE ON SCHEMA";
+/// Since PostgreSQL 15 the owner of a table may create nothing in `public`. And whoever owns the
+/// function can do as all whose tables call it, so it is shared only by those who say so.
+fn rights(tables: &[Table]) -> String {
+    let foreign = tables
+        .iter()
+        .find_map(|table| Some((table, table.stranger.as_ref()?)));
+    let Some((table, owner)) = foreign else {
+        return format!(
+            "connect as the owner of the table (PGUSER), who in its schema owns the function \
+             {FUNCTION}, or may create it: GRANT CREATE ON SCHEMA"
+        );
+    };
+    let (schema, owner) = (identifier(&table.schema), identifier(owner));
+    format!(
+        "{schema}.{FUNCTION}() is {owner}'s, and all tables of the schema share it: connect as a \
+         superuser, or give it to a role that the owners of both are members of: ALTER FUNCTION \
+         {schema}.{FUNCTION}() OWNER TO ROLE"
+    )
+}
 
 /// What was printed, and nothing else: it is one transaction.
-async fn commit(session: &Session, text: &str, is_wanted: bool) -> CommandResult {
+async fn commit(
+    session: &Session,
+    (text, tables): (&str, &[Table]),
+    is_wanted: bool,
+) -> CommandResult {
     if !is_wanted {
         tell("nothing is changed yet: --commit runs it");
         return Ok(());
@@ -173,7 +192,7 @@ async fn commit(session: &Session, text: &str, is_wanted: bool) -> CommandResult
             Some("55P03") => format!(
                 "{error}\nnothing is changed: a long transaction holds a table, try again after it"
             ),
-            Some("42501") => format!("{error}\n{RIGHTS}"),
+            Some("42501") => format!("{error}\n{}", rights(tables)),
             _ => format!("{error}\nnothing is changed"),
         })?;
     tell("done");

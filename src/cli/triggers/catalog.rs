@@ -27,6 +27,8 @@ pub(super) struct Table {
     pub(super) triggers: Vec<Trigger>,
     /// The function of its schema is there, and whether install made it.
     pub(super) function: Option<bool>,
+    /// Whose it is, where that is nobody whose rights we have: then it stays as it is.
+    pub(super) stranger: Option<String>,
     /// The oids of all tables whose triggers call it.
     pub(super) callers: Vec<String>,
 }
@@ -121,6 +123,7 @@ async fn with(session: &Session, oids: &[String]) -> Result<Vec<Table>, CatalogE
             is_heir: is_true(row, 5),
             keys: keys(row)?,
             function: text(row, 7).map(|is_ours| is_ours == "t"),
+            stranger: text(row, 8),
             triggers: triggers.iter().map(trigger).collect(),
             callers: shared.iter().filter_map(|row| text(row, 0)).collect(),
         });
@@ -170,7 +173,10 @@ fn table_query(oid: &str) -> String {
             WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid \
             AND k.n <= i.indnkeyatts), \
          (SELECT {} FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = n.oid \
-            AND p.proname = '{FUNCTION}' AND p.pronargs = 0) \
+            AND p.proname = '{FUNCTION}' AND p.pronargs = 0), \
+         (SELECT pg_catalog.pg_get_userbyid(p.proowner) FROM pg_catalog.pg_proc AS p \
+            WHERE p.pronamespace = n.oid AND p.proname = '{FUNCTION}' AND p.pronargs = 0 \
+            AND NOT pg_catalog.pg_has_role(p.proowner, 'USAGE')) \
          FROM pg_catalog.pg_class AS c \
          JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
          WHERE c.oid = {oid}",

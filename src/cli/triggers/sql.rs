@@ -69,7 +69,7 @@ fn obstacles(table: &Table, options: &Options) -> Vec<String> {
     let name = table.full_name();
     let mut obstacles = Vec::new();
     if !matches!(table.kind.as_str(), "r" | "p") {
-        obstacles.push(format!("{name} is not a table, which alone can be watched"));
+        return vec![format!("{name} is not a table, which alone can be watched")];
     }
     if table.schema == "pg_catalog" {
         let text = format!("{name} is PostgreSQL's own, which takes no triggers");
@@ -82,6 +82,10 @@ fn obstacles(table: &Table, options: &Options) -> Vec<String> {
     if options.keys && table.keys.is_empty() {
         let text = format!("{name} has no primary key: leave --keys away, or add one");
         obstacles.push(text);
+    }
+    if options.channel.is_none() && table.name.starts_with(ChannelName::RESERVED_PREFIX) {
+        let rule = "channels of such a name are the gateway's own: give another with --channel";
+        obstacles.push(format!("{name}: {rule}"));
     }
     if table.function == Some(false) {
         let schema = identifier(&table.schema);

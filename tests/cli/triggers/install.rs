@@ -124,6 +124,7 @@ async fn what_cannot_be_installed_is_named_all_at_once() {
     let sql = "CREATE TABLE keyless (id int); CREATE VIEW view AS SELECT 1 AS id; \
                CREATE TABLE parted (id int PRIMARY KEY) PARTITION BY RANGE (id); \
                CREATE TABLE part PARTITION OF parted FOR VALUES FROM (0) TO (10); \
+               CREATE TABLE \"pgfan:x\" (id int PRIMARY KEY); \
                CREATE SCHEMA taken; CREATE TABLE taken.t (id int PRIMARY KEY); \
                CREATE FUNCTION taken.pgfan_notify_change() RETURNS trigger LANGUAGE plpgsql \
                AS 'BEGIN RETURN NULL; END'; \
@@ -132,16 +133,24 @@ async fn what_cannot_be_installed_is_named_all_at_once() {
     database.run(sql).await;
     let before = catalog(&database).await;
     let tables = [
-        "install", "keyless", "view", "part", "pg_class", "taken.t", "--keys", "--commit",
+        "install",
+        "keyless",
+        "view",
+        "part",
+        "pg_class",
+        "\"pgfan:x\"",
+        "taken.t",
+        "--keys",
+        "--commit",
     ];
     let ended = triggers(&database, &tables).await;
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     let expected = [
         "\"public\".\"keyless\" has no primary key",
         "\"public\".\"view\" is not a table",
-        "\"public\".\"view\" has no primary key",
         "\"public\".\"part\" is a partition",
         "\"pg_catalog\".\"pg_class\" is PostgreSQL's own",
+        "\"public\".\"pgfan:x\": channels of such a name are the gateway's own",
         "\"taken\".pgfan_notify_change() is there and not made by install",
         "\"taken\".\"t\" has a trigger pgfan_change not made by install",
     ];
@@ -226,4 +235,37 @@ async fn what_stands_in_the_way_is_told_and_leaves_nothing_half_done() {
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     let what_it_takes = "or may create it: GRANT CREATE ON SCHEMA\n";
     assert!(ended.stderr.ends_with(what_it_takes), "{ended:?}");
+}
+
+/// The function is the first one's; what the other is told to do, does.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_owners_in_one_schema_are_told_how_to_share() {
+    let database = Database::new().await;
+    let name = database.url.rsplit('/').next().unwrap();
+    let [ann, bob, team] = ["ann", "bob", "team"].map(|role| format!("{name}_{role}"));
+    let sql = format!(
+        "CREATE ROLE {team}; CREATE ROLE {ann} LOGIN IN ROLE {team}; \
+         CREATE ROLE {bob} LOGIN IN ROLE {team}; GRANT CREATE ON SCHEMA public TO {team}; \
+         CREATE TABLE a (id int); ALTER TABLE a OWNER TO {ann}; \
+         CREATE TABLE b (id int); ALTER TABLE b OWNER TO {bob}"
+    );
+    database.run(&sql).await;
+    let install = async |role: &str, table: &str| {
+        let url = database.url.replace("pgfan@", &format!("{role}@"));
+        let mut command = pgfan();
+        command.args(["triggers", "install", table, "--commit"]);
+        run(command.args(["--database-url", &url])).await
+    };
+    let first = install(&ann, "a").await;
+    assert_eq!(first.status.code(), Some(0), "{first:?}");
+    let second = install(&bob, "b").await;
+    assert_eq!(second.status.code(), Some(1), "{second:?}");
+    let function = "\"public\".pgfan_notify_change()";
+    let whose = format!("{function} is \"{ann}\"'s");
+    let give = format!("ALTER FUNCTION {function} OWNER TO ");
+    let is_told = second.stderr.contains(&whose) && second.stderr.contains(&give);
+    assert!(is_told, "{second:?}");
+    database.run(&format!("{give}{team}")).await;
+    let second = install(&bob, "b").await;
+    assert_eq!(second.status.code(), Some(0), "{second:?}");
 }
