@@ -75,6 +75,9 @@ func follow(client pb.GatewayServiceClient, channels []string, cursor *string) e
 }
 
 func main() {
+	if len(os.Args) < 3 {
+		log.Fatal("usage: go run . ADDRESS CHANNEL…")
+	}
 	address, channels := os.Args[1], os.Args[2:]
 	connection, err := grpc.Dial(address,
 		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithKeepaliveParams(alive))

@@ -63,6 +63,10 @@ process.stdout.on('error', error => {
 })
 
 const [url, ...channels] = process.argv.slice(2)
+if (!channels.length) {
+  console.error('usage: node listen.mjs URL CHANNEL…')
+  process.exit(2)
+}
 for await (const message of follow(url, channels, process.env.PGFAN_TOKEN)) {
   switch (message.type) {
     case 'event':

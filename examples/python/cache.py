@@ -113,6 +113,8 @@ async def main(url, table):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit("usage: cache.py URL TABLE")
     try:
         asyncio.run(main(*sys.argv[1:]))
     except BrokenPipeError:  # nobody reads it any more

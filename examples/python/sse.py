@@ -86,6 +86,8 @@ def main(url, *channels):
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit("usage: sse.py URL CHANNEL…")
     try:
         main(*sys.argv[1:])
     except BrokenPipeError:  # nobody reads it any more
