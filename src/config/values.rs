@@ -2,6 +2,8 @@
 
 use std::{net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
 
+use bytesize::ByteSize;
+
 use super::rule::{Rule, refused};
 
 pub(super) fn number(
@@ -15,11 +17,13 @@ pub(super) fn number(
 
 pub(super) fn size(slot: &mut usize, text: &str, range: RangeInclusive<usize>) -> Result<(), Rule> {
     let value = text
-        .parse::<bytesize::ByteSize>()
+        .parse::<ByteSize>()
         .map_err(|_| refused(text, "not a size, like 64KiB or 1MiB"))?;
     let value = usize::try_from(value.as_u64());
     let value = value.map_err(|_| refused(text, "more than this machine has"))?;
-    let within = within(slot, value, &range, |bytes| format!("{bytes} bytes"));
+    let within = within(slot, value, &range, |bytes| {
+        ByteSize(*bytes as u64).to_string()
+    });
     within.map_err(|rule| refused(text, rule))
 }
 

@@ -61,6 +61,14 @@ fn a_key_with_a_slip_is_known_again() {
     }
 }
 
+#[test]
+fn the_bounds_of_a_size_are_told_as_sizes() {
+    let rule = "--history-bytes: \"1KiB\": must be between 1.0 MiB and 1.0 TiB";
+    assert_eq!(flag("history-bytes", "1KiB").unwrap_err(), rule);
+    // As it is told it can be written.
+    assert!(flag("history-bytes", "1.0 MiB").is_ok());
+}
+
 /// Read a second time it would be empty, and that is no mistake.
 #[test]
 fn a_pipe_is_no_file() {
