@@ -1,5 +1,8 @@
 //! The command line: one file a command.
 
+// They panic where nobody takes what is said: `output` has what does not.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+
 mod check;
 mod completions;
 mod database;
