@@ -30,18 +30,14 @@ async fn what_is_printed_is_what_is_run_and_may_be_run_again() {
     for part in ["CREATE TRIGGER pgfan_", "ENABLE ALWAYS TRIGGER \"pgfan_"] {
         assert_eq!(shown.stdout.matches(part).count(), 4, "{shown:?}");
     }
-    database
-        .run("ALTER TABLE orders DISABLE TRIGGER pgfan_change")
-        .await;
-    let shown = triggers(&database, &["show", "orders"]).await;
-    assert_eq!(
-        shown
-            .stdout
-            .matches("-- disabled, it notifies nobody:")
-            .count(),
-        1,
-        "{shown:?}"
-    );
+    for (how, disabled) in [("DISABLE", 1), ("ENABLE ALWAYS", 0), ("ENABLE REPLICA", 1)] {
+        database
+            .run(&format!("ALTER TABLE orders {how} TRIGGER pgfan_change"))
+            .await;
+        let shown = triggers(&database, &["show", "orders"]).await;
+        let told = shown.stdout.matches("-- disabled, it notifies nobody:");
+        assert_eq!(told.count(), disabled, "{how}: {shown:?}");
+    }
 
     for (tables, left) in [
         (&["orders"][..], true),
