@@ -59,6 +59,7 @@ impl End {
 impl From<WsError> for End {
     fn from(error: WsError) -> Self {
         match error {
+            WsError::Io(error) => Self::of_error(&error),
             WsError::Capacity(_) => Self::Protocol(1009, "the message is too large"),
             WsError::Utf8(_) => Self::Protocol(1007, "the text is not UTF-8"),
             WsError::Protocol(_) => Self::Protocol(1002, "not the WebSocket protocol"),
@@ -112,6 +113,13 @@ fn cut(reason: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_socket_that_takes_nothing_is_known_whoever_finds_it() {
+        let code = |kind: io::ErrorKind| End::from(WsError::Io(kind.into())).code();
+        assert_eq!(code(io::ErrorKind::TimedOut), Some(Code::WriteTimeout));
+        assert_eq!(code(io::ErrorKind::ConnectionReset), None);
+    }
 
     #[test]
     fn a_reason_fits_into_a_control_frame() {
