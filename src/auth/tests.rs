@@ -159,8 +159,21 @@ async fn a_token_expires_at_its_second_and_the_leeway_after() {
         let expected = SystemTime::UNIX_EPOCH + Duration::from_secs(exp + leeway);
         assert_eq!(grant.expires(), Some(expected));
     }
-    let token = of_secret(&header, &json!({"exp": u64::MAX}));
-    assert!(by_secret(Rules::default()).with_token(&token).await.is_ok());
+}
+
+/// However long it is to hold: a WebSocket is told when it ends.
+#[tokio::test]
+async fn a_token_ends_when_a_date_can_be_written_still() {
+    let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    let token = of_secret(&json!({"alg": "HS256"}), &json!({"exp": u64::MAX}));
+    for leeway in [Duration::ZERO, Duration::from_secs(60)] {
+        let rules = Rules {
+            leeway,
+            ..Rules::default()
+        };
+        let grant = by_secret(rules).with_token(&token).await.unwrap();
+        assert_eq!(grant.expires(), Some(last), "{leeway:?}");
+    }
 }
 
 #[tokio::test]

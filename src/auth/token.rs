@@ -120,6 +120,7 @@ impl<'a> Unchecked<'a> {
         let claims = decoded.map_err(|error| reason(error.kind()))?.claims;
         let seconds = claims.expires().ok_or(TokenError::Claim)?.min(LAST_SECOND);
         let expires = Duration::from_secs(seconds) + rules.leeway;
+        let expires = expires.min(Duration::from_secs(LAST_SECOND));
         Ok(Checked {
             channels: claims.channels(&rules.claim)?,
             subject: claims
