@@ -52,7 +52,7 @@ pub(super) struct Rotating {
     keys: RwLock<Arc<Keys>>,
     /// When it was last looked for, and whether that went well. Held while
     /// looking: one look is enough for all who wait.
-    looked: Mutex<Option<(Instant, bool)>>,
+    looked: Arc<Mutex<Option<(Instant, bool)>>>,
     /// Told when the keys are others.
     changes: OnceLock<Changes>,
 }
@@ -68,7 +68,7 @@ impl Rotating {
         Self {
             place,
             keys: RwLock::new(Arc::new(first)),
-            looked: Mutex::new(None),
+            looked: Arc::default(),
             changes: OnceLock::new(),
         }
     }
@@ -99,19 +99,23 @@ impl Rotating {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The keys, after another look if none of them is called `id`.
-    pub(super) async fn with(&self, id: Option<&str>) -> Arc<Keys> {
+    /// The keys, after another look if none of them is called `id`. That goes on
+    /// when whoever asked is gone: else who comes and leaves could have it begun
+    /// at any rate.
+    pub(super) async fn with(self: &Arc<Self>, id: Option<&str>) -> Arc<Keys> {
         let keys = self.current();
         if keys.find(id).is_some() {
             return keys;
         }
-        let mut looked = self.looked.lock().await;
+        let mut looked = Arc::clone(&self.looked).lock_owned().await;
         let keys = self.current();
         let is_fresh = looked.is_some_and(|(at, _)| at.elapsed() < MIN_GAP);
         if keys.find(id).is_some() || is_fresh {
             return keys;
         }
-        *looked = Some(self.look().await);
+        let this = Arc::clone(self);
+        let looking = tokio::spawn(async move { *looked = Some(this.look().await) });
+        let _ = looking.await;
         self.current()
     }
 

@@ -1,7 +1,11 @@
 //! Keys that change: a document in a file.
 
 use tempfile::NamedTempFile;
-use tokio::time::advance;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+    time::advance,
+};
 
 use super::*;
 
@@ -113,6 +117,33 @@ async fn a_document_that_turns_bad_changes_nothing() {
     }
     assert!(authenticator.with_token(&old.token()).await.is_ok());
     assert_eq!(authenticator.with_token(&new.token()).await, REFUSED);
+}
+
+/// Nor is what was asked for lost: the next has it.
+#[tokio::test]
+async fn who_leaves_before_the_answer_has_nobody_ask_again() {
+    let provider = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", provider.local_addr().unwrap());
+    let source = KeySource::jwks_url(Url::parse(&url, false).unwrap());
+    let authenticator = authenticator(source, Rules::default());
+    let key = Named::new("a");
+    let token = key.token();
+    let (mut asked, _) = select! {
+        answer = authenticator.with_token(&token) => panic!("{answer:?}"),
+        accepted = provider.accept() => accepted.unwrap(),
+    };
+    let answer = async {
+        let _ = asked.read(&mut [0; 1024]).await.unwrap();
+        let keys = json!({"keys": [jwk(&key.pair, key.id, json!({}))]}).to_string();
+        let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", keys.len());
+        asked.write_all((head + &keys).as_bytes()).await.unwrap();
+        pending::<()>().await
+    };
+    select! {
+        grant = authenticator.with_token(&token) => assert!(grant.is_ok(), "{grant:?}"),
+        _ = provider.accept() => panic!("it was asked again"),
+        () = answer => {}
+    }
 }
 
 /// A crowd that has no token costs one grant, and after other rules one again.
