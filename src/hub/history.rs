@@ -4,6 +4,9 @@ use std::{collections::VecDeque, sync::Arc};
 
 use crate::event::Event;
 
+/// Room for so many events is nothing to give back.
+const LITTLE: usize = 64;
+
 /// The events of one channel, since it has been listened to without a break.
 #[derive(Debug)]
 pub(super) struct History {
@@ -15,6 +18,26 @@ pub(super) struct History {
 }
 
 impl History {
+    pub(super) fn new(since: u64) -> Self {
+        Self {
+            events: VecDeque::new(),
+            since,
+            evicted_to: 0,
+        }
+    }
+
+    /// Lets the oldest event go. The room of a burst goes with it: `bytes` bounds
+    /// what all channels hold, and not what each has ever held.
+    pub(super) fn evict(&mut self) -> Option<Arc<Event>> {
+        let event = self.events.pop_front()?;
+        self.evicted_to = event.id.sequence;
+        let (held, room) = (self.events.len(), self.events.capacity());
+        if room > LITTLE && held < room / 4 {
+            self.events.shrink_to(2 * held);
+        }
+        Some(event)
+    }
+
     pub(super) fn first_after(&self, after: u64) -> usize {
         match self.events.back() {
             Some(last) if last.id.sequence > after => self
@@ -38,5 +61,37 @@ impl History {
 
     pub(super) fn holds(&self, sequence: u64) -> bool {
         sequence > self.since && sequence > self.evicted_to
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+    use crate::event::{ChannelName, Encodings, Epoch, EventId, Followed, Footprint};
+
+    fn event(epoch: Epoch, sequence: u64) -> Arc<Event> {
+        Arc::new(Event {
+            id: EventId { epoch, sequence },
+            channel: ChannelName::new("a").unwrap(),
+            payload: "".into(),
+            received_at: SystemTime::UNIX_EPOCH,
+            encodings: Encodings::new(Footprint::default()),
+            followed: Followed::default(),
+        })
+    }
+
+    #[test]
+    fn after_a_burst_its_room_is_given_back() {
+        let epoch = Epoch::random();
+        let mut history = History::new(1);
+        history.events.extend((2..10_002).map(|n| event(epoch, n)));
+        for left in (0..10_000).rev() {
+            let gone = history.evict().unwrap();
+            assert_eq!(gone.id.sequence, history.evicted_to);
+            assert!(history.events.capacity() <= 4 * left + 64, "{left}");
+        }
+        assert!(history.evict().is_none());
     }
 }

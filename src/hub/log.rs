@@ -179,11 +179,7 @@ impl Log {
     /// channel was listened to an earlier time, does not reach back.
     pub(super) fn open(&mut self) -> HistoryKey {
         self.head += 1;
-        self.histories.insert(History {
-            events: VecDeque::new(),
-            since: self.head,
-            evicted_to: 0,
-        })
+        self.histories.insert(History::new(self.head))
     }
 
     /// Forgets a channel's history: it is no longer listened to.
@@ -294,9 +290,7 @@ impl Log {
     }
 
     fn evict(&mut self, key: HistoryKey) {
-        let history = &mut self.histories[key];
-        if let Some(event) = history.events.pop_front() {
-            history.evicted_to = event.id.sequence;
+        if let Some(event) = self.histories[key].evict() {
             self.let_go(&event);
         }
     }
