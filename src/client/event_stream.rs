@@ -35,9 +35,9 @@ impl EventStream {
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Block>, TooLong> {
         let mut blocks = Vec::new();
         for &byte in bytes {
-            let ends_crlf = byte == b'\n' && mem::replace(&mut self.after_cr, byte == b'\r');
+            let follows_cr = mem::replace(&mut self.after_cr, byte == b'\r');
             match byte {
-                b'\n' if ends_crlf => {}
+                b'\n' if follows_cr => {}
                 b'\n' | b'\r' => {
                     let line = mem::take(&mut self.line);
                     blocks.extend(self.end_line(&String::from_utf8_lossy(&line))?);
@@ -115,6 +115,16 @@ mod tests {
                 .flat_map(|byte| stream.feed(&[byte]).unwrap())
                 .collect();
             assert_eq!(blocks, [data("é"), data("b")], "{end:?}");
+        }
+    }
+
+    /// A line that CRLF ends is one line, and no empty one after it: that would
+    /// end the message, and give its id before its data.
+    #[test]
+    fn a_message_has_all_its_lines_whatever_ends_them() {
+        for end in ["\n", "\r", "\r\n"] {
+            let text = ["id: 1", "data: a", "data: b", "", ""].join(end);
+            assert_eq!(decode(&text), [data("a\nb")], "{end:?}");
         }
     }
 
