@@ -36,7 +36,10 @@ use super::{
     status::status,
     ws::ws,
 };
-use crate::{event::Payload, hub::Readiness};
+use crate::{
+    event::Payload,
+    hub::{Readiness, Unready},
+};
 
 /// What answers at an address.
 pub type App = Router;
@@ -128,7 +131,13 @@ async fn counted(State(admission): State<Admission>, request: Request, next: Nex
         return next.run(request).await;
     }
     let address = admission.address(request.extensions(), request.headers());
-    match admission.place_for_unasked(address) {
+    let readiness = *admission.readiness().borrow();
+    let place = match readiness {
+        // One that begins now would not be told of the end.
+        Err(unready @ Unready::ShuttingDown) => Err(unready.into()),
+        _ => admission.place_for_unasked(address),
+    };
+    match place {
         Err(refusal) => refusal.answer_to(request.headers()),
         Ok(place) => next.run(request).await.map(|body| {
             Body::new(body.map_frame(move |frame| {
@@ -143,24 +152,38 @@ async fn counted(State(admission): State<Admission>, request: Request, next: Nex
 async fn report(
     mut readiness: watch::Receiver<Readiness>,
     mut was_ready: bool,
-    reporter: HealthReporter,
+    mut reporter: HealthReporter,
 ) {
     while readiness.changed().await.is_ok() {
-        let is_ready = readiness.borrow_and_update().is_ok();
-        if is_ready != was_ready {
-            set_health(&reporter, is_ready).await;
-            was_ready = is_ready;
+        let now = *readiness.borrow_and_update();
+        if now.is_ok() != was_ready {
+            set_health(&reporter, now.is_ok()).await;
+            was_ready = now.is_ok();
+        }
+        if now == Err(Unready::ShuttingDown) {
+            return end_watches(&mut reporter).await;
         }
     }
 }
 
-/// Of the process as a whole, and of the service.
+/// Each has its last word, and would keep its connection until the drain time is
+/// over. Who only asks is answered as before.
+async fn end_watches(reporter: &mut HealthReporter) {
+    for service in SERVICES {
+        reporter.clear_service_status(service).await;
+    }
+    set_health(reporter, false).await;
+}
+
+/// The process as a whole, and the service.
+const SERVICES: [&str; 2] = ["", pb::gateway_service_server::SERVICE_NAME];
+
 async fn set_health(reporter: &HealthReporter, is_ready: bool) {
     let status = match is_ready {
         true => ServingStatus::Serving,
         false => ServingStatus::NotServing,
     };
-    for service in ["", pb::gateway_service_server::SERVICE_NAME] {
+    for service in SERVICES {
         reporter.set_service_status(service, status).await;
     }
 }

@@ -74,6 +74,22 @@ async fn it_follows_the_source_as_long_as_somebody_watches() {
     until_all_say(&mut watches, ServingStatus::NotServing).await;
 }
 
+/// A call that never ends by itself; nor does the connection before it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_watches_is_told_of_the_end_and_does_not_hold_it_up() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[("drain-timeout", "1m")]).await;
+    let mut watches = watches(&gateway).await;
+    until_all_say(&mut watches, ServingStatus::Serving).await;
+    gateway.begin_shutdown();
+    until_all_say(&mut watches, ServingStatus::NotServing).await;
+    for watch in &mut watches {
+        let last = within("a watch ends", watch.message()).await;
+        assert_eq!(last.unwrap(), None);
+    }
+    gateway.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_service_that_is_not_here_is_not_known() {
     let database = Database::new().await;
