@@ -111,3 +111,21 @@ async fn it_is_a_gap_though_nothing_else_happened() {
     let mut again = fixture.subscribe(&["a"], cursor);
     assert_eq!(now(&mut again), [r#"ready ["a"]"#, "cursor_too_old"]);
 }
+
+/// The log remembers the last 340 outages.
+#[tokio::test(start_paused = true)]
+async fn a_loss_that_is_forgotten_is_a_gap() {
+    let fixture = Fixture::live(Config::default());
+    let mut reader = fixture.subscribe(&["a"], None);
+    let cursor = last_cursor(&mut reader);
+    for _ in 0..400 {
+        fixture.lose();
+        fixture.hub.ingest(|intake| intake.live(true));
+    }
+    let mut again = fixture.subscribe(&["a"], cursor);
+    assert_eq!(now(&mut again), [r#"ready ["a"]"#, "cursor_too_old"]);
+    // So is it for one who has slept all the time.
+    assert_eq!(now(&mut reader), ["slow_reader"]);
+    fixture.notify("a", "1");
+    assert_eq!(now(&mut reader), [r#""a" 1"#]);
+}
