@@ -285,7 +285,7 @@ impl Admission {
     ) -> Result<(), Refusal> {
         let payload = Payload::new(payload)?;
         let published = self.shared.publisher.publish(channel, payload).await;
-        self.shared.counters.published(published.is_ok());
+        self.shared.counters.published(&published);
         Ok(published?)
     }
 }

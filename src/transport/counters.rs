@@ -11,7 +11,7 @@ use super::{
     admission::Admission,
     codes::{CODES, Code},
 };
-use crate::count::Counts;
+use crate::{count::Counts, publish::PublishError};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -37,8 +37,14 @@ impl Counters {
         self.refusals.add(code as usize, 1);
     }
 
-    pub(super) fn published(&self, is_committed: bool) {
-        self.publishes.add(usize::from(!is_committed), 1);
+    /// What became of a notification of a client.
+    pub(super) fn published(&self, published: &Result<(), PublishError>) {
+        match published {
+            Ok(()) => self.publishes.add(0, 1),
+            // The queue was full: it was refused before.
+            Err(PublishError::TooMany) => {}
+            Err(_) => self.publishes.add(1, 1),
+        }
     }
 
     pub(super) fn totals(&self) -> Totals {
@@ -63,4 +69,24 @@ pub(super) async fn count(
         admission.refused(*code);
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_database_was_not_asked_for_has_not_failed() {
+        let counters = Counters::default();
+        for error in [
+            PublishError::TooMany,
+            PublishError::Unavailable,
+            PublishError::Unrepresentable,
+        ] {
+            counters.published(&Err(error));
+        }
+        counters.published(&Ok(()));
+        let totals = counters.totals();
+        assert_eq!((totals.published, totals.not_published), (1, 2));
+    }
 }
