@@ -28,6 +28,7 @@ pub(crate) mod fuzz;
 mod grpc;
 mod hand_over;
 mod http;
+mod http1;
 mod http2;
 mod idle;
 mod json;

@@ -1,39 +1,22 @@
 //! The accept loop, and the limits of one connection.
 
-use std::{
-    convert::Infallible,
-    error::Error,
-    future::{pending, poll_fn},
-    io,
-    pin::{Pin, pin},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::Poll,
-    time::Duration,
-};
+use std::{error::Error, io, time::Duration};
 
-use axum::{Router, http::Request, middleware::from_fn_with_state};
+use axum::{Router, middleware::from_fn_with_state};
 use futures_util::future::join_all;
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     select,
     time::{sleep, timeout},
 };
-use tokio_util::sync::CancellationToken;
-use tower::ServiceExt as _;
 use tracing::{debug, warn};
 
 use super::{
     admission::{Admission, Settings},
     counters::count,
     descriptors::{Descriptors, Place},
-    hand_over::Leaving,
     http::{App, full},
-    http2::{self, OfReader},
+    http1, http2,
     limits::Peer,
     newcomers::{Newcomers, Visit},
     socket::Socket,
@@ -161,7 +144,7 @@ async fn connection(
     };
     let result: Result<(), Box<dyn Error>> = match protocol {
         Protocol::Http1 => {
-            let served = http1(stream, peer, app, settings, &shutdown);
+            let served = http1::serve(stream, peer, app, settings, &shutdown);
             Box::pin(served).await.map_err(Into::into)
         }
         Protocol::Http2 => {
@@ -171,114 +154,6 @@ async fn connection(
     };
     if let Err(error) = result {
         debug!(%error, "a connection ended");
-    }
-}
-
-async fn http1(
-    stream: Socket,
-    peer: Peer,
-    app: Router,
-    settings: Settings,
-    shutdown: &Shutdown,
-) -> hyper::Result<()> {
-    let asked = Arc::new(AtomicBool::new(false));
-    let leaving = Arc::new(Mutex::new(None));
-    let reader = Arc::new(Mutex::new(None));
-    let service = {
-        let (asked, leaving, reader) = (asked.clone(), leaving.clone(), reader.clone());
-        service_fn(move |mut request: Request<Incoming>| {
-            request.extensions_mut().insert(peer);
-            asked.store(true, Ordering::Relaxed);
-            let (answer, leaving) = (app.clone().oneshot(request), leaving.clone());
-            let reader = reader.clone();
-            async move {
-                let mut response = answer.await?;
-                *lock(&reader) = response.extensions_mut().remove::<OfReader>();
-                let Some(left) = Leaving::of(&mut response) else {
-                    return Ok::<_, Infallible>(response);
-                };
-                *lock(&leaving) = Some(left);
-                pending().await
-            }
-        })
-    };
-    let limit = settings.request_timeout;
-    let mut connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limit)
-        .max_buf_size(settings.max_header_bytes)
-        .serve_connection(TokioIo::new(stream), service);
-    let left = {
-        let end = |c: Pin<&mut _>| http1::Connection::graceful_shutdown(c);
-        let connection = run(
-            Pin::new(&mut connection),
-            end,
-            (&asked, limit),
-            shutdown.told.clone(),
-        );
-        let mut connection = pin!(connection);
-        poll_fn(|cx| match connection.as_mut().poll(cx) {
-            Poll::Ready(result) => Poll::Ready(result.map(|()| None)),
-            Poll::Pending => match lock(&leaving).take() {
-                Some(left) => Poll::Ready(Ok(Some(left))),
-                None => Poll::Pending,
-            },
-        })
-        .await
-        .inspect_err(|error| {
-            let reader = lock(&reader).take().filter(|_| has_stalled(error));
-            reader.inspect(OfReader::is_slow);
-        })?
-    };
-    if let Some(left) = left {
-        let parts = connection.into_parts();
-        // A copy of what was read already: the buffer itself is the server's.
-        let read = parts.read_buf.to_vec();
-        if let Some(serving) = left.open(parts.io.into_inner(), read).await {
-            shutdown.tasks.spawn(serving.0);
-        }
-    }
-    Ok(())
-}
-
-/// The client took nothing for the time it has for that.
-fn has_stalled(error: &hyper::Error) -> bool {
-    let cause = error.source().and_then(|cause| cause.downcast_ref());
-    cause.is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::TimedOut)
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// To its end, or that of the gateway: then it begins no more streams, and
-/// ends when those it has are over.
-async fn run<C>(
-    mut connection: Pin<&mut C>,
-    end: impl FnOnce(Pin<&mut C>),
-    (was_asked, limit): (&AtomicBool, Duration),
-    told: CancellationToken,
-) -> hyper::Result<()>
-where
-    C: Future<Output = hyper::Result<()>>,
-{
-    select! {
-        result = connection.as_mut() => return result,
-        () = silence(was_asked, limit) => return Ok(()),
-        () = told.cancelled() => {}
-    }
-    if !was_asked.load(Ordering::Relaxed) {
-        return Ok(());
-    }
-    end(connection.as_mut());
-    connection.await
-}
-
-/// Returns when nothing was asked in time: hyper's own limit is for HTTP/1.
-async fn silence(was_asked: &AtomicBool, limit: Duration) {
-    sleep(limit).await;
-    if was_asked.load(Ordering::Relaxed) {
-        std::future::pending().await
     }
 }
 
