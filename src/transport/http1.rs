@@ -12,13 +12,12 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     task::Poll,
-    time::Duration,
 };
 
 use axum::{Router, http::Request, response::Response};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{select, time::sleep};
+use tokio::select;
 use tower::ServiceExt as _;
 
 use super::{
@@ -43,10 +42,6 @@ impl Told {
             lock(&self.reader).take().inspect(OfReader::is_slow);
         }
     }
-
-    fn was_asked(&self) -> bool {
-        self.was_asked.load(Ordering::Relaxed)
-    }
 }
 
 /// Serves a connection to its end, or that of the gateway: then it takes no more
@@ -68,16 +63,16 @@ pub(super) async fn serve(
     };
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
+        // From the beginning, and from each answer, to the end of the next head.
         .header_read_timeout(settings.request_timeout)
         .max_buf_size(settings.max_header_bytes)
         .serve_connection(TokioIo::new(stream), service);
     let serving = async {
         select! {
             result = &mut connection => return result,
-            () = silence(&told, settings.request_timeout) => return Ok(()),
             () = shutdown.told.cancelled() => {}
         }
-        if !told.was_asked() {
+        if !told.was_asked.load(Ordering::Relaxed) {
             return Ok(());
         }
         Pin::new(&mut connection).graceful_shutdown();
@@ -126,14 +121,6 @@ async fn until_it_leaves(
         },
     })
     .await
-}
-
-/// Returns when nothing was asked in time.
-async fn silence(told: &Told, limit: Duration) {
-    sleep(limit).await;
-    if told.was_asked() {
-        pending().await
-    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

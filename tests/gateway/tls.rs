@@ -248,6 +248,8 @@ async fn who_begins_a_handshake_and_never_ends_it_is_dropped() {
             half.push(socket);
         }
     }
+    let client = secured.certificates.client();
+    let whole = client.connect(secured.gateway.address, "").await;
     let mut reader = secured.reader(Wire::WebSocket).await;
     secured.database.notify("a", "meanwhile").await;
     assert_eq!(reader.event().await.1, "meanwhile");
@@ -257,6 +259,9 @@ async fn who_begins_a_handshake_and_never_ends_it_is_dropped() {
         let end = within("it is dropped", socket.read(&mut [0; 64])).await;
         assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
     }
+    // So is who ends it, and then asks for nothing.
+    let end = within("it is dropped", whole.unwrap().read(&mut [0; 64])).await;
+    assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
     let dropped = began.elapsed();
     assert!(dropped > Duration::from_secs(9), "{dropped:?}");
     assert!(dropped < Duration::from_secs(14), "{dropped:?}");
