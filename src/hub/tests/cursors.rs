@@ -129,3 +129,20 @@ async fn a_loss_that_is_forgotten_is_a_gap() {
     fixture.notify("a", "1");
     assert_eq!(now(&mut reader), [r#""a" 1"#]);
 }
+
+/// Whatever channel it was on, which nobody knows.
+#[tokio::test(start_paused = true)]
+async fn what_could_not_be_decoded_is_a_gap_for_all_at_its_place() {
+    let fixture = Fixture::live(Config::default());
+    let mut reader = fixture.subscribe(&["a"], None);
+    let cursor = last_cursor(&mut reader);
+    let mut other = fixture.reader(&["b"]);
+    fixture.notify("a", "1");
+    fixture.hub.ingest(|intake| intake.unreadable());
+    fixture.notify("a", "2");
+    let heard = [r#""a" 1"#, "unreadable", r#""a" 2"#];
+    assert_eq!(now(&mut reader), heard);
+    assert_eq!(now(&mut other), ["unreadable"]);
+    let mut again = fixture.subscribe(&["a"], cursor);
+    assert_eq!(now(&mut again)[1..], heard);
+}
