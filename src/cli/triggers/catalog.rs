@@ -39,9 +39,8 @@ pub(super) struct Trigger {
     pub(super) name: String,
     /// By install.
     pub(super) is_ours: bool,
-    pub(super) is_enabled: bool,
-    /// Also for what a subscription brings.
-    pub(super) is_always: bool,
+    /// When: `pg_trigger.tgenabled`
+    pub(super) fires: String,
     /// It does not see what a statement on another table changes in its own.
     pub(super) is_of_statements: bool,
     /// The statement that makes it.
@@ -140,10 +139,9 @@ fn trigger(row: &SimpleQueryRow) -> Trigger {
     Trigger {
         name: text(row, 0).unwrap_or_default(),
         is_ours: is_true(row, 1),
-        is_enabled: is_true(row, 2),
-        is_always: is_true(row, 3),
-        is_of_statements: is_true(row, 4),
-        definition: text(row, 5).unwrap_or_default(),
+        fires: text(row, 2).unwrap_or_default(),
+        is_of_statements: is_true(row, 3),
+        definition: text(row, 4).unwrap_or_default(),
     }
 }
 
@@ -188,7 +186,7 @@ fn table_query(oid: &str) -> String {
 /// the one that it names.
 fn triggers_query(oid: &str) -> String {
     format!(
-        "SELECT t.tgname, {}, t.tgenabled IN ('O', 'A'), t.tgenabled = 'A', t.tgtype & 33 = 0, \
+        "SELECT t.tgname, {}, t.tgenabled, t.tgtype & 33 = 0, \
          pg_catalog.pg_get_triggerdef(t.oid) \
          FROM pg_catalog.pg_trigger AS t \
          WHERE t.tgrelid = {oid} AND NOT t.tgisinternal AND t.tgparentid = 0 ORDER BY t.tgname",
@@ -232,7 +230,8 @@ pub(super) async fn notes(
     if rows.first().and_then(|row| text(row, 0)).as_deref() != Some("0") {
         notes.push(
             "a transaction that changes these tables can no longer be prepared: PostgreSQL \
-             refuses PREPARE TRANSACTION after NOTIFY"
+             refuses PREPARE TRANSACTION after NOTIFY, and a subscription with two_phase would \
+             stop there"
                 .to_owned(),
         );
     }

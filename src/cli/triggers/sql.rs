@@ -19,7 +19,13 @@ pub(super) const MARK: &str = "made by pgfan triggers install, removed by pgfan 
 const BODY: &str = include_str!("notify_change.sql");
 
 const CHANGE: &str = "pgfan_change";
+/// The worker of a subscription fires no triggers of statements, but for TRUNCATE.
+const REPLICATED: &str = "pgfan_replicated";
 const EMPTIED: &str = "pgfan_emptied";
+
+/// When a trigger fires, beside as by default, where `session_replication_role` is not `replica`.
+const ALWAYS: &str = "ALWAYS";
+const REPLICA: &str = "REPLICA";
 
 /// Who waits for a table longer than that also keeps its writers waiting.
 const BEGIN: &str = "BEGIN;\nSET LOCAL lock_timeout = '5s';\n";
@@ -93,7 +99,7 @@ fn obstacles(table: &Table, options: &Options) -> Vec<String> {
         obstacles.push(text);
     }
     for trigger in &table.triggers {
-        if !trigger.is_ours && [CHANGE, EMPTIED].contains(&trigger.name.as_str()) {
+        if !trigger.is_ours && [CHANGE, REPLICATED, EMPTIED].contains(&trigger.name.as_str()) {
             let trigger = &trigger.name;
             let text = format!("{name} has a trigger {trigger} not made by install: rename it");
             obstacles.push(text);
@@ -125,28 +131,34 @@ fn push_triggers(sql: &mut String, table: &Table, options: &Options) {
     );
     // A statement on one partition is none on the whole table, and one on a parent none on its heir.
     let is_of_others = table.is_partitioned() || table.is_heir;
-    let level = match options.keys || options.changed || is_of_others {
+    let is_of_rows = options.keys || options.changed || is_of_others;
+    let level = match is_of_rows {
         true => "ROW",
         false => "STATEMENT",
     };
-    for (trigger, events, level) in [
-        (CHANGE, "INSERT OR UPDATE OR DELETE", level),
-        (EMPTIED, "TRUNCATE", "STATEMENT"),
+    let all = "INSERT OR UPDATE OR DELETE";
+    // What a subscription brings is a change too.
+    for (trigger, events, level, when) in [
+        (CHANGE, all, level, ALWAYS),
+        (REPLICATED, all, "ROW", REPLICA),
+        (EMPTIED, "TRUNCATE", "STATEMENT", ALWAYS),
     ] {
+        let _ = writeln!(sql, "DROP TRIGGER IF EXISTS {trigger} ON {name};");
+        if trigger == REPLICATED && is_of_rows {
+            continue;
+        }
         let _ = writeln!(
             sql,
-            "DROP TRIGGER IF EXISTS {trigger} ON {name};\n\
-             CREATE TRIGGER {trigger} AFTER {events} ON {name}\n    \
+            "CREATE TRIGGER {trigger} AFTER {events} ON {name}\n    \
              FOR EACH {level} EXECUTE FUNCTION {function}.{FUNCTION}({arguments});\n{}",
-            always(&name, trigger)
+            enable(&name, trigger, when)
         );
     }
 }
 
-/// What a subscription brings is a change too.
-fn always(table: &str, trigger: &str) -> String {
+fn enable(table: &str, trigger: &str, when: &str) -> String {
     let trigger = identifier(trigger);
-    format!("ALTER TABLE {table} ENABLE ALWAYS TRIGGER {trigger};")
+    format!("ALTER TABLE {table} ENABLE {when} TRIGGER {trigger};")
 }
 
 /// What the function has to know, as it reads it.
@@ -191,6 +203,11 @@ pub(super) fn uninstall(tables: &[Table]) -> Option<String> {
     (!sql.is_empty()).then(|| format!("{BEGIN}{sql}{COMMIT}"))
 }
 
+const DISABLED: &str = "-- disabled, it notifies nobody:";
+
+/// By an earlier version, or since it was disabled and enabled, as pg_restore does.
+const ORIGIN: &str = "-- what a subscription brings it tells nobody: install again:";
+
 /// Its table had no parent when it was made.
 const UNSEEN: &str = "-- what a statement on its parent changes here it tells nobody: install again, or of a \
     partition on the whole table:";
@@ -205,15 +222,21 @@ pub(super) fn show(tables: &[Table]) -> String {
             let _ = writeln!(sql, "-- {name}: nothing is installed");
         }
         for trigger in ours {
-            if !trigger.is_enabled {
-                let _ = writeln!(sql, "-- disabled, it notifies nobody:");
+            let (remark, when) = match trigger.fires.as_str() {
+                "A" => (None, Some(ALWAYS)),
+                "R" if trigger.name == REPLICATED => (None, Some(REPLICA)),
+                "O" => (Some(ORIGIN), None),
+                _ => (Some(DISABLED), None),
+            };
+            if let Some(remark) = remark {
+                let _ = writeln!(sql, "{remark}");
             }
             if trigger.is_of_statements && table.is_heir {
                 let _ = writeln!(sql, "{UNSEEN}");
             }
             let _ = writeln!(sql, "{};", trigger.definition);
-            if trigger.is_always {
-                let _ = writeln!(sql, "{}", always(&name, &trigger.name));
+            if let Some(when) = when {
+                let _ = writeln!(sql, "{}", enable(&name, &trigger.name, when));
             }
         }
     }

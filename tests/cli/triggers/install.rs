@@ -27,8 +27,13 @@ async fn what_is_printed_is_what_is_run_and_may_be_run_again() {
     let shown = triggers(&database, &["show", "orders", "sales.orders"]).await;
     let all = triggers(&database, &["show"]).await;
     assert_eq!(shown.stdout, all.stdout);
-    for part in ["CREATE TRIGGER pgfan_", "ENABLE ALWAYS TRIGGER \"pgfan_"] {
-        assert_eq!(shown.stdout.matches(part).count(), 4, "{shown:?}");
+    for (part, count) in [
+        ("CREATE TRIGGER pgfan_", 6),
+        ("ENABLE ALWAYS TRIGGER \"pgfan_", 4),
+        ("ENABLE REPLICA TRIGGER \"pgfan_", 2),
+        ("-- ", 0),
+    ] {
+        assert_eq!(shown.stdout.matches(part).count(), count, "{shown:?}");
     }
     for (how, disabled) in [("DISABLE", 1), ("ENABLE ALWAYS", 0), ("ENABLE REPLICA", 1)] {
         database
@@ -112,6 +117,30 @@ async fn show_tells_of_triggers_that_no_longer_see_all() {
     assert_eq!(unseen().await, 2);
     install(&database, &["heir"]).await;
     assert_eq!(unseen().await, 1);
+}
+
+/// Of those that fire as they do by default: an earlier version made them so, and
+/// pg_restore --disable-triggers leaves them so.
+#[tokio::test(flavor = "multi_thread")]
+async fn show_tells_of_triggers_that_see_no_subscription() {
+    let database = Database::new().await;
+    database.run("CREATE TABLE a (id int PRIMARY KEY)").await;
+    for options in [&[][..], &["--keys"]] {
+        let arguments: Vec<_> = ["a"].iter().chain(options).copied().collect();
+        install(&database, &arguments).await;
+        let installed = triggers(&database, &["show"]).await.stdout;
+        assert!(!installed.contains("-- "), "{installed}");
+        // With keys it needs one less, and the one of before is gone.
+        let count = installed.matches("CREATE TRIGGER").count();
+        assert_eq!(count, 3 - options.len(), "{installed}");
+        let restore = "ALTER TABLE a DISABLE TRIGGER ALL; ALTER TABLE a ENABLE TRIGGER ALL";
+        database.run(restore).await;
+        let shown = triggers(&database, &["show"]).await.stdout;
+        let unseen = shown.matches("-- what a subscription brings").count();
+        assert_eq!(unseen, count, "{shown}");
+        install(&database, &arguments).await;
+        assert_eq!(triggers(&database, &["show"]).await.stdout, installed);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,9 @@ mod install;
 /// What they tell.
 mod payload;
 
+/// What logical replication brings.
+mod subscription;
+
 /// A database that cannot be had.
 mod unreachable;
 
