@@ -46,7 +46,7 @@ export interface Status {
    * - `checking`: nothing was heard for too long; the gateway was asked
    * - `waiting`: the connection is lost; the next attempt is in `retryIn`
    * - `paused`: the page is put away, for the browser's "back"
-   * - `refused`: for good, or until `setToken`; `code` says why
+   * - `refused`: for good, or until another token; `code` says why
    * - `closed`: by `close`, or with the code `handler_failed` after `onGap` or
    *   `onStatus` has thrown
    */

@@ -174,8 +174,9 @@ class Client {
   setToken(token) {
     this.token = token;
     this.#refused.clear();
-    if (this.#state === "refused") this.#open();
-    else if (this.#link?.isOpen) this.#renew();
+    if (this.#link?.isOpen) this.#renew();
+    // One that begins has the last token, and an SSE stream cannot be given another.
+    else if (this.#link || this.#state === "connecting" || this.#state === "refused") this.#open();
     else this.#schedule();
   }
 
@@ -227,7 +228,12 @@ class Client {
     this.#asked = message;
     // Nothing of these is sure from now on.
     if (message.type === "unsubscribe") for (const name of message.channels) this.#joined.delete(name);
-    if (message.type === "auth") this.#link.token = message.token, this.#renewed = undefined;
+    if (message.type === "auth") {
+      this.#link.token = message.token;
+      this.#renewed = undefined;
+      // What the last token could not read this one may.
+      this.#refused.clear();
+    }
     this.#link.say(message);
   }
 
@@ -239,8 +245,9 @@ class Client {
     const ifAlive = (act) => (value) => life === this.#life && act(value);
     const end = ifAlive((why) => this.#ended(why));
     if (!this.#wanted().size) return this.#become("refused", this.#end);
-    this.#become("connecting");
     this.#timers.open = setTimeout(end, OPEN_LIMIT, { code: "timeout", reason: "nothing was said in time" });
+    // Who is told may have it opened anew.
+    this.#become("connecting");
     try {
       const token = await this.#currentToken();
       if (life !== this.#life) return;
@@ -288,7 +295,8 @@ class Client {
     if (Date.now() - link?.readyAt >= STEADY) this.#failures = 0;
     if (end.code === "unauthenticated") {
       this.#refusal = { token: link?.token, end };
-      if (typeof this.token !== "function") return this.#stop(end);
+      // Unless there is another by now, or may be.
+      if (this.token === link?.token) return this.#stop(end);
     } else if (FINAL.includes(end.code)) {
       const isOneOfMany = link?.via === "sse" && link.channels.size > 1;
       return isOneOfMany ? this.#sift(link, end) : this.#stop(end);

@@ -195,3 +195,79 @@ async fn a_channel_that_comes_back_has_a_gap() {
         json!(["gap", "live", "heard"])
     );
 }
+
+/// A client with a token that is none any more, and one that is good.
+async fn client_and_good(hearing: &mut Hearing, first: &str) {
+    let (first, good) = (json!(first), json!(token(&["a"], 3600).await));
+    let client = format!(
+        "globalThis.client = pgfan.connect({{ token: {first} }}); globalThis.good = {good}"
+    );
+    hearing.page.run(&client).await;
+}
+
+/// On a connection that is only begun there is still the last one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_comes_while_it_connects_is_used() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[WITH_TOKENS]).await;
+    let mut hearing = Hearing::on(gateway.address).await;
+    client_and_good(&mut hearing, "bad").await;
+    let begin = "listen('one', ['a'], { client }); while (!sockets.length) await null; \
+                 client.setToken(good)";
+    hearing.page.run(begin).await;
+    hearing.live("one").await;
+}
+
+/// While the last one is looked at. And no limit of an attempt is left to end the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handler_may_hand_in_a_token() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[WITH_TOKENS]).await;
+    let mut hearing = Hearing::on(gateway.address).await;
+    client_and_good(&mut hearing, "bad").await;
+    let limits = "globalThis.limits = new Set(); const [begin, end] = [setTimeout, clearTimeout]; \
+        globalThis.setTimeout = (act, pause, ...all) => { \
+            const id = begin(act, pause, ...all); if (pause === 10_000) limits.add(id); return id; }; \
+        globalThis.clearTimeout = (id) => { limits.delete(id); end(id); }";
+    hearing.page.run(limits).await;
+    let both = "listen('one', ['a'], { client }); client.subscribe('a', \
+        { onStatus: ({ state }) => state === 'connecting' && client.setToken(good) })";
+    hearing.page.run(both).await;
+    hearing.live("one").await;
+    assert_eq!(hearing.page.eval("limits.size").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_sse_stream_goes_on_with_another_token() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[WITH_TOKENS]).await;
+    let proxy = NoUpgrade::to(gateway.address.port()).await;
+    let mut hearing = Hearing::on(proxy.address).await;
+    client_and_good(&mut hearing, &token(&["a", "b"], 3600).await).await;
+    let both = "listen('one', ['a'], { client }); listen('other', ['b'], { client })";
+    hearing.page.run(both).await;
+    hearing.live("other").await;
+    hearing.page.run("client.setToken(good)").await;
+    hearing.is("other", "refused").await;
+    hearing.live("one").await;
+    database.notify("a", "x").await;
+    hearing.payloads("one", &["x"]).await;
+    assert_eq!(hearing.gaps("one").await, json!([]));
+}
+
+/// Of what was asked for with the last one nothing is left.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_last_token_was_refused_the_next_one_is_not() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[WITH_TOKENS]).await;
+    let mut hearing = Hearing::on(gateway.address).await;
+    client_and_good(&mut hearing, &token(&["b"], 3600).await).await;
+    hearing.listen("other", &["b"], "client").await;
+    hearing.live("other").await;
+    // The question is under way, and the answer is the last token's.
+    let both = "listen('one', ['a'], { client }); await null; await null; \
+                client.setToken(good)";
+    hearing.page.run(both).await;
+    hearing.live("one").await;
+    hearing.is("other", "refused").await;
+}
