@@ -421,9 +421,10 @@ class Client {
     this.#refusal = null;
     this.#link.isAuthenticated = true;
     clearTimeout(this.#timers.renew);
-    if (expires && typeof this.token === "function") {
-      const left = Date.parse(expires) - Date.now();
-      const due = left - Math.min(30_000, left / 4);
+    const left = Date.parse(expires) - Date.now();
+    // By a clock that is wrong it may be over: then it is, and is renewed, when the gateway says so.
+    if (left > 0 && typeof this.token === "function") {
+      const due = Math.max(left - Math.min(30_000, left / 4), FIRST_PAUSE);
       this.#timers.renew = setTimeout(() => this.#renew(), Math.min(due, LONGEST_TIMER));
     }
     this.#answered("auth");

@@ -271,3 +271,20 @@ async fn what_the_last_token_was_refused_the_next_one_is_not() {
     hearing.live("one").await;
     hearing.is("other", "refused").await;
 }
+
+/// Every new one would be over too: it is not asked for again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_ahead_asks_for_no_token_after_the_other() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[WITH_TOKENS]).await;
+    let mut hearing = Hearing::on(gateway.address).await;
+    hands_out(&mut hearing, &[token(&["a"], 3600).await]).await;
+    let ahead = "const now = Date.now; Date.now = () => now() + 7200e3; \
+                 const later = setTimeout; globalThis.pauses = []; globalThis.setTimeout = \
+                 (act, pause, ...all) => { pauses.push(pause); return later(act, pause, ...all); }";
+    hearing.page.run(ahead).await;
+    hearing.listen("one", &["a"], "token: give").await;
+    hearing.live("one").await;
+    assert_eq!(hearing.page.eval("pauses").await, json!([10_000]));
+    assert_eq!(hearing.page.eval("asked").await, json!([false]));
+}
