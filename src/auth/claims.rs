@@ -1,14 +1,12 @@
 //! What a token says: the claims, and where among them the channels stand.
 
-use std::{fmt, str::FromStr};
+use std::str::FromStr;
 
-use serde::{
-    Deserialize, Deserializer,
-    de::{Error, MapAccess, Visitor},
-};
+use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Map, Value};
 
 use super::{
+    each_once::EachOnce,
     pattern::{Pattern, Patterns},
     subject::Subject,
 };
@@ -27,27 +25,10 @@ pub(super) struct Claims(Value);
 
 impl<'de> Deserialize<'de> for Claims {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(EachOnce)
-    }
-}
-
-struct EachOnce;
-
-impl<'de> Visitor<'de> for EachOnce {
-    type Value = Claims;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Claims, A::Error> {
-        let mut claims = Map::new();
-        while let Some((name, value)) = access.next_entry::<String, Value>()? {
-            if claims.insert(name, value).is_some() {
-                return Err(A::Error::custom("a claim stands there twice"));
-            }
+        match EachOnce::deserialize(deserializer)?.0 {
+            claims @ Value::Object(_) => Ok(Self(claims)),
+            _ => Err(D::Error::custom("claims are an object")),
         }
-        Ok(Claims(Value::Object(claims)))
     }
 }
 
@@ -289,7 +270,17 @@ mod tests {
     #[test]
     fn a_claim_stands_there_once() {
         assert!(serde_json::from_str::<Claims>(r#"{"a":1,"b":1}"#).is_ok());
-        assert!(serde_json::from_str::<Claims>(r#"{"a":1,"a":1}"#).is_err());
+        for twice in [
+            r#"{"a":1,"a":1}"#,
+            r#"{"a":1,"\u0061":1}"#,
+            r#"{"pgfan":{"subscribe":["a"],"subscribe":["b"]}}"#,
+            r#"{"x":[{"y":{"a":1,"a":1}}]}"#,
+        ] {
+            assert!(serde_json::from_str::<Claims>(twice).is_err(), "{twice}");
+        }
+        let all = r#"{"a":[{"a":null,"b":true},-1,1.5,18446744073709551615,"a"]}"#;
+        let claims: Claims = serde_json::from_str(all).unwrap();
+        assert_eq!(claims.0.to_string(), all);
         assert!(serde_json::from_str::<Claims>(r#"["a"]"#).is_err());
     }
 

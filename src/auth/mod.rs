@@ -4,6 +4,7 @@
 mod changes;
 mod claims;
 mod crypto;
+mod each_once;
 mod fetch;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
