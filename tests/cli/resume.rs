@@ -85,11 +85,11 @@ async fn a_connection_that_went_dumb_is_left() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quiet_connection_is_kept() {
     let database = Database::new().await;
-    let gateway = TestGateway::with(&database, &[("keepalive", "100ms")]).await;
+    let gateway = TestGateway::with(&database, &[("keepalive", "500ms")]).await;
     let link = Link::to(gateway.address.port()).await;
     let mut programs = Vec::new();
     for wire in WIRES {
-        let arguments = ["a", "--via", wire, "--keepalive", "100ms"];
+        let arguments = ["a", "--via", wire, "--keepalive", "500ms"];
         let mut program = listen(link.port, &arguments);
         object(&mut program, "ready").await;
         programs.push(program);
