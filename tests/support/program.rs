@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     process::{Child, Command},
@@ -19,7 +20,8 @@ use super::{LIMIT, environment, within};
 /// waits with a full pipe until the test's own limit.
 const OUTPUT_LIMIT: usize = 16 << 20;
 
-/// Killed when it is dropped.
+/// Killed when it is dropped; with its group, if it leads one (`process_group(0)`):
+/// a shell leaves what it has begun behind.
 pub struct Program {
     child: Child,
     pub stdout: Output,
@@ -123,6 +125,11 @@ impl Drop for Program {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("pid {:?}: {}", self.child.id(), self.stderr.text());
+        }
+        // It was not waited for yet, so the id is its own. Who leads no group has none
+        // of this id, and there is nothing to kill.
+        if let Some(group) = self.child.id().and_then(|id| Pid::from_raw(id as i32)) {
+            let _ = kill_process_group(group, Signal::KILL);
         }
     }
 }
