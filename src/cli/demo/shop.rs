@@ -13,7 +13,8 @@ use crate::source::conninfo::ConnInfo;
 pub(super) const CHANNEL: &str = "orders";
 
 /// The payload has what PGCacheWatch's client decodes, and the row's key: of a
-/// TRUNCATE none, and where a key itself changes, both are told.
+/// TRUNCATE none, and where a key itself changes, both are told. Of two that are
+/// equal PostgreSQL tells one, in a transaction: hence its time, and not the clock's.
 const SCHEMA: &str = "
     CREATE TABLE orders (
         id integer PRIMARY KEY,

@@ -39,7 +39,7 @@ pub(super) struct Trigger {
     pub(super) name: String,
     /// By install.
     pub(super) is_ours: bool,
-    /// When: `pg_trigger.tgenabled`
+    /// In which sessions, as `pg_trigger.tgenabled` has it.
     pub(super) fires: String,
     /// It does not see what a statement on another table changes in its own.
     pub(super) is_of_statements: bool,

@@ -23,8 +23,9 @@ const CHANGE: &str = "pgfan_change";
 const REPLICATED: &str = "pgfan_replicated";
 const EMPTIED: &str = "pgfan_emptied";
 
-/// When a trigger fires, beside as by default, where `session_replication_role` is not `replica`.
+/// Whatever `session_replication_role` is; by default a trigger fires where it is not `replica`.
 const ALWAYS: &str = "ALWAYS";
+/// Where it is `replica` alone.
 const REPLICA: &str = "REPLICA";
 
 /// Who waits for a table longer than that also keeps its writers waiting.
