@@ -39,7 +39,7 @@
 //! - A reader gets every event of its channels once, in commit order, or a gap
 //!   in its place: never silence, never a part.
 //! - `ready` follows, in this order: LISTEN committed, reader registered,
-//!   position taken.
+//!   position taken, everything delivered that a cursor asked for.
 //! - Nothing a reader does holds up the source or another reader.
 //! - An event is encoded once for each wire, by the first reader that needs it.
 //! - Everything is bounded, and says what happens at its limit.

@@ -82,8 +82,8 @@ The objects are those of WebSocket and SSE: ready, event, gap, interrupted, live
 where one of several channels is taken away by other settings of the gateway, unsubscribed with \
 its name, after which it ends with 1. A connection that \
 is lost is one more `interrupted`, with `code` and `message`; it is tried again for ever, with \
-growing pauses up to 10 s, from the last cursor, and `ready` says that it is back. Each try that \
-fails is told on standard error.
+growing pauses up to 10 s, from the last cursor: what was missed comes first, or one gap, and \
+then `ready`. Each try that fails is reported on standard error.
 
 Where nobody answers from the first, it ends at once: that is more often a wrong --url. To wait \
 for a gateway that is yet to come: until pgfan health; do sleep 1; done.

@@ -49,10 +49,12 @@ pub fn follow(
                 match connection.next().await {
                     Some(Ok(Said::Message(message))) => {
                         go_on_from(&mut reading, message.cursor().unwrap_or_default());
-                        ready_since = ready_since.or_else(|| Some(Instant::now()));
+                        // What it had missed comes before that.
+                        if let Message::Ready { .. } = message {
+                            ready_since.get_or_insert_with(Instant::now);
+                        }
                         yield Heard::Message(message);
                     }
-                    Some(Ok(Said::Cursor(cursor))) => go_on_from(&mut reading, &cursor),
                     Some(Ok(Said::Nothing)) => {}
                     Some(Err(ended)) => break ended,
                     None => break Ended::disconnected("the stream ended"),

@@ -7,7 +7,8 @@ use crate::event::{ChannelName, Event, EventId, GapReason};
 /// What a reader gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
-    /// Every event of these channels committed after this was seen follows,
+    /// The reader is up to date: what its cursor asked for has been delivered,
+    /// and every event of these channels committed after this was seen follows,
     /// or a gap in its place.
     Ready {
         /// The channels of one `join`, in its order.

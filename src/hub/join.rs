@@ -1,5 +1,5 @@
 //! How a join becomes ready: LISTEN committed, reader registered, position
-//! taken, in this order, and its cursor judged.
+//! taken, in this order, its cursor judged, and what it missed delivered.
 
 use tokio::time::Instant;
 
@@ -7,7 +7,7 @@ use super::{
     Cursor, Delivery, Ended, SourceState, State,
     counters::Counters,
     log::{HistoryKey, Log},
-    reader::{Membership, Reader, Replay},
+    reader::{CatchUp, Membership, Reader, Replay},
     readers::{ChannelKey, Listening},
 };
 use crate::event::{ChannelName, EventId, GapReason};
@@ -29,9 +29,9 @@ enum Verdict {
 }
 
 impl Reader {
-    /// Makes the oldest pending join ready, once its LISTENs have committed
-    /// and the source is live: then, under the same lock, the position is
-    /// taken.
+    /// Takes the position of the oldest pending join, once its LISTENs have
+    /// committed and the source is live, and judges its cursor under the same
+    /// lock. Its `ready` follows when the reader has come so far.
     pub(super) fn admit(&mut self, state: &State, counters: &Counters) -> Result<(), Ended> {
         let Some(histories) = self.listened(state)? else {
             return Ok(());
@@ -41,47 +41,36 @@ impl Reader {
         };
         self.pending.shrink_to_fit();
         let log = &state.log;
+        let head = log.head();
         let verdict = judge(pending.cursor, &histories, log);
         if pending.cursor.is_some() {
             counters.resume(matches!(verdict, Verdict::Resume(_)));
         }
-        let position = self.enter(verdict, log.head());
-        // Where this join's channels begin, and the cursor that repeats it. A
-        // reader that leaves before its gap must not resume without one: the
-        // id 0 is always too old.
-        let (after, cursor) = match verdict {
-            Verdict::Fresh => (log.head(), position),
-            Verdict::Resume(after) => (after, after.min(position)),
-            Verdict::Gap(_) => (log.head(), 0),
+        if self.joined_at.is_none() {
+            self.joined_at = Some(head);
+            self.position = head;
+        }
+        // What came after this is delivered.
+        let after = match verdict {
+            Verdict::Fresh | Verdict::Gap(_) => head,
+            Verdict::Resume(after) => after,
         };
-        self.batch.push_back(Delivery::Ready {
-            channels: pending.channels.iter().map(|(_, n)| n.clone()).collect(),
-            cursor: log.id(cursor),
-        });
         if let Verdict::Gap(reason) = verdict {
-            let id = log.id(position);
+            let id = log.id(self.position);
             self.batch.push_back(Delivery::Gap { id, reason });
         }
         let keys = pending.channels.iter().map(|(key, _)| *key);
-        self.replay = (after < position).then(|| Replay {
-            histories: keys.zip(histories.iter().copied()).collect(),
-            after,
-            until: position,
+        self.catch_up = Some(CatchUp {
+            channels: pending.channels.iter().map(|(_, n)| n.clone()).collect(),
+            until: head,
+            replay: (after < self.position).then(|| Replay {
+                histories: keys.zip(histories.iter().copied()).collect(),
+                after,
+                until: self.position,
+            }),
         });
         self.add_memberships(pending.channels, histories, after);
         Ok(())
-    }
-
-    /// The first join takes the reader's position.
-    fn enter(&mut self, verdict: Verdict, head: u64) -> u64 {
-        if self.joined_at.is_none() {
-            self.joined_at = Some(head);
-            self.position = match verdict {
-                Verdict::Resume(after) => after,
-                Verdict::Fresh | Verdict::Gap(_) => head,
-            };
-        }
-        self.position
     }
 
     /// The histories of the oldest pending `join`, when it is ready.

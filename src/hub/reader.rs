@@ -42,12 +42,22 @@ pub(super) struct Membership {
     pub(super) seated: bool,
 }
 
-/// What a later `join` missed, up to where the reader was.
+/// What a `join` with a cursor missed, up to where the reader was.
 #[derive(Debug)]
 pub(super) struct Replay {
     pub(super) histories: Vec<(ChannelKey, HistoryKey)>,
     pub(super) after: u64,
     pub(super) until: u64,
+}
+
+/// A `join` whose position is taken, and whose `ready` stands behind all that
+/// the log had by then.
+#[derive(Debug)]
+pub(super) struct CatchUp {
+    pub(super) channels: Vec<ChannelName>,
+    /// The head when the position was taken.
+    pub(super) until: u64,
+    pub(super) replay: Option<Replay>,
 }
 
 /// See the module.
@@ -59,7 +69,7 @@ pub(super) struct Reader {
     pub(super) memberships: Vec<Membership>,
     /// Where it could be served by a writer, and is not yet.
     pub(super) unseated: bool,
-    pub(super) replay: Option<Replay>,
+    pub(super) catch_up: Option<CatchUp>,
     /// The head when the first join became ready: what the source went
     /// through before is no news.
     pub(super) joined_at: Option<u64>,
@@ -76,7 +86,7 @@ impl Reader {
             pending: VecDeque::new(),
             memberships: Vec::new(),
             unseated: false,
-            replay: None,
+            catch_up: None,
             joined_at: None,
             position: 0,
             told_live: true,
@@ -156,9 +166,7 @@ impl Reader {
             keys.extend(parted.map(|(key, _)| key));
         }
         self.pending.retain(|pending| !pending.channels.is_empty());
-        if let Some(replay) = &mut self.replay {
-            replay.histories.retain(|(key, _)| !keys.contains(key));
-        }
+        self.catch_up = self.catch_up.take().and_then(|c| c.without(names, &keys));
         self.batch.retain_mut(|delivery| match delivery {
             Delivery::Event(event) => !gone(&event.channel),
             Delivery::Ready { channels, .. } => {
@@ -170,9 +178,16 @@ impl Reader {
         keys
     }
 
+    /// Whether a gap stands among what comes before the next `ready`.
+    pub(super) fn has_gap_ahead(&self, log: &Log) -> bool {
+        let is_gap = |delivery: &Delivery| matches!(delivery, Delivery::Gap { .. });
+        let replay = self.catch_up.as_ref().and_then(|c| c.replay.as_ref());
+        self.batch.iter().any(is_gap) || replay.is_some_and(|r| log.has_gap(r.after, r.until))
+    }
+
     /// The position, if everything up to it was delivered and nothing waits.
     pub(super) fn drained(&self) -> Option<u64> {
-        let waits = !self.batch.is_empty() || !self.pending.is_empty() || self.replay.is_some();
+        let waits = !self.batch.is_empty() || !self.pending.is_empty() || self.catch_up.is_some();
         (self.joined_at.is_some() && !waits).then_some(self.position)
     }
 
@@ -183,22 +198,78 @@ impl Reader {
             self.check_memberships(state)?;
         }
         let mut look = mem::take(&mut state.look);
-        while self.batch.is_empty() && self.replay.is_some() {
-            self.read_replay(&state.log, &mut look);
-        }
-        let is_behind = |r: &Self| r.joined_at.is_some() && r.position < state.log.head();
-        while self.batch.is_empty() && is_behind(self) {
-            self.read_live(state, &mut look);
-        }
+        let filled = self.read_on(state, &mut look, counters);
         state.look = look;
-        if self.replay.is_none() {
-            self.admit(state, counters)?;
-        }
+        filled?;
         if self.batch.is_empty() {
             // A reader that waits needs no room for what a burst brought.
             self.batch.shrink_to(FEW);
         }
         Ok(())
+    }
+
+    /// A `join` becomes ready between what came before it and what comes after.
+    fn read_on(
+        &mut self,
+        state: &State,
+        look: &mut Look,
+        counters: &Counters,
+    ) -> Result<(), Ended> {
+        loop {
+            while self.batch.is_empty() && self.read(state, look) {}
+            if self.catch_up.is_none() {
+                self.admit(state, counters)?;
+            }
+            self.finish_catch_up(&state.log);
+            if !self.batch.is_empty() || !self.can_read(&state.log) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether there was something to read.
+    fn read(&mut self, state: &State, look: &mut Look) -> bool {
+        let replay = self.catch_up.as_mut().and_then(|c| c.replay.take());
+        if let Some(replay) = replay {
+            let rest = self.read_replay(replay, &state.log, look);
+            if let Some(catch_up) = &mut self.catch_up {
+                catch_up.replay = rest;
+            }
+            return true;
+        }
+        let until = self.reads_until(&state.log);
+        let is_behind = self.joined_at.is_some() && self.position < until;
+        if is_behind {
+            self.read_live(until, state, look);
+        }
+        is_behind
+    }
+
+    fn can_read(&self, log: &Log) -> bool {
+        let replays = self.catch_up.as_ref().is_some_and(|c| c.replay.is_some());
+        replays || self.joined_at.is_some() && self.position < self.reads_until(log)
+    }
+
+    /// Nothing stands before a `ready` that came after it, but for the end of
+    /// an outage, which `ready` waits for.
+    fn reads_until(&self, log: &Log) -> u64 {
+        match &self.catch_up {
+            Some(catch_up) if self.told_live || self.position < catch_up.until => catch_up.until,
+            _ => log.head(),
+        }
+    }
+
+    /// Of a source that was lost meanwhile, when that is over: nobody is up to
+    /// date before.
+    fn finish_catch_up(&mut self, log: &Log) {
+        let is_there =
+            |c: &mut CatchUp| c.replay.is_none() && self.position >= c.until && self.told_live;
+        if let Some(CatchUp { channels, .. }) = self.catch_up.take_if(is_there) {
+            self.batch.push_back(Delivery::Ready {
+                channels,
+                cursor: log.id(self.position),
+            });
+        }
     }
 
     /// The server of today may be one that cannot listen to a name which the
@@ -212,39 +283,34 @@ impl Reader {
         }
     }
 
-    fn read_replay(&mut self, log: &Log, look: &mut Look) {
-        let Some(replay) = &mut self.replay else {
-            return;
-        };
-        let after = replay.after;
+    /// Returns what is left of it.
+    fn read_replay(&mut self, replay: Replay, log: &Log, look: &mut Look) -> Option<Replay> {
+        let Replay { after, until, .. } = replay;
         let positions = replay
             .histories
             .iter()
             .map(|(_, history)| (*history, after));
-        let read = log.read(positions, after, replay.until, BATCH, look);
-        if let (Ok(()), Some(last)) = (read, look.entries.last()) {
-            replay.after = last.sequence();
-        } else {
-            self.replay = None;
-        }
-        match read {
-            Ok(()) => self.batch.extend(replayed(look.entries.drain(..), log)),
-            Err(Overtaken) => self.batch.push_back(Delivery::Gap {
+        if let Err(Overtaken) = log.read(positions, after, until, BATCH, look) {
+            self.batch.push_back(Delivery::Gap {
                 id: log.id(self.position),
                 reason: GapReason::CursorTooOld,
-            }),
+            });
+            return None;
         }
+        let after = look.entries.last()?.sequence();
+        self.batch.extend(replayed(look.entries.drain(..), log));
+        Some(Replay { after, ..replay })
     }
 
-    fn read_live(&mut self, state: &State, look: &mut Look) {
-        let (log, head) = (&state.log, state.log.head());
+    fn read_live(&mut self, until: u64, state: &State, look: &mut Look) {
+        let log = &state.log;
         let memberships = self.memberships.iter();
         let positions = memberships.map(|m| (m.history, m.after.max(self.position)));
-        match log.read(positions, self.position, head, BATCH, look) {
+        match log.read(positions, self.position, until, BATCH, look) {
             Ok(()) => {
                 self.position = match look.entries.last() {
                     Some(last) if look.entries.len() == BATCH => last.sequence(),
-                    _ => head,
+                    _ => until,
                 };
                 for entry in look.entries.drain(..) {
                     self.deliver(entry, log);
@@ -281,22 +347,38 @@ impl Reader {
     /// The log has overtaken this reader: what it skips may hold a change of
     /// the source's state too.
     fn go_on_at_head(&mut self, state: &State) {
-        self.position = state.log.head();
-        let id = state.log.id(self.position);
-        let reason = GapReason::SlowReader;
+        let log = &state.log;
+        self.position = log.head();
+        self.batch.push_back(Delivery::Gap {
+            id: log.id(self.position),
+            reason: GapReason::SlowReader,
+        });
+        // Before `interrupted`: who hears it after that would take it for the end.
+        self.finish_catch_up(log);
         match state.source {
             SourceState::Interrupted { since } if self.told_live => {
                 self.told_live = false;
                 self.batch.push_back(Delivery::Interrupted { since });
-                self.batch.push_back(Delivery::Gap { id, reason });
             }
             SourceState::Live if !self.told_live => {
                 self.told_live = true;
-                self.batch.push_back(Delivery::Gap { id, reason });
-                self.batch.push_back(Delivery::Live { cursor: id });
+                self.batch.push_back(Delivery::Live {
+                    cursor: log.id(self.position),
+                });
             }
-            _ => self.batch.push_back(Delivery::Gap { id, reason }),
+            _ => {}
         }
+    }
+}
+
+impl CatchUp {
+    /// None where that leaves nothing to be ready on.
+    fn without(mut self, names: &[ChannelName], keys: &[ChannelKey]) -> Option<Self> {
+        self.channels.retain(|name| !names.contains(name));
+        if let Some(replay) = &mut self.replay {
+            replay.histories.retain(|(key, _)| !keys.contains(key));
+        }
+        (!self.channels.is_empty()).then_some(self)
     }
 }
 

@@ -51,7 +51,8 @@ pub enum JoinError {
     TooMany,
 }
 
-/// See the module. The first delivery is `Ready`; the first error is the end.
+/// See the module. What a cursor missed comes first, and `Ready` behind it; the
+/// first error is the end.
 #[derive(Debug)]
 pub struct Subscription {
     hub: Hub,
@@ -85,7 +86,7 @@ impl Subscription {
     }
 
     /// Asks for `channels`; answered by a `Ready` that names them, once each.
-    /// With a cursor, what they missed comes first, or a gap.
+    /// With a cursor, what they missed comes before it, or a gap.
     ///
     /// # Errors
     /// A limit on channels, or a cursor for one that was joined before; nothing
@@ -183,6 +184,12 @@ impl Subscription {
             self.reader.fill(&mut state, counters).ok()?;
         }
         self.reader.drained().map(|position| state.log.id(position))
+    }
+
+    /// Whether a gap stands among what comes before the `ready` that is waited
+    /// for.
+    pub fn has_gap_ahead(&self) -> bool {
+        self.reader.has_gap_ahead(&self.hub.lock().log)
     }
 
     /// The next delivery that is there already.

@@ -213,8 +213,10 @@ async fn a_later_join_replays_its_own_channels_first() {
     fixture.notify("b", "4");
     assert_eq!(
         now(&mut reader),
-        [r#""a" 3"#, r#"ready ["b"]"#, r#""b" 2"#, r#""b" 4"#]
+        [r#""a" 3"#, r#""b" 2"#, r#""b" 4"#, r#"ready ["b"]"#]
     );
+    fixture.notify("a", "5");
+    assert_eq!(now(&mut reader), [r#""a" 5"#]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     auth::Grant,
-    event::Form,
+    event::{Event, Form},
     hub::{Delivery, Ended},
 };
 
@@ -35,7 +35,8 @@ pub(super) enum ClientFrames {
     Refused,
 }
 
-/// Answers the request once the subscription is ready, or with its refusal.
+/// Answers the request once the subscription is ready, or can be without a gap
+/// before it, or with its refusal.
 pub(super) async fn upgrade(
     upgrade: Upgrade,
     mut subscription: Admitted,
@@ -43,15 +44,21 @@ pub(super) async fn upgrade(
     admission: &Admission,
     frames: ClientFrames,
 ) -> Result<Response, Refusal> {
-    match subscription.next().await {
-        Some(Ok(_ready)) => {}
+    let missed = match subscription.next().await {
+        Some(Ok(Delivery::Ready { .. })) => None,
+        Some(Ok(Delivery::Event(event))) if !subscription.has_gap_ahead() => Some(event),
+        Some(Ok(other)) => return Err(told_by_closing(&other)),
         Some(Err(refusal)) => return Err(refusal),
         None => return Err(Refusal::from(Ended::ShuttingDown)),
-    }
+    };
     let mut idle = admission.settings().answered_idle();
     idle.expire(grant.expires());
     Ok(upgrade.accept(move |socket| {
-        let reader = Reader::new(socket, subscription, idle, &WIRE);
+        let mut reader = Reader::new(socket, subscription, idle, &WIRE);
+        if let Some(event) = missed {
+            let first = Event::encoded(&event, WIRE.form, WIRE.encode);
+            reader.outbound.say(first.clone());
+        }
         Serving::by(Box::new(Connection { reader, frames }).run())
     }))
 }
@@ -94,21 +101,22 @@ impl Connection {
     }
 }
 
-/// Events alone; anything else ends it.
+/// Events alone; anything else but `ready` ends it.
 const WIRE: Wire = Wire {
     form: Form::WebSocketRaw,
     encode: |event| frame(event.payload.to_string()).into(),
-    put: |item, _| {
-        Err(End::Refused(match item {
-            Ok(delivery) => told_by_closing(&delivery),
-            Err(refusal) => refusal,
-        }))
+    put: |item, _| match item {
+        // Of what was missed, the end: the 101 stands for it.
+        Ok(Delivery::Ready { .. }) => Ok(()),
+        Ok(delivery) => Err(End::Refused(told_by_closing(&delivery))),
+        Err(refusal) => Err(End::Refused(refusal)),
     },
 };
 
 fn told_by_closing(delivery: &Delivery) -> Refusal {
     let message = match delivery {
         Delivery::Gap { reason, .. } => format!("gap ({})", reason.as_str()),
+        Delivery::Event(_) => "gap among what was missed".to_owned(),
         _ => "the source is lost".to_owned(),
     };
     Refusal::new(Code::Interrupted, message)

@@ -55,7 +55,7 @@ async fn a14_a_payload_forges_no_message() {
     besieged.others_are_served().await;
 }
 
-/// The whole answer until there was a gap, for a header of these bytes.
+/// The whole answer until `ready`, for a header of these bytes.
 async fn resumed(besieged: &Besieged, lines: &[u8]) -> Result<String, String> {
     let mut socket = TcpStream::connect(besieged.address()).await.unwrap();
     let head = b"GET /v1/sse?channel=a HTTP/1.1\r\nHost: pgfan\r\n";
@@ -67,11 +67,11 @@ async fn resumed(besieged: &Besieged, lines: &[u8]) -> Result<String, String> {
         if !text.starts_with("HTTP/1.1 200") && text.contains("\r\n\r\n") {
             return Err(text);
         }
-        if text.contains("\"type\":\"gap\"") {
+        if text.contains("\"type\":\"ready\"") {
             return Ok(text);
         }
         let reading = socket.read_buf(&mut answer);
-        assert!(within("a gap", reading).await.unwrap() > 0, "{text}");
+        assert!(within("ready", reading).await.unwrap() > 0, "{text}");
     }
 }
 
@@ -112,7 +112,7 @@ async fn a15_a_last_event_id_that_is_none_is_one_gap() {
     }
     let bytes = resumed(&besieged, b"Last-Event-ID: \xff\xfe").await;
     assert!(bytes.is_ok(), "{bytes:?}");
-    // Two of them: neither is looked for as a pair, the first one counts.
+    // Two of them: neither is looked for as a pair, the later one counts.
     let two = resumed(&besieged, b"Last-Event-ID: 1-1\r\nLast-Event-ID: 1-2").await;
     assert!(two.is_ok(), "{two:?}");
     // HTTP has no such field at all.

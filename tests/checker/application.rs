@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::Duration,
 };
@@ -45,11 +45,12 @@ const TABLE: &str = "CREATE TABLE entry (key int PRIMARY KEY, value bigint NOT N
 
 const SELECT: &str = "SELECT key, value FROM entry WHERE key / 50 = $1";
 
-/// What follows the key makes the notification as long as those of real
+/// What follows key and value makes the notification as long as those of real
 /// applications: one who does not read has full buffers soon.
 const CHANGE: &str = "WITH changed AS \
-    (UPDATE entry SET value = value + 1 WHERE key = $1 RETURNING key) \
-    SELECT count(pg_notify('entries ' || key % 4, key || ' ' || repeat('.', 300))) FROM changed";
+    (UPDATE entry SET value = value + 1 WHERE key = $1 RETURNING key, value) \
+    SELECT count(pg_notify('entries ' || key % 4, concat_ws(' ', key, value, repeat('.', 300)))) \
+    FROM changed";
 
 const CHANGE_MANY: &str = "WITH changed AS \
     (UPDATE entry SET value = value + 1 WHERE key / 50 BETWEEN $1 AND $1 + 4 RETURNING key) \
@@ -68,6 +69,31 @@ pub fn channel(key: i32) -> String {
 pub fn key(payload: &str) -> i32 {
     let key = payload.split(' ').next().unwrap();
     key.parse().unwrap()
+}
+
+/// The newest value of each key that some reader knows of: the gateway has the
+/// event, whoever asks it.
+#[derive(Debug)]
+pub struct Known(Vec<AtomicI64>);
+
+impl Known {
+    pub fn new() -> Self {
+        Self((0..KEYS).map(|_| AtomicI64::new(0)).collect())
+    }
+
+    /// A burst names no values.
+    pub fn note(&self, payload: &str) {
+        let value = payload.split(' ').nth(1).and_then(|text| text.parse().ok());
+        if let Some(value) = value {
+            self.0[key(payload) as usize].fetch_max(value, Ordering::SeqCst);
+        }
+    }
+
+    /// By key.
+    pub fn now(&self) -> Vec<i64> {
+        let values = self.0.iter();
+        values.map(|value| value.load(Ordering::SeqCst)).collect()
+    }
 }
 
 /// A server of its own, with the table.
@@ -147,6 +173,7 @@ impl Database {
 pub struct View {
     pub address: watch::Receiver<SocketAddr>,
     pub database: Arc<Database>,
+    pub known: Arc<Known>,
     /// Whether something is written: nobody begins to be slow after that.
     pub writing: watch::Receiver<bool>,
 }

@@ -78,6 +78,7 @@ async fn the_original_distributor_leaves_stale_entries() {
     let view = View {
         address: watch::channel(address).1,
         database: database.clone(),
+        known: std::sync::Arc::new(application::Known::new()),
         writing: watch::channel(true).1,
     };
     let mut rng = Rng::with_seed(1);

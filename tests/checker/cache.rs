@@ -102,6 +102,13 @@ impl Cache {
         self.live && !self.values.is_empty() && self.values.iter().all(is_true)
     }
 
+    /// Keys whose value is not as new as this, by key.
+    pub fn older_than(&self, known: &[i64]) -> Vec<i32> {
+        let is_older = |(key, value): &(&i32, &i64)| **value < known[**key as usize];
+        let older = self.values.iter().filter(is_older);
+        older.map(|(key, _)| *key).collect()
+    }
+
     pub fn stale(&self, table: &HashMap<i32, i64>) -> Vec<Stale> {
         let entries = self.values.iter().map(|(&key, &cached)| Stale {
             key,

@@ -132,19 +132,31 @@ impl Client {
         let socket = connected(address, false).await?;
         let channels = [self.channel.as_str()];
         let mut reader = Reader::over(socket, wire, &channels, cursor.as_deref()).await;
-        if self.ready(&mut reader).await == Heard::Loss {
-            return None;
-        }
+        self.ready(&mut reader, &mut wanted).await?;
         self.joins.fetch_add(1, Ordering::Relaxed);
         wanted.extend(self.notify_twice().await?);
         self.hears(&mut reader, wanted).await
     }
 
-    async fn ready(&mut self, reader: &mut Reader) -> Heard {
-        match self.next(reader).await {
-            Some(Said::Ready { .. }) => Heard::All,
-            Some(Said::Closed(..)) | None => Heard::Loss,
-            other => panic!("{:?}: not ready but {other:?}", self.way),
+    /// What was missed comes before that.
+    async fn ready(&mut self, reader: &mut Reader, wanted: &mut VecDeque<u64>) -> Option<()> {
+        loop {
+            match self.next(reader).await {
+                Some(Said::Ready { .. }) => {
+                    assert!(
+                        wanted.is_empty(),
+                        "{:?}: ready without {wanted:?}",
+                        self.way
+                    );
+                    return Some(());
+                }
+                Some(said @ Said::Event { .. }) => {
+                    judge(Some(&said), wanted, self.way);
+                }
+                Some(Said::Gap { .. }) => wanted.clear(),
+                Some(Said::Closed(..)) | None => return None,
+                other => panic!("{:?}: not ready but {other:?}", self.way),
+            }
         }
     }
 

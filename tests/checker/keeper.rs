@@ -84,6 +84,8 @@ struct Client {
     kept: watch::Sender<Kept>,
     cursor: Option<String>,
     fill: Option<Fill>,
+    /// What readers knew when it began to connect.
+    known: Vec<i64>,
 }
 
 impl Keeper {
@@ -96,6 +98,7 @@ impl Keeper {
             kept,
             cursor: None,
             fill: None,
+            known: Vec::new(),
         };
         Self {
             habits,
@@ -127,7 +130,8 @@ impl Client {
     }
 
     /// Nothing when nobody accepts.
-    async fn connect(&self) -> Option<Reader> {
+    async fn connect(&mut self) -> Option<Reader> {
+        self.known = self.view.known.now();
         let address = *self.view.address.borrow();
         let socket = connected(address, self.habits.pauses).await?;
         let all: Vec<_> = (0..CHANNELS).map(channel).collect();
@@ -173,6 +177,11 @@ impl Client {
         if let Some(cursor) = said.cursor() {
             self.cursor = Some(cursor.to_owned()).filter(|cursor| !cursor.is_empty());
         }
+        match said {
+            Said::Ready { .. } => self.is_up_to_date(),
+            Said::Event { payload, .. } => self.view.known.note(payload),
+            _ => {}
+        }
         self.kept.send_modify(|kept| {
             kept.cache.hear(said);
             match said {
@@ -181,6 +190,14 @@ impl Client {
                 _ => {}
             }
         });
+    }
+
+    /// From `ready` on the cache is asked: what had changed before the reader
+    /// came back has left it by then.
+    fn is_up_to_date(&self) {
+        let older = self.kept.borrow().cache.older_than(&self.known);
+        let title = self.habits.title();
+        assert!(older.is_empty(), "{title} is ready with {older:?}");
     }
 
     /// The application wants a block: what the cache has not is read.

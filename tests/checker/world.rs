@@ -8,7 +8,7 @@ use pgfan::sandbox::{Mode, Sandbox};
 use tokio::{sync::watch, time::sleep};
 
 use crate::{
-    application::{self, Database, View, Writer},
+    application::{self, Database, Known, View, Writer},
     faults::Fault,
     support::{Link, gateway_process::GatewayProcess, program::signal},
 };
@@ -43,6 +43,7 @@ pub struct World {
     pub gateways: u32,
     address: watch::Sender<SocketAddr>,
     writing: watch::Sender<bool>,
+    known: Arc<Known>,
     /// The keepers', the churn's, the writer's, and what harms the gateway.
     databases: [Arc<Database>; 4],
 }
@@ -57,6 +58,7 @@ impl World {
             databases: std::array::from_fn(|_| Database::of(&server)),
             address: watch::channel(gateway.address).0,
             writing: watch::channel(false).0,
+            known: Arc::new(Known::new()),
             server,
             link,
             readers_link: Arc::new(readers_link),
@@ -85,6 +87,7 @@ impl World {
             address,
             database: Arc::clone(&self.databases[database]),
             writing: self.writing.subscribe(),
+            known: Arc::clone(&self.known),
         }
     }
 

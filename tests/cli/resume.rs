@@ -76,8 +76,8 @@ async fn a_connection_that_went_dumb_is_left() {
         let lost = object(&mut program, "interrupted").await;
         assert_eq!(lost["code"], "disconnected", "{wire} {lost}");
         link.thaw();
-        object(&mut program, "ready").await;
         assert_eq!(payloads(&mut program, 1).await, ["meanwhile"], "{wire}");
+        object(&mut program, "ready").await;
     }
 }
 
@@ -122,9 +122,9 @@ async fn another_life_of_the_gateway_is_a_gap() {
     let gateway = TestGateway::on(&database).await;
     link.lead_to(gateway.address.port());
     for program in &mut programs {
-        object(program, "ready").await;
         let gap = object(program, "gap").await;
         assert_eq!(gap["reason"], "unknown_cursor", "{gap}");
+        object(program, "ready").await;
     }
     database.notify("a", "again").await;
     for program in &mut programs {
@@ -147,11 +147,11 @@ async fn since_repeats_what_came_after() {
     for wire in WIRES {
         let since = cursor.as_str().unwrap();
         let mut later = listen(port, &["a", "--via", wire, "--since", since]);
-        object(&mut later, "ready").await;
         assert_eq!(payloads(&mut later, 2).await, ["2", "3"], "{wire}");
+        object(&mut later, "ready").await;
         let mut strange = listen(port, &["a", "--via", wire, "--since", "+ &x=ü"]);
-        object(&mut strange, "ready").await;
         let gap = object(&mut strange, "gap").await;
         assert_eq!(gap["reason"], "unknown_cursor", "{wire}");
+        object(&mut strange, "ready").await;
     }
 }

@@ -69,7 +69,6 @@ async fn f31_a_clock_that_jumps_a_day_changes_nothing() {
     assert_eq!(database.listeners().await, pid, "the same session");
     for wire in Wire::FULL {
         let mut late = Reader::open(wire, gateway.address, &["a"], Some(&cursor)).await;
-        late.ready().await;
         assert_eq!(
             late.event().await.1,
             "+0 at once",

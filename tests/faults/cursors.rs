@@ -3,9 +3,7 @@
 use crate::support::{Database, Reader, Said, TestGateway, Wire, until};
 
 async fn resume(gateway: &TestGateway, wire: Wire, channel: &str, cursor: &str) -> Reader {
-    let mut reader = Reader::open(wire, gateway.address, &[channel], Some(cursor)).await;
-    reader.ready().await;
-    reader
+    Reader::open(wire, gateway.address, &[channel], Some(cursor)).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -36,6 +34,7 @@ async fn f19_f20_a_cursor_that_cannot_be_honoured_is_one_gap_and_the_stream_goes
                 matches!(&gap, Said::Gap { reason: r, .. } if r == reason),
                 "{cursor:.30} {gap:?}"
             );
+            reader.ready().await;
             database.notify("a", "next").await;
             assert_eq!(reader.event().await.1, "next", "{wire:?} {cursor:.30}");
         }
@@ -68,5 +67,6 @@ async fn f21_a_channel_that_was_given_up_in_between_is_a_gap() {
             matches!(&gap, Said::Gap { reason, .. } if reason == "cursor_too_old"),
             "{gap:?}"
         );
+        reader.ready().await;
     }
 }

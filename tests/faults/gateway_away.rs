@@ -62,12 +62,12 @@ async fn f13_after_a_kill_a_cursor_of_the_life_before_is_a_gap() {
         }
         let cursor = reader.ready_cursor();
         let mut late = Reader::open(wire, again.address, &["a"], Some(&cursor)).await;
-        late.ready().await;
         let gap = late.said().await;
         assert!(
             matches!(&gap, Said::Gap { reason, .. } if reason == "unknown_cursor"),
             "{wire:?}: {gap:?}"
         );
+        late.ready().await;
     }
 }
 

@@ -222,12 +222,13 @@ async fn f03_a_cursor_from_before_the_loss_meets_its_gap() {
     database.terminate().await;
     while !matches!(reader.said().await, Said::Live { .. }) {}
     database.notify("a", "after").await;
+    assert_eq!(reader.event().await.1, "after");
     for wire in Wire::FULL {
         let mut late = Reader::open(wire, gateway.address, &["a"], Some(&cursor)).await;
-        late.ready().await;
         assert_eq!(late.event().await.1, "before");
         assert!(is_gap(&late.said().await));
         assert_eq!(late.event().await.1, "after");
+        late.ready().await;
     }
 }
 

@@ -92,10 +92,10 @@ async fn a_reload_of_nginx_costs_no_event() {
     for ((wire, _), cursor) in readers.iter().zip(&cursors) {
         let cursor = Some(cursor.as_str()).filter(|cursor| !cursor.is_empty());
         let mut reader = proxy.reader(*wire, cursor).await;
-        reader.ready().await;
         if cursor.is_some() {
             hears(&mut reader, "while they were away").await;
         }
+        reader.ready().await;
         back.push(reader);
     }
     hears(&mut newcomer, "while they were away").await;

@@ -2,7 +2,7 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
 
-use super::{HistoryKey, Log, Mark};
+use super::{HistoryKey, Log, Mark, Signal};
 use crate::{event::Event, hub::burst::Burst};
 
 /// Payloads in one burst: what a client does not take of it is kept for its
@@ -57,6 +57,13 @@ impl Log {
     ) -> bool {
         after >= self.marks_evicted_to
             && keys.all(|key| after >= self.histories[key].reaches_back_to(self.limits.events))
+    }
+
+    /// Whether there is a gap after `after`, up to and with `until`.
+    pub(in crate::hub) fn has_gap(&self, after: u64, until: u64) -> bool {
+        let is_gap = |mark: &&Mark| matches!(mark.signal, Signal::Gap(_));
+        let mut marks = self.marks.iter().rev().filter(is_gap);
+        marks.any(|mark| (after + 1..=until).contains(&mark.sequence))
     }
 
     /// Looks, in order, at what follows `marks_after` among the marks and each

@@ -89,6 +89,8 @@ enum Item {
 #[derive(Default)]
 struct Server {
     committed: [u64; CHANNELS.len()],
+    /// What the hub has taken in.
+    heard: [u64; CHANNELS.len()],
     connected: bool,
     wanted: BTreeMap<usize, Generation>,
     listening: BTreeSet<usize>,
@@ -142,10 +144,12 @@ impl Server {
 
     fn pump(&mut self, hub: &Hub, count: usize) {
         let items = self.items.drain(..count.min(self.items.len()));
+        let heard = &mut self.heard;
         hub.ingest(|intake| {
             for item in items {
                 match item {
                     Item::Notification(channel, count) => {
+                        heard[channel] = count + 1;
                         intake.notification(notification(CHANNELS[channel], &count.to_string()));
                     }
                     Item::Listening(channel, generation) => {
@@ -205,10 +209,13 @@ struct Client {
     /// What was owed on channels that were parted, and the last id then.
     parted: BTreeMap<usize, (EventId, Owed)>,
     /// Joined again with that id, and not ready yet.
-    returning: BTreeMap<usize, Owed>,
+    returning: BTreeMap<usize, (EventId, Owed)>,
+    /// What the hub had heard when a channel was asked for that is not ready
+    /// yet: by `ready` the reader has had it.
+    asked: BTreeMap<usize, u64>,
     last: Option<EventId>,
-    /// The newest id, where a replay has set `last` back.
-    newest: Option<u64>,
+    /// What was owed when that was seen.
+    kept: BTreeMap<usize, Owed>,
     live: bool,
     gaps: usize,
 }
@@ -221,27 +228,33 @@ impl Client {
         }
     }
 
-    fn join(&mut self, hub: &Hub, channel: usize) {
-        let parted = self.parted.remove(&channel);
+    fn join(&mut self, hub: &Hub, server: &Server, channel: usize) {
+        if !self.channels.insert(channel) {
+            return;
+        }
         let Some(subscription) = &mut self.subscription else {
-            self.channels.insert(channel);
-            return self.resume(hub);
+            return self.resume(hub, server);
         };
-        if self.channels.insert(channel) {
-            let cursor = parted.map(|(id, _)| Cursor::At(id));
-            subscription
-                .join(&names(&[CHANNELS[channel]]), cursor)
-                .unwrap();
-            self.returning
-                .extend(parted.map(|(_, owed)| (channel, owed)));
+        let parted = self.parted.remove(&channel);
+        let cursor = parted.map(|(id, _)| Cursor::At(id));
+        subscription
+            .join(&names(&[CHANNELS[channel]]), cursor)
+            .unwrap();
+        self.asked.insert(channel, server.heard[channel]);
+        if let Some((id, owed)) = parted {
+            self.owed.insert(channel, owed);
+            self.returning.insert(channel, (id, owed));
         }
     }
 
     fn part(&mut self, channel: usize) {
         self.channels.remove(&channel);
-        self.returning.remove(&channel);
-        if let (Some(owed), Some(last)) = (self.owed.remove(&channel), self.last)
-            && self.newest <= self.last.map(|id| id.sequence)
+        self.asked.remove(&channel);
+        let owed = self.owed.remove(&channel);
+        let is_returning = self.returning.remove(&channel).is_some();
+        if let (Some(owed), Some(last)) = (owed, self.last)
+            && !is_returning
+            && self.returning.is_empty()
         {
             self.parted.insert(channel, (last, owed));
         }
@@ -250,48 +263,73 @@ impl Client {
         }
     }
 
-    /// Who resumes in the middle of a replay asked for the rest of it, and
-    /// with it for what the other channels had meanwhile.
+    /// A channel whose replay is not complete has a cursor of its own.
     fn break_off(&mut self) {
         self.subscription = None;
         // What the writer gave last is lost on its way.
         self.tray = self.tray.as_ref().map(|_| Arc::default());
-        self.returning.clear();
-        if self.newest > self.last.map(|id| id.sequence) {
-            self.owed.values_mut().for_each(|owed| owed.from = 0);
+        self.asked.clear();
+        for (channel, before) in std::mem::take(&mut self.returning) {
+            self.owed.remove(&channel);
+            self.parted.insert(channel, before);
+        }
+        // What came with an id that it did not keep comes again.
+        for (channel, owed) in &mut self.owed {
+            match self.kept.get(channel) {
+                Some(kept) => *owed = *kept,
+                None => owed.from = 0,
+            }
         }
     }
 
+    /// While a replay of some channels comes, its ids are older than the
+    /// stream's: none is kept before their `ready`.
     fn saw(&mut self, id: EventId) {
+        if !self.returning.is_empty() {
+            return;
+        }
+        assert!(Some(id.sequence) >= self.last.map(|id| id.sequence), "back");
         self.last = Some(id);
-        self.newest = self.newest.max(Some(id.sequence));
+        self.kept = self.owed.clone();
     }
 
-    fn resume(&mut self, hub: &Hub) {
-        if self.subscription.is_none() && !self.channels.is_empty() {
-            let mut subscription = hub.subscribe(WireName::WebSocket).unwrap();
-            if let Some(tray) = &self.tray {
-                subscription.sit(Arc::new(Seat::new(Way(tray.clone()))));
-            }
-            let channels: Vec<_> = self.channels.iter().map(|c| CHANNELS[*c]).collect();
+    fn resume(&mut self, hub: &Hub, server: &Server) {
+        if self.subscription.is_some() || self.channels.is_empty() {
+            return;
+        }
+        let mut subscription = hub.subscribe(WireName::WebSocket).unwrap();
+        if let Some(tray) = &self.tray {
+            subscription.sit(Arc::new(Seat::new(Way(tray.clone()))));
+        }
+        self.live = true;
+        let (returning, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.channels)
+            .into_iter()
+            .partition(|channel| self.parted.contains_key(channel));
+        if !others.is_empty() {
+            let channels: Vec<_> = others.iter().map(|c| CHANNELS[*c]).collect();
             let cursor = self.last.map(Cursor::At);
             subscription.join(&names(&channels), cursor).unwrap();
-            self.subscription = Some(subscription);
-            self.live = true;
+        }
+        let heard = others.iter().map(|c| (*c, server.heard[*c]));
+        self.asked.extend(heard);
+        self.channels.extend(others);
+        self.subscription = Some(subscription);
+        for channel in returning {
+            self.join(hub, server, channel);
         }
     }
 
     /// Returns whether there was something.
-    fn read(&mut self, committed: &[u64]) -> bool {
+    fn read(&mut self, server: &Server) -> bool {
         if let Some(event) = self.tray.as_ref().and_then(|tray| tray.take()) {
-            self.check(Delivery::Event(event), committed);
+            self.check(Delivery::Event(event), server);
             return true;
         }
         let Some(subscription) = &mut self.subscription else {
             return false;
         };
         match subscription.next().now_or_never() {
-            Some(Some(Ok(delivery))) => self.check(delivery, committed),
+            Some(Some(Ok(delivery))) => self.check(delivery, server),
             Some(_) => self.break_off(),
             None => {
                 subscription.serve();
@@ -309,32 +347,43 @@ impl Client {
     }
 
     /// What a writer gave has reached the client before anything it says next.
-    fn empty_tray(&mut self, committed: &[u64]) {
+    fn empty_tray(&mut self, server: &Server) {
         while let Some(event) = self.tray.as_ref().and_then(|tray| tray.take()) {
-            self.check(Delivery::Event(event), committed);
+            self.check(Delivery::Event(event), server);
         }
     }
 
-    fn check(&mut self, delivery: Delivery, committed: &[u64]) {
+    fn check(&mut self, delivery: Delivery, server: &Server) {
         match delivery {
             Delivery::Ready { channels, cursor } => {
-                self.saw(cursor);
                 for name in channels {
                     let channel = CHANNELS.iter().position(|c| *c == name.as_str()).unwrap();
+                    self.returning.remove(&channel);
                     // From now on it is owed; what was owed before still is.
-                    let before = self.returning.remove(&channel);
-                    self.owed.entry(channel).or_insert(before.unwrap_or(Owed {
+                    let owed = self.owed.entry(channel).or_insert(Owed {
                         from: 0,
-                        to: Some(committed[channel]),
-                    }));
+                        to: Some(server.committed[channel]),
+                    });
+                    let heard = self
+                        .asked
+                        .remove(&channel)
+                        .expect("ready, and not asked for");
+                    let is_there = owed.to.is_none_or(|to| to >= heard);
+                    assert!(is_there, "ready too early: {name:?}, {owed:?} of {heard}");
                 }
+                assert!(self.live, "ready while interrupted");
+                self.saw(cursor);
             }
             Delivery::Event(event) => {
-                self.saw(event.id);
                 let name = event.channel.as_str();
                 let channel = CHANNELS.iter().position(|c| *c == name).unwrap();
+                assert!(self.channels.contains(&channel), "of a channel it has not");
                 let count: u64 = event.payload.parse().unwrap();
-                let owed = self.owed.get_mut(&channel).expect("an event before ready");
+                // One that was never ready may come before that, by a cursor.
+                let owed = self
+                    .owed
+                    .entry(channel)
+                    .or_insert(Owed { from: 0, to: None });
                 assert!(count >= owed.from, "twice: {name} {count}, {owed:?}");
                 assert!(
                     owed.to.is_none_or(|to| count <= to),
@@ -345,12 +394,12 @@ impl Client {
                     from: count + 1,
                     to: Some(count + 1),
                 };
+                self.saw(event.id);
             }
             Delivery::Gap { id, .. } => {
-                self.saw(id);
                 self.gaps += 1;
-                let owed = self.owed.values_mut().chain(self.returning.values_mut());
-                owed.for_each(|owed| owed.to = None);
+                self.owed.values_mut().for_each(|owed| owed.to = None);
+                self.saw(id);
             }
             Delivery::Interrupted { .. } => {
                 assert!(std::mem::replace(&mut self.live, false), "told twice");
@@ -402,24 +451,24 @@ async fn run(config: Config, calm: bool, ops: Vec<Op>) -> usize {
             Op::Wake => hub.wake_all(),
             Op::Reload(events) => hub.reload(small_history(events)),
             Op::Sign(client) => {
-                clients[client].empty_tray(&server.committed);
+                clients[client].empty_tray(&server);
                 clients[client].sign();
             }
             Op::Join(client, channel) => {
-                clients[client].empty_tray(&server.committed);
-                clients[client].join(&hub, channel);
+                clients[client].empty_tray(&server);
+                clients[client].join(&hub, &server, channel);
             }
             Op::Part(client, channel) => {
-                clients[client].empty_tray(&server.committed);
+                clients[client].empty_tray(&server);
                 clients[client].part(channel);
             }
             Op::Read(client, count) => {
                 for _ in 0..count {
-                    clients[client].read(&server.committed);
+                    clients[client].read(&server);
                 }
             }
             Op::Break(client) => clients[client].break_off(),
-            Op::Resume(client) => clients[client].resume(&hub),
+            Op::Resume(client) => clients[client].resume(&hub, &server),
             Op::Wait(seconds) => {
                 tokio::time::advance(Duration::from_secs(seconds)).await;
                 hub.sweep();
@@ -428,7 +477,7 @@ async fn run(config: Config, calm: bool, ops: Vec<Op>) -> usize {
     }
     server.reconnect();
     for client in &mut clients {
-        client.resume(&hub);
+        client.resume(&hub, &server);
     }
     // A channel joined late may need a second round.
     for _ in 0..2 {
@@ -436,8 +485,8 @@ async fn run(config: Config, calm: bool, ops: Vec<Op>) -> usize {
         server.pump(&hub, usize::MAX);
         write();
         for client in &mut clients {
-            client.resume(&hub);
-            while client.read(&server.committed) {}
+            client.resume(&hub, &server);
+            while client.read(&server) {}
         }
     }
     for client in clients.iter().filter(|c| c.subscription.is_some()) {
