@@ -8,15 +8,6 @@ use std::mem;
 /// make six times as long.
 const MAX_BYTES: usize = 1 << 20;
 
-/// What an empty line ends.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Block {
-    /// What `onmessage` would be given.
-    Data(String),
-    /// Without data: only `lastEventId` moves.
-    Id(String),
-}
-
 /// A line or a message is too long.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TooLong;
@@ -27,32 +18,31 @@ pub(super) struct EventStream {
     line: Vec<u8>,
     after_cr: bool,
     data: Option<String>,
-    id: Option<String>,
 }
 
 impl EventStream {
-    /// Takes in bytes as they come, returns the blocks they complete.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Vec<Block>, TooLong> {
-        let mut blocks = Vec::new();
+    /// Takes in bytes as they come, returns the messages they complete: what
+    /// `onmessage` would be given.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Vec<String>, TooLong> {
+        let mut messages = Vec::new();
         for &byte in bytes {
             let follows_cr = mem::replace(&mut self.after_cr, byte == b'\r');
             match byte {
                 b'\n' if follows_cr => {}
                 b'\n' | b'\r' => {
                     let line = mem::take(&mut self.line);
-                    blocks.extend(self.end_line(&String::from_utf8_lossy(&line))?);
+                    messages.extend(self.end_line(&String::from_utf8_lossy(&line))?);
                 }
                 _ if self.line.len() == MAX_BYTES => return Err(TooLong),
                 _ => self.line.push(byte),
             }
         }
-        Ok(blocks)
+        Ok(messages)
     }
 
-    fn end_line(&mut self, line: &str) -> Result<Option<Block>, TooLong> {
+    fn end_line(&mut self, line: &str) -> Result<Option<String>, TooLong> {
         if line.is_empty() {
-            let (data, id) = (self.data.take(), self.id.take());
-            return Ok(data.map(Block::Data).or(id.map(Block::Id)));
+            return Ok(self.data.take());
         }
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
@@ -65,8 +55,7 @@ impl EventStream {
                 }
                 None => self.data = Some(value.to_owned()),
             },
-            "id" => self.id = Some(value.to_owned()),
-            // Comments, `retry`, and what is not known.
+            // Comments, `retry`, what is not known, and `id`: the messages have it.
             _ => {}
         }
         Ok(None)
@@ -77,32 +66,22 @@ impl EventStream {
 mod tests {
     use super::*;
 
-    fn decode(text: &str) -> Vec<Block> {
+    fn decode(text: &str) -> Vec<String> {
         EventStream::default().feed(text.as_bytes()).unwrap()
-    }
-
-    fn data(text: &str) -> Block {
-        Block::Data(text.to_owned())
     }
 
     #[test]
     fn the_examples_of_the_specification() {
-        assert_eq!(decode("data: YHOO\ndata: +2\n\n"), [data("YHOO\n+2")]);
+        assert_eq!(decode("data: YHOO\ndata: +2\n\n"), ["YHOO\n+2"]);
         let text = ": test stream\n\ndata: first\nid: 1\n\ndata:second\nid\n\ndata:  third\n\n";
-        assert_eq!(
-            decode(text),
-            [data("first"), data("second"), data(" third")]
-        );
-        assert_eq!(
-            decode("data\n\ndata\ndata\n\ndata:"),
-            [data(""), data("\n")]
-        );
+        assert_eq!(decode(text), ["first", "second", " third"]);
+        assert_eq!(decode("data\n\ndata\ndata\n\ndata:"), ["", "\n"]);
     }
 
     #[test]
-    fn an_id_alone_is_a_sign_of_life() {
-        let text = "retry: 2000\n\nid: e-7\n\n";
-        assert_eq!(decode(text), [Block::Id("e-7".to_owned())]);
+    fn what_has_no_data_is_no_message() {
+        let text = "retry: 2000\n\nid: e-7\n\n:\n:\n:\ndata: a\n\n:\n";
+        assert_eq!(decode(text), ["a"]);
     }
 
     #[test]
@@ -110,11 +89,11 @@ mod tests {
         for end in ["\n", "\r", "\r\n"] {
             let text = format!("data: é{end}{end}data: b{end}{end}");
             let mut stream = EventStream::default();
-            let blocks: Vec<_> = text
+            let messages: Vec<_> = text
                 .bytes()
                 .flat_map(|byte| stream.feed(&[byte]).unwrap())
                 .collect();
-            assert_eq!(blocks, [data("é"), data("b")], "{end:?}");
+            assert_eq!(messages, ["é", "b"], "{end:?}");
         }
     }
 
@@ -124,7 +103,7 @@ mod tests {
     fn a_message_has_all_its_lines_whatever_ends_them() {
         for end in ["\n", "\r", "\r\n"] {
             let text = ["id: 1", "data: a", "data: b", "", ""].join(end);
-            assert_eq!(decode(&text), [data("a\nb")], "{end:?}");
+            assert_eq!(decode(&text), ["a\nb"], "{end:?}");
         }
     }
 

@@ -67,8 +67,6 @@ pub struct Reading {
 #[derive(Debug)]
 enum Said {
     Message(Message),
-    /// The newest cursor alone.
-    Cursor(String),
     /// A sign of life.
     Nothing,
 }

@@ -7,12 +7,7 @@ use hyper::body::Bytes;
 use tokio::time::timeout;
 use tokio_stream::Stream;
 
-use super::{
-    Gateway, Reading, Said,
-    ended::Ended,
-    event_stream::{Block, EventStream},
-    message::Message,
-};
+use super::{Gateway, Reading, Said, ended::Ended, event_stream::EventStream, message::Message};
 
 /// One connection's life.
 pub(super) fn read(
@@ -32,13 +27,10 @@ pub(super) fn read(
                 .ok_or_else(|| Ended::disconnected("the connection ended"))?
                 .map_err(Ended::disconnected)?;
             let bytes = frame.into_data().unwrap_or_default();
-            let blocks = stream.feed(&bytes);
-            let blocks = blocks.map_err(|_| Ended::disconnected("what came is no event stream"))?;
-            for block in blocks {
-                yield match block {
-                    Block::Data(data) => Said::Message(Message::parse(&data)?),
-                    Block::Id(id) => Said::Cursor(id),
-                };
+            let messages = stream.feed(&bytes);
+            let messages = messages.map_err(|_| Ended::disconnected("what came is no event stream"))?;
+            for message in messages {
+                yield Said::Message(Message::parse(&message)?);
             }
         }
     }

@@ -75,9 +75,9 @@ async fn a_json_stream_reads_well() {
     let database = Database::new().await;
     let gateway = GatewayProcess::on(&database).await;
     let url = gateway.url("/v1/sse?channel=orders");
-    let mut reader = reading(&[], &url, 2).await;
+    let mut reader = reading(&[], &url, 1).await;
     database.notify("orders", "paid: \"7\"").await;
-    let text = reader.stdout.blocks(3).await;
+    let text = reader.stdout.blocks(2).await;
     let [retry, ids, times] = [
         between(&text, "retry: ", '\n'),
         between(&text, "\nid: ", '\n'),
@@ -89,7 +89,6 @@ async fn a_json_stream_reads_well() {
     assert_ne!(ready, event);
     let expected = format!(
         r#"retry: {retry}
-
 id: {ready}
 data: {{"type":"ready","channels":["orders"],"cursor":"{ready}"}}
 
@@ -107,9 +106,9 @@ async fn a_raw_stream_reads_well_to_its_end() {
     let database = Database::new().await;
     let gateway = GatewayProcess::on(&database).await;
     let url = gateway.url("/v1/sse?channel=orders&format=raw");
-    let mut reader = reading(&[], &url, 2).await;
+    let mut reader = reading(&[], &url, 1).await;
     database.notify("orders", "two\nlines").await;
-    reader.stdout.blocks(3).await;
+    reader.stdout.blocks(2).await;
     gateway.stop().await;
     let ended = reader.ended().await;
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
@@ -123,7 +122,6 @@ async fn a_raw_stream_reads_well_to_its_end() {
     };
     let expected = format!(
         r#"retry: {retry}
-
 id: {ready}
 event: ready
 data: {{"type":"ready","channels":["orders"],"cursor":"{ready}"}}
@@ -145,14 +143,14 @@ async fn a_post_publishes_on_either_http() {
     let database = Database::new().await;
     let gateway = GatewayProcess::on(&database).await;
     let url = gateway.url("/v1/sse?channel=caf%C3%A9&format=raw");
-    let mut reader = reading(&[], &url, 2).await;
+    let mut reader = reading(&[], &url, 1).await;
     let url = gateway.url("/v1/channels/caf%C3%A9");
     for (flag, version) in [("--http1.1", "1.1"), ("--http2-prior-knowledge", "2")] {
         let status = ["-w", "%{http_version} %{http_code}", "-d", version, &url];
         let ended = run(curl(&[flag]).args(status)).await;
         assert_eq!(ended.stdout, format!("{version} 204"), "{ended:?}");
     }
-    let text = reader.stdout.blocks(4).await;
+    let text = reader.stdout.blocks(3).await;
     assert_eq!(between(&text, "\ndata: ", '\n')[1..], ["1.1", "2"]);
     gateway.stop().await;
 }
@@ -171,12 +169,12 @@ async fn a_stream_is_the_same_whatever_http_is_asked_for() {
         "--http2",
         "--http2-prior-knowledge",
     ] {
-        let reader = reading(&[flag, "-w", "status: %{http_code}"], &url, 2).await;
+        let reader = reading(&[flag, "-w", "status: %{http_code}"], &url, 1).await;
         readers.push((flag, reader));
     }
     database.notify("a", "same").await;
     for (_, reader) in &mut readers {
-        reader.stdout.blocks(3).await;
+        reader.stdout.blocks(2).await;
     }
     gateway.stop().await;
     for (flag, reader) in readers {
@@ -197,11 +195,11 @@ async fn a_cursor_of_10_kb_is_answered_by_one_gap() {
     for flag in ["--http1.1", "--http2-prior-knowledge"] {
         let status = ["-w", "status: %{http_code}", "-H", &header];
         let mut reader = Program::start(curl(&[flag]).args(status).arg(&url));
-        reader.stdout.blocks(3).await;
+        reader.stdout.blocks(2).await;
         database.notify("a", flag).await;
-        let text = reader.stdout.blocks(4).await;
+        let text = reader.stdout.blocks(3).await;
         let names = between(&text, "\nevent: ", '\n');
-        assert_eq!(names, ["ready", "gap"], "{text}");
+        assert_eq!(names, ["gap", "ready"], "{text}");
         assert!(text.contains(r#""reason":"unknown_cursor""#), "{text}");
         assert!(text.ends_with(&format!("\ndata: {flag}\n\n")), "{text}");
     }
@@ -213,7 +211,7 @@ async fn grpc_publishes_for_a_client_that_writes_its_own_frames() {
     let database = Database::new().await;
     let gateway = GatewayProcess::on(&database).await;
     let url = gateway.url("/v1/sse?channel=a&format=raw");
-    let mut reader = reading(&[], &url, 2).await;
+    let mut reader = reading(&[], &url, 1).await;
     let request = |payload: &str| {
         framed(&PublishRequest {
             channel: "a".into(),
@@ -232,7 +230,7 @@ async fn grpc_publishes_for_a_client_that_writes_its_own_frames() {
     // The trailers are the body's last frame, on HTTP/1.1.
     assert!(answer.stdout.contains("grpc-status:0"), "{answer:?}");
 
-    let text = reader.stdout.blocks(4).await;
+    let text = reader.stdout.blocks(3).await;
     assert_eq!(between(&text, "\ndata: ", '\n')[1..], ["grpc", "grpc-web"]);
     gateway.stop().await;
 }

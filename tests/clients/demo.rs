@@ -111,7 +111,7 @@ async fn nothing_is_left(folder: &Path) {
 async fn the_row_changes_on_after_every_session_was_ended() {
     let demo = Demo::start().await;
     let mut curl = Program::start(&mut demo.paste("curl -N"));
-    curl.stdout.blocks(3).await;
+    curl.stdout.blocks(2).await;
     let (_, rest) = demo.instructions.split_once("psql \"").unwrap();
     let database = Database::at(rest.split('"').next().unwrap().to_owned()).await;
     let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
@@ -132,7 +132,7 @@ async fn the_row_changes_on_after_every_session_was_ended() {
 async fn whatever_becomes_of_a_row_is_told() {
     let demo = Demo::start().await;
     let mut curl = Program::start(&mut demo.paste("curl -N"));
-    curl.stdout.blocks(3).await;
+    curl.stdout.blocks(2).await;
     let (_, rest) = demo.instructions.split_once("psql \"").unwrap();
     let database = Database::at(rest.split('"').next().unwrap().to_owned()).await;
     for (change, operation, id) in [
@@ -157,7 +157,7 @@ async fn whatever_becomes_of_a_row_is_told() {
 async fn a_printed_command_shows_a_row_that_changes() {
     let demo = Demo::start().await;
     let mut curl = Program::start(&mut demo.paste("curl -N"));
-    let text = curl.stdout.blocks(3).await;
+    let text = curl.stdout.blocks(2).await;
     let payload = text.lines().rfind(|line| line.starts_with("data: "));
     let payload = payload.unwrap().strip_prefix("data: ").unwrap();
     let payload: serde_json::Value = serde_json::from_str(payload).unwrap();
@@ -212,7 +212,7 @@ async fn on_a_network_it_does_not_start() {
 async fn what_a_person_publishes_arrives() {
     let demo = Demo::start().await;
     let mut reader = Program::start(&mut demo.paste("curl -N"));
-    reader.stdout.blocks(2).await;
+    reader.stdout.blocks(1).await;
     let published = run(&mut demo.paste("curl -d 'hello'")).await;
     assert!(published.status.success(), "{published:?}");
     let is_there = |said: &[u8]| {
@@ -227,7 +227,7 @@ async fn what_a_person_publishes_arrives() {
 async fn ctrl_c_leaves_nothing_behind() {
     let demo = Demo::start().await;
     let mut reader = Program::start(&mut demo.paste("curl -N"));
-    reader.stdout.blocks(2).await;
+    reader.stdout.blocks(1).await;
     let _stubborn = demo.reader_that_never_leaves().await;
     assert!(processes_in(&demo.folder).len() > 1);
     demo.program.signal("INT").await;

@@ -68,17 +68,11 @@ async fn an_event_stream_begins_at_once_and_stays_alive() {
             .retry
             .is_some_and(|ms| (1000..3000).contains(&ms))
     );
-    // The traffic of others moves the id, and fires nothing.
-    let mut busy = EventStream::open(gateway.address, "/v1/sse?channel=busy", &[]).await;
-    busy.message().await;
-    database.notify("busy", "1").await;
-    let id = busy.message().await.last_event_id;
-    while stream.source.last_event_id != id {
+    // A comment line, and no blank line: no library makes a message of it.
+    for _ in 0..3 {
         let chunk = within("a sign of life", stream.chunk()).await.unwrap();
-        assert!(
-            !chunk.windows(5).any(|window| window == b"data:"),
-            "{chunk:?}"
-        );
+        let signs = chunk.chunks(2).all(|sign| sign == b":\n");
+        assert!(signs, "{chunk:?}");
     }
 }
 

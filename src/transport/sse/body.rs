@@ -20,7 +20,7 @@ use super::{
         idle::{Due, Idle},
         outbound::Wire,
     },
-    message::{beginning, sign_of_life},
+    message::{SIGN_OF_LIFE, beginning},
 };
 use crate::{event::Event, hub::Delivery};
 
@@ -90,7 +90,7 @@ impl Chunks {
                 if ready!(due) == Due::Expired {
                     return Poll::Ready(Some(self.put(Err(expired()))));
                 }
-                return Poll::Ready(Some(sign_of_life(self.subscription.cursor())));
+                return Poll::Ready(Some(SIGN_OF_LIFE));
             }
         };
         self.idle.touch(Instant::now());

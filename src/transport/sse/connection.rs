@@ -25,7 +25,7 @@ use super::{
         outbound::{Outbound, Wire},
         socket::Socket,
     },
-    message::{beginning, sign_of_life},
+    message::{SIGN_OF_LIFE, beginning},
 };
 
 /// How long the client may take to close its side: a socket closed before that
@@ -81,10 +81,7 @@ impl Connection {
             match self.outbound.poll_due(cx) {
                 Poll::Pending => {}
                 Poll::Ready(Due::Expired) => self.outbound.refuse(expired()),
-                Poll::Ready(Due::Sign | Due::Gone) => {
-                    let cursor = self.outbound.subscription.cursor();
-                    self.outbound.say(sign_of_life(cursor));
-                }
+                Poll::Ready(Due::Sign | Due::Gone) => self.outbound.say(SIGN_OF_LIFE),
             }
         }
         self.outbound.poll_deliver(cx, &mut self.socket)

@@ -13,7 +13,7 @@ use super::super::{
     query::Format,
 };
 use crate::{
-    event::{Event, EventId, Form},
+    event::{Event, Form},
     hub::Delivery,
 };
 
@@ -59,18 +59,15 @@ fn put(item: Result<Delivery, Refusal>, format: Format, out: &mut Vec<u8>) -> Re
 /// A browser comes back after 1 to 3 s: not all of them at once.
 const RETRY_MS: std::ops::Range<u64> = 1000..3000;
 
-/// What every stream begins with.
+/// The first line of the first message. No blank line follows: libraries in
+/// wide use make an empty message of a block without `data:`, as
+/// `@microsoft/fetch-event-source` and `httpx-sse` do.
 pub(super) fn beginning() -> Bytes {
-    format!("retry: {}\n\n", fastrand::u64(RETRY_MS)).into()
+    format!("retry: {}\n", fastrand::u64(RETRY_MS)).into()
 }
 
-/// An id without data moves the browser's Last-Event-ID and fires nothing.
-pub(super) fn sign_of_life(cursor: Option<EventId>) -> Bytes {
-    match cursor {
-        Some(cursor) => format!("id: {cursor}\n\n").into(),
-        None => Bytes::from_static(b":\n\n"),
-    }
-}
+/// A comment line, and no blank line after it, for the same reason.
+pub(super) const SIGN_OF_LIFE: Bytes = Bytes::from_static(b":\n");
 
 fn message(delivery: &Delivery, format: Format) -> Bytes {
     let mut chunk = Vec::new();
