@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     auth::{AuthError, Authenticator, Grant, Ticket, TooManyTickets},
-    event::{ChannelName, EventId, Payload, WireName},
+    event::{ChannelName, Payload, WireName},
     hub::{Cursor, Hub, Readiness, Unready},
     publish::Publisher,
 };
@@ -330,15 +330,4 @@ pub(super) fn unreadable(names: &[impl AsRef<str>]) -> Refusal {
         Code::Forbidden,
         format!("the channel{s} {names} cannot be read"),
     )
-}
-
-/// What a client handed in to resume from; nothing is no cursor, and anything
-/// else is one, however strange: it is answered by a gap, never by an error.
-pub(super) fn cursor(text: &[u8]) -> Option<Cursor> {
-    if text.is_empty() {
-        return None;
-    }
-    let text = std::str::from_utf8(text).ok();
-    let id = text.and_then(|text| text.parse::<EventId>().ok());
-    Some(id.map_or(Cursor::Strange, Cursor::At))
 }

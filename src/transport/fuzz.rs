@@ -7,8 +7,8 @@ use prost::Message;
 use serde_json::Value;
 
 use super::{
-    admission,
     codes::{Code, Refusal},
+    cursor,
     json::ClientMessage,
     pb,
     query::{Format, StreamQuery, last_segment},
@@ -62,10 +62,17 @@ pub(crate) fn query(bytes: &[u8]) {
     let channels = channels.map(|name| format!("channel={}", escape(name.as_bytes())));
     let cursor = parsed.cursor.iter();
     let cursor = cursor.map(|cursor| format!("cursor={}", escape(cursor)));
+    let ids = parsed.last_event_ids.iter();
+    let ids = ids.map(|id| format!("lastEventId={}", escape(id)));
     let ticket = parsed.ticket.iter();
     let ticket = ticket.map(|ticket| format!("ticket={}", escape(ticket.as_bytes())));
     let format = (parsed.format == Format::Raw).then(|| "format=raw".to_owned());
-    let written: Vec<_> = channels.chain(cursor).chain(ticket).chain(format).collect();
+    let written = channels
+        .chain(cursor)
+        .chain(ids)
+        .chain(ticket)
+        .chain(format);
+    let written: Vec<_> = written.collect();
     assert_eq!(StreamQuery::parse(Some(&written.join("&"))), Ok(parsed));
 }
 
@@ -86,7 +93,7 @@ pub(crate) fn path(bytes: &[u8]) {
 /// What is handed in to resume from: taken for an id only where it is written
 /// as the gateway writes one.
 pub(crate) fn cursor(bytes: &[u8]) {
-    match admission::cursor(bytes) {
+    match cursor::cursor(bytes) {
         None => assert_eq!(bytes, b""),
         Some(Cursor::At(id)) => {
             assert_eq!(id.to_string().as_bytes(), bytes);

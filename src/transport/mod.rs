@@ -20,6 +20,7 @@ mod codes;
 mod console;
 mod counters;
 mod credentials;
+mod cursor;
 mod descriptors;
 mod expiry;
 mod first_frame;

@@ -7,7 +7,11 @@ use std::borrow::Cow;
 
 use percent_encoding::percent_decode_str;
 
-use super::codes::Refusal;
+use super::{
+    codes::Refusal,
+    cursor::{cursor, latest},
+};
+use crate::hub::Cursor;
 
 /// How deliveries are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -19,12 +23,14 @@ pub(super) enum Format {
     Raw,
 }
 
-/// `?channel=a&channel=b&cursor=…&format=json|raw`
+/// `?channel=a&channel=b&cursor=…&format=json|raw`. Polyfills of `EventSource`
+/// that cannot set a header come back with `lastEventId` or `Last-Event-ID` too.
 #[derive(Default)]
 #[cfg_attr(any(test, fuzzing), derive(Debug, PartialEq, Eq))]
 pub(super) struct StreamQuery {
     pub(super) channels: Vec<String>,
     pub(super) cursor: Option<Vec<u8>>,
+    pub(super) last_event_ids: Vec<Vec<u8>>,
     pub(super) format: Format,
     pub(super) ticket: Option<String>,
 }
@@ -51,16 +57,25 @@ impl StreamQuery {
                     "cursor",
                     percent_decode_str(value).collect(),
                 )?,
+                "lastEventId" | "Last-Event-ID" => parsed
+                    .last_event_ids
+                    .push(percent_decode_str(value).collect()),
                 "ticket" => once(&mut parsed.ticket, "ticket", decode(value)?.into_owned())?,
                 "format" => once(&mut format, "format", decode(value)?.parse()?)?,
                 _ => return Err(Refusal::invalid(format!("unknown parameter {name:?}"))),
             }
         }
         parsed.format = format.unwrap_or_default();
-        if parsed.format == Format::Raw || parsed.cursor.is_some() {
+        if parsed.format == Format::Raw || parsed.cursor().is_some() {
             parsed.demand_channel()?;
         }
         Ok(parsed)
+    }
+
+    /// Where to go on: the latest of all that say it.
+    pub(super) fn cursor(&self) -> Option<Cursor> {
+        let ids = self.cursor.iter().chain(&self.last_event_ids);
+        latest(ids.filter_map(|id| cursor(id)))
     }
 
     /// For where the client can show a token.
@@ -171,5 +186,26 @@ mod tests {
     fn a_cursor_may_be_anything() {
         let parsed = StreamQuery::parse(Some("channel=a&cursor=%FF%zz")).unwrap();
         assert_eq!(parsed.cursor.as_deref(), Some(&b"\xff%zz"[..]));
+        assert_eq!(parsed.cursor(), Some(Cursor::Strange));
+    }
+
+    #[test]
+    fn what_a_polyfill_appends_is_a_cursor() {
+        let cursor = |query: &str| {
+            let parsed = StreamQuery::parse(Some(&format!("channel=a&{query}")));
+            parsed.unwrap().cursor()
+        };
+        let at = |text: &str| Some(Cursor::At(text.parse().unwrap()));
+        for name in ["lastEventId", "Last-Event-ID"] {
+            assert_eq!(cursor(&format!("{name}=e-7")), at("e-7"));
+            assert_eq!(cursor(&format!("cursor=e-5&{name}=e-7")), at("e-7"));
+            assert_eq!(cursor(&format!("cursor=e-9&{name}=e-7")), at("e-9"));
+            assert_eq!(cursor(&format!("{name}=e-7&{name}=e-8")), at("e-8"));
+            assert_eq!(cursor(&format!("{name}=&{name}=")), None);
+            // Of two logs, the one that the connection before this one was of.
+            assert_eq!(cursor(&format!("cursor=f-9&{name}=e-7")), at("e-7"));
+            let strange = Some(Cursor::Strange);
+            assert_eq!(cursor(&format!("cursor=e-5&{name}=%FF")), strange);
+        }
     }
 }

@@ -16,11 +16,12 @@ use tokio::time::Instant;
 use tungstenite::Message;
 
 use super::{
-    admission::{Admission, cursor, readable, unreadable},
+    admission::{Admission, readable, unreadable},
     admitted::Admitted,
     close::{End, close},
     codes::Refusal,
     credentials::Credentials,
+    cursor::cursor,
     first_frame,
     hand_over::Serving,
     json::{ClientMessage, ServerMessage},
@@ -52,7 +53,7 @@ pub(super) async fn ws(
     let credentials = admission.credentials(request.headers());
     let address = admission.address(request.extensions(), request.headers());
     drop(request);
-    let cursor = cursor(query.cursor.as_deref().unwrap_or_default());
+    let cursor = query.cursor();
     let grant = match admission.admit(credentials).await {
         Err(AuthError::Required) if query.format == Format::Json => {
             let place = admission.place_for_unknown(address)?;

@@ -20,9 +20,10 @@ use tonic::{Request, Response, Status};
 
 use self::{encoded::Encoded, stream::Reader};
 use super::{
-    admission::{Admission, cursor},
+    admission::Admission,
     admitted::Admitted,
     codes::Refusal,
+    cursor::cursor,
     expiry::{Expiry, expired},
     http2::{OfReader, StreamHandOver, TakesStream},
     limits::Address,

@@ -10,20 +10,21 @@ use axum::{
     extract::{RawQuery, Request, State},
     response::Response,
 };
-use http::{HeaderName, HeaderValue, header};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use self::{body::Chunks, connection::Connection};
 use super::{
-    admission::{Admission, cursor},
+    admission::Admission,
     codes::Refusal,
     credentials::Credentials,
+    cursor::{cursor, latest},
     hand_over::{HandOver, Serving},
     http2::OfReader,
     idle::Idle,
     query::StreamQuery,
     socket::Socket,
 };
-use crate::event::WireName;
+use crate::{event::WireName, hub::Cursor};
 
 /// The response begins at once, a browser gives up for good on any status but
 /// 200; its `ready` waits.
@@ -34,14 +35,7 @@ pub(super) async fn sse(
 ) -> Result<Response, Refusal> {
     let query = StreamQuery::parse(query.as_deref())?;
     query.demand_channel()?;
-    let last_event_id = request.headers().get("last-event-id");
-    let last_event_id = last_event_id.map(HeaderValue::as_bytes);
-    let last_event_id = last_event_id.filter(|id| !id.is_empty());
-    let cursor = cursor(
-        last_event_id
-            .or(query.cursor.as_deref())
-            .unwrap_or_default(),
-    );
+    let cursor = last_event_id(request.headers()).or_else(|| query.cursor());
     let credentials = match query.ticket {
         Some(ticket) => Credentials::Ticket(ticket),
         None => admission.credentials(request.headers()),
@@ -71,6 +65,12 @@ pub(super) async fn sse(
         headers.insert(name, HeaderValue::from_static(value));
     }
     Ok(response)
+}
+
+/// What the client saw last on the connection before this one.
+fn last_event_id(headers: &HeaderMap) -> Option<Cursor> {
+    let ids = headers.get_all("last-event-id").iter();
+    latest(ids.filter_map(|id| cursor(id.as_bytes())))
 }
 
 fn handed_over(connection: impl FnOnce(Socket) -> Connection + Send + 'static) -> Response {
