@@ -1,5 +1,5 @@
 # `make run` and `make test` are all a fresh machine needs besides Rust.
-.PHONY: run help test soak bench fuzz deny deb try-deb lint clients browser postgres postgres-18 fault-tools packaging-tools proxies monitoring
+.PHONY: run help test soak bench fuzz deny deb try-deb lint lint-tools clients browser postgres postgres-18 fault-tools packaging-tools proxies monitoring
 
 # The main job: the gateway at work on a private PostgreSQL.
 run: postgres
@@ -52,12 +52,17 @@ deb:
 try-deb: deb postgres
 	cargo test --locked --test packaging -- --ignored --nocapture debian
 
-# Formatting, lints and documentation.
-lint:
+# Formatting, lints and documentation, of the proto file too.
+lint: lint-tools
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- --deny warnings
 	cargo clippy --locked --features otlp --all-targets -- --deny warnings
 	RUSTDOCFLAGS='--deny warnings' cargo doc --locked --no-deps --document-private-items
+	target/lint/venv/bin/buf lint
+
+# buf, which looks at the proto file.
+lint-tools:
+	@tests/lint/setup
 
 # A PostgreSQL server, where the machine has none.
 postgres:
