@@ -4,11 +4,10 @@ use std::{fmt, time::Duration};
 
 use http::StatusCode;
 use serde::Deserialize;
+use tonic_types::StatusExt as _;
 
 use super::address::Address;
-
-/// As a gateway says it.
-const SHUTTING_DOWN: &str = "the gateway is shutting down";
+use crate::transport::ERROR_DOMAIN;
 
 /// An end, in the contract's words where the gateway had one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -138,8 +137,21 @@ impl Ended {
         }
     }
 
-    /// gRPC has fewer codes than the contract.
+    /// The gateway's `ErrorInfo` has the contract's code, since gRPC has fewer
+    /// codes. A status of a proxy or of another program has only its own.
     pub(super) fn from_grpc(address: &Address, status: &tonic::Status) -> Self {
+        let details = status.get_error_details();
+        let info = details.error_info();
+        match info.filter(|info| info.domain == ERROR_DOMAIN) {
+            Some(info) => Self {
+                retry_after: details.retry_info().and_then(|retry| retry.retry_delay),
+                ..Self::new(&info.reason, status.message())
+            },
+            None => Self::from_bare_status(address, status),
+        }
+    }
+
+    fn from_bare_status(address: &Address, status: &tonic::Status) -> Self {
         use tonic::Code;
         let code = match status.code() {
             Code::InvalidArgument => "invalid_request",
@@ -147,9 +159,7 @@ impl Ended {
             Code::Unauthenticated => "unauthenticated",
             Code::Unimplemented | Code::NotFound => "not_found",
             Code::ResourceExhausted => "too_many",
-            // Two of the contract's codes are this one: what is said tells them apart.
-            Code::Unavailable if status.message() == SHUTTING_DOWN => "shutting_down",
-            Code::Unavailable => "source_unavailable",
+            Code::Unavailable => "unreachable",
             _ => "disconnected",
         };
         match code {
@@ -208,6 +218,25 @@ mod tests {
             let said = format!("http://h:1: what answers there is no gateway: {status}");
             assert_eq!(ended.message, said);
         }
+    }
+
+    #[test]
+    fn a_grpc_status_has_the_code_in_its_details() {
+        use tonic_types::ErrorDetails;
+
+        let address = "http://h:1".parse().unwrap();
+        let told = |domain: &str| {
+            let mut details = ErrorDetails::with_error_info("shutting_down", domain, []);
+            details.set_retry_info(Some(Duration::from_secs(2)));
+            let status = tonic::Status::with_error_details;
+            Ended::from_grpc(&address, &status(tonic::Code::Unavailable, "over", details))
+        };
+        let ours = told("pgfan");
+        assert_eq!((&*ours.code, &*ours.message), ("shutting_down", "over"));
+        assert_eq!(ours.retry_after, Some(Duration::from_secs(2)));
+        assert_eq!(told("proxy.example").code, "unreachable");
+        let bare = tonic::Status::unavailable("the gateway is shutting down");
+        assert_eq!(Ended::from_grpc(&address, &bare).code, "unreachable");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! One table of codes for three wires. No other file names a close code or a
 //! status of an error.
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     response::{IntoResponse, Response},
@@ -46,8 +48,8 @@ pub enum Code {
 /// How many there are.
 pub const CODES: usize = 11;
 
-/// Seconds until a refused client should come back.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
+/// The delay before a refused client should come back, in whole seconds.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 impl Code {
     /// Each at the place of its number.
@@ -128,11 +130,13 @@ impl Code {
         }
     }
 
-    fn is_for_later(self) -> bool {
-        matches!(
+    /// The delay before a client should come back, for codes that have one.
+    pub(super) fn retry_after(self) -> Option<Duration> {
+        let is_for_later = matches!(
             self.http(),
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-        )
+        );
+        is_for_later.then_some(RETRY_AFTER)
     }
 }
 
@@ -283,16 +287,10 @@ impl Refusal {
         if self.code == Code::Unauthenticated {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if self.code.is_for_later() {
-            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        if let Some(after) = self.code.retry_after() {
+            headers.insert(header::RETRY_AFTER, after.as_secs().into());
         }
         response
-    }
-}
-
-impl From<Refusal> for Status {
-    fn from(refusal: Refusal) -> Self {
-        Status::new(refusal.code.grpc(), refusal.message)
     }
 }
 

@@ -25,7 +25,7 @@ use super::{
     codes::{Code, Refusal},
     console::console,
     counters::count,
-    grpc::{Grpc, pb},
+    grpc::{Calls, Grpc, checked, pb},
     limits::Address,
     origin::guard,
     pages::{Pages, Side, metrics},
@@ -91,10 +91,11 @@ fn watched(admission: &Admission, pages: Pages, side: Side) -> Router {
 }
 
 fn grpc(admission: Admission) -> Result<Router, tonic_reflection::server::Error> {
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
-        .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
-        .build_v1()?;
+    let reflection = || {
+        tonic_reflection::server::Builder::configure()
+            .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+    };
     let (reporter, health) = tonic_health::server::health_reporter();
     let mut readiness = admission.readiness();
     // At first it would say that it serves; nobody else has it yet, so there is
@@ -106,14 +107,19 @@ fn grpc(admission: Admission) -> Result<Router, tonic_reflection::server::Error>
     let in_time = ServiceBuilder::new().map_request(move |request| punctual(request, limit));
     let mut open = Routes::builder();
     open.add_service(in_time.clone().named_layer(health))
-        .add_service(in_time.clone().named_layer(reflection));
-    let open = routed(open).route_layer(from_fn_with_state(admission.clone(), counted));
+        .add_service(in_time.clone().named_layer(reflection().build_v1()?))
+        // The only version that grpcio-reflection, Postman, grpcui and evans ask for.
+        .add_service(in_time.clone().named_layer(reflection().build_v1alpha()?));
+    let open = routed(open)
+        .route_layer(from_fn_with_state(admission.clone(), counted))
+        .route_layer(from_fn_with_state(Calls::Grpc, checked));
     // Of at most 4 MiB, tonic's own limit: room for any number of channels.
     let gateway = pb::gateway_service_server::GatewayServiceServer::new(Grpc::new(admission));
     let web = ServiceBuilder::new().layer(GrpcWebLayer::new());
     let mut routes = Routes::builder();
     routes.add_service(web.named_layer(in_time.named_layer(gateway)));
-    Ok(routed(routes).merge(open))
+    let gateway = routed(routes).route_layer(from_fn_with_state(Calls::GrpcAndWeb, checked));
+    Ok(gateway.merge(open))
 }
 
 /// Without `reset_fallback`, tonic would answer every unknown path with 200.

@@ -22,6 +22,7 @@ mod counters;
 mod credentials;
 mod cursor;
 mod descriptors;
+mod error_details;
 mod expiry;
 mod first_frame;
 #[cfg(any(test, fuzzing))]
@@ -60,6 +61,7 @@ pub use admission::{Admission, Settings};
 pub use codes::{CODES, Code, Refusal};
 pub use counters::Totals;
 pub use descriptors::room;
+pub use error_details::ERROR_DOMAIN;
 pub use grpc::pb;
 pub use http::{App, router};
 pub use limits::{Limits, Network, NetworkError, Proxies};

@@ -128,7 +128,7 @@ async fn a08_bodies_and_messages_over_the_limit_are_not_waited_for() {
         cursor: String::new(),
     };
     let status = client.subscribe(request).await.unwrap_err();
-    assert_eq!(status.code(), tonic::Code::OutOfRange, "{status}");
+    assert_eq!(status.code(), tonic::Code::InvalidArgument, "{status}");
     let mut http2 = Http2::open(address).await;
     let head = fields("POST", "/pgfan.v1.GatewayService/Publish", &GRPC);
     http2

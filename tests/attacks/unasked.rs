@@ -8,10 +8,7 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse, health_client::HealthClient};
-use tonic_reflection::pb::v1::{
-    ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
-    server_reflection_request::MessageRequest,
-};
+use tonic_reflection::pb::{v1, v1alpha};
 
 use crate::{
     besieged::Besieged,
@@ -58,6 +55,14 @@ async fn a11_calls_that_need_no_token_are_bounded_too() {
         watch(&mine).await.unwrap_err().code(),
         Code::ResourceExhausted
     );
+    // By whichever of the services.
+    let list = v1alpha::ServerReflectionRequest::default();
+    let mut reflection =
+        v1alpha::server_reflection_client::ServerReflectionClient::new(mine.clone());
+    let refused = reflection
+        .server_reflection_info(stream::iter([list]))
+        .await;
+    assert_eq!(refused.unwrap_err().code(), Code::ResourceExhausted);
     // Who only asks is told, whatever others of this address do.
     assert!(is_healthy(&mine).await.unwrap());
     let other = channel(&besieged, loopback(3)).await;
@@ -72,31 +77,45 @@ async fn a11_calls_that_need_no_token_are_bounded_too() {
 }
 
 /// What it has asked is answered; then it says nothing, and goes on doing so.
+/// The same in both versions of the protocol.
+macro_rules! never_ending_question {
+    ($channel:expr, $version:ident) => {
+        async {
+            use $version::{
+                ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
+                server_reflection_request::MessageRequest,
+            };
+            let question = ServerReflectionRequest {
+                host: String::new(),
+                message_request: Some(MessageRequest::ListServices(String::new())),
+            };
+            let begun = Instant::now();
+            let questions = stream::iter([question]).chain(stream::pending());
+            let mut client = ServerReflectionClient::new($channel);
+            let answers = client.server_reflection_info(questions).await;
+            let mut answers = answers.unwrap().into_inner();
+            let answer = within("an answer", answers.message()).await;
+            assert!(answer.unwrap().is_some());
+            let end = within("an end", answers.message()).await;
+            assert!(!matches!(end, Ok(Some(_))), "{end:?}");
+            begun.elapsed()
+        }
+    };
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a06_a_question_about_the_api_that_never_ends_is_ended() {
     let mut besieged = Besieged::new().await;
-    let mut client = ServerReflectionClient::new(channel(&besieged, loopback(2)).await);
-    let question = ServerReflectionRequest {
-        host: String::new(),
-        message_request: Some(MessageRequest::ListServices(String::new())),
-    };
-    let begun = Instant::now();
-    let questions = stream::iter([question]).chain(stream::pending());
-    let answers = client.server_reflection_info(questions).await;
-    let mut answers = answers.unwrap().into_inner();
-    assert!(
-        within("an answer", answers.message())
-            .await
-            .unwrap()
-            .is_some()
-    );
-    let end = within("an end", answers.message()).await;
-    assert!(!matches!(end, Ok(Some(_))), "{end:?}");
-    let after = begun.elapsed();
-    assert!(
-        after > Duration::from_secs(9) && after < Duration::from_secs(14),
-        "{after:?}"
-    );
+    let mine = channel(&besieged, loopback(2)).await;
+    let v1 = never_ending_question!(mine.clone(), v1);
+    let v1alpha = never_ending_question!(mine.clone(), v1alpha);
+    let (v1, v1alpha) = tokio::join!(v1, v1alpha);
+    for after in [v1, v1alpha] {
+        assert!(
+            after > Duration::from_secs(9) && after < Duration::from_secs(14),
+            "{after:?}"
+        );
+    }
     besieged.others_are_served().await;
     besieged.gateway.stop().await;
 }

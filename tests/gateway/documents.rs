@@ -9,12 +9,15 @@ use std::{
 use pgfan::{
     config::{SETTINGS, Setting},
     telemetry::METRICS,
+    transport::Code,
 };
 
 use crate::support::{Database, TestGateway, Wire};
 
 const SETTINGS_PAGE: &str = include_str!("../../docs/settings.md");
 const METRICS_PAGE: &str = include_str!("../../docs/metrics.md");
+const WIRES: &str = include_str!("../../docs/wires.md");
+const PROTO: &str = include_str!("../../proto/pgfan/v1/pgfan.proto");
 const CACHING: &str = include_str!("../../docs/caching.md");
 
 /// Defaults that are told in words.
@@ -54,6 +57,43 @@ fn the_metrics_table_is_the_programs() {
         .iter()
         .map(|metric| format!("| `{}` | {} |\n", metric.name, metric.help));
     is_on_the_page(METRICS_PAGE, "| `p", "metrics", &rows.collect::<String>());
+}
+
+/// In the comments of the proto file, and on the wires' page.
+#[test]
+fn the_tables_of_grpc_codes_are_the_programs() {
+    // The raw wires' alone.
+    let codes = Code::ALL
+        .into_iter()
+        .filter(|code| *code != Code::Interrupted);
+    for code in codes {
+        let name = code.as_str();
+        let status = screaming(&format!("{:?}", code.grpc()));
+        let row = PROTO
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("//   {name} ")));
+        let row = row.unwrap_or_else(|| panic!("{name} is not in the proto file"));
+        assert!(row.trim().starts_with(&status), "{name}: {row}");
+        if code != Code::NotFound {
+            let row = WIRES
+                .lines()
+                .find(|line| line.starts_with(&format!("| `{name}`")));
+            let row = row.unwrap_or_else(|| panic!("{name} is not on the page"));
+            assert!(row.contains(&format!("| {status} |")), "{name}: {row}");
+        }
+    }
+}
+
+/// `SCREAMING_CASE` of `CamelCase`.
+fn screaming(name: &str) -> String {
+    let mut screaming = String::new();
+    for letter in name.chars() {
+        if letter.is_uppercase() && !screaming.is_empty() {
+            screaming.push('_');
+        }
+        screaming.push(letter.to_ascii_uppercase());
+    }
+    screaming
 }
 
 /// What it should be is written to `target`, for who has changed it.

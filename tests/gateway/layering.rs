@@ -107,6 +107,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("opentelemetry_proto", &["telemetry::otlp"]),
     ("tonic", &["transport", "client", "telemetry::otlp"]),
     ("tonic_health", &["transport"]),
+    ("tonic_types", &["transport", "client"]),
     // The router's one error.
     ("tonic_reflection", &["transport", "app"]),
     ("tonic_web", &["transport"]),

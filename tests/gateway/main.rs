@@ -31,6 +31,9 @@ mod health;
 /// Everything else on the one port.
 mod http;
 
+/// What gRPC says of a refusal, and what is no gRPC.
+mod grpc;
+
 /// gRPC-Web on HTTP/2.
 mod grpc_web;
 

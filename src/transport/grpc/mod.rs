@@ -1,5 +1,6 @@
 //! gRPC: `pgfan.v1.GatewayService`, as `proto/pgfan/v1/pgfan.proto` has it.
 
+mod calls;
 pub(crate) mod encoded;
 mod stream;
 
@@ -18,6 +19,7 @@ use futures_util::{
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
+pub(super) use self::calls::{Calls, checked};
 use self::{encoded::Encoded, stream::Reader};
 use super::{
     admission::Admission,
