@@ -1,31 +1,42 @@
 """A gRPC client that knows nothing of pgfan's proto.
 
 It asks the server for the descriptors of what it calls (server reflection, v1)
-and builds its messages from the answer, as grpcurl does.
+and builds its messages from the answer, as grpcurl does; with --alpha it asks by
+grpcio-reflection's own database, which knows v1alpha alone.
 
-    grpc_by_reflection.py [--timeout S] HOST:PORT subscribe --channel a --events 3
+    grpc_by_reflection.py [--timeout S] [--alpha] HOST:PORT subscribe --channel a --events 3
     grpc_by_reflection.py [--timeout S] HOST:PORT publish a 'some payload'
     grpc_by_reflection.py [--timeout S] HOST:PORT health [SERVICE]
 
 One JSON object a line: what was received, by its field in the proto
 (`{"event": {"id": ..., ...}}`), `{"published": {}}`, `{"status": "SERVING"}`, or
-as the last line `{"end": {"code": "UNAVAILABLE", "message": ...}}`, with an empty
-code for a stream that ended well. Exit code 0: had what it came for, or was told
-to stop (SIGTERM, SIGINT); 1: the server ended the call; 2: wrong usage, or
-reflection does not know the service; 3: --timeout.
+as the last line `{"end": {"code": "UNAVAILABLE", "message": ..., "reason": ...,
+"domain": ..., "retry_seconds": ...}}`, the last three from the details of
+google.rpc where they are there, with an empty code for a stream that ended well.
+Exit code 0: had what it came for, or was told to stop (SIGTERM, SIGINT); 1: the
+server ended the call; 2: wrong usage, or reflection does not know the service;
+3: --timeout.
+
+With `--pause` a subscriber reads nothing after `ready` until SIGUSR1.
 """
 
 import argparse
 import json
 import signal
 import sys
+import threading
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import grpc
 from google.protobuf import descriptor, descriptor_pb2, json_format, message_factory
 from google.protobuf.descriptor_pool import DescriptorPool
+from google.rpc import error_details_pb2
 from grpc_reflection.v1alpha import reflection_pb2
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
+from grpc_status import rpc_status
 
 GATEWAY = "pgfan.v1.GatewayService"
 HEALTH = "grpc.health.v1.Health"
@@ -37,6 +48,9 @@ def main() -> None:
     arguments = parse_arguments()
     # A proxy of the environment is not for a server on this machine.
     options = [("grpc.enable_http_proxy", 0)]
+    if getattr(arguments, "pause", False):
+        # Else the client makes room for megabytes that nobody reads.
+        options.append(("grpc.http2.bdp_probe", 0))
     with grpc.insecure_channel(arguments.address, options) as channel:
         try:
             sys.exit(arguments.run(channel, arguments))
@@ -52,12 +66,14 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--timeout", type=float, default=30, help="seconds for the whole call"
     )
+    parser.add_argument("--alpha", action="store_true")
     commands = parser.add_subparsers(required=True)
 
     subscribing = commands.add_parser("subscribe")
     subscribing.add_argument("--channel", action="append", default=[])
     subscribing.add_argument("--cursor", default="")
     subscribing.add_argument("--events", type=int, help="leave after so many")
+    subscribing.add_argument("--pause", action="store_true")
     subscribing.set_defaults(run=subscribe)
 
     publishing = commands.add_parser("publish")
@@ -72,16 +88,35 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def subscribe(channel: grpc.Channel, arguments: argparse.Namespace) -> int:
-    method = find_method(channel, GATEWAY, "Subscribe", arguments.timeout)
+    method = find_method(channel, GATEWAY, "Subscribe", arguments)
     request = {"channels": arguments.channel, "cursor": arguments.cursor}
     stream = call(channel, method, request, arguments.timeout)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stream.cancel())
+    was_told = False
 
+    def leave(*_: object) -> None:
+        nonlocal was_told
+        was_told = True
+        stream.cancel()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, leave)
+    try:
+        return read(stream, arguments)
+    except grpc.RpcError:
+        if was_told:
+            return 0
+        raise
+
+
+def read(stream: Any, arguments: argparse.Namespace) -> int:
+    goes_on = threading.Event()
+    signal.signal(signal.SIGUSR1, lambda *_: goes_on.set())
     events = 0
     for response in stream:
         line = as_dictionary(response)
         show(line)
+        if "ready" in line and arguments.pause:
+            goes_on.wait()
         events += "event" in line
         if events == arguments.events:
             stream.cancel()
@@ -91,7 +126,7 @@ def subscribe(channel: grpc.Channel, arguments: argparse.Namespace) -> int:
 
 
 def publish(channel: grpc.Channel, arguments: argparse.Namespace) -> int:
-    method = find_method(channel, GATEWAY, "Publish", arguments.timeout)
+    method = find_method(channel, GATEWAY, "Publish", arguments)
     request = {"channel": arguments.channel, "payload": arguments.payload}
     response = call(channel, method, request, arguments.timeout)
     show({"published": as_dictionary(response)})
@@ -99,19 +134,22 @@ def publish(channel: grpc.Channel, arguments: argparse.Namespace) -> int:
 
 
 def check_health(channel: grpc.Channel, arguments: argparse.Namespace) -> int:
-    method = find_method(channel, HEALTH, "Check", arguments.timeout)
+    method = find_method(channel, HEALTH, "Check", arguments)
     request = {"service": arguments.service}
     show(as_dictionary(call(channel, method, request, arguments.timeout)))
     return 0
 
 
 def find_method(
-    channel: grpc.Channel, service: str, name: str, timeout: float
+    channel: grpc.Channel, service: str, name: str, arguments: argparse.Namespace
 ) -> descriptor.MethodDescriptor:
     """Raises KeyError for what the server's reflection does not know."""
+    if arguments.alpha:
+        pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
+        return pool.FindServiceByName(service).methods_by_name[name]
     pool = DescriptorPool()
     wanted = reflection_pb2.ServerReflectionRequest(file_containing_symbol=service)
-    for file in files_with_imports(channel, wanted, timeout):
+    for file in files_with_imports(channel, wanted, arguments.timeout):
         pool.Add(file)
     return pool.FindServiceByName(service).methods_by_name[name]
 
@@ -187,13 +225,26 @@ def as_dictionary(message: Any) -> dict[str, Any]:
 
 
 def ended(error: grpc.RpcError) -> int:
-    if error.code() is grpc.StatusCode.CANCELLED:
-        return 0
     if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
         print("grpc_by_reflection: --timeout is over", file=sys.stderr)
         return 3
-    show({"end": {"code": error.code().name, "message": error.details()}})
+    end = {"code": error.code().name, "message": error.details()}
+    show({"end": end | details(error)})
     return 1
+
+
+def details(error: grpc.RpcError) -> dict[str, Any]:
+    """What google.rpc's messages say: grpcio-status checks that they agree with
+    the status itself."""
+    found: dict[str, Any] = {}
+    status = rpc_status.from_call(error)
+    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+    for detail in status.details if status else []:
+        if detail.Unpack(info):
+            found |= {"reason": info.reason, "domain": info.domain}
+        elif detail.Unpack(retry):
+            found["retry_seconds"] = retry.retry_delay.ToTimedelta().total_seconds()
+    return found
 
 
 def show(line: dict[str, Any]) -> None:

@@ -9,9 +9,10 @@ use crate::{
     HEAVY,
     support::{
         Database,
-        gateway_process::{GatewayProcess, libpq_variables},
-        own_server,
+        gateway_process::{GatewayProcess, libpq_variables, pgfan},
+        get, own_server,
         program::{Ended, Program, command, run, run_within},
+        until,
     },
 };
 
@@ -158,11 +159,62 @@ async fn grpcio_is_told_the_health_and_the_reason_of_a_refusal() {
     }
     let refused = run(&mut grpc(&gateway, &["subscribe"])).await;
     assert_eq!(refused.status.code(), Some(1));
-    let expected = json!({"end": {"code": "INVALID_ARGUMENT", "message": "`channels` is empty"}});
+    let expected = json!({"end": {
+        "code": "INVALID_ARGUMENT",
+        "message": "`channels` is empty",
+        "reason": "invalid_request",
+        "domain": "pgfan",
+    }});
     assert_eq!(
         serde_json::from_str::<Value>(&refused.stdout).unwrap(),
         expected
     );
+    gateway.stop().await;
+}
+
+/// The database of grpcio-reflection, as Postman, grpcui and evans, asks for v1alpha alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn grpcio_reflection_finds_the_services_by_v1alpha() {
+    let database = Database::new().await;
+    let gateway = GatewayProcess::on(&database).await;
+    let ended = run(&mut grpc(&gateway, &["--alpha", "health"])).await;
+    assert_eq!(lines(&ended), [r#"{"status": "SERVING"}"#]);
+    let ended = run(&mut grpc(&gateway, &["--alpha", "publish", "a", "x"])).await;
+    assert_eq!(lines(&ended), [r#"{"published": {}}"#]);
+    gateway.stop().await;
+}
+
+/// It reads nothing for too long, and then what it was sent: a retry policy has
+/// UNAVAILABLE, and not CANCELLED, which is what a client asked for itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn grpcio_is_told_to_come_back_after_it_took_nothing() {
+    let database = Database::new().await;
+    let mut command = pgfan();
+    command.envs(libpq_variables(&database.url));
+    let gateway = GatewayProcess::serve(command.args(["serve", "--write-timeout", "1s"])).await;
+    gateway.ready().await;
+    let subscribe = ["subscribe", "--channel", "a", "--pause"];
+    let mut reader = Program::start(&mut grpc(&gateway, &subscribe));
+    let is_whole = |said: &[u8]| said.ends_with(b"\n").then_some(());
+    reader.stdout.until("ready", is_whole).await;
+    // More than any window has room for.
+    for _ in 0..4 {
+        database.notify_range("a", 1, 10_000).await;
+    }
+    until("it is counted", || async {
+        let metrics = get(gateway.address, "/metrics", &[]).await;
+        let text = String::from_utf8(metrics.body.to_vec()).unwrap();
+        text.contains("pgfan_slow_readers_total{outcome=\"closed\"} 1\n")
+    })
+    .await;
+    reader.signal("USR1").await;
+    let ended = reader.ended().await;
+    assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
+    let last: Value = serde_json::from_str(ended.stdout.lines().last().unwrap()).unwrap();
+    let end = &last["end"];
+    assert_eq!(end["code"], "UNAVAILABLE", "{last}");
+    assert_eq!(end["reason"], "write_timeout", "{last}");
+    assert_eq!(end["retry_seconds"], 2.0, "{last}");
     gateway.stop().await;
 }
 

@@ -1,19 +1,22 @@
 //! Readers of HTTP/2 that take nothing, or answer nothing, are counted as slow,
-//! whichever wire they read.
+//! whichever wire they read, and over gRPC they are told so where that is possible.
 
 use std::net::SocketAddr;
 
-use h2::{RecvStream, client::SendRequest};
+use h2::{Reason, RecvStream, client::SendRequest};
 use hyper::{Request, body::Bytes};
 use pgfan::transport::pb::SubscribeRequest;
 use prost::Message as _;
 use tokio::net::TcpStream;
+use tonic::transport::Endpoint;
+use tonic_types::StatusExt as _;
 
 use crate::support::{
     Database, Link, TestGateway,
     large::{EVENTS, notify_large},
     stuck_grpc_web, until, within,
 };
+use pgfan::transport::pb::gateway_service_client::GatewayServiceClient;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Call {
@@ -109,6 +112,137 @@ async fn f16_a_stream_that_takes_nothing_is_counted() {
         .await;
         drop(stuck);
     }
+}
+
+/// What comes of a stream that is read at last.
+enum End {
+    Trailers(hyper::HeaderMap),
+    Reset(Reason),
+}
+
+/// Everything that was sent, and how it ended.
+async fn read_on(mut stream: RecvStream) -> (Vec<u8>, End) {
+    let mut read = Vec::new();
+    loop {
+        match within("its end", stream.data()).await {
+            Some(Ok(part)) => {
+                // The window may be of a stream that is over.
+                let _ = stream.flow_control().release_capacity(part.len());
+                read.extend_from_slice(&part);
+            }
+            Some(Err(error)) => return (read, End::Reset(error.reason().unwrap())),
+            None => {
+                let trailers = within("trailers", stream.trailers()).await.unwrap();
+                return (read, End::Trailers(trailers.unwrap()));
+            }
+        }
+    }
+}
+
+/// Whether these are whole messages (gRPC's five bytes before each).
+fn are_whole(mut messages: &[u8]) -> bool {
+    while let Some((prefix, rest)) = messages.split_at_checked(5) {
+        let length = u32::from_be_bytes(prefix[1..].try_into().unwrap());
+        let Some(rest) = rest.get(length as usize..) else {
+            return false;
+        };
+        messages = rest;
+    }
+    messages.is_empty()
+}
+
+/// Its window is shut for messages, and not for a status.
+#[tokio::test(flavor = "multi_thread")]
+async fn f16_a_grpc_stream_that_takes_nothing_ends_with_a_status_after_whole_messages() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[("write-timeout", "1s")]).await;
+    let mut client = connect(gateway.address).await;
+    let stream = Call::Grpc.ready(&mut client).await;
+    // More than its window has room for, by the reader and by a writer.
+    database.notify_range("a", 1, 500).await;
+    until("it is counted", || async {
+        database.notify_range("a", 1, 100).await;
+        closed(&gateway).await == 1
+    })
+    .await;
+    let (messages, End::Trailers(trailers)) = read_on(stream).await else {
+        panic!("it is reset")
+    };
+    assert!(messages.len() > 60_000, "{}", messages.len());
+    assert!(are_whole(&messages));
+    assert_eq!(trailers["grpc-status"], "14");
+    assert!(trailers.contains_key("grpc-status-details-bin"));
+}
+
+/// Its status waits behind messages that h2 keeps for want of room on the
+/// connection; nothing is kept for long for one who never reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn f16_streams_that_share_a_shut_connection_end_too() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[("write-timeout", "1s")]).await;
+    let mut client = connect(gateway.address).await;
+    let mut streams = Vec::new();
+    for _ in 0..8 {
+        streams.push(Call::Grpc.ready(&mut client).await);
+    }
+    database.notify_range("a", 1, 5000).await;
+    until("all are counted", || async { closed(&gateway).await == 8 }).await;
+    until("nobody keeps a place", || async {
+        gateway.get("/v1/status").await.json()["readers"]["grpc"] == 0
+    })
+    .await;
+    for stream in streams {
+        match read_on(stream).await.1 {
+            End::Trailers(trailers) => assert_eq!(trailers["grpc-status"], "14"),
+            End::Reset(reason) => assert_eq!(reason, Reason::CANCEL),
+        }
+    }
+}
+
+/// A message that is larger than what waits for room is cut, and a status after
+/// half of one would be none.
+#[tokio::test(flavor = "multi_thread")]
+async fn f16_a_grpc_stream_that_is_cut_in_a_message_is_reset() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[("write-timeout", "1s")]).await;
+    let mut client = connect(gateway.address).await;
+    let stream = Call::Grpc.ready(&mut client).await;
+    notify_large(&database, 1..=40).await;
+    until("it is counted", || async { closed(&gateway).await == 1 }).await;
+    let (_, End::Reset(reason)) = read_on(stream).await else {
+        panic!("a status after half a message")
+    };
+    assert_eq!(reason, Reason::CANCEL);
+}
+
+/// tonic's client, which comes back to its stream too late.
+#[tokio::test(flavor = "multi_thread")]
+async fn f16_tonic_shows_a_slow_reader_that_it_should_come_back() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[("write-timeout", "1s")]).await;
+    let endpoint = Endpoint::from_shared(format!("http://{}", gateway.address)).unwrap();
+    let endpoint = endpoint.initial_stream_window_size(65_535);
+    let mut client = GatewayServiceClient::new(endpoint.connect().await.unwrap());
+    let asked = SubscribeRequest {
+        channels: vec!["a".into()],
+        cursor: String::new(),
+    };
+    let mut stream = client.subscribe(asked).await.unwrap().into_inner();
+    within("ready", stream.message()).await.unwrap().unwrap();
+    database.notify_range("a", 1, 20_000).await;
+    until("it is counted", || async { closed(&gateway).await == 1 }).await;
+    let mut heard = 0;
+    let status = loop {
+        match within("its end", stream.message()).await {
+            Ok(message) => heard += i32::from(message.is_some()),
+            Err(status) => break status,
+        }
+    };
+    assert!(heard > 0);
+    assert_eq!(status.code(), tonic::Code::Unavailable, "{status:?}");
+    let info = status.get_details_error_info().unwrap();
+    assert_eq!((&*info.reason, &*info.domain), ("write_timeout", "pgfan"));
+    assert!(status.get_details_retry_info().is_some());
 }
 
 /// There the connection is the stream.

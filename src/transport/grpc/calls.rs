@@ -51,7 +51,8 @@ impl Calls {
     fn check(self, request: &Request) -> Result<(), Box<Response>> {
         let kind = content_type(request.headers());
         let is_grpc = GRPC.contains(&kind);
-        if !is_grpc && !(self == Self::GrpcAndWeb && WEB.contains(&kind)) {
+        let is_web = self == Self::GrpcAndWeb && WEB.contains(&kind);
+        if !is_grpc && !is_web {
             return Err(Box::new(self.unsupported()));
         }
         if request.method() != Method::POST {

@@ -1,6 +1,7 @@
 //! gRPC: `pgfan.v1.GatewayService`, as `proto/pgfan/v1/pgfan.proto` has it.
 
 mod calls;
+mod cuts;
 pub(crate) mod encoded;
 mod stream;
 

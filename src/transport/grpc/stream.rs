@@ -14,16 +14,19 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use h2::{Reason, SendStream};
 use http::HeaderMap;
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep, timeout};
 use tonic::Status;
 use tracing::debug;
 
 use super::{
     super::{
-        codes::Code,
-        http2::{Stall, give},
+        codes::{Code, Refusal},
+        http2::Stall,
+        limits::Presence,
     },
-    Deliveries, framed_event,
+    Deliveries,
+    cuts::Cuts,
+    framed_event,
 };
 use crate::{
     event::Form,
@@ -33,13 +36,17 @@ use crate::{
 /// Bytes after which a write begins, though more deliveries are there.
 const WRITE: usize = 64 << 10;
 
-/// What a writer gives a stream between two looks at its window: h2 keeps it
-/// where the client takes nothing.
+/// The most that a writer gives a stream between two looks at its window.
 const UNSEEN: usize = 32 << 10;
 
 /// A stream that is given little is looked at this often while it is given
-/// anything.
+/// anything: the connection's window is shared with other streams, and h2 buffers
+/// data that it has no room for.
 const LOOK: Duration = Duration::from_secs(1);
+
+/// How long the status of a stalled stream may wait for the connection's window;
+/// then the stream is reset, which frees the data that h2 buffers for it.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub(super) struct Reader {
@@ -47,6 +54,7 @@ pub(super) struct Reader {
     seat: Arc<Seat<Line>>,
     /// What the stream has not taken yet: it stands before everything else.
     rest: Bytes,
+    cuts: Cuts,
     /// How it ends, once the rest is given.
     status: Option<Status>,
     /// How long the stream may take nothing.
@@ -62,10 +70,10 @@ pub(super) struct Line {
     stream: SendStream<Bytes>,
     rest: Bytes,
     is_closed: bool,
-    /// When there was room for all that had been given.
+    /// The last look at the window.
     seen: Instant,
-    /// Bytes given since.
-    unseen: usize,
+    /// The room at that look, less the bytes given since.
+    room: usize,
 }
 
 /// Why nothing more is said.
@@ -88,13 +96,14 @@ impl Reader {
             rest: Bytes::new(),
             is_closed: false,
             seen: Instant::now(),
-            unseen: 0,
+            room: 0,
         }));
         deliveries.subscription.sit(seat.clone());
         Self {
             deliveries,
             seat,
             rest: Bytes::new(),
+            cuts: Cuts::default(),
             status: None,
             limit,
             stall,
@@ -113,16 +122,18 @@ impl Reader {
         if is_slow {
             self.deliveries.subscription.refused(Code::WriteTimeout);
         }
+        let is_whole = self.cuts.is_whole();
         let seat = Arc::clone(&self.seat);
-        drop(self);
-        seat.with_outlet(|line| match end {
-            End::Told(status) => line.end(&status),
+        let presence = self.deliveries.subscription.leave();
+        match end {
+            End::Told(status) => seat.with_outlet(|line| line.end(&status)),
+            End::Stalled if is_whole => Box::pin(farewell(&seat, presence)).await,
             End::Stalled => {
                 debug!("a stream takes nothing: reset");
-                line.stream.send_reset(Reason::CANCEL);
+                seat.with_outlet(|line| line.stream.send_reset(Reason::CANCEL));
             }
             End::Gone => {}
-        });
+        }
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<End> {
@@ -172,10 +183,8 @@ impl Reader {
             return Poll::Ready(Ok(()));
         }
         while !self.rest.is_empty() {
-            let rest = &mut self.rest;
-            let given = self
-                .seat
-                .with_outlet(|line| give(rest, &mut line.stream, cx));
+            let (rest, cuts) = (&mut self.rest, &mut self.cuts);
+            let given = self.seat.with_outlet(|line| line.poll_give(rest, cuts, cx));
             match given {
                 Poll::Ready(Ok(())) => self.stalled = None,
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(End::Gone)),
@@ -188,27 +197,56 @@ impl Reader {
             }
         }
         self.rest = Bytes::new();
-        self.seat.with_outlet(|line| line.saw_room(Instant::now()));
+        let room = self.seat.with_outlet(|line| line.look(0, Instant::now()));
+        self.cuts.saw(room);
         Poll::Ready(Ok(()))
     }
 }
 
+/// Ends a stalled stream that is at the end of a message with a status. It keeps
+/// the reader's place until then, so that the number of such streams is bounded.
+async fn farewell(seat: &Seat<Line>, _held: Presence) {
+    debug!("a stream takes nothing: ended");
+    let rule = "the client has taken nothing within --write-timeout";
+    let status = Refusal::new(Code::WriteTimeout, rule).into();
+    seat.with_outlet(|line| line.end(&status));
+    let gone = poll_fn(|cx| seat.with_outlet(|line| line.stream.poll_reset(cx)));
+    // The stream ends in both cases.
+    let _ = timeout(FAREWELL, gone).await;
+    // Does nothing if the status has been sent.
+    seat.with_outlet(|line| line.stream.send_reset(Reason::CANCEL));
+}
+
 impl Line {
-    /// Whether the client's window has room for all that was given, and more.
-    fn has_room(&mut self, now: Instant) -> bool {
-        self.stream.reserve_capacity(1);
-        let has_room = self.stream.capacity() > 0;
-        // Held back, it would be missed by the connection's other streams.
-        self.stream.reserve_capacity(0);
-        if has_room {
-            self.saw_room(now);
+    /// Sends a part of `rest`.
+    fn poll_give(
+        &mut self,
+        rest: &mut Bytes,
+        cuts: &mut Cuts,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), h2::Error>> {
+        self.stream.reserve_capacity(rest.len());
+        loop {
+            let part = cuts.part(rest, self.stream.capacity());
+            if part > 0 {
+                return Poll::Ready(self.stream.send_data(rest.split_to(part), false));
+            }
+            match ready!(self.stream.poll_capacity(cx)) {
+                Some(room) => room?,
+                None => return Poll::Ready(Err(Reason::STREAM_CLOSED.into())),
+            };
         }
-        has_room
     }
 
-    fn saw_room(&mut self, now: Instant) {
-        self.unseen = 0;
+    /// Sets `room` to what the windows of stream and connection have room for: up
+    /// to `UNSEEN` bytes, or to `needed` if that is more.
+    fn look(&mut self, needed: usize, now: Instant) -> usize {
+        self.stream.reserve_capacity(needed.max(UNSEEN));
+        self.room = self.stream.capacity();
         self.seen = now;
+        // Held back, it would be missed by the connection's other streams.
+        self.stream.reserve_capacity(0);
+        self.room
     }
 
     fn end(&mut self, status: &Status) {
@@ -222,17 +260,18 @@ impl Line {
 }
 
 impl Outlet for Line {
-    /// Given without a look at the window, which would wake the reader each
-    /// time (h2 tells of room through the same waker as of a reset).
+    /// Given without a look at the window each time, which would wake the reader
+    /// (h2 tells of room through the same waker as of a reset).
     fn put(&mut self, burst: &Burst) -> bool {
         if self.is_closed {
             return false;
         }
         let bytes = burst.bytes(Form::Grpc, framed_event);
-        let is_due = self.unseen + bytes.len() > UNSEEN || burst.at() - self.seen >= LOOK;
-        let may_give = !is_due || self.has_room(burst.at());
-        if may_give && self.stream.send_data(bytes.clone(), false).is_ok() {
-            self.unseen += bytes.len();
+        if bytes.len() > self.room || burst.at() - self.seen >= LOOK {
+            self.look(bytes.len(), burst.at());
+        }
+        if bytes.len() <= self.room && self.stream.send_data(bytes.clone(), false).is_ok() {
+            self.room -= bytes.len();
             return true;
         }
         // Where the stream is gone, the reader finds that out with it.

@@ -27,7 +27,7 @@ use tokio::{
 
 use self::stall::Watched;
 pub(super) use self::{
-    response::{StreamHandOver, TakesStream, give},
+    response::{StreamHandOver, TakesStream},
     stall::{OfReader, Stall},
 };
 use super::{

@@ -179,7 +179,7 @@ async fn send_data(
 
 /// Gives the stream what its window has room for: something, unless it is
 /// pending.
-pub(in crate::transport) fn give(
+fn give(
     data: &mut Bytes,
     stream: &mut SendStream<Bytes>,
     cx: &mut Context<'_>,
