@@ -46,17 +46,17 @@ impl EventStream {
         }
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
-        match field {
-            "data" => match &mut self.data {
-                Some(data) if data.len() + value.len() > MAX_BYTES => return Err(TooLong),
-                Some(data) => {
-                    data.push('\n');
-                    data.push_str(value);
-                }
-                None => self.data = Some(value.to_owned()),
-            },
-            // Comments, `retry`, what is not known, and `id`: the messages have it.
-            _ => {}
+        // Comments, `retry`, what is not known, and `id`: the messages have it.
+        if field != "data" {
+            return Ok(None);
+        }
+        match &mut self.data {
+            Some(data) if data.len() + value.len() > MAX_BYTES => return Err(TooLong),
+            Some(data) => {
+                data.push('\n');
+                data.push_str(value);
+            }
+            None => self.data = Some(value.to_owned()),
         }
         Ok(None)
     }
