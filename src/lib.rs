@@ -70,3 +70,4 @@ pub mod sandbox;
 pub mod shutdown;
 pub mod supervisor;
 pub mod telemetry;
+mod text;

@@ -16,7 +16,7 @@ use super::crypto;
 const MAX_KEYS: usize = 100;
 
 /// Bytes of a secret at the least: as long as the hash of HS256 (RFC 7518, section 3.2).
-pub(crate) const MIN_SECRET: usize = 32;
+const MIN_SECRET: usize = 32;
 
 /// Why a text holds no keys. The text itself is not repeated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

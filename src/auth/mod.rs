@@ -31,7 +31,6 @@ pub use claims::{ClaimPath, ClaimPathError};
 pub use fetch::{Url, UrlError};
 pub use grant::Grant;
 pub use key_source::KeySource;
-pub(crate) use keys::MIN_SECRET;
 pub use keys::{KeyError, Keys};
 pub use mint::{MintError, SigningKey, Wish, mint};
 pub use pattern::{Pattern, PatternError, Patterns};

@@ -4,8 +4,9 @@ use std::{fmt, io, path::Path};
 
 use super::{mistakes::Mistake, place::Place, settings::Setting};
 use crate::{
-    auth::{FileError, MIN_SECRET},
+    auth::FileError,
     telemetry::EndpointError,
+    text::{may_be_secret, path_prefix},
 };
 
 /// More of a text is not repeated: its begin tells which one is meant.
@@ -76,8 +77,8 @@ fn is_absence(error: &FileError) -> bool {
     matches!(error, FileError::Read(error) if error.kind() == io::ErrorKind::NotFound)
 }
 
-/// A rule behind the text that breaks it. What may hold a password, in the wrong place, is not
-/// repeated.
+/// A rule behind the text that breaks it. A text that may hold a password, in the wrong place, is
+/// not repeated.
 pub(super) fn refused(text: &str, rule: impl fmt::Display) -> Rule {
     Rule::Value(match text.char_indices().nth(MAX_SHOWN) {
         _ if may_be_secret(text) => rule.to_string(),
@@ -86,36 +87,10 @@ pub(super) fn refused(text: &str, rule: impl fmt::Display) -> Rule {
     })
 }
 
-/// A rule behind the file that breaks it. Who wrote what belongs into the file in place of its path
-/// does not find it repeated; a path that leads anywhere is one.
+/// A rule behind the file that breaks it. The content of a file, given in place of its path, is not
+/// repeated; a path that exists is.
 pub(super) fn of_file(path: &str, rule: impl fmt::Display) -> String {
-    match may_be_content(path) && !Path::new(path).exists() {
-        true => rule.to_string(),
-        false => format!("{path}: {rule}"),
-    }
-}
-
-/// Who wrote a connection string, a token or a key into the wrong variable.
-fn may_be_secret(text: &str) -> bool {
-    let lower = text.to_ascii_lowercase();
-    let named = ["pass", "secret"].iter().any(|name| lower.contains(name));
-    named || holds_secret(text, &[' ', ','])
-}
-
-/// Folders are called /run/secrets, and hold no secret in that.
-fn may_be_content(path: &str) -> bool {
-    match path.contains('/') {
-        true => holds_secret(path, &['/']),
-        false => may_be_secret(path),
-    }
-}
-
-/// By its form; `between` stands between the parts of a text.
-fn holds_secret(text: &str, between: &[char]) -> bool {
-    let lower = text.to_ascii_lowercase();
-    let signs = ["://", "@", "-----", "eyj"];
-    let is_key = |part: &str| part.len() >= MIN_SECRET;
-    signs.iter().any(|sign| lower.contains(sign)) || text.split(between).any(is_key)
+    format!("{}{rule}", path_prefix(Path::new(path)))
 }
 
 #[cfg(test)]

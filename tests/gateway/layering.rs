@@ -15,12 +15,13 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("count", &[]),
     ("event", &[]),
     ("backoff", &[]),
+    ("text", &[]),
     ("dial", &[]),
     ("demand", &["event"]),
     ("publish", &["event"]),
     (
         "source",
-        &["backoff", "count", "demand", "event", "publish"],
+        &["backoff", "count", "demand", "event", "publish", "text"],
     ),
     ("hub", &["count", "demand", "event"]),
     ("auth", &["dial", "event"]),
@@ -29,10 +30,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["auth", "count", "event", "hub", "publish", "shutdown"],
     ),
     // The generated client of gRPC.
-    ("client", &["backoff", "dial", "event", "transport"]),
+    ("client", &["backoff", "dial", "event", "text", "transport"]),
     (
         "config",
-        &["auth", "hub", "source", "telemetry", "transport"],
+        &["auth", "hub", "source", "telemetry", "text", "transport"],
     ),
     (
         "app",
@@ -58,11 +59,13 @@ const ARROWS: &[(&str, &[&str])] = &[
             "client",
             "config",
             "event",
+            "hub",
             "sandbox",
             "shutdown",
             "source",
             "supervisor",
             "telemetry",
+            "text",
             "transport",
         ],
     ),
@@ -84,7 +87,15 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("supervisor", &[]),
     (
         "telemetry",
-        &["backoff", "count", "event", "hub", "source", "transport"],
+        &[
+            "backoff",
+            "count",
+            "event",
+            "hub",
+            "source",
+            "text",
+            "transport",
+        ],
     ),
 ];
 

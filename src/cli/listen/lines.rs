@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::client::Message;
+use crate::{client::Message, text::Printable};
 
 /// For whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +48,8 @@ fn push_text(lines: &mut String, message: &Message, in_colour: bool) {
         } => {
             let time = part_of_day(received_at);
             push_word(lines, DIM, time, in_colour);
-            push_word(lines, BOLD, &printable(channel), in_colour);
-            lines.push_str(&printable(payload));
+            push_word(lines, BOLD, &Printable(channel).to_string(), in_colour);
+            lines.push_str(&Printable(payload).to_string());
             return;
         }
         Message::Gap { reason, .. } => {
@@ -70,7 +70,7 @@ fn push_text(lines: &mut String, message: &Message, in_colour: bool) {
     };
     let word = format!("{word:<12}");
     push_word(lines, colour, &word, in_colour);
-    lines.push_str(&printable(&rest));
+    lines.push_str(&Printable(&rest).to_string());
     lines.truncate(lines.trim_end().len());
 }
 
@@ -85,21 +85,6 @@ fn push_word(lines: &mut String, colour: &str, word: &str, in_colour: bool) {
 /// `2026-11-24T12:00:00.123456Z` to the millisecond; another form as it is.
 fn part_of_day(time: &str) -> &str {
     time.get(11..23).unwrap_or(time)
-}
-
-/// Whoever notifies must not be able to speak to the terminal.
-fn printable(text: &str) -> String {
-    let mut printable = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                printable.extend(character.escape_unicode());
-            }
-            _ if character.is_control() => printable.extend(character.escape_default()),
-            _ => printable.push(character),
-        }
-    }
-    printable
 }
 
 #[cfg(test)]
