@@ -51,8 +51,12 @@ pub(super) fn gateway(matches: &ArgMatches) -> Result<Gateway, Mistakes> {
     }
 }
 
-/// As PostgreSQL takes it.
+/// As PostgreSQL takes it. A URL would be taken for a name too, and be shown wherever names are,
+/// with its password.
 pub(super) fn channel(name: &str) -> Result<ChannelName, String> {
+    if name.contains("://") {
+        return Err("a URL is no channel's name: --url URL says where the gateway is".to_owned());
+    }
     ChannelName::new(name).map_err(|error| error.to_string())
 }
 

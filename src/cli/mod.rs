@@ -10,6 +10,7 @@ mod demo;
 mod gateway;
 mod health;
 mod listen;
+mod not_understood;
 mod output;
 mod publish;
 mod serve;
@@ -22,7 +23,10 @@ use std::{collections::HashMap, path::PathBuf, process::ExitCode, sync::Arc};
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use tracing::{Level, error};
 
-use self::output::{in_colour, tell};
+use self::{
+    not_understood::not_understood,
+    output::{in_colour, tell},
+};
 use crate::{
     config::{self, Config, Mistakes, SETTINGS, Setting, environment},
     source::conninfo::ConnInfo,
@@ -36,7 +40,7 @@ type CommandResult = Result<(), Box<dyn std::error::Error>>;
 pub fn main() -> ExitCode {
     let matches = match command().try_get_matches() {
         Ok(matches) => matches,
-        Err(error) => return not_understood(&error),
+        Err(error) => return not_understood(error),
     };
     // What a command has to say is its output; a gateway's log is all it says.
     let is_gateway = matches!(matches.subcommand_name(), Some("serve" | "demo"));
@@ -78,20 +82,6 @@ fn log_format(matches: &ArgMatches) -> LogFormat {
     };
     let file = settings_file(serve);
     config::log_format(&flags(serve), &environment, file.as_deref())
-}
-
-/// Help and version too come here. A connection string that stands where none
-/// is understood must not be repeated: it may hold a password.
-fn not_understood(error: &clap::Error) -> ExitCode {
-    let text = error.render().to_string();
-    let is_mistake = error.use_stderr();
-    if is_mistake && (text.contains("://") || text.contains("password=")) {
-        tell("error: a connection string stands where none is understood; see --help");
-    } else {
-        // A closed terminal is no reason for another exit code.
-        let _ = error.print();
-    }
-    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
 fn run(matches: &ArgMatches) -> CommandResult {

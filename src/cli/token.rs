@@ -16,6 +16,7 @@ use super::{
 use crate::{
     auth::{Pattern, SigningKey, Wish, mint},
     config::{Mistakes, SETTINGS, TokenSettings, environment},
+    text::path_prefix,
 };
 
 /// Those that say what the gateway looks for in a token.
@@ -130,7 +131,7 @@ pub(super) fn run(matches: &ArgMatches) -> CommandResult {
 
 fn private_key(path: &Path) -> Result<SigningKey, Mistakes> {
     let key = SigningKey::of_pem_file(path);
-    key.map_err(|error| format!("--key-file: {}: {error}", path.display()).into())
+    key.map_err(|error| format!("--key-file: {}{error}", path_prefix(path)).into())
 }
 
 fn no_key() -> Mistakes {

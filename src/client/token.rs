@@ -9,6 +9,8 @@ use std::{
 
 use http::HeaderValue;
 
+use crate::text::path_prefix;
+
 /// Far more than any token; a path to a device would otherwise never end.
 const MAX_BYTES: u64 = 64 << 10;
 
@@ -29,7 +31,7 @@ pub enum Token {
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// The file cannot be read.
-    #[error("the token file {0} cannot be read: {1}")]
+    #[error("the token file cannot be read: {}{error}", path_prefix(.0), error = .1)]
     File(PathBuf, io::Error),
     /// RFC 6750, section 2.1.
     #[error("the token is not one line of visible ASCII characters")]

@@ -2,10 +2,14 @@
 
 use std::{net::SocketAddr, path::Path, str::FromStr};
 
-use super::{Origins, mistakes::Mistake, rule::Rule};
+use super::{
+    Origins,
+    mistakes::Mistake,
+    rule::{Rule, refused},
+};
 use crate::{
     auth::{self, FileError, KeySource, Keys, Pattern, Patterns, Rules, SigningKey, Url},
-    transport::{Browsers, Origin},
+    transport::Browsers,
 };
 
 /// What tokens are checked with; one of them can be set.
@@ -153,17 +157,12 @@ pub(super) fn channels(slot: &mut Patterns, text: &str) -> Result<(), Rule> {
     Ok(())
 }
 
-pub(super) fn origins(slot: &mut Vec<Origin>, text: &str) -> Result<(), Rule> {
-    *slot = list(text)?;
-    Ok(())
-}
-
 pub(super) fn list<T: FromStr<Err: ToString>>(text: &str) -> Result<Vec<T>, Rule> {
     let items = text.split(',').map(str::trim);
     items
         .map(|item| {
             let parsed = item.parse::<T>();
-            parsed.map_err(|error| format!("{item:?}: {}", error.to_string()).into())
+            parsed.map_err(|error| refused(item, error.to_string()))
         })
         .collect()
 }

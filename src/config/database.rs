@@ -1,7 +1,7 @@
 //! What is wrong with the database's settings: where it was made, and the way out.
 
 use super::Mistake;
-use crate::source::conninfo::{ConnInfoError, Origin};
+use crate::source::conninfo::{ConnInfoError, Meant, Origin};
 
 /// `url_origin` is where the connection string was given.
 pub(super) fn mistake(error: &ConnInfoError, url_origin: &str) -> Mistake {
@@ -13,6 +13,7 @@ pub(super) fn mistake(error: &ConnInfoError, url_origin: &str) -> Mistake {
 fn place<'a>(mistake: &ConnInfoError, url_origin: &'a str) -> &'a str {
     match mistake {
         ConnInfoError::Syntax { .. }
+        | ConnInfoError::Foreign { .. }
         | ConnInfoError::UnknownKeyword {
             origin: Origin::ConnectionString,
             ..
@@ -32,8 +33,14 @@ pub(crate) fn remedy_of_database(mistake: &ConnInfoError) -> &'static str {
             "write it as postgresql://USER@HOST:PORT/DATABASE, with %XX for what means something \
              there, or as key=value pairs"
         }
+        ConnInfoError::Foreign { remedy, .. } => remedy,
+        ConnInfoError::UnknownKeyword {
+            meant: Meant::Foreign { remedy, .. },
+            ..
+        } => remedy,
         ConnInfoError::UnknownKeyword { .. } => {
-            "write it as libpq does: host, port, dbname, user, sslmode, …"
+            "write it as libpq does: host, port, dbname, user, sslmode, …; in a value `&` is \
+             written as `%26` in a URI, and a value with blanks stands in quotes"
         }
         ConnInfoError::Value { .. } => "give it a value that libpq takes, or leave it out",
         ConnInfoError::File {

@@ -11,7 +11,7 @@ use toml::{Spanned, Value, de::Error};
 use super::{
     Given, mistakes::Mistake, place::Place, rule::Rule, settings::SETTINGS, unknown::unknown,
 };
-use crate::auth::open_small_file;
+use crate::{auth::open_small_file, text::path_prefix};
 
 /// Far more than all settings with comments; a path to a device would
 /// otherwise fill the memory.
@@ -57,7 +57,12 @@ fn keys(path: &Path, file: &str, mistakes: &mut Vec<Mistake>) -> BTreeMap<String
                 }
                 _ => "name a file of settings: --config FILE, or PGFAN_CONFIG",
             };
-            mistakes.push(Mistake::new(file, error).with_remedy(remedy));
+            // A connection string, or the content of the file, in place of its path.
+            let mistake = match path_prefix(path).is_empty() {
+                true => Mistake::new("the settings file", error),
+                false => Mistake::new(file, error),
+            };
+            mistakes.push(mistake.with_remedy(remedy));
             return BTreeMap::new();
         }
     };

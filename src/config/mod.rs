@@ -8,6 +8,7 @@ mod file;
 mod fixed;
 mod limits;
 mod mistakes;
+mod origins;
 mod place;
 mod rule;
 mod settings;

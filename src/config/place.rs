@@ -41,7 +41,19 @@ impl fmt::Display for Place {
         match self {
             Self::Flag(name) => write!(f, "--{name}"),
             Self::Variable(name) => f.write_str(name),
-            Self::Key { file, line, name } => write!(f, "{file}: line {line}: {name}"),
+            Self::Key { file, line, name } if is_name(name) => {
+                write!(f, "{file}: line {line}: {name}")
+            }
+            Self::Key { file, line, .. } => write!(f, "{file}: line {line}"),
         }
     }
 }
+
+/// Whether it looks like the name of a setting. A password can stand before a `=` too.
+fn is_name(key: &str) -> bool {
+    let is_of_name = |c: char| c.is_ascii_alphabetic() || c == '-' || c == '_';
+    key.len() <= LONGEST_NAME && key.chars().all(is_of_name)
+}
+
+/// The longest name of a setting has 23 characters; slips make it longer.
+const LONGEST_NAME: usize = 30;

@@ -31,6 +31,8 @@ mod tokens;
 mod canaries;
 /// Channels that are not a client's: reserved, off the list, in the history.
 mod channels;
+/// Connection strings that are not understood: no part of a password is repeated.
+mod connection_strings;
 /// Tokens of those who have no right to one.
 mod crafted;
 /// Streams that outlive their token.

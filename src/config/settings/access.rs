@@ -6,7 +6,8 @@ use super::Setting;
 use crate::{
     auth::KeySource,
     config::{
-        access::{channels, origins, some},
+        access::{channels, some},
+        origins::origins,
         values::{parsed, switch, time},
     },
 };
@@ -49,7 +50,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         default: "the gateway's host",
         value: "ORIGIN,…",
         help: "Whose pages may use the gateway, each exactly as browsers write it \
-               (https://app.example); pages of its own host may",
+               (https://app.example): no `/` at the end, no `*`; pages of its own host may",
         apply: |draft, text| origins(&mut draft.access.browsers.allow_origin, text),
     },
     Setting {

@@ -8,6 +8,8 @@ use rustls::CertificateError;
 use thiserror::Error;
 use tokio_postgres::error::{DbError, SqlState};
 
+use crate::text::Printable;
+
 /// No session on this host. The text is complete, so it has no source to print after it.
 #[derive(Debug, Error)]
 pub enum ConnectError {
@@ -82,10 +84,10 @@ fn explain_refusal(refusal: &DbError) -> String {
         "{} {}: {}",
         refusal.severity(),
         refusal.code().code(),
-        refusal.message()
+        Printable(refusal.message())
     );
     for more in [refusal.detail(), refusal.hint()].into_iter().flatten() {
-        text = format!("{text} ({more})");
+        text = format!("{text} ({})", Printable(more));
     }
     text
 }

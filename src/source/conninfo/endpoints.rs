@@ -1,6 +1,8 @@
 //! The lists `host`, `hostaddr` and `port`, brought together into one endpoint each.
 //! <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS>
 
+mod host_rule;
+
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
@@ -120,8 +122,7 @@ fn places(settings: &Settings) -> Result<Vec<Option<Place>>, ConnInfoError> {
 
 /// `None` is the default place: neither a host nor an address.
 fn place(settings: &Settings, host: String, address: &str) -> Result<Option<Place>, ConnInfoError> {
-    if host.starts_with('@') {
-        let rule = "must not begin with `@`: abstract sockets are not supported";
+    if let Some(rule) = host_rule::broken_by(&host) {
         return Err(settings.broken("host", rule));
     }
     let folder = host.starts_with('/');

@@ -6,11 +6,15 @@ use std::{fmt, io};
 
 use thiserror::Error;
 
+use super::foreign::Meant;
+use crate::text::{may_be_secret, path_prefix};
+
 /// A mistake in the connection settings, in words for the operator.
 ///
 /// The texts name the keyword, where its value came from and the rule it breaks. They never repeat
-/// a connection string or a value, because an unescaped `@`, `/` or blank can make a password look
-/// like any other part. Only an unknown keyword and the name of a service are shown as written.
+/// a connection string, a value or a keyword that is unknown, because an unescaped `@`, `/`, `&` or
+/// blank can make a password look like any other part. Only the name of a service is shown as
+/// written, if it looks like a name.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ConnInfoError {
     /// The connection string cannot be read on from `position` (characters, from 1).
@@ -21,13 +25,25 @@ pub enum ConnInfoError {
         /// What was expected there.
         rule: &'static str,
     },
+    /// The connection string has the form of another program.
+    #[error("connection string, character {position}: {rule}")]
+    Foreign {
+        /// Where that shows, in characters from 1.
+        position: usize,
+        /// Which form it is.
+        rule: &'static str,
+        /// How libpq wants it.
+        remedy: &'static str,
+    },
     /// libpq has no such keyword.
-    #[error("unknown connection keyword {keyword:?} ({origin})")]
+    #[error("{}", unknown_keyword(*.position, *.origin, *.meant))]
     UnknownKeyword {
-        /// The word as it was written.
-        keyword: String,
+        /// A character of the connection string, or a line of the service file, from 1.
+        position: usize,
         /// Where it was written.
         origin: Origin,
+        /// What it may stand for.
+        meant: Meant,
     },
     /// The value is malformed, contradicts another one, or cannot be honoured.
     #[error("{keyword} ({origin}) {rule}")]
@@ -40,20 +56,22 @@ pub enum ConnInfoError {
         rule: String,
     },
     /// A file that the settings lead to cannot be used.
-    #[error("{keyword}: {}{problem}", named(.path))]
+    #[error("{keyword}: {}{problem}", of_path(.path.as_deref()))]
     File {
         /// The keyword that names the file.
         keyword: &'static str,
-        /// The file.
-        path: PathBuf,
+        /// The file, unless what was given may be a secret in place of its path.
+        path: Option<PathBuf>,
         /// What is wrong with it.
         problem: FileProblem,
     },
     /// `service` names a section that is in no service file.
-    #[error("definition of service {name:?} not found")]
+    #[error("definition of service {}not found ({origin})", named(.name.as_deref()))]
     UnknownService {
-        /// The service asked for.
-        name: String,
+        /// The service asked for, if it looks like a name.
+        name: Option<String>,
+        /// Which layer gave the name.
+        origin: Origin,
     },
     /// Neither the settings nor the operating system name a user.
     #[error("no database user: the operating system has no name for this process, set PGUSER")]
@@ -68,19 +86,41 @@ impl ConnInfoError {
     ) -> Self {
         Self::File {
             keyword,
-            path: path.into(),
+            path: (!path_prefix(path).is_empty()).then(|| path.into()),
             problem: problem.into(),
+        }
+    }
+
+    pub(super) fn unknown_service(name: &str, origin: Origin) -> Self {
+        let is_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+        let is_name = name.chars().all(is_of_name) && !may_be_secret(name);
+        let name = is_name.then(|| name.to_owned());
+        Self::UnknownService { name, origin }
+    }
+}
+
+fn unknown_keyword(position: usize, origin: Origin, meant: Meant) -> String {
+    let place = match origin {
+        Origin::ServiceFile => format!("service file, line {position}"),
+        _ => format!("connection string, character {position}"),
+    };
+    match meant {
+        Meant::Nothing => format!("{place}: libpq has no keyword of this name"),
+        Meant::Keyword(keyword) => {
+            format!("{place}: libpq has no keyword of this name, but `{keyword}`")
+        }
+        Meant::Foreign { word, of, .. } => {
+            format!("{place}: `{word}` is a setting of {of} and not of libpq")
         }
     }
 }
 
-/// Who wrote a key in place of its file's path does not find it repeated.
-fn named(path: &Path) -> String {
-    let path = path.display().to_string();
-    match path.contains("-----") {
-        true => String::new(),
-        false => format!("{path}: "),
-    }
+fn of_path(path: Option<&Path>) -> String {
+    path.map_or(String::new(), |path| format!("{}: ", path.display()))
+}
+
+fn named(service: Option<&str>) -> String {
+    service.map_or(String::new(), |name| format!("\"{name}\" "))
 }
 
 /// What is wrong with a file.

@@ -2,7 +2,7 @@
 //! <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-KEYWORD-VALUE>
 
 use super::error::ConnInfoError;
-use super::settings::Pairs;
+use super::pair::{Pair, Pairs};
 
 /// Reads keywords and values. The keywords are not checked here.
 ///
@@ -14,9 +14,14 @@ pub(super) fn parse(text: &str) -> Result<Pairs, ConnInfoError> {
     let mut pairs = Pairs::new();
     reader.skip_blanks();
     while !reader.rest.is_empty() {
+        let position = reader.position(reader.rest);
         let keyword = reader.keyword()?;
         let value = reader.value()?;
-        pairs.push((keyword, value));
+        pairs.push(Pair {
+            keyword,
+            value,
+            position,
+        });
         reader.skip_blanks();
     }
     Ok(pairs)
@@ -78,11 +83,16 @@ impl Reader<'_> {
 
     /// `tail` must be a tail of the text.
     fn mistake_at(&self, tail: &str, rule: &'static str) -> ConnInfoError {
-        let offset = self.text.len() - tail.len();
         ConnInfoError::Syntax {
-            position: self.text[..offset].chars().count() + 1,
+            position: self.position(tail),
             rule,
         }
+    }
+
+    /// In characters from 1; `tail` must be a tail of the text.
+    fn position(&self, tail: &str) -> usize {
+        let offset = self.text.len() - tail.len();
+        self.text[..offset].chars().count() + 1
     }
 }
 
@@ -96,7 +106,8 @@ mod tests {
     use super::*;
 
     fn pairs(text: &str) -> Vec<(String, String)> {
-        parse(text).expect("the string is well formed")
+        let pairs = parse(text).expect("the string is well formed").into_iter();
+        pairs.map(|pair| (pair.keyword, pair.value)).collect()
     }
 
     fn pair(keyword: &str, value: &str) -> (String, String) {

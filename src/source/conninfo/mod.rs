@@ -9,10 +9,12 @@ mod connect;
 mod connect_error;
 mod endpoints;
 mod error;
+mod foreign;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod key_value;
 mod keywords;
+mod pair;
 mod passfile;
 mod service;
 mod session;
@@ -33,6 +35,7 @@ use std::fmt;
 pub use connect::Connection;
 pub use connect_error::ConnectError;
 pub use error::{ConnInfoError, FileProblem, Origin};
+pub use foreign::Meant;
 pub use session::{DEFAULT_APPLICATION_NAME, TargetSessionAttrs};
 pub use socket_options::{
     DEFAULT_CONNECT_TIMEOUT, DEFAULT_KEEPALIVES_COUNT, DEFAULT_KEEPALIVES_IDLE,
@@ -116,6 +119,23 @@ impl ConnInfo {
             .collect())
     }
 
+    /// The role to connect as.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        &self.session.user
+    }
+
+    /// `host:port/database` of every host, with commas between. Without any file: those are read by
+    /// [`ConnInfo::targets`].
+    #[must_use]
+    pub fn places(&self) -> String {
+        let endpoints = self.endpoints.in_order();
+        let names = endpoints
+            .iter()
+            .map(|endpoint| target::name(endpoint, &self.session.database));
+        names.collect::<Vec<_>>().join(",")
+    }
+
     /// Which kind of server is asked for. [`Target::connect`] does not look at it: the caller asks
     /// the server.
     #[must_use]
@@ -127,8 +147,7 @@ impl ConnInfo {
 /// Whether a password stands in a connection string, as far as that can be read.
 #[must_use]
 pub fn holds_password(connection_string: &str) -> bool {
-    let is_password =
-        |(keyword, value): &(String, String)| keyword == "password" && !value.is_empty();
+    let is_password = |pair: &pair::Pair| pair.keyword == "password" && !pair.value.is_empty();
     settings::parse(connection_string).is_ok_and(|pairs| pairs.iter().any(is_password))
 }
 

@@ -3,8 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use super::error::{ConnInfoError, FileProblem};
-use super::settings::Pairs;
+use super::error::{ConnInfoError, FileProblem, Origin};
+use super::pair::{Pair, Pairs};
 use super::small_file;
 
 /// Where the system's file lies when `PGSYSCONFDIR` is unset: the folder of Debian's libpq.
@@ -14,15 +14,17 @@ const SYSTEM_FOLDER: &str = "/etc/postgresql-common";
 #[derive(Debug, Clone)]
 pub(super) struct Service {
     pub(super) name: String,
+    /// Which layer gave the name.
+    pub(super) origin: Origin,
     pub(super) files: Vec<ServiceFile>,
 }
 
 impl Service {
     /// As the files have it now; `None` also while they cannot be read.
     pub(super) fn password(&self) -> Option<String> {
-        let pairs = find(&self.name, &self.files).ok()?;
-        let mut values = pairs.into_iter().filter(|(name, _)| name == "password");
-        let first = values.next().map(|(_, value)| value);
+        let pairs = find(&self.name, self.origin, &self.files).ok()?;
+        let mut passwords = pairs.into_iter().filter(|pair| pair.keyword == "password");
+        let first = passwords.next().map(|pair| pair.value);
         first.filter(|value| !value.is_empty())
     }
 }
@@ -63,7 +65,11 @@ pub(super) fn files(
 ///
 /// # Errors
 /// No file defines it, or a file on the way is unreadable or malformed.
-pub(super) fn find(name: &str, files: &[ServiceFile]) -> Result<Pairs, ConnInfoError> {
+pub(super) fn find(
+    name: &str,
+    origin: Origin,
+    files: &[ServiceFile],
+) -> Result<Pairs, ConnInfoError> {
     for file in files {
         if !file.named && !file.path.exists() {
             continue;
@@ -74,9 +80,7 @@ pub(super) fn find(name: &str, files: &[ServiceFile]) -> Result<Pairs, ConnInfoE
             return Ok(pairs);
         }
     }
-    Err(ConnInfoError::UnknownService {
-        name: name.to_owned(),
-    })
+    Err(ConnInfoError::unknown_service(name, origin))
 }
 
 fn read(name: &str, path: &Path) -> Result<Option<Pairs>, FileProblem> {
@@ -97,20 +101,26 @@ pub(super) fn section(name: &str, text: &str) -> Result<Option<Pairs>, String> {
             None if line.starts_with(&header) => found = Some(Pairs::new()),
             None => {}
             Some(_) if line.starts_with('[') => break,
-            Some(pairs) => pairs.push(pair(line).map_err(|rule| format!("line {number}: {rule}"))?),
+            Some(pairs) => {
+                pairs.push(pair(number, line).map_err(|rule| format!("line {number}: {rule}"))?);
+            }
         }
     }
     Ok(found)
 }
 
-fn pair(line: &str) -> Result<(String, String), &'static str> {
+fn pair(number: usize, line: &str) -> Result<Pair, &'static str> {
     if line.starts_with("ldap") {
         return Err("looking up a service by LDAP is not supported");
     }
     match line.split_once('=') {
         None => Err("no `=` in the setting"),
         Some(("service" | "servicefile", _)) => Err("a service within a service is not supported"),
-        Some((keyword, value)) => Ok((keyword.to_owned(), value.to_owned())),
+        Some((keyword, value)) => Ok(Pair {
+            keyword: keyword.to_owned(),
+            value: value.to_owned(),
+            position: number,
+        }),
     }
 }
 
@@ -137,19 +147,28 @@ service=mydb
 ldap://ldap.example.com/dc=example
 ";
 
-    fn pairs(list: &[(&str, &str)]) -> Pairs {
-        list.iter()
-            .map(|&(keyword, value)| (keyword.to_owned(), value.to_owned()))
+    /// From this line on.
+    fn pairs(line: usize, list: &[(&str, &str)]) -> Pairs {
+        let numbered = (line..).zip(list);
+        numbered
+            .map(|(position, &(keyword, value))| Pair {
+                keyword: keyword.to_owned(),
+                value: value.to_owned(),
+                position,
+            })
             .collect()
     }
 
     #[test]
     fn the_first_section_of_the_name_counts() {
-        let expected = pairs(&[
-            ("host", "somehost"),
-            ("port", "5433"),
-            ("user", "admin = x"),
-        ]);
+        let expected = pairs(
+            6,
+            &[
+                ("host", "somehost"),
+                ("port", "5433"),
+                ("user", "admin = x"),
+            ],
+        );
         assert_eq!(section("mydb", TEXT), Ok(Some(expected)));
         assert_eq!(section("my", TEXT), Ok(None));
     }
@@ -185,14 +204,24 @@ ldap://ldap.example.com/dc=example
             system.path().to_str().map(str::to_owned),
             Some(home.path()),
         );
-        assert_eq!(find("a", &files), Ok(pairs(&[("port", "1")])));
-        std::fs::write(home.path().join(".pg_service.conf"), "[a]\nport=3\n").expect("write");
-        assert_eq!(find("a", &files), Ok(pairs(&[("port", "3")])));
-        assert_eq!(find("b", &files), Ok(pairs(&[("port", "2")])));
         assert_eq!(
-            find("c", &files),
+            find("a", Origin::Default, &files),
+            Ok(pairs(2, &[("port", "1")]))
+        );
+        std::fs::write(home.path().join(".pg_service.conf"), "[a]\nport=3\n").expect("write");
+        assert_eq!(
+            find("a", Origin::Default, &files),
+            Ok(pairs(2, &[("port", "3")]))
+        );
+        assert_eq!(
+            find("b", Origin::Default, &files),
+            Ok(pairs(4, &[("port", "2")]))
+        );
+        assert_eq!(
+            find("c", Origin::Default, &files),
             Err(ConnInfoError::UnknownService {
-                name: "c".to_owned()
+                name: Some("c".to_owned()),
+                origin: Origin::Default,
             })
         );
     }
@@ -201,7 +230,7 @@ ldap://ldap.example.com/dc=example
     fn a_named_file_must_exist() {
         let files = files(Some("/nonexistent/pg_service.conf"), None, None);
         assert!(matches!(
-            find("a", &files),
+            find("a", Origin::Default, &files),
             Err(ConnInfoError::File {
                 keyword: "service",
                 ..

@@ -6,11 +6,9 @@ use std::path::Path;
 
 use super::error::{ConnInfoError, Mistakes, Origin};
 use super::keywords::{self, Handling, KEYWORDS};
+use super::pair::{Pair, Pairs};
 use super::service::{self, Service};
-use super::{key_value, uri};
-
-/// Keywords with their values, in the order they were written; the keywords are not checked yet.
-pub(super) type Pairs = Vec<(String, String)>;
+use super::{foreign, key_value, uri};
 
 /// Reads an environment variable.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -44,6 +42,7 @@ impl Settings {
         settings.fill_from_service(environment, home, mistakes);
         settings.fill_from_environment(environment);
         settings.check_handling(mistakes);
+        settings.check_names(mistakes);
         settings
     }
 
@@ -80,9 +79,18 @@ impl Settings {
     /// file.
     fn add(&mut self, pairs: Pairs, origin: Origin, mistakes: &mut Mistakes) {
         let mut layer = Self::default();
-        for (keyword, value) in pairs {
+        for Pair {
+            keyword,
+            value,
+            position,
+        } in pairs
+        {
             let Some(known) = keywords::find(&keyword) else {
-                mistakes.add(ConnInfoError::UnknownKeyword { keyword, origin });
+                mistakes.add(ConnInfoError::UnknownKeyword {
+                    position,
+                    origin,
+                    meant: foreign::meant(&keyword),
+                });
                 continue;
             };
             if origin == Origin::ServiceFile {
@@ -116,10 +124,15 @@ impl Settings {
         let Some(name) = self.text("service").map(str::to_owned) else {
             return;
         };
+        let origin = self.get("service").map_or(Origin::Default, |s| s.origin);
         let files = service::files(self.text("servicefile"), environment("PGSYSCONFDIR"), home);
-        if let Some(pairs) = mistakes.catch(service::find(&name, &files)) {
+        if let Some(pairs) = mistakes.catch(service::find(&name, origin, &files)) {
             self.add(pairs, Origin::ServiceFile, mistakes);
-            self.service = Some(Service { name, files });
+            self.service = Some(Service {
+                name,
+                origin,
+                files,
+            });
         }
     }
 
@@ -143,6 +156,37 @@ impl Settings {
         }
     }
 
+    /// Names go into the log, to the server, and into its messages: a connection string in place of
+    /// one goes no further.
+    fn check_names(&self, mistakes: &mut Mistakes) {
+        for keyword in [
+            "dbname",
+            "user",
+            "application_name",
+            "fallback_application_name",
+        ] {
+            if self
+                .text(keyword)
+                .is_some_and(foreign::is_connection_string)
+            {
+                mistakes.add(self.broken(keyword, foreign::NOT_A_NAME));
+            }
+        }
+        let is_url = |text: &str| text.contains("://") || text.contains("password=");
+        if self.text("options").is_some_and(is_url) {
+            mistakes.add(self.broken(
+                "options",
+                "holds a connection string; it takes `-c NAME=VALUE`",
+            ));
+        }
+        let is_pair = |user: &str| user.contains(':');
+        if self.get("password").is_none() && self.text("user").is_some_and(is_pair) {
+            let rule = "holds a `:`: the password goes into a setting of its own (password, \
+                        PGPASSWORD); in a URI the `:` between the two is not percent-encoded";
+            mistakes.add(self.broken("user", rule));
+        }
+    }
+
     fn check_handling(&self, mistakes: &mut Mistakes) {
         for keyword in KEYWORDS {
             let Handling::Only(values, reason) = keyword.handling else {
@@ -157,7 +201,13 @@ impl Settings {
 }
 
 pub(super) fn parse(connection_string: &str) -> Result<Pairs, ConnInfoError> {
-    uri::parse(connection_string).unwrap_or_else(|| key_value::parse(connection_string))
+    if let Some(read) = uri::parse(connection_string) {
+        return read;
+    }
+    match foreign::form(connection_string) {
+        Some(foreign) => Err(foreign),
+        None => key_value::parse(connection_string),
+    }
 }
 
 fn refusal(values: &[&str], reason: &str) -> String {

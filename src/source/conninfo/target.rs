@@ -12,6 +12,7 @@ use super::passfile::{self, Wanted};
 use super::service::Service;
 use super::session::Password;
 use super::tls::SslMode;
+use crate::text::Printable;
 
 /// One host with everything needed to open a session on it, as of the moment it was made.
 ///
@@ -55,12 +56,7 @@ impl Target {
             connector,
             attempts: Attempts::new(info.tls.mode, &endpoint.place),
             connect_timeout: info.socket_options.connect_timeout,
-            name: format!(
-                "{}:{}/{}",
-                host(&endpoint.place),
-                endpoint.port,
-                info.session.database
-            ),
+            name: name(endpoint, &info.session.database),
         }
     }
 }
@@ -77,11 +73,17 @@ impl fmt::Debug for Target {
     }
 }
 
+/// `host:port/database`
+pub(super) fn name(endpoint: &Endpoint, database: &str) -> String {
+    let host = host(&endpoint.place);
+    format!("{host}:{}/{}", endpoint.port, Printable(database))
+}
+
 fn host(place: &Place) -> String {
     match place {
         Place::Tcp { name, .. } if name.contains(':') => format!("[{name}]"),
         Place::Tcp { name, .. } => name.clone(),
-        Place::Folder(folder) => folder.display().to_string(),
+        Place::Folder(folder) => Printable(folder.display()).to_string(),
     }
 }
 

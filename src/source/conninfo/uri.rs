@@ -2,9 +2,14 @@
 //! <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS>
 
 use super::error::ConnInfoError;
-use super::settings::Pairs;
+use super::pair::{Pair, Pairs};
 
 const SCHEMES: [&str; 2] = ["postgresql://", "postgres://"];
+
+const AT_IN_HOST: &str = "`@` in a host; in a user or password write it as `%40`";
+const AT_IN_DATABASE: &str = "`@` behind the host; in a user or password write `/` as `%2F`, in \
+    the name of a database `@` as `%40`";
+const BARE_PERCENT: &str = "`%` without two hexadecimal digits; `%` itself is written as `%25`";
 
 /// Reads a URI into keywords and values; `None` if the text is no URI. The keywords are not checked
 /// here.
@@ -23,6 +28,10 @@ pub(super) fn parse(uri: &str) -> Option<Result<Pairs, ConnInfoError>> {
     )
 }
 
+pub(super) fn is_uri(text: &str) -> bool {
+    SCHEMES.iter().any(|scheme| text.starts_with(scheme))
+}
+
 struct Reader<'a> {
     uri: &'a str,
     /// What is not read yet: always the tail of `uri`.
@@ -36,6 +45,11 @@ impl<'a> Reader<'a> {
         self.hosts()?;
         if self.skip('/') {
             let database = self.take_until(&['?']);
+            if database.contains('@') {
+                // The rest of a password with a `/`: its beginning was read as host and port, and
+                // this part would stand in the log as the name of a database.
+                return Err(self.mistake_at(database, AT_IN_DATABASE));
+            }
             self.store("dbname", database)?;
         }
         if self.skip('?') {
@@ -64,6 +78,7 @@ impl<'a> Reader<'a> {
     /// `host:port,host:port`: the hosts and the ports each become one list with a place for every
     /// pair.
     fn hosts(&mut self) -> Result<(), ConnInfoError> {
+        let position = self.position(self.rest);
         let (mut hosts, mut ports) = (String::new(), String::new());
         loop {
             hosts += &self.host()?;
@@ -77,8 +92,8 @@ impl<'a> Reader<'a> {
             hosts.push(',');
             ports.push(',');
         }
-        self.store_decoded("host", hosts);
-        self.store_decoded("port", ports);
+        self.store_decoded("host", hosts, position);
+        self.store_decoded("port", ports, position);
         Ok(())
     }
 
@@ -90,10 +105,7 @@ impl<'a> Reader<'a> {
         if host.contains('@') {
             // Almost surely the rest of a password: libpq would look it up as a name and tell the
             // DNS server.
-            return Err(self.mistake_at(
-                host,
-                "`@` in a host; in a user or password write it as `%40`",
-            ));
+            return Err(self.mistake_at(host, AT_IN_HOST));
         }
         self.decode(host)
     }
@@ -127,8 +139,13 @@ impl<'a> Reader<'a> {
             if value.contains('=') {
                 return Err(self.mistake_at(parameter, "more than one `=` in the parameter"));
             }
-            let pair = (self.decode(keyword)?, self.decode(value)?);
-            self.pairs.push(jdbc_alias(pair));
+            let position = self.position(parameter);
+            let (keyword, value) = (self.decode(keyword)?, self.decode(value)?);
+            self.pairs.push(jdbc_alias(Pair {
+                keyword,
+                value,
+                position,
+            }));
         }
         Ok(())
     }
@@ -136,13 +153,17 @@ impl<'a> Reader<'a> {
     /// Empty parts are not stored: they leave the variable or the default in force.
     fn store(&mut self, keyword: &str, raw: &str) -> Result<(), ConnInfoError> {
         let value = self.decode(raw)?;
-        self.store_decoded(keyword, value);
+        self.store_decoded(keyword, value, self.position(raw));
         Ok(())
     }
 
-    fn store_decoded(&mut self, keyword: &str, value: String) {
+    fn store_decoded(&mut self, keyword: &str, value: String, position: usize) {
         if !value.is_empty() {
-            self.pairs.push((keyword.to_owned(), value));
+            self.pairs.push(Pair {
+                keyword: keyword.to_owned(),
+                value,
+                position,
+            });
         }
     }
 
@@ -174,7 +195,7 @@ impl<'a> Reader<'a> {
             bytes.push(match octet {
                 Some(0) => return Err(self.mistake_at(raw, "`%00` is forbidden")),
                 Some(octet) => octet,
-                None => return Err(self.mistake_at(raw, "`%` without two hexadecimal digits")),
+                None => return Err(self.mistake_at(raw, BARE_PERCENT)),
             });
             rest = &tail[2..];
         }
@@ -182,13 +203,20 @@ impl<'a> Reader<'a> {
             .map_err(|_| self.mistake_at(raw, "not UTF-8 after percent-decoding"))
     }
 
-    /// `part` must be a slice of the URI: its place is the difference of the two addresses.
+    /// `part` must be a slice of the URI.
     fn mistake_at(&self, part: &str, rule: &'static str) -> ConnInfoError {
-        let offset = part.as_ptr() as usize - self.uri.as_ptr() as usize;
         ConnInfoError::Syntax {
-            position: self.uri[..offset].chars().count() + 1,
+            position: self.position(part),
             rule,
         }
+    }
+
+    /// In characters from 1. `part` must be a slice of the URI, or empty: its place is the
+    /// difference of the two addresses.
+    fn position(&self, part: &str) -> usize {
+        let offset = (part.as_ptr() as usize).wrapping_sub(self.uri.as_ptr() as usize);
+        let before = self.uri.get(..offset).unwrap_or_default();
+        before.chars().count() + 1
     }
 }
 
@@ -199,9 +227,13 @@ fn hexadecimal(digits: &[u8]) -> Option<u8> {
 }
 
 /// `ssl=true` is what JDBC URIs say; libpq takes it for `sslmode=require`.
-fn jdbc_alias(pair: (String, String)) -> (String, String) {
-    match (pair.0.as_str(), pair.1.as_str()) {
-        ("ssl", "true") => ("sslmode".to_owned(), "require".to_owned()),
+fn jdbc_alias(pair: Pair) -> Pair {
+    match (pair.keyword.as_str(), pair.value.as_str()) {
+        ("ssl", "true") => Pair {
+            keyword: "sslmode".to_owned(),
+            value: "require".to_owned(),
+            position: pair.position,
+        },
         _ => pair,
     }
 }

@@ -8,7 +8,7 @@ use http::{Uri, uri::Authority};
 use percent_encoding::percent_decode_str;
 use tonic::metadata::{Ascii, AsciiMetadataKey, AsciiMetadataValue, MetadataMap, MetadataValue};
 
-use crate::telemetry::EndpointError;
+use crate::{telemetry::EndpointError, text::may_be_secret};
 
 /// A collector's address, checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl OtlpSettings {
             "" | "otlp" => Some(interval),
             "none" => None,
             other => {
-                let rule = format!("{other:?} is neither otlp nor none");
+                let rule = format!("{} neither otlp nor none", shown(other));
                 mistake(
                     METRICS,
                     rule,
@@ -128,8 +128,21 @@ fn interval(text: &str) -> Result<Duration, String> {
         return Ok(MINUTE);
     }
     let millis = text.parse().ok().filter(|m| (100..=3_600_000).contains(m));
-    let rule = || format!("{text:?} is not a number of milliseconds, 100 to 3600000");
+    let rule = || {
+        format!(
+            "{} not a number of milliseconds, 100 to 3600000",
+            shown(text)
+        )
+    };
     millis.map(Duration::from_millis).ok_or_else(rule)
+}
+
+/// The begin of a sentence on what was given, which is not repeated if it may be a secret.
+fn shown(text: &str) -> String {
+    match may_be_secret(text) {
+        true => "it is".to_owned(),
+        false => format!("{text:?} is"),
+    }
 }
 
 /// `name=value,name=value`, percent-encoded. A mistake is named by its place: what

@@ -82,7 +82,10 @@ fn a_service_named_in_the_string_beats_the_variable() {
         "service=one",
         &[("PGSERVICE", "two"), ("PGSYSCONFDIR", "/nonexistent")],
     );
-    assert_eq!(told, ["definition of service \"one\" not found"]);
+    assert_eq!(
+        told,
+        ["definition of service \"one\" not found (connection string)"]
+    );
 }
 
 #[test]
@@ -108,13 +111,16 @@ fn unknown_keywords_are_named_one_by_one() {
     assert_eq!(
         mistakes("hots=a prot=1 host=b", &[]),
         [
-            "unknown connection keyword \"hots\" (connection string)",
-            "unknown connection keyword \"prot\" (connection string)"
+            "connection string, character 1: libpq has no keyword of this name, but `host`",
+            "connection string, character 8: libpq has no keyword of this name, but `port`"
         ]
     );
     assert_eq!(
         mistakes("postgres://h?ssl=false", &[]),
-        ["unknown connection keyword \"ssl\" (connection string)"]
+        [
+            "connection string, character 14: `ssl` is a setting of asyncpg, JDBC and node-postgres \
+             and not of libpq"
+        ]
     );
 }
 

@@ -1,0 +1,14 @@
+//! What the parsers of connection strings and service files give.
+
+/// A keyword with its value, as written; the keyword is not checked yet. No `Debug`: the value may
+/// be a password, and an unescaped character can make a part of one look like a keyword.
+#[cfg_attr(test, derive(Debug, PartialEq))]
+pub(super) struct Pair {
+    pub(super) keyword: String,
+    pub(super) value: String,
+    /// Where the keyword begins: a character of the string, or a line of the file, from 1.
+    pub(super) position: usize,
+}
+
+/// In the order in which they were written.
+pub(super) type Pairs = Vec<Pair>;
