@@ -12,7 +12,10 @@ use std::{
 use clap::Command;
 
 use super::CommandResult;
-use crate::config::{Config, Mistakes, unknown_variables};
+use crate::{
+    config::{Config, Mistakes, unknown_variables},
+    text::Printable,
+};
 
 pub(super) fn command() -> Command {
     Command::new("check")
@@ -78,9 +81,11 @@ impl fmt::Display for Finding {
             Verdict::Warn => "warn",
             Verdict::Fail => "fail",
         };
-        write!(f, "{verdict:<5} {:<11} {}", self.subject, self.says)?;
+        // A server's text, or the name of a database, cannot make a line of its own.
+        let (says, remedy) = (Printable(&self.says), Printable(&self.remedy));
+        write!(f, "{verdict:<5} {:<11} {says}", self.subject)?;
         if !self.remedy.is_empty() {
-            write!(f, "\n{:<18}remedy: {}", "", self.remedy)?;
+            write!(f, "\n{:<18}remedy: {remedy}", "")?;
         }
         Ok(())
     }

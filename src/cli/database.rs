@@ -10,7 +10,10 @@ use tokio_postgres::{
 };
 
 pub(super) use self::remedies::{PRIMARY, SERVER_LOG, remedy};
-use crate::source::conninfo::{ConnInfo, ConnInfoError, ConnectError, Target};
+use crate::{
+    source::conninfo::{ConnInfo, ConnInfoError, ConnectError, Target},
+    text::Printable,
+};
 
 /// How long an answer may take: a command is waited for by a person.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -178,9 +181,9 @@ fn describe(error: &tokio_postgres::Error) -> String {
         let cause = std::error::Error::source(error);
         return cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
     };
-    let mut text = format!("{} ({})", said.message(), said.code().code());
+    let mut text = format!("{} ({})", Printable(said.message()), said.code().code());
     for more in [said.detail(), said.hint()].into_iter().flatten() {
-        text = format!("{text}: {more}");
+        text = format!("{text}: {}", Printable(more));
     }
     text
 }

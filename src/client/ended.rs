@@ -7,11 +7,11 @@ use serde::Deserialize;
 use tonic_types::StatusExt as _;
 
 use super::address::Address;
-use crate::transport::ERROR_DOMAIN;
+use crate::{text::Printable, transport::ERROR_DOMAIN};
 
 /// An end, in the contract's words where the gateway had one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message} ({code})")]
+#[error("{} ({})", Printable(.message), Printable(.code))]
 pub struct Ended {
     /// One of the gateway's codes; `disconnected` where the connection broke,
     /// `unreachable` where there was none.

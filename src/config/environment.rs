@@ -12,12 +12,20 @@ use super::{
 /// The environment, as a function so that tests have their own.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// The real environment. What is not UTF-8 is taken as far as it is: so it is
-/// refused where it is used, and not as if it had not been set.
+/// The real environment. A value that is not UTF-8 is taken as far as it is: so it is refused where
+/// it is used, and not as if it had not been set. One line end at the end is cut, as in files: a
+/// Kubernetes Secret made of what `echo` wrote has one. Nothing else is: a password may end in a
+/// blank.
 #[allow(clippy::disallowed_methods, reason = "the one place that reads it")]
 pub fn environment(name: &str) -> Option<String> {
     let value = std::env::var_os(name)?;
-    Some(value.to_string_lossy().into_owned())
+    Some(without_line_end(&value.to_string_lossy()).to_owned())
+}
+
+/// Without one line end, of Unix or of Windows.
+pub(super) fn without_line_end(text: &str) -> &str {
+    let line = text.strip_suffix('\n');
+    line.map_or(text, |line| line.strip_suffix('\r').unwrap_or(line))
 }
 
 /// Variables with pgfan's prefix that nothing reads, in the order of their names:
@@ -108,6 +116,24 @@ mod tests {
                 said.starts_with(&rule) && !said.contains("s3cret"),
                 "{said}"
             );
+        }
+    }
+
+    #[test]
+    fn one_line_end_is_cut_and_nothing_else() {
+        for (text, left) in [
+            ("", ""),
+            ("\n", ""),
+            ("a", "a"),
+            ("a\n", "a"),
+            ("a\r\n", "a"),
+            ("a\n\n", "a\n"),
+            ("a \n", "a "),
+            (" a\t", " a\t"),
+            ("a\r", "a\r"),
+            ("a\nb\n", "a\nb"),
+        ] {
+            assert_eq!(without_line_end(text), left, "{text:?}");
         }
     }
 

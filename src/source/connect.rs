@@ -12,7 +12,7 @@ use super::{
     conninfo::{ConnInfo, ConnInfoError, ConnectError, Connection, TargetSessionAttrs},
     statements::Failure,
 };
-use crate::publish::PublishError;
+use crate::{publish::PublishError, text::Printable};
 
 /// How long two short queries on a new connection may take.
 const SET_UP: Duration = Duration::from_secs(10);
@@ -186,7 +186,7 @@ pub(super) async fn message(connection: &mut Connection) -> Result<AsyncMessage,
 /// of causes.
 pub(super) fn describe(error: &Error) -> String {
     if let Some(db) = error.as_db_error() {
-        return format!("{} ({})", db.message(), db.code().code());
+        return format!("{} ({})", Printable(db.message()), db.code().code());
     }
     let mut text = error.to_string();
     let mut cause = std::error::Error::source(error);

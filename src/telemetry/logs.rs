@@ -9,22 +9,28 @@
 //! - A message is lowercase, without a full stop, and always the same; what
 //!   differs is a field (`%error`, `address`), named as in the metrics.
 //! - Said once, where it is dealt with.
+//! - A line is one line: control characters in a field are escaped, whoever the text is from.
 //! - Never a token, a ticket, a secret, a password or a connection string: what
 //!   holds one has a type that does not print it. Never a payload either, and
 //!   never a text of a client as it is: a field is escaped.
 
 use std::{
+    fmt,
     io::{self, IsTerminal as _},
     str::FromStr,
 };
 
-use tracing::Level;
+use tracing::{Level, field::Field};
 use tracing_subscriber::{
     Layer as _,
+    field::MakeExt as _,
     filter::{ParseError, Targets},
+    fmt::format::{Writer, debug_fn},
     layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
+
+use crate::text::Printable;
 
 /// How a line looks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -66,7 +72,13 @@ pub fn start(filter: &str, usual: Level, format: LogFormat, in_colour: bool) -> 
     let lines = match format {
         LogFormat::Text => {
             let is_shown = in_colour && io::stderr().is_terminal();
-            lines.with_ansi(is_shown).boxed()
+            let fields = debug_fn(write_field).delimited(" ");
+            // Every value is escaped already, line ends too.
+            lines
+                .with_ansi(is_shown)
+                .with_ansi_sanitization(false)
+                .fmt_fields(fields)
+                .boxed()
         }
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
@@ -75,6 +87,21 @@ pub fn start(filter: &str, usual: Level, format: LogFormat, in_colour: bool) -> 
         .with(lines.with_filter(targets))
         .try_init();
     Ok(())
+}
+
+/// A field of a line as text: `name=value`, or the message alone. The value may be of others, as the
+/// message of a server or the name of a database: a line end in it would begin a line that the
+/// gateway never wrote, and an escape sequence would act on the terminal of its reader.
+fn write_field(line: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    let value = Printable(value);
+    match field.name() {
+        "message" => write!(line, "{value:?}"),
+        name if line.has_ansi_escapes() => {
+            // Italic name, dim sign (ECMA-48, 8.3.117).
+            write!(line, "\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m{value:?}")
+        }
+        name => write!(line, "{name}={value:?}"),
+    }
 }
 
 /// A filter that says nothing of pgfan was made for another program, or has a slip

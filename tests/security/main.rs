@@ -39,6 +39,8 @@ mod crafted;
 mod expiry;
 /// Keys of an identity provider, and how they change.
 mod identity_provider;
+/// Text of others in the log, and line ends in variables.
+mod log_lines;
 /// The log as JSON.
 mod logs;
 /// Every wire, every kind of token, every deed.
