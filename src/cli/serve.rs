@@ -31,6 +31,7 @@ where
         warn!("{warning}");
     }
     let (open, listen) = (config.auth.anonymous, config.listen);
+    let (database, tokens) = (Arc::clone(&config.database), tokens(&config));
     let shutdown = Shutdown::default();
     shutdown.on_signals()?;
     let supervisor = Supervisor::of(&environment);
@@ -42,7 +43,9 @@ where
     };
     reload.on_hangup(shutdown.clone())?;
     let address = gateway.local_addr()?;
-    info!(%address, "serving");
+    // Before any session: the names are those of the settings.
+    let (role, database) = (database.user(), database.places());
+    info!(%address, database, role, tokens, "serving");
     if let Some(admin) = gateway.admin_addr()? {
         info!(%admin, "serving metrics, status and console");
     }
@@ -51,6 +54,15 @@ where
     }
     gateway.supervised_by(supervisor);
     Ok(gateway.run(shutdown).await?)
+}
+
+/// Whether a client needs a token.
+fn tokens(config: &Config) -> &'static str {
+    match (&config.auth.keys, config.auth.anonymous) {
+        (None, _) => "not checked",
+        (Some(_), true) => "optional",
+        (Some(_), false) => "required",
+    }
 }
 
 /// What happened, and on a line of its own what can be done.
@@ -180,6 +192,11 @@ mod tests {
             let told = explained(&error, listen);
             let told = told.lines().nth(1).unwrap_or_default();
             let is_right = told.starts_with(remedy) && told.contains(&format!("--{setting} "));
+            let is_privileged = kind == PermissionDenied;
+            let ways = ["AmbientCapabilities=", "setcap cap_net_bind_service=+ep"];
+            for way in ways {
+                assert_eq!(told.contains(way), is_privileged, "{told}");
+            }
             assert!(is_right, "{address}: {told}");
         }
         let full = std::io::Error::from_raw_os_error(rustix::io::Errno::MFILE.raw_os_error());

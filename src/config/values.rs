@@ -1,6 +1,11 @@
 //! How the texts of settings are read: numbers, sizes, times and switches.
 
-use std::{net::SocketAddr, ops::RangeInclusive, str::FromStr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    ops::RangeInclusive,
+    str::FromStr,
+    time::Duration,
+};
 
 use bytesize::ByteSize;
 
@@ -68,8 +73,75 @@ pub(super) fn parsed<T: FromStr<Err: ToString>>(slot: &mut T, text: &str) -> Res
     Ok(())
 }
 
-/// An address, and no name: that may be more than one.
+/// An address and a port. A port alone is one of the loopback address, and so is one behind
+/// `localhost`; one behind a colon is, as in Go and in Docker, of every address: that is refused
+/// without tokens, as 0.0.0.0 is.
 pub(super) fn address(text: &str) -> Result<SocketAddr, Rule> {
-    let rule = "not an address and port, like 127.0.0.1:8000";
-    text.parse().map_err(|_| refused(text, rule))
+    let (host, port) = text.rsplit_once(':').unwrap_or(("localhost", text));
+    let ip = match host {
+        "" => Some(Ipv4Addr::UNSPECIFIED),
+        "localhost" => Some(Ipv4Addr::LOCALHOST),
+        _ => None,
+    };
+    // Digits alone: a number may have a sign.
+    let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+    let port = port.parse::<u16>().ok().filter(|_| digits);
+    let short = ip.zip(port).map(|(ip, port)| SocketAddr::from((ip, port)));
+    let parsed = short.or_else(|| text.parse().ok());
+    parsed.ok_or_else(|| refused(text, address_rule(text)))
+}
+
+fn address_rule(text: &str) -> &'static str {
+    let is_ip = text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+    let host = text.rsplit_once(':').map(|(host, _)| host);
+    match host {
+        _ if is_ip => "has no port, as in 127.0.0.1:8000",
+        Some("*") => "`*` is no address; every address is `:8000` or 0.0.0.0:8000",
+        Some(host) if host.parse::<IpAddr>().is_err() && host.starts_with(char::is_alphabetic) => {
+            "not an address and port, like 127.0.0.1:8000; a name may have several addresses, so \
+             it takes one of them"
+        }
+        _ => "not an address and port, like 127.0.0.1:8000",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::address;
+
+    #[test]
+    fn an_address_may_be_short() {
+        for (text, meant) in [
+            ("8000", "127.0.0.1:8000"),
+            ("localhost:8000", "127.0.0.1:8000"),
+            (":8000", "0.0.0.0:8000"),
+            ("0", "127.0.0.1:0"),
+            ("10.0.0.1:1", "10.0.0.1:1"),
+            ("[::1]:8000", "[::1]:8000"),
+            ("[::]:8000", "[::]:8000"),
+        ] {
+            assert_eq!(address(text).unwrap(), meant.parse().unwrap(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_by_its_rule() {
+        for (text, rule) in [
+            ("nowhere", "not an address and port"),
+            ("", "not an address and port"),
+            (":", "not an address and port"),
+            ("65536", "not an address and port"),
+            ("+8000", "not an address and port"),
+            ("localhost:", "not an address and port"),
+            ("localhost", "not an address and port"),
+            ("127.0.0.1", "has no port"),
+            ("::1", "has no port"),
+            ("[::1]", "has no port"),
+            ("*:8000", "`*` is no address"),
+            ("gateway.example:8000", "a name may have several addresses"),
+        ] {
+            let told = address(text).unwrap_err().to_string();
+            assert!(told.contains(rule), "{text}: {told}");
+        }
+    }
 }

@@ -55,6 +55,9 @@ mod unread;
 /// What is said before the gateway serves.
 mod log_format;
 
+/// What somebody meets who sets up the gateway for the first time.
+mod first_steps;
+
 /// `pgfan triggers`: what the tables then tell, and what they keep writing.
 mod triggers;
 

@@ -112,10 +112,10 @@ impl GatewayProcess {
     }
 }
 
-/// `… INFO pgfan::cli::serve: serving address=127.0.0.1:43085`
+/// `… INFO pgfan::cli::serve: serving address=127.0.0.1:43085 database=…`
 fn address_in_log(log: &[u8]) -> Option<SocketAddr> {
     let log = String::from_utf8_lossy(log);
     let (_, rest) = log.split_once("serving address=")?;
-    let (address, _) = rest.split_once('\n')?;
-    address.parse().ok()
+    let (line, _) = rest.split_once('\n')?;
+    line.split(' ').next()?.parse().ok()
 }

@@ -61,8 +61,8 @@ async fn serve(world: &World, flags: &[&str], tls: Option<Arc<ClientConfig>>) ->
     }))
 }
 
-/// `… INFO pgfan::cli::serve: serving address=127.0.0.1:43085`
+/// `… INFO pgfan::cli::serve: serving address=127.0.0.1:43085 database=…`
 fn address_in_log(line: &str) -> Option<SocketAddr> {
-    let (_, address) = line.split_once("serving address=")?;
-    address.parse().ok()
+    let (_, rest) = line.split_once("serving address=")?;
+    rest.split(' ').next()?.parse().ok()
 }

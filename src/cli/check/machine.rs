@@ -9,27 +9,40 @@ use rustix::{
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::Finding;
-use crate::transport::room;
+use crate::{hub, transport::room};
 
 /// With fewer even the gateway's own files may not fit beside its readers.
 const MIN_ROOM: usize = 64;
 
-/// The gateway takes as many as it may have, the hard limit.
+/// Room that is little where nobody has said how many readers there will be: of a hard limit of
+/// 1024, which many systems and containers have, more is left.
+const LITTLE_ROOM: usize = 512;
+
+/// The gateway takes as many as it may have, the hard limit. The default of --max-readers is far
+/// more than most gateways ever have, and nobody's wish.
 pub(super) fn open_files(max_readers: usize) -> Finding {
     let maximum = getrlimit(Resource::Nofile).maximum;
     // No value is no limit.
     let limit = maximum.map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX));
-    judge(limit, max_readers)
+    let is_meant = max_readers != hub::Config::default().max_readers;
+    judge(limit, max_readers, is_meant)
 }
 
-fn judge(limit: usize, max_readers: usize) -> Finding {
+fn judge(limit: usize, max_readers: usize, is_meant: bool) -> Finding {
     let room = room(limit);
-    let says = format!("{limit}, room for {room} readers of --max-readers {max_readers}");
+    let wanted = match is_meant {
+        true => max_readers,
+        false => max_readers.min(LITTLE_ROOM),
+    };
+    let says = match is_meant {
+        true => format!("{limit}, room for {room} readers of --max-readers {max_readers}"),
+        false => format!("{limit}, room for {} readers", room.min(max_readers)),
+    };
     let raise = "raise the hard limit of open files: LimitNOFILE= in a systemd unit, \
                  --ulimit nofile= of a container, `ulimit -Hn` in a shell of root";
     if room < MIN_ROOM {
         Finding::fail("open files", says, raise)
-    } else if room < max_readers {
+    } else if room < wanted {
         let remedy = format!("{raise}; or say so with --max-readers {room}");
         Finding::warn("open files", says, remedy)
     } else {
@@ -83,7 +96,14 @@ pub(in crate::cli) fn remedy(error: &io::Error, flag: &str) -> String {
                 .to_owned();
         }
         io::ErrorKind::AddrNotAvailable => "give an address of this machine",
-        io::ErrorKind::PermissionDenied => "give a port above 1023",
+        io::ErrorKind::PermissionDenied => {
+            return format!(
+                "give a port above 1023: {flag} ADDRESS:PORT; or let pgfan take this one: \
+                 AmbientCapabilities=CAP_NET_BIND_SERVICE and CapabilityBoundingSet= of the same \
+                 in its systemd unit, --cap-add NET_BIND_SERVICE for a container's root, or \
+                 `setcap cap_net_bind_service=+ep` on the program"
+            );
+        }
         _ => "give another address",
     };
     format!("{give}: {flag} ADDRESS:PORT")
@@ -125,7 +145,20 @@ mod tests {
             (128, 100_000, Verdict::Warn),
             (127, 10, Verdict::Fail),
         ] {
-            assert_eq!(judge(limit, readers).verdict, verdict, "{limit} {readers}");
+            let finding = judge(limit, readers, true);
+            assert_eq!(finding.verdict, verdict, "{limit} {readers}");
+        }
+    }
+
+    #[test]
+    fn the_default_for_readers_is_no_wish() {
+        for (limit, verdict) in [
+            (20_000, Verdict::Ok),
+            (1024, Verdict::Ok),
+            (575, Verdict::Warn),
+            (127, Verdict::Fail),
+        ] {
+            assert_eq!(judge(limit, 100_000, false).verdict, verdict, "{limit}");
         }
     }
 }

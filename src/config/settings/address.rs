@@ -11,7 +11,9 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "listen",
         default: "127.0.0.1:8000",
         value: "ADDRESS:PORT",
-        help: "Where to serve, all wires on one port",
+        help: "Where to serve, all wires on one port. A port alone, or localhost:PORT, is on \
+               127.0.0.1; :PORT is on every IPv4 address, as 0.0.0.0:PORT, and takes a check of \
+               tokens or --anonymous",
         apply: |draft, text| {
             draft.listen = address(text)?;
             Ok(())

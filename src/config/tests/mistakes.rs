@@ -17,12 +17,12 @@ fn mistakes(flags: Pairs<'_>, variables: Pairs<'_>, toml: &str) -> String {
 #[test]
 fn all_mistakes_are_told_at_once_and_where_they_stand() {
     let flags = [("linger", "60"), ("max-readers", "many")];
-    let variables = [("PGFAN_LISTEN", "8000"), ("PGSSLMODE", "always")];
+    let variables = [("PGFAN_LISTEN", "8000/tcp"), ("PGSSLMODE", "always")];
     let toml = "history_events = 5\nshop = 1\nkeepalive = [1]\nmax-channels = 0.5\n\
                 database-url = 'port=x'\n[section]\nlisten = 1";
     let said = mistakes(&flags, &variables, toml);
     let expected = [
-        "PGFAN_LISTEN: \"8000\": not an address and port, like 127.0.0.1:8000",
+        "PGFAN_LISTEN: \"8000/tcp\": not an address and port, like 127.0.0.1:8000",
         "--linger: \"60\": not a time, like 15s or 10m",
         "--max-readers: \"many\": not a whole number",
         "FILE: line 1: history_events: there is no such setting, but `history-events`",
