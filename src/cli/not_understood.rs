@@ -50,7 +50,7 @@ fn hide(error: &mut clap::Error) -> Option<String> {
     let has_tip = error.get(ContextKind::SuggestedSubcommand).is_some();
     let is_hidden = |kind, text: &str| match kind {
         ContextKind::InvalidArg => !is_name_of_argument(text),
-        ContextKind::InvalidSubcommand => !has_tip || may_be_secret(text),
+        ContextKind::InvalidSubcommand => !(has_tip && is_word(text)),
         _ => may_be_secret(text),
     };
     let mut hidden = None;
@@ -70,6 +70,11 @@ fn hide(error: &mut clap::Error) -> Option<String> {
         }
     }
     hidden
+}
+
+/// Small letters alone, as in every command.
+fn is_word(text: &str) -> bool {
+    text.chars().all(|c| c.is_ascii_lowercase())
 }
 
 /// `--flag`, `--flag <VALUE>`, `-f`, `<VALUE>...`, `[VALUE]`: all that clap itself names.

@@ -89,19 +89,15 @@ fn wrapper(text: &str) -> Option<Found> {
     if first == '{' {
         return Some((0, "JSON in place of a connection string", URI));
     }
-    let (before, rest) = text.split_once("://").map(|(before, _)| {
-        let end = before
-            .rfind(|c: char| !is_of_scheme(c))
-            .map_or(0, |at| at + 1);
-        before.split_at(end)
-    })?;
+    let (before, _) = text.split_once("://")?;
+    let before = before.trim_end_matches(is_of_scheme);
     let command = ["psql ", "pg_dump ", "export "];
     if command.iter().any(|command| before.starts_with(command)) {
         return Some((0, "a command before the connection string", VALUE));
     }
     let name = before.trim_end_matches(['\'', '"']).strip_suffix('=')?;
     let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.';
-    let is_variable = !rest.is_empty() && name.chars().all(is_name);
+    let is_variable = name.chars().all(is_name);
     let rule = "a variable's name and `=` before the connection string";
     (is_variable && keywords::find(name).is_none()).then_some((0, rule, VALUE))
 }

@@ -125,6 +125,7 @@ fn the_forms_of_other_programs_are_named() {
             1,
             "libpq has no",
         ),
+        ("\u{521}PW://h", 1, "no scheme before"),
         ("PW", 1, "a keyword without `=`"),
         ("PW=x", 1, "libpq has no keyword of this name"),
         ("host=h PW", 8, "a keyword without `=`"),
