@@ -71,7 +71,7 @@ fn command_of(gateway: SocketAddr, line: &[&str]) -> Command {
 }
 
 /// `pgfan serve` where it was before.
-async fn serve(database: &Database, at: SocketAddr) -> GatewayProcess {
+pub async fn serve(database: &Database, at: SocketAddr) -> GatewayProcess {
     let mut command = pgfan();
     command.envs(libpq_variables(&database.url));
     command.args(["serve", "--listen", &at.to_string()]);

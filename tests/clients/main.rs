@@ -28,6 +28,8 @@ mod examples;
 mod memory;
 /// Prometheus, with the rules and the dashboard.
 mod monitoring;
+/// PGCacheWatch's caches, when what they follow is lost.
+mod pgcachewatch;
 /// PGCacheWatch, grpcio and the websockets library.
 mod python;
 /// Settings with mistakes in them, and a database that is not there.

@@ -25,7 +25,7 @@ const MADE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/clients");
 const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
 
 /// The interpreter of a virtual environment.
-fn interpreter(environment: &str) -> PathBuf {
+pub fn interpreter(environment: &str) -> PathBuf {
     let python = PathBuf::from(MADE).join(environment).join("bin/python");
     let path = python.display();
     assert!(python.exists(), "{path} is not there: run `make test`");
@@ -33,7 +33,7 @@ fn interpreter(environment: &str) -> PathBuf {
 }
 
 /// A client of ours, on the libraries of one virtual environment.
-fn python(environment: &str, script: &str) -> Command {
+pub fn python(environment: &str, script: &str) -> Command {
     let mut command = command(interpreter(environment));
     command.args(["-B", &format!("{CLIENTS}/{script}")]);
     command
