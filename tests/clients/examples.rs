@@ -1,12 +1,8 @@
 //! The programs under `examples/`, when what they follow is lost: each says so,
 //! comes back, and misses nothing in silence.
 
-use std::{
-    fs,
-    net::{Ipv4Addr, SocketAddr},
-};
+use std::net::{Ipv4Addr, SocketAddr};
 
-use tempfile::NamedTempFile;
 use tokio::{pin, process::Command, select};
 
 use crate::support::{
@@ -54,7 +50,7 @@ impl Example {
 }
 
 /// With what `tests/clients/setup` made at hand, and the program.
-fn command_of(gateway: SocketAddr, line: &[&str]) -> Command {
+pub fn command_of(gateway: SocketAddr, line: &[&str]) -> Command {
     let root = env!("CARGO_MANIFEST_DIR");
     let url = format!("http://{gateway}");
     let (program, _) = env!("CARGO_BIN_EXE_pgfan").rsplit_once('/').unwrap();
@@ -126,32 +122,6 @@ async fn javascript_over_fetch() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shell() {
     says_what_is_lost(SHELL).await;
-}
-
-/// Other settings take its channel away, and the connection goes on without.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_cache_whose_channel_is_taken_away_holds_nothing_more() {
-    let database = Database::new().await;
-    let table = "CREATE TABLE orders (id int PRIMARY KEY, value text)";
-    let rows = "INSERT INTO orders SELECT generate_series(1, 5), 'old'";
-    database.run(&format!("{table}; {rows}")).await;
-    let settings = NamedTempFile::new().unwrap();
-    let mut serve = pgfan();
-    serve.args(["serve", "--database-url", &database.url, "--config"]);
-    let mut gateway = GatewayProcess::serve(serve.arg(settings.path())).await;
-    gateway.ready().await;
-    let line = ["python3", "examples/python/cache.py", "URL", "orders"];
-    let mut cache = command_of(gateway.address, &line);
-    let mut cache = Program::start(cache.envs(libpq_variables(&database.url)));
-    cache.stdout.line("cached {'id': 1, 'value': 'old'}").await;
-    fs::write(settings.path(), "channels = 'others'").unwrap();
-    gateway.program.signal("HUP").await;
-    gateway.logged("the settings were read again").await;
-    database.run("UPDATE orders SET value = 'new'").await;
-    for _ in 0..2 {
-        cache.stdout.line("read   {'id': 1, 'value': 'new'}").await;
-    }
-    gateway.stop().await;
 }
 
 /// Another way to end than Ctrl-C, and no failure.

@@ -16,6 +16,8 @@
 )]
 mod support;
 
+/// The cache in Python, by the rules of the guide.
+mod caching;
 /// curl, on every wire that it can speak.
 mod curl;
 /// `pgfan demo`, and that it leaves nothing behind.

@@ -1,0 +1,192 @@
+"""The rules of docs/caching.md, with the cache of examples/python/cache.py on a real gateway and a real database.
+
+    cache_rules.py http://HOST:PORT
+
+Database by the libpq variables; the table `orders` (id int, value text) has triggers with keys. One line on stdout for
+each rule that held, in order; exit code 0, or 1 and `failed: ...` on stderr.
+"""
+
+import asyncio
+import contextlib
+import os
+import pathlib
+import sys
+import uuid
+
+import asyncpg
+
+sys.path.append(str(pathlib.Path(__file__).parents[2] / "examples/python"))
+from cache import Cache  # noqa: E402
+
+# Far above what each step takes; a step that needs longer has failed.
+STEP_SECONDS = 15.0
+READ = "SELECT * FROM orders WHERE id = $1"
+
+
+async def main(url):
+    pool = await asyncpg.create_pool(min_size=4, max_size=4)
+    await a_snapshot_that_is_older_than_the_generation(url, pool)
+    await a_snapshot_that_is_younger(url, pool)
+    await a_fill_that_is_overtaken(url, pool)
+    await a_write_of_ones_own(url, pool)
+    await memory_is_bounded(url, pool)
+    await a_key_of_another_type(url, pool)
+    await pool.close()
+
+
+@contextlib.asynccontextmanager
+async def live(url, pool, **options):
+    """A cache that is live, with the row 1 at `old` and nothing in it."""
+    await pool.execute("UPDATE orders SET value = 'old'")
+
+    async def fetch(key):
+        return await pool.fetchrow(READ, key)
+
+    cache = Cache(url, "orders", {"id": int}, fetch, **options)
+    following = asyncio.create_task(cache.follow())
+    try:
+        await until(cache.is_usable, "the cache is live")
+        yield cache
+    finally:
+        following.cancel()
+
+
+@contextlib.asynccontextmanager
+async def snapshot(pool):
+    """A transaction whose snapshot is taken."""
+    async with pool.acquire() as connection:
+        async with connection.transaction(isolation="repeatable_read"):
+            await connection.fetch("SELECT 1 FROM orders")
+
+            async def fetch(key):
+                return await connection.fetchrow(READ, key)
+
+            yield fetch
+
+
+async def change(cache, pool, key=1, value="new"):
+    """Returns when the cache has received the event."""
+    before = cache.generation
+    await pool.execute("UPDATE orders SET value = $2 WHERE id = $1", key, value)
+    await until(lambda: cache.generation > before, "the event")
+
+
+async def a_snapshot_that_is_older_than_the_generation(url, pool):
+    """The rule `in a transaction that begins after ready` alone: why there is another."""
+    async with live(url, pool) as cache:
+        async with snapshot(pool) as fetch:
+            await change(cache, pool)
+            await cache.read(1, fetch=fetch, since=cache.generation)
+        row, cached = await cache.read(1)
+        expect((row["value"], cached), ("old", True), "a fill from a snapshot that is older than its generation")
+        print("generation after the snapshot: stale", flush=True)
+
+
+async def a_snapshot_that_is_younger(url, pool):
+    async with live(url, pool) as cache:
+        since = cache.generation
+        async with snapshot(pool) as fetch:
+            await change(cache, pool)
+            row, _ = await cache.read(1, fetch=fetch, since=since)
+            expect(row["value"], "old", "the transaction's own view")
+            with expected(TypeError):
+                await cache.read(2, fetch=fetch)
+        row, cached = await cache.read(1)
+        expect((row["value"], cached), ("new", False), "a read after it")
+        print("generation before the snapshot: right", flush=True)
+
+
+async def a_fill_that_is_overtaken(url, pool):
+    async with live(url, pool) as cache:
+        for overtake in (lambda: change(cache, pool), lambda: flushed(cache), lambda: written(cache, pool)):
+            await pool.execute("UPDATE orders SET value = 'old'")
+            cache.flush()
+            read, go_on = asyncio.Event(), asyncio.Event()
+
+            async def fetch(key):
+                row = await pool.fetchrow(READ, key)
+                read.set()
+                await go_on.wait()
+                return row
+
+            filling = asyncio.create_task(cache.read(1, fetch=fetch, since=cache.generation))
+            await asyncio.wait_for(read.wait(), STEP_SECONDS)
+            await overtake()
+            go_on.set()
+            await filling
+            expect(len(cache.values), 0, "rows kept of a fill that was overtaken")
+        print("a fill that is overtaken: discarded", flush=True)
+
+
+async def flushed(cache):
+    cache.flush()
+
+
+async def written(cache, pool):
+    await pool.execute("UPDATE orders SET value = 'new' WHERE id = 1")
+    cache.drop(1)
+
+
+async def a_write_of_ones_own(url, pool):
+    async with live(url, pool) as cache:
+        await cache.read(1)
+        # No event can be received between the commit and the read: neither yields to the loop.
+        await written(cache, pool)
+        row, _ = await cache.read(1)
+        expect(row["value"], "new", "the read after a commit and a drop")
+        print("a write of one's own: read", flush=True)
+
+
+async def memory_is_bounded(url, pool):
+    async with live(url, pool, size=3) as cache:
+        for key in (1, 2, 3, 1, 4):
+            await cache.read(key)
+        expect(list(cache.values), [(3,), (1,), (4,)], "the rows with the latest use")
+        since = cache.generation
+        for key in range(1, 10):
+            await change(cache, pool, key=key)
+            expect(len(cache.changed) <= 3, True, "changes are bounded")
+        for key in range(1, 10):
+            expect(max(cache.void, cache.changed.get((key,), 0)) > since, True, "each change is remembered")
+        print("memory: bounded", flush=True)
+
+
+async def a_key_of_another_type(url, pool):
+    cache = Cache(url, "orders", {"id": uuid.UUID}, None)
+    for key in ((str(uuid.uuid4()),), (), (uuid.uuid4(), 1)):
+        with expected(TypeError):
+            await cache.read(*key)
+    with expected(TypeError):
+        Cache(url, "orders", {"id": float}, None)
+    print("a key of another type: refused", flush=True)
+
+
+@contextlib.contextmanager
+def expected(kind):
+    try:
+        yield
+    except kind:
+        return
+    sys.exit(f"failed: no {kind.__name__}")
+
+
+def expect(found, wanted, what):
+    if found != wanted:
+        sys.exit(f"failed: {what}: {found!r} instead of {wanted!r}")
+
+
+async def until(state, what):
+    async def waiting():
+        while not state():
+            await asyncio.sleep(0.001)
+
+    try:
+        await asyncio.wait_for(waiting(), STEP_SECONDS)
+    except asyncio.TimeoutError:
+        sys.exit(f"failed: waited {STEP_SECONDS} s in vain for {what}")
+
+
+if __name__ == "__main__":
+    # The environment's proxy is not for a server on this machine.
+    os.environ["NO_PROXY"] = "*"
+    asyncio.run(main(sys.argv[1]))
