@@ -37,6 +37,7 @@ func forGood(err error) bool {
 // Before the first attempt after a loss; each one that fails waits twice as long, up to the second.
 const firstPause, longestPause = 500 * time.Millisecond, 10 * time.Second
 
+// Missed events, or one gap, come before Ready: bypass what you hold until then.
 func heard(message *pb.SubscribeResponse, cursor *string) {
 	switch m := message.Message.(type) {
 	case *pb.SubscribeResponse_Ready:

@@ -2,7 +2,8 @@
 
     python3 examples/python/sse.py http://127.0.0.1:8000 orders
 
-It comes back by itself from the last cursor, so that it misses nothing, or is told by a gap that it may have.
+It comes back by itself from the last cursor: the missed events, or one gap, arrive before `ready`. PGFAN_TOKEN has the
+token if the gateway asks for one.
 """
 
 import http.client
@@ -21,14 +22,16 @@ class Refused(Exception):
 
 
 def stream(url, channels, cursor):
-    """One stream: pairs of the newest cursor and a message, which is None where the gateway only shows that it lives."""
+    """One stream: pairs of the newest cursor and a message. A comment line is the sign of life of an idle stream."""
     address = urlsplit(url)
     kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
     connection = kinds[address.scheme](address.netloc, timeout=SILENCE)
     query = [("channel", channel) for channel in channels]
     query += [("cursor", cursor)] if cursor else []
     try:
-        connection.request("GET", f"{address.path}/v1/sse?{urlencode(query)}")
+        token = os.environ.get("PGFAN_TOKEN")
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        connection.request("GET", f"{address.path}/v1/sse?{urlencode(query)}", headers=headers)
         answer = connection.getresponse()
         if answer.status in (400, 401, 403, 404):
             raise Refused(answer.read().decode())
@@ -41,7 +44,7 @@ def stream(url, channels, cursor):
                 cursor = value
             elif name == "data":
                 message = json.loads(value)
-            elif name == "":  # an empty line ends a message
+            elif name == "" and message:  # an empty line ends a message
                 yield cursor, message
                 message = None
     finally:
@@ -49,19 +52,18 @@ def stream(url, channels, cursor):
 
 
 def follow(url, channels):
-    """Every message for ever; one {"type": "disconnected"} whenever nothing is heard any more."""
+    """Every message for ever; one {"type": "disconnected"} at each end of a stream. Raises Refused."""
     cursor, attempts = None, 0
     while True:
         try:
             for cursor, message in stream(url, channels, cursor):
                 attempts = 0
-                if message:
-                    yield message
+                yield message
         except (OSError, http.client.HTTPException) as error:
             print(error, file=sys.stderr)
         yield {"type": "disconnected"}
         if cursor is None:
-            # Nothing to come back to: what was missed nobody knows.
+            # No place to resume from: anything may have been missed.
             yield {"type": "gap", "reason": "no_cursor"}
         # Not all readers of a gateway at once.
         time.sleep(random.uniform(0.5, 1) * min(10, 0.1 * 2**attempts))
@@ -74,7 +76,7 @@ def main(url, *channels):
             case "event":
                 print(message["channel"], message["payload"], flush=True)
             case "ready" | "live":
-                print("-- live", flush=True)
+                print("-- live", flush=True)  # up to date: use what you hold
             case "interrupted" | "disconnected":
                 print("-- nothing is heard: bypass what you hold", flush=True)
             case "gap":
@@ -90,6 +92,8 @@ if __name__ == "__main__":
         sys.exit("usage: sse.py URL CHANNEL…")
     try:
         main(*sys.argv[1:])
+    except Refused as refused:
+        sys.exit(f"refused: {refused}")
     except BrokenPipeError:  # nobody reads it any more
         # Python would try once more when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

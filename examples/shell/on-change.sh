@@ -3,8 +3,9 @@
 #
 #   examples/shell/on-change.sh CHANNEL…        the gateway: PGFAN_URL, http://127.0.0.1:8000 by default
 #
-# `pgfan listen` comes back by itself from its last cursor, and says in a line of JSON what it heard. Where it
-# does not (a bad channel, a token refused), it has said why, and this ends with its exit code.
+# `pgfan listen` reconnects by itself from its last cursor and writes each message as a line of JSON; the missed events,
+# or one gap, come before `ready`. If it is refused (a bad channel, a token), it says why, and this ends with its exit
+# code.
 
 { pgfan listen --json "$@" || echo "ended $?"; } | while read -r message; do
     case $message in

@@ -1,8 +1,9 @@
 """The rules of docs/caching.md, with the cache of examples/python/cache.py on a real gateway and a real database.
 
-    cache_rules.py http://HOST:PORT
+    cache_rules.py http://HOST:PORT PID
 
-Database by the libpq variables; the table `orders` (id int, value text) has triggers with keys. One line on stdout for
+Database by the libpq variables; the table `orders` (id int, value text) has triggers with keys; the gateway has the
+process id, and is stopped for a while. One line on stdout for
 each rule that held, in order; exit code 0, or 1 and `failed: ...` on stderr.
 """
 
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import pathlib
+import signal
 import sys
 import uuid
 
@@ -23,15 +25,34 @@ STEP_SECONDS = 15.0
 READ = "SELECT * FROM orders WHERE id = $1"
 
 
-async def main(url):
+async def main(url, gateway):
     pool = await asyncpg.create_pool(min_size=4, max_size=4)
     await a_snapshot_that_is_older_than_the_generation(url, pool)
     await a_snapshot_that_is_younger(url, pool)
     await a_fill_that_is_overtaken(url, pool)
     await a_write_of_ones_own(url, pool)
     await memory_is_bounded(url, pool)
+    await missed_events_come_before_ready(url, pool)
+    await a_missed_gap_comes_before_ready(url, pool)
+    await a_gateway_that_does_not_answer(url, pool, gateway)
+    await a_forked_process(url, pool)
     await a_key_of_another_type(url, pool)
     await pool.close()
+
+
+class Observed(Cache):
+    """Keeps what each connection received until it was live, and what the cache held then."""
+
+    async def receive(self, socket):
+        self.socket, self.kinds, self.held = socket, [], None
+        await super().receive(socket)
+
+    def received(self, message):
+        super().received(message)
+        if self.held is None:
+            self.kinds.append(message["type"])
+        if self.live and self.held is None:
+            self.held = list(self.values)
 
 
 @contextlib.asynccontextmanager
@@ -42,7 +63,7 @@ async def live(url, pool, **options):
     async def fetch(key):
         return await pool.fetchrow(READ, key)
 
-    cache = Cache(url, "orders", {"id": int}, fetch, **options)
+    cache = Observed(url, "orders", {"id": int}, fetch, **options)
     following = asyncio.create_task(cache.follow())
     try:
         await until(cache.is_usable, "the cache is live")
@@ -99,8 +120,6 @@ async def a_snapshot_that_is_younger(url, pool):
 async def a_fill_that_is_overtaken(url, pool):
     async with live(url, pool) as cache:
         for overtake in (lambda: change(cache, pool), lambda: flushed(cache), lambda: written(cache, pool)):
-            await pool.execute("UPDATE orders SET value = 'old'")
-            cache.flush()
             read, go_on = asyncio.Event(), asyncio.Event()
 
             async def fetch(key):
@@ -151,6 +170,70 @@ async def memory_is_bounded(url, pool):
         print("memory: bounded", flush=True)
 
 
+@contextlib.asynccontextmanager
+async def away(cache):
+    """The connection is lost; it comes back when this ends."""
+    url, cache.url = cache.url, "ws://127.0.0.1:1/"
+    cache.socket.transport.abort()
+    await until(lambda: not cache.is_usable(), "the loss")
+    yield
+    cache.held = None
+    cache.url = url
+
+
+async def missed_events_come_before_ready(url, pool):
+    async with live(url, pool) as cache:
+        await cache.read(1)
+        await cache.read(2)
+        async with away(cache):
+            await pool.execute("UPDATE orders SET value = 'new' WHERE id = 1")
+            since = cache.generation
+        await until(cache.is_usable, "the cache is live again")
+        expect(cache.kinds, ["event", "ready"], "messages of the second connection")
+        expect(cache.held, [(2,)], "what was held at `ready`")
+        expect((await cache.read(1))[0]["value"], "new", "the row that was missed")
+        await cache.read(3, fetch=cache.fetch, since=since)
+        expect((3,) in cache.values, False, "a fill that began before `ready` is kept")
+        print("missed events: before ready", flush=True)
+
+
+async def a_missed_gap_comes_before_ready(url, pool):
+    async with live(url, pool) as cache:
+        await cache.read(1)
+        async with away(cache):
+            cache.cursor = "another-1"
+        await until(cache.is_usable, "the cache is live again")
+        expect(cache.kinds, ["gap", "ready"], "messages of the second connection")
+        expect(cache.held, [], "what was held at `ready`")
+        print("a missed gap: before ready", flush=True)
+
+
+async def a_gateway_that_does_not_answer(url, pool, gateway):
+    async with live(url, pool, lease=1.0) as cache:
+        await cache.read(1)
+        os.kill(gateway, signal.SIGSTOP)
+        try:
+            await pool.execute("UPDATE orders SET value = 'new'")
+            await until(lambda: not cache.is_usable(), "the end of the lease")
+            row, cached = await cache.read(1)
+            expect((row["value"], cached), ("new", False), "a read without an answer")
+        finally:
+            os.kill(gateway, signal.SIGCONT)
+        await until(cache.is_usable, "the answer")
+        expect((await cache.read(1))[0]["value"], "new", "a read after the answer")
+        print("a gateway that does not answer: bypassed", flush=True)
+
+
+async def a_forked_process(url, pool):
+    async with live(url, pool) as cache:
+        child = os.fork()
+        if child == 0:
+            os._exit(cache.is_usable())
+        _, status = os.waitpid(child, 0)
+        expect((status, cache.is_usable()), (0, True), "usable in a forked process, and here")
+        print("a forked process: bypassed", flush=True)
+
+
 async def a_key_of_another_type(url, pool):
     cache = Cache(url, "orders", {"id": uuid.UUID}, None)
     for key in ((str(uuid.uuid4()),), (), (uuid.uuid4(), 1)):
@@ -189,4 +272,4 @@ async def until(state, what):
 if __name__ == "__main__":
     # The environment's proxy is not for a server on this machine.
     os.environ["NO_PROXY"] = "*"
-    asyncio.run(main(sys.argv[1]))
+    asyncio.run(main(sys.argv[1], int(sys.argv[2])))

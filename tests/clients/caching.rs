@@ -141,15 +141,19 @@ async fn the_rules_hold() {
     let gateway = GatewayProcess::on(&database).await;
     for environment in ["venv", "venv-new"] {
         let mut rules = python(environment, "cache_rules.py");
-        rules
-            .arg(gateway.url(""))
-            .envs(libpq_variables(&database.url));
+        rules.args([gateway.url(""), gateway.program.pid().to_string()]);
+        rules.envs(libpq_variables(&database.url));
         let ended = run(&mut rules).await;
         let expected = "generation after the snapshot: stale\n\
                         generation before the snapshot: right\n\
                         a fill that is overtaken: discarded\n\
                         a write of one's own: read\n\
                         memory: bounded\n\
+                        missed events: before ready\n\
+                        flushed: unknown_cursor\n\
+                        a missed gap: before ready\n\
+                        a gateway that does not answer: bypassed\n\
+                        a forked process: bypassed\n\
                         a key of another type: refused\n";
         assert_eq!(ended.stdout, expected, "{ended:#?}");
         assert!(ended.status.success(), "{ended:#?}");

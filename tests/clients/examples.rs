@@ -97,11 +97,11 @@ async fn says_what_is_lost(example: Example) {
     database.notify("orders", "hello").await;
     program.stdout.line(example.event).await;
 
-    // Whoever reads loses the gateway; the next one does not know its cursor.
+    // The gateway is another one, which does not know the cursor: the gap comes before `ready`.
     gateway.stop().await;
     program.stdout.line(example.away).await;
     let gateway = serve(&database, at).await;
-    for line in [example.live, example.gap] {
+    for line in [example.gap, example.live] {
         program.stdout.line(line).await;
     }
     database.notify("orders", "hello").await;
