@@ -204,10 +204,10 @@ class Cache:
                 async with websockets.connect(url, subprotocols=protocols, ping_interval=None) as socket:
                     await self.receive(socket)
             except (OSError, asyncio.TimeoutError, websockets.WebSocketException) as error:
+                print(error, file=sys.stderr)
                 why = refusal(error)
                 if why and token == self.token():
                     raise Refused(why) from error
-                print(error, file=sys.stderr)
             if not self.cursor:
                 self.flush()
             attempts = attempts + 1 if clock() - began < LONGEST_PAUSE else 0

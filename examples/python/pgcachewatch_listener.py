@@ -101,6 +101,7 @@ class Listener:
             except (OSError, asyncio.TimeoutError, websockets.WebSocketException) as error:
                 why = refusal(error)
                 if why and token == self.token():
+                    log.error("refused, caches stay bypassed: %s", why)
                     raise Refused(why) from error
                 log.warning("caches are bypassed: %s", error)
             attempts = attempts + 1 if clock() - began < LONGEST_PAUSE else 0
