@@ -26,8 +26,10 @@ export function keysOf(payload) {
 }
 
 /**
- * Values by key. `load(key)` reads one from where it is kept; a notification on
- * `channel` names in its payload the keys that have changed.
+ * Values by key. `load(key)` reads one from where it is kept, in a snapshot that begins
+ * with it; a notification on `channel` names in its payload the keys that have changed.
+ * Keys are compared as texts: pass them as PostgreSQL writes them (a uuid in lower case).
+ * A value that has an `id` of another text than its key is not kept.
  */
 export class Cache {
   #values = new Map();
@@ -43,11 +45,8 @@ export class Cache {
       ...options,
       onEvent: ({ payload }) => {
         const keys = keysOf(payload);
-        if (!keys.length || this.#changes.size + keys.length > MAX_KEYS) this.#flush();
-        for (const key of keys) {
-          this.#changes.set(key, this.#count(key) + 1);
-          this.#values.delete(key);
-        }
+        if (!keys.length) this.#flush();
+        for (const key of keys) this.drop(key);
         onChange(payload);
       },
       onGap: () => {
@@ -70,11 +69,21 @@ export class Cache {
     const value = await this.load(key);
     // What an event has overtaken may be the value of before.
     const isOvertaken = before[0] !== this.#flushes || before[1] !== this.#count(key);
-    if (this.#live && !isOvertaken) {
+    // 'A' may have found 'a', and the event will name 'a'.
+    const isItsOwn = value?.id === undefined || String(value.id) === key;
+    if (this.#live && !isOvertaken && isItsOwn) {
       if (this.#values.size >= MAX_KEYS) this.#flush();
       this.#values.set(key, value);
     }
     return { value, from: "source" };
+  }
+
+  /** After a write of your own: the event comes later than your next read. */
+  drop(key) {
+    key = String(key);
+    if (this.#changes.size >= MAX_KEYS) this.#flush();
+    this.#changes.set(key, this.#count(key) + 1);
+    this.#values.delete(key);
   }
 
   close() {

@@ -174,6 +174,35 @@ async fn no_key_is_taken_for_another() {
     }
 }
 
+/// PostgreSQL finds the row, and its event names it in another way.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_is_kept_under_its_own_key_alone() {
+    let database = Arc::new(Database::new().await);
+    let origin = format!("http://{}", application(Arc::clone(&database)).await);
+    let gateway = TestGateway::with(&database, &[("allow-origin", &origin)]).await;
+    let browser = Browser::start().await;
+    let mut page = browser.page().await;
+    page.goto(&format!("{origin}/examples/browser-cache/"))
+        .await;
+    let prepare = format!(
+        "const {{ Cache }} = await import('{origin}/examples/browser-cache/cache.js'); \
+         globalThis.cache = new Cache('orders', async (key) => ({{ id: key.toLowerCase() }}), {{ \
+         url: 'http://{}/', onStatus: ({{ live }}) => {{ globalThis.live = live; }} }})",
+        gateway.address
+    );
+    page.run(&prepare).await;
+    page.until("globalThis.live").await;
+    for (key, from) in [("0D9F", "source"), ("0d9f", "cache")] {
+        let read = format!("return (await cache.read('{key}')).from");
+        assert_eq!(page.run(&read).await, "source", "{key}");
+        assert_eq!(page.run(&read).await, from, "{key}");
+    }
+    // A write of the page's own.
+    page.run("cache.drop('0d9f')").await;
+    let read = "return (await cache.read('0d9f')).from";
+    assert_eq!(page.run(read).await, "source");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_cache_is_right_or_knows_that_it_may_not_be() {
     let database = Arc::new(Database::new().await);
