@@ -14,7 +14,7 @@ import random
 import sys
 import time
 import uuid
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from datetime import date, datetime
 from decimal import Decimal
 from urllib.parse import urlencode
@@ -86,14 +86,14 @@ class Cache:
 
     `key` names the columns and their types: {"id": int}, {"shop": uuid.UUID, "number": int}.
     `fetch(*key)` reads one row from the primary, in a transaction that begins with it.
-    `token()` is called before each attempt to connect."""
+    `token()` is called before each attempt to connect, `on_flush(why)` when everything was dropped."""
 
-    def __init__(self, url, channel, key, fetch, token=lambda: None, size=SIZE, lease=LEASE):
+    def __init__(self, url, channel, key, fetch, token=lambda: None, on_flush=lambda why: None, size=SIZE, lease=LEASE):
         if float in key.values():
             raise TypeError("PostgreSQL's text of a real is not Python's: take another key than a float")
         self.url = url.replace("http", "ws", 1) + "/v1/ws"
         self.channel, self.key, self.fetch, self.token = channel, key, fetch, token
-        self.size, self.lease = size, lease
+        self.on_flush, self.size, self.lease = on_flush, size, lease
         self.values = OrderedDict()
         # Moves with every event and flush. A fill that began at an older generation than its key's last change, or
         # than `void`, may have read the value from before.
@@ -133,11 +133,12 @@ class Cache:
         self.changed[key] = self.generation
         self.values.pop(key, None)
 
-    def flush(self):
+    def flush(self, why):
         self.generation += 1
         self.void = self.generation
         self.changed.clear()
         self.values.clear()
+        self.on_flush(why)
 
     def check(self, key):
         """A key of another type would never be invalidated: a UUID's text is not the UUID."""
@@ -175,8 +176,7 @@ class Cache:
             # The connection would go on without events.
             raise ConnectionError(f"{self.channel} was taken away")
         else:  # a gap, or a message of a later version
-            self.flush()
-            print("flushed:", message.get("reason", kind), flush=True)
+            self.flush(message.get("reason", kind))
         self.cursor = message.get("cursor") or message.get("id") or self.cursor
 
     def change(self, payload):
@@ -187,8 +187,7 @@ class Cache:
         except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
             keys = []
         if not keys:
-            self.flush()  # it names no row: it may be any
-            print("flushed: by an event that names no row", flush=True)
+            self.flush("an event that names no row")  # it may be any
         for key in keys:
             self.drop(*key)
 
@@ -209,7 +208,7 @@ class Cache:
                 if why and token == self.token():
                     raise Refused(why) from error
             if not self.cursor:
-                self.flush()
+                self.flush("no cursor to resume from")
             attempts = attempts + 1 if clock() - began < LONGEST_PAUSE else 0
             await asyncio.sleep(random.uniform(0.5, 1) * min(LONGEST_PAUSE, 0.1 * 2**attempts))
 
@@ -275,9 +274,12 @@ async def main(url, table):
     async def fetch(*key):  # one statement is a transaction that begins with it
         return await pool.fetchrow(f"SELECT * FROM {quoted(table)} WHERE ({columns}) = ({placeholders})", *key)
 
-    cache = Cache(url, table, key, fetch, token=lambda: os.environ.get("PGFAN_TOKEN"))
+    flushes = deque(maxlen=100)  # the newest, until they are printed
+    cache = Cache(url, table, key, fetch, lambda: os.environ.get("PGFAN_TOKEN"), flushes.append)
     following = asyncio.create_task(cache.follow())
     while not following.done():
+        while flushes:
+            print("flushed:", flushes.popleft(), flush=True)
         for row in rows:
             row, cached = await cache.read(*cache.key_in(row))
             print("cached" if cached else "read  ", row and dict(row), flush=True)

@@ -63,7 +63,9 @@ async def live(url, pool, **options):
     async def fetch(key):
         return await pool.fetchrow(READ, key)
 
-    cache = Observed(url, "orders", {"id": int}, fetch, **options)
+    flushes = []
+    cache = Observed(url, "orders", {"id": int}, fetch, on_flush=flushes.append, **options)
+    cache.flushes = flushes
     following = asyncio.create_task(cache.follow())
     try:
         await until(cache.is_usable, "the cache is live")
@@ -138,7 +140,7 @@ async def a_fill_that_is_overtaken(url, pool):
 
 
 async def flushed(cache):
-    cache.flush()
+    cache.flush("a test")
 
 
 async def written(cache, pool):
@@ -205,6 +207,7 @@ async def a_missed_gap_comes_before_ready(url, pool):
         await until(cache.is_usable, "the cache is live again")
         expect(cache.kinds, ["gap", "ready"], "messages of the second connection")
         expect(cache.held, [], "what was held at `ready`")
+        expect(cache.flushes, ["unknown_cursor"], "flushes")
         print("a missed gap: before ready", flush=True)
 
 

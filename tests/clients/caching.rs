@@ -150,7 +150,6 @@ async fn the_rules_hold() {
                         a write of one's own: read\n\
                         memory: bounded\n\
                         missed events: before ready\n\
-                        flushed: unknown_cursor\n\
                         a missed gap: before ready\n\
                         a gateway that does not answer: bypassed\n\
                         a forked process: bypassed\n\
