@@ -9,6 +9,8 @@ use axum::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use ring::digest::{SHA256, digest};
 
+use super::list_header;
+
 /// See the module.
 #[derive(Clone, Copy)]
 pub(super) struct Asset {
@@ -69,11 +71,7 @@ fn etag(text: &str) -> HeaderValue {
 /// RFC 9110, section 13.1.2: compared weakly, as a proxy that packs the text
 /// marks the tag so.
 fn is_known(tag: &HeaderValue, headers: &HeaderMap) -> bool {
-    let values = headers.get_all(header::IF_NONE_MATCH).iter();
-    let listed = values
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|text| text.split(','));
-    let mut listed = listed.map(|one| one.trim());
+    let mut listed = list_header::elements(headers, &header::IF_NONE_MATCH);
     listed
         .any(|one| one == "*" || one.strip_prefix("W/").unwrap_or(one).as_bytes() == tag.as_bytes())
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use http::{HeaderMap, HeaderValue, header};
 
-use super::origin::Cookie;
+use super::{list_header, origin::Cookie};
 
 /// How a WebSocket client speaks to pgfan. Offered beside [`BEARER`], since one
 /// of the offered protocols has to be chosen (RFC 6455, section 4.1), and the
@@ -69,9 +69,7 @@ fn authorization(headers: &HeaderMap) -> Credentials {
 
 /// What a WebSocket client offers to speak.
 pub(super) fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
-    let values = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
-    let texts = values.filter_map(|value| value.to_str().ok());
-    texts.flat_map(|text| text.split(',')).map(str::trim)
+    list_header::elements(headers, &header::SEC_WEBSOCKET_PROTOCOL)
 }
 
 /// Whether one of the protocols is a token.

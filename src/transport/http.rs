@@ -27,6 +27,7 @@ use super::{
     counters::count,
     grpc::{Calls, Grpc, checked, pb},
     limits::Address,
+    list_header,
     origin::guard,
     pages::{Pages, Side, metrics},
     pgcachewatch::{pgpubsub, up},
@@ -235,8 +236,8 @@ async fn publish_body(
 /// Such a body would be published as it is, and not as it was meant; unpacking
 /// it is what a bomb waits for.
 fn is_encoded(headers: &HeaderMap) -> bool {
-    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
-    encodings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
+    let mut encodings = list_header::texts(headers, &header::CONTENT_ENCODING);
+    encodings.any(|coding| !coding.eq_ignore_ascii_case("identity"))
 }
 
 /// RFC 9110, section 15.5.16.

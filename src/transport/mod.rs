@@ -35,6 +35,7 @@ mod http2;
 mod idle;
 mod json;
 mod limits;
+mod list_header;
 mod newcomers;
 mod once;
 mod origin;

@@ -11,6 +11,7 @@ use http::{HeaderMap, header};
 use super::{
     admission::Admission,
     codes::{Code, Refusal},
+    list_header,
 };
 
 /// Which address it is.
@@ -67,9 +68,8 @@ pub(super) async fn metrics(
         let rule = "the metrics are for tokens that say so (\"metrics\": true)";
         return Err(Refusal::new(Code::Forbidden, rule));
     }
-    let accept = headers.get(header::ACCEPT);
-    let accept = accept.and_then(|value| value.to_str().ok());
-    let (content_type, text) = (pages.metrics)(accept.unwrap_or_default());
+    let accept = list_header::joined(&headers, &header::ACCEPT);
+    let (content_type, text) = (pages.metrics)(&accept);
     let headers = [
         (header::CONTENT_TYPE, content_type),
         (header::CACHE_CONTROL, "no-store"),

@@ -3,12 +3,12 @@
 use axum::{
     body::Body,
     extract::Request,
-    http::{HeaderValue, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use tokio_tungstenite::WebSocketStream;
 use tungstenite::{
-    handshake::server::create_response_with_body,
+    handshake::derive_accept_key,
     protocol::{Role, WebSocketConfig},
 };
 
@@ -18,6 +18,7 @@ use super::{
     credentials::{PROTOCOL, offers_token, protocols},
     hand_over::{HandOver, Serving},
     limits::{Pace, Rate},
+    list_header,
     socket::Socket,
     web_socket::WebSocket,
 };
@@ -28,6 +29,47 @@ const READ_BUFFER: usize = 256;
 
 /// Beyond what the gateway itself says between two flushes.
 const MAX_WRITE_BUFFER: usize = 1 << 20;
+
+/// RFC 6455, section 4.1; there is no later one.
+const VERSION: &str = "13";
+
+/// The 101, or the rule that the request breaks (RFC 6455, section 4.2.1).
+/// tungstenite's own look at it reads only the first line of `Connection`, and
+/// takes `Upgrade` for one word: a proxy that adds `Connection: keep-alive`, or a
+/// client that offers another protocol too, would be refused.
+fn handshake(request: &Request) -> Result<Response, &'static str> {
+    let headers = request.headers();
+    if request.method() != Method::GET {
+        return Err("a WebSocket begins with GET");
+    }
+    if !list_header::has(headers, &header::CONNECTION, "upgrade") {
+        return Err("a WebSocket is needed here: `upgrade` is not in the header `Connection`");
+    }
+    if !list_header::has(headers, &header::UPGRADE, "websocket") {
+        return Err("a WebSocket is needed here: `websocket` is not in the header `Upgrade`");
+    }
+    if only_line(headers, &header::SEC_WEBSOCKET_VERSION).is_none_or(|one| one != VERSION) {
+        return Err("the header `Sec-WebSocket-Version` is needed once, and is 13");
+    }
+    let key = only_line(headers, &header::SEC_WEBSOCKET_KEY);
+    let key = key.ok_or("the header `Sec-WebSocket-Key` is needed once")?;
+    let accept = HeaderValue::try_from(derive_accept_key(key.as_bytes()));
+    let accept = accept.map_err(|_| "the header `Sec-WebSocket-Key` cannot be answered")?;
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = answer.headers_mut();
+    headers.insert(header::CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(header::SEC_WEBSOCKET_ACCEPT, accept);
+    Ok(answer)
+}
+
+/// Of a field that is no list: two lines may be the one that a proxy looked at,
+/// and another (RFC 6455, sections 11.3.1 and 11.3.5).
+fn only_line<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut lines = headers.get_all(name).iter();
+    lines.next().filter(|_| lines.next().is_none())
+}
 
 /// A request that asks for a WebSocket as it should.
 pub(super) struct Upgrade {
@@ -40,9 +82,9 @@ impl Upgrade {
     /// What is no upgrade, or one of another version, is told what would be
     /// (RFC 6455, section 4.4).
     pub(super) fn of(request: &Request, admission: &Admission) -> Result<Self, Box<Response>> {
-        let mut answer = create_response_with_body(request, Body::empty).map_err(|error| {
-            let mut response = Refusal::invalid(error).into_response();
-            let version = HeaderValue::from_static("13");
+        let mut answer = handshake(request).map_err(|rule| {
+            let mut response = Refusal::invalid(rule).into_response();
+            let version = HeaderValue::from_static(VERSION);
             response
                 .headers_mut()
                 .insert(header::SEC_WEBSOCKET_VERSION, version);

@@ -40,6 +40,9 @@ mod grpc_web;
 /// The arrows between the layers.
 mod layering;
 
+/// Headers on several lines.
+mod list_headers;
+
 /// What the gateway tells of itself.
 mod metrics;
 

@@ -8,8 +8,10 @@ use std::{
     str::FromStr,
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
+use http::{HeaderMap, HeaderName, header::FORWARDED};
 use ipnet::{IpNet, Ipv4Net};
+
+use crate::transport::list_header;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
@@ -125,9 +127,7 @@ fn hops<'a>(
     name: &HeaderName,
     hop: fn(&str) -> Option<IpAddr>,
 ) -> impl Iterator<Item = Option<IpAddr>> + use<'a> {
-    let values = headers.get_all(name).iter().rev().map(HeaderValue::to_str);
-    let texts = values.flat_map(|value| value.unwrap_or_default().rsplit(','));
-    texts.map(move |text| hop(text.trim()))
+    list_header::texts(headers, name).rev().map(hop)
 }
 
 /// `for=192.0.2.1;proto=https`
@@ -155,6 +155,8 @@ fn node(text: &str) -> Option<IpAddr> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     fn client(peer: &str, headers: &[(&'static str, &str)]) -> String {
