@@ -5,7 +5,8 @@
 //! - *error*: somebody has to do something. *warn*: somebody should look.
 //!   *info*: what the gateway or its source went through. *debug*: what one
 //!   client did, or one statement: off unless it is looked for.
-//! - What a client can cause at will is at most *debug*, or said once a minute.
+//! - What a client can cause at will is at most *debug*, or said once a minute, or a bounded
+//!   number of times.
 //! - A message is lowercase, without a full stop, and always the same; what
 //!   differs is a field (`%error`, `address`), named as in the metrics.
 //! - Said once, where it is dealt with.

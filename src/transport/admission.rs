@@ -17,6 +17,7 @@ use super::{
     idle::Idle,
     limits::{Address, Clients, Limits, Pool, PoolPlace, Presence},
     origin::Browsers,
+    refused_origins::RefusedOrigins,
 };
 use crate::{
     auth::{AuthError, Authenticator, Grant, Ticket, TooManyTickets},
@@ -37,6 +38,7 @@ struct Shared {
     publisher: Publisher,
     auth: Authenticator,
     browsers: RwLock<Arc<Browsers>>,
+    refused_origins: RefusedOrigins,
     settings: RwLock<Settings>,
     clients: Clients,
     counters: Counters,
@@ -116,6 +118,7 @@ impl Admission {
             publisher,
             auth,
             browsers: RwLock::new(Arc::new(browsers)),
+            refused_origins: RefusedOrigins::default(),
             settings: RwLock::new(settings),
             clients: Clients::new(limits),
             counters: Counters::default(),
@@ -152,6 +155,7 @@ impl Admission {
     /// For who comes from now on; limits, for the next that is counted.
     pub fn reload(&self, browsers: Browsers, settings: Settings, limits: Limits) {
         *write(&self.shared.browsers) = Arc::new(browsers);
+        self.shared.refused_origins.forget();
         *write(&self.shared.settings) = settings;
         self.shared.clients.reload(limits);
     }
@@ -173,6 +177,10 @@ impl Admission {
 
     pub(super) fn browsers(&self) -> Arc<Browsers> {
         Arc::clone(&read(&self.shared.browsers))
+    }
+
+    pub(super) fn refused_origins(&self) -> &RefusedOrigins {
+        &self.shared.refused_origins
     }
 
     /// What a request shows for itself.

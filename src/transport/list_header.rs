@@ -31,6 +31,13 @@ pub(super) fn has(headers: &HeaderMap, name: &HeaderName, element: &str) -> bool
     elements(headers, name).any(|one| one.eq_ignore_ascii_case(element))
 }
 
+/// All lines as one, as they are; bytes that are no UTF-8 are replaced.
+pub(super) fn line(headers: &HeaderMap, name: &HeaderName) -> String {
+    let lines = headers.get_all(name).iter();
+    let lines = lines.map(|line| String::from_utf8_lossy(line.as_bytes()));
+    lines.collect::<Vec<_>>().join(", ")
+}
+
 /// The list as one line.
 pub(super) fn joined(headers: &HeaderMap, name: &HeaderName) -> String {
     elements(headers, name).collect::<Vec<_>>().join(", ")

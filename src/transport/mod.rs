@@ -45,6 +45,7 @@ mod pgcachewatch;
 mod punctual;
 mod query;
 mod raw;
+mod refused_origins;
 mod server;
 mod socket;
 mod sse;

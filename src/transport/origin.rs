@@ -95,13 +95,23 @@ impl Cookie {
     }
 }
 
+/// What pages send. A browser sends a request only if each of its headers is
+/// named here, so one that a library adds by itself would stop an allowed page.
+/// The wires' own; what EventSource polyfills, gRPC-Web's and Connect's clients
+/// send; and what tracing libraries add to each request: W3C, B3, Sentry,
+/// Datadog, New Relic, Elastic. The gateway reads none of the latter.
+const SENT_BY_PAGES: &str = "authorization, content-type, last-event-id, cache-control, pragma, \
+     x-requested-with, x-request-id, x-correlation-id, \
+     x-grpc-web, x-user-agent, grpc-timeout, grpc-accept-encoding, connect-protocol-version, \
+     connect-timeout-ms, traceparent, tracestate, baggage, sentry-trace, b3, x-b3-traceid, \
+     x-b3-spanid, x-b3-parentspanid, x-b3-sampled, x-b3-flags, x-datadog-trace-id, \
+     x-datadog-parent-id, x-datadog-origin, x-datadog-sampling-priority, x-datadog-tags, \
+     newrelic, elastic-apm-traceparent";
+
 /// What a page may do with the API.
 const PREFLIGHT: [(HeaderName, &str); 3] = [
     (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
-    (
-        header::ACCESS_CONTROL_ALLOW_HEADERS,
-        "authorization, content-type, last-event-id, x-grpc-web, x-user-agent, grpc-timeout",
-    ),
+    (header::ACCESS_CONTROL_ALLOW_HEADERS, SENT_BY_PAGES),
     // As long as any browser remembers it at least; the list may change.
     (header::ACCESS_CONTROL_MAX_AGE, "600"),
 ];
@@ -120,7 +130,10 @@ pub(super) async fn guard(
 ) -> Response {
     let browsers = admission.browsers();
     let mut response = match browsers.origin(request.uri(), request.headers()) {
-        Err(refusal) => refusal.answer_to(request.headers()),
+        Err(refusal) => {
+            admission.refused_origins().note(request.headers());
+            refusal.answer_to(request.headers())
+        }
         Ok(None) => next.run(request).await,
         Ok(Some(origin)) => {
             let mut response = match is_preflight(&request) {

@@ -32,6 +32,9 @@ mod honest;
 mod leavings;
 /// Connections that end, and silence.
 mod lost;
+/// A page of another origin.
+mod origins;
+
 /// The module itself: how it is packed, and what it exports.
 mod package;
 /// One connection for many, and channels that come and go.

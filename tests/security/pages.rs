@@ -3,10 +3,15 @@
 use std::net::SocketAddr;
 
 use pgfan::transport::pb::PublishRequest;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
     grpc_web::Web,
-    support::{Answer, Database, EventStream, TestGateway, WebSocket, ask, get, post_with},
+    support::{
+        Answer, Database, EventStream, TestGateway, WebSocket, ask,
+        gateway_process::{GatewayProcess, pgfan},
+        get, post_with, within,
+    },
     tokens::{WITH_TOKENS, token},
 };
 
@@ -154,12 +159,26 @@ async fn a_listed_page_may_use_the_whole_api() {
     let address = gateway.address;
     for (path, method, wanted) in [
         ("/v1/sse?channel=a", "GET", "authorization"),
+        // npm: event-source-polyfill; then what tracing adds to every request.
+        (
+            "/v1/sse?channel=a",
+            "GET",
+            "authorization,cache-control,last-event-id,pragma,x-requested-with",
+        ),
+        (
+            "/v1/channels/a",
+            "POST",
+            "baggage,b3,content-type,sentry-trace,traceparent,tracestate,x-b3-sampled,x-b3-spanid,\
+             x-b3-traceid,x-datadog-origin,x-datadog-parent-id,x-datadog-sampling-priority,\
+             x-datadog-trace-id,newrelic,elastic-apm-traceparent,x-request-id,x-correlation-id",
+        ),
         ("/v1/channels/a", "POST", "authorization,content-type"),
         ("/v1/tickets", "POST", "authorization"),
         (
             "/pgfan.v1.GatewayService/Subscribe",
             "POST",
-            "authorization,content-type,x-grpc-web,x-user-agent,grpc-timeout",
+            "authorization,connect-protocol-version,connect-timeout-ms,content-type,\
+             grpc-timeout,x-grpc-web,x-user-agent",
         ),
     ] {
         let headers = [
@@ -229,4 +248,74 @@ async fn every_answer_varies_by_origin_and_none_is_for_all() {
     )
     .await;
     assert_eq!(answer.status, 405);
+}
+
+/// Who sees that a page does not work looks into the gateway's log.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_origin_is_logged_once_with_the_remedy() {
+    let database = Database::new().await;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "allow-origin = \"https://good.example\"\n").unwrap();
+    let mut command = pgfan();
+    command.env("DATABASE_URL", &database.url).arg("serve");
+    command.arg("--config").arg(file.path());
+    let mut gateway = GatewayProcess::serve(&mut command).await;
+    let from = async |address, origin: &[u8]| {
+        let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+        let request = [
+            &b"GET /v1/sse?channel=a HTTP/1.1\r\nHost: pgfan\r\nConnection: close\r\nOrigin: "[..],
+            origin,
+            b"\r\n\r\n",
+        ];
+        socket.write_all(&request.concat()).await.unwrap();
+        let mut heard = Vec::new();
+        within("an answer", socket.read_to_end(&mut heard))
+            .await
+            .unwrap();
+        assert!(heard.starts_with(b"HTTP/1.1 403 "));
+    };
+    let refused = "a page of this origin was refused origin=";
+    for (origin, name, remedy) in [
+        (
+            &b"https://app.example"[..],
+            "https://app.example",
+            "add it to --allow-origin",
+        ),
+        (
+            b"https://good.example:444",
+            "https://good.example:444",
+            "add it to --allow-origin",
+        ),
+        (b"null", "null", "no setting allows it"),
+        // They would colour a terminal, or turn the line around.
+        (
+            b"https://a\tb\xe2\x80\xae",
+            "https://a\\tb\\xe2\\x80\\xae",
+            "no setting allows it",
+        ),
+    ] {
+        for _ in 0..3 {
+            from(gateway.address, origin).await;
+        }
+        let line = gateway.logged(&format!("{refused}{name} ")).await;
+        assert!(line.contains("WARN") && line.contains(remedy), "{line}");
+    }
+    // It may be another slip: after a look at the settings it is logged again.
+    gateway.program.signal("HUP").await;
+    gateway.logged("the settings were read again").await;
+    from(gateway.address, b"https://app.example").await;
+    gateway
+        .logged(&format!("{refused}https://app.example "))
+        .await;
+    for number in 0..100 {
+        from(
+            gateway.address,
+            format!("https://{number}.example").as_bytes(),
+        )
+        .await;
+    }
+    gateway.logged("pages of many origins were refused").await;
+    let log = gateway.stop().await.stderr;
+    assert_eq!(log.matches(refused).count(), 4 + 64, "{log}");
+    assert_eq!(log.matches("pages of many origins").count(), 1, "{log}");
 }
