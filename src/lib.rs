@@ -60,6 +60,7 @@ pub mod client;
 
 pub mod app;
 mod backoff;
+mod certificate;
 pub mod cli;
 pub mod config;
 mod dial;

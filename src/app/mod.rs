@@ -163,7 +163,10 @@ impl Gateway {
             config.limits,
         );
         let (listening, second) = PostgresSource::new(config.database, config.source, requests);
-        let telemetry = Telemetry::begin(&hub, &listening, &admission, config.otlp);
+        let telemetry = {
+            let tls = config.tls.clone();
+            Telemetry::begin(&hub, &listening, &admission, tls, config.otlp)
+        };
         let doors = doors((listener, config.tls.clone()), admin, |side| {
             transport::router(admission.clone(), telemetry.pages(), side)
         })?;
@@ -208,6 +211,9 @@ fn keep(workers: &mut JoinSet<()>, parts: &Parts) {
     workers.spawn(parts.auth.clone().keep_fresh());
     workers.spawn(sweep(parts.hub.clone()));
     workers.spawn(reload::wake(parts.auth.clone(), parts.hub.clone()));
+    if let Some(tls) = &parts.tls {
+        workers.spawn(tls.clone().watch());
+    }
     for writer in parts.hub.writers(writers()) {
         workers.spawn(writer.run());
     }

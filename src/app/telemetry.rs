@@ -6,7 +6,7 @@ use crate::{
     hub::Hub,
     source::PostgresSource,
     telemetry::{Exporting, Format, Metrics, OtlpSettings, SentAt, Traces},
-    transport::{Admission, Pages},
+    transport::{Admission, Pages, Tls},
 };
 
 /// See the module.
@@ -22,6 +22,7 @@ impl Telemetry {
         hub: &Hub,
         source: &PostgresSource,
         admission: &Admission,
+        tls: Option<Tls>,
         otlp: Option<OtlpSettings>,
     ) -> Self {
         let sent_at = Arc::new(SentAt::default());
@@ -30,6 +31,7 @@ impl Telemetry {
             hub.clone(),
             source.counters(),
             admission.clone(),
+            tls,
             Arc::clone(&sent_at),
             traces.clone(),
         ));

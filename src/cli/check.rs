@@ -1,6 +1,7 @@
 //! `pgfan check`: whether a gateway with these settings would do its work, and
 //! what to do where it would not.
 
+mod certificates;
 mod database;
 pub(super) mod machine;
 
@@ -102,6 +103,9 @@ pub(super) async fn run(settings: Result<Config, Mistakes>) -> CommandResult {
             report.add(Finding::ok("settings", "understood"));
             report.add(machine::open_files(config.hub.max_readers));
             for finding in machine::addresses(config.listen, config.admin_listen) {
+                report.add(finding);
+            }
+            for finding in certificates::examine(&config) {
                 report.add(finding);
             }
             database::examine(&config, &mut report).await;

@@ -1,7 +1,7 @@
 //! What is wrong with the database's settings: where it was made, and the way out.
 
 use super::Mistake;
-use crate::source::conninfo::{ConnInfoError, Meant, Origin};
+use crate::source::conninfo::{ConnInfoError, FileProblem, Meant, Origin};
 
 /// `url_origin` is where the connection string was given.
 pub(super) fn mistake(error: &ConnInfoError, url_origin: &str) -> Mistake {
@@ -52,6 +52,10 @@ pub(crate) fn remedy_of_database(mistake: &ConnInfoError) -> &'static str {
             }
             _ => "create the file, or name one that exists",
         },
+        ConnInfoError::File {
+            problem: FileProblem::Unfit(_),
+            ..
+        } => "mend what the message names, or name another file",
         ConnInfoError::File { .. } => "let this user read the file, or name another",
         ConnInfoError::UnknownService { .. } => {
             "name a section of the service file (PGSERVICE, PGSERVICEFILE)"

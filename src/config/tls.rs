@@ -3,8 +3,6 @@
 use super::{Origins, mistakes::Mistake, rule::of_file};
 use crate::transport::{Tls, TlsError, TlsFiles};
 
-const OF_FILE: &str = "name a PEM file that holds it, and that the gateway's user can read";
-
 /// Paths on their way.
 #[derive(Default)]
 pub(super) struct TlsSettings {
@@ -37,7 +35,7 @@ impl TlsSettings {
         };
         let named = |error: TlsError| {
             let rule = of_file(&error.path.to_string_lossy(), &error.rule);
-            Mistake::new(&given[error.setting], rule).with_remedy(OF_FILE)
+            Mistake::new(&given[error.setting], rule).with_remedy(error.remedy())
         };
         let read = Tls::read(files);
         read.map_err(|errors| mistakes.extend(errors.into_iter().map(named)))

@@ -18,7 +18,7 @@ use crate::{
     event::{GapReason, WIRES, WireName},
     hub::{self, Hub, SourceView},
     source,
-    transport::{self, Admission, CODES, Code},
+    transport::{self, Admission, CODES, Code, Tls},
 };
 
 /// One metric; its name has its unit, as Prometheus would have it.
@@ -61,6 +61,8 @@ struct Seen {
     transport: transport::Totals,
     commit_to_receipt: Spread,
     spans: [u64; 2],
+    /// When the port's certificate ends.
+    certificate: Option<SystemTime>,
     process: Process,
     began: SystemTime,
 }
@@ -71,6 +73,7 @@ pub struct Metrics {
     hub: Hub,
     source: source::Counters,
     admission: Admission,
+    tls: Option<Tls>,
     sent_at: Arc<SentAt>,
     traces: Option<Traces>,
     began: SystemTime,
@@ -82,6 +85,7 @@ impl Metrics {
         hub: Hub,
         source: source::Counters,
         admission: Admission,
+        tls: Option<Tls>,
         sent_at: Arc<SentAt>,
         traces: Option<Traces>,
     ) -> Self {
@@ -89,6 +93,7 @@ impl Metrics {
             hub,
             source,
             admission,
+            tls,
             sent_at,
             traces,
             began: SystemTime::now(),
@@ -113,6 +118,7 @@ impl Metrics {
             transport: self.admission.totals(),
             commit_to_receipt: self.sent_at.spread(),
             spans: self.traces.as_ref().map_or([0; 2], Traces::totals),
+            certificate: self.tls.as_ref().and_then(Tls::expires),
             process: Process::now(),
             began: self.began,
         };
@@ -334,6 +340,12 @@ pub const METRICS: &[Metric] = &[
         "What the events of the log take, with what the wires have made of them; at most \
          --history-bytes.",
         |seen, out| out.one(seen.hub.log_bytes),
+    ),
+    gauge(
+        "pgfan_tls_certificate_expiry_timestamp_seconds",
+        "When the certificate that is served expires, in seconds since 1970. Missing without \
+         --tls-cert.",
+        |seen, out| out.known(seen.certificate.map(since_1970)),
     ),
     counter(
         "process_cpu_seconds_total",

@@ -2,6 +2,7 @@
 //! TLS.
 
 mod crowd;
+mod dates;
 mod reload;
 mod slow;
 

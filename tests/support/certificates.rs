@@ -2,8 +2,10 @@
 
 use std::{
     fs,
+    ops::Range,
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use rcgen::{
@@ -54,7 +56,23 @@ impl Authority {
     }
 
     fn sign(&self, name: &str, hosts: &[&str], usage: ExtendedKeyUsagePurpose) -> Issued {
-        let (mut params, key) = (params(name, hosts, false), KeyPair::generate().unwrap());
+        self.signed(params(name, hosts, false), usage)
+    }
+
+    /// A server's certificate that is valid at these times.
+    pub fn server_at(&self, hosts: &[&str], valid: Range<SystemTime>) -> Issued {
+        let params = valid_at(params("server", hosts, false), valid);
+        self.signed(params, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
+    /// A client's certificate that is valid at these times.
+    pub fn client_at(&self, user: &str, valid: Range<SystemTime>) -> Issued {
+        let params = valid_at(params(user, &[], false), valid);
+        self.signed(params, ExtendedKeyUsagePurpose::ClientAuth)
+    }
+
+    fn signed(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Issued {
+        let key = KeyPair::generate().unwrap();
         params.extended_key_usages = vec![usage];
         Issued::new(&params.signed_by(&key, &self.issuer).unwrap(), &key)
     }
@@ -76,6 +94,11 @@ fn params(name: &str, hosts: &[&str], is_authority: bool) -> CertificateParams {
         true => IsCa::Ca(BasicConstraints::Unconstrained),
         false => IsCa::ExplicitNoCa,
     };
+    params
+}
+
+fn valid_at(mut params: CertificateParams, valid: Range<SystemTime>) -> CertificateParams {
+    (params.not_before, params.not_after) = (valid.start.into(), valid.end.into());
     params
 }
 

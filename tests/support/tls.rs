@@ -3,9 +3,10 @@
 use std::{io, net::SocketAddr, sync::Arc};
 
 use rustls::{
-    ClientConfig, RootCertStore,
+    ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
 };
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -78,6 +79,17 @@ impl TlsClient {
         Self::with(certificate, None)
     }
 
+    /// Takes any certificate, and looks at no dates.
+    pub fn careless() -> Self {
+        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        let builder = builder.dangerous();
+        let builder = builder.with_custom_certificate_verifier(Arc::new(Careless));
+        Self {
+            config: builder.with_no_client_auth(),
+        }
+    }
+
     fn with(trusted: &str, own: Option<&Issued>) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add(der(trusted)).unwrap();
@@ -122,6 +134,47 @@ impl TlsClient {
         let agreed = session.alpn_protocol().unwrap_or_default();
         assert_eq!(agreed, protocol.as_bytes());
         Ok(stream)
+    }
+}
+
+#[derive(Debug)]
+struct Careless;
+
+impl ServerCertVerifier for Careless {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let provider = ring::default_provider();
+        provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 

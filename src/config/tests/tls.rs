@@ -90,6 +90,12 @@ fn each_file_that_does_not_do_is_named_with_its_rule() {
     };
     let another = format!("--tls-key: {other}: not the key of the certificate in {certificate}");
     assert_eq!(said(&certificate, &other, &certificate), [another]);
+    let both = [&certificate, &key].map(|path| fs::read_to_string(path).unwrap());
+    let other_certificate = fs::read_to_string(other.replace(".key", ".crt")).unwrap();
+    let order = files.put("order", &format!("{other_certificate}{}", both[0]));
+    let rule = "certificate 1 is not the one of the key, but certificate 2 is";
+    let wrong = format!("--tls-cert: {order}: {rule}");
+    assert_eq!(said(&order, &key, &certificate), [wrong]);
     let none = "holds no certificate as PEM";
     let all = [
         format!("--tls-cert: {empty}: {none}"),
@@ -107,7 +113,7 @@ fn each_file_that_does_not_do_is_named_with_its_rule() {
         (&certificate, &garbage, "tls-client-ca"),
     ] {
         let said = said(cert, &key, ca);
-        let start = format!("--{name}: {garbage}: certificate 1: ");
+        let start = format!("--{name}: {garbage}: certificate 1 is not an X.509 certificate");
         assert!(said.len() == 1 && said[0].starts_with(&start), "{said:?}");
     }
     for path in ["/nonexistent/key", "/dev/zero", "/"] {

@@ -7,6 +7,7 @@
 
 mod connect;
 mod connect_error;
+mod dates;
 mod endpoints;
 mod error;
 mod foreign;

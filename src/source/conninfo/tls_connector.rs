@@ -64,7 +64,7 @@ impl TlsSettings {
         builder
             .with_client_auth_cert(identity.chain, identity.key)
             .map_err(|error| {
-                ConnInfoError::file("sslcert", &identity.certificate_path, error.to_string())
+                ConnInfoError::file("sslcert", &identity.certificate_path, unfit(&error))
             })
     }
 
@@ -107,6 +107,18 @@ impl TlsSettings {
             )),
             _ => Ok(Some(roots)),
         }
+    }
+}
+
+/// Each of the two files holds what it should; what does not go together.
+fn unfit(error: &rustls::Error) -> String {
+    use rustls::Error::{InconsistentKeys, InvalidCertificate};
+    match error {
+        InconsistentKeys(_) => "the key of sslkey is not the key of its first certificate".into(),
+        InvalidCertificate(_) => {
+            "its first certificate is not an X.509 certificate of version 3".into()
+        }
+        other => other.to_string(),
     }
 }
 

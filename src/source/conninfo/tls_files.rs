@@ -28,8 +28,8 @@ impl Roots {
         let certificates = certificates("sslrootcert", path)?;
         let mut store = RootCertStore::empty();
         for (number, certificate) in (1..).zip(&certificates) {
-            store.add(certificate.clone()).map_err(|error| {
-                let rule = format!("certificate {number}: {error}");
+            store.add(certificate.clone()).map_err(|_| {
+                let rule = format!("certificate {number} is not an X.509 certificate");
                 ConnInfoError::file("sslrootcert", path, rule)
             })?;
         }
@@ -98,7 +98,7 @@ impl IdentityFiles {
     }
 }
 
-fn certificates(
+pub(super) fn certificates(
     keyword: &'static str,
     path: &Path,
 ) -> Result<Vec<CertificateDer<'static>>, ConnInfoError> {

@@ -2,7 +2,6 @@
 
 use std::{
     fs::metadata,
-    io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -13,16 +12,14 @@ use rustls::{
     crypto::{CryptoProvider, ring},
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 
-use crate::auth::read_small_file;
+use super::error::{CERTIFICATE, CLIENT_CA, KEY, Rule, TlsError};
+use crate::{auth::read_small_file, certificate::Certificate};
 
 pub(super) const ALPN_HTTP2: &[u8] = b"h2";
 const ALPN_HTTP1: &[u8] = b"http/1.1";
-
-const CERTIFICATE: &str = "tls-cert";
-const KEY: &str = "tls-key";
-const CLIENT_CA: &str = "tls-client-ca";
 
 /// Where a server's certificate lies, as PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,34 +30,6 @@ pub struct TlsFiles {
     pub key: PathBuf,
     /// Who signs the certificates that clients must have then.
     pub client_ca: Option<PathBuf>,
-}
-
-/// One file, and the rule against which it is.
-#[derive(Debug, thiserror::Error)]
-#[error("{}: {rule}", path.display())]
-pub struct TlsError {
-    /// The one that names the file.
-    pub setting: &'static str,
-    pub(crate) path: PathBuf,
-    pub(crate) rule: Rule,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Rule {
-    #[error("{0}")]
-    Read(#[from] io::Error),
-    #[error("holds no certificate as PEM")]
-    NoCertificate,
-    #[error("certificate {0}: {1}")]
-    BadCertificate(usize, rustls::Error),
-    #[error("holds no private key as PEM")]
-    NoKey,
-    #[error("an encrypted key is not supported, decrypt it")]
-    Encrypted,
-    #[error("not the key of the certificate in {}", .0.display())]
-    AnotherKey(PathBuf),
-    #[error("{0}")]
-    Unfit(String),
 }
 
 /// Says when a file was changed: its inode tells of a rename or a link that leads
@@ -83,51 +52,121 @@ fn stamp(path: &Path) -> Stamp {
     Some((file.dev(), file.ino(), changed.0, changed.1, file.len()))
 }
 
-/// A configuration that has no memory of its clients: a resumed session would
-/// save a signature, and be one whose certificate nobody looks at.
-pub(super) fn read(files: &TlsFiles) -> Result<ServerConfig, Vec<TlsError>> {
+/// What the server shows, and proves with its key.
+#[derive(Clone)]
+pub(super) struct Own {
+    key: Arc<CertifiedKey>,
+    /// Of each certificate of the file, the server's own first.
+    pub(super) certificates: Vec<Option<Certificate>>,
+}
+
+impl Own {
+    /// The server's, where it can be read as RFC 5280 has it.
+    pub(super) fn certificate(&self) -> Option<&Certificate> {
+        self.certificates.first()?.as_ref()
+    }
+
+    pub(super) fn is(&self, other: &Self) -> bool {
+        self.key.cert == other.key.cert
+    }
+}
+
+/// Who may come with which certificate.
+#[derive(Clone)]
+pub(super) struct Clients {
+    verifier: Arc<dyn ClientCertVerifier>,
+    pub(super) authorities: Vec<Option<Certificate>>,
+}
+
+/// All that the files hold.
+#[derive(Clone)]
+pub(super) struct Found {
+    pub(super) own: Own,
+    pub(super) clients: Option<Clients>,
+}
+
+pub(super) fn read(files: &TlsFiles) -> Result<Found, Vec<TlsError>> {
     let provider = Arc::new(ring::default_provider());
     let chain = certificates(CERTIFICATE, &files.certificate);
     let key = private_key(&files.key);
-    let verifier = files
+    let clients = files
         .client_ca
         .as_deref()
-        .map(|path| verifier(path, &provider))
+        .map(|path| clients(path, &provider))
         .transpose();
-    let (chain, key, verifier) = match (chain, key, verifier) {
-        (Ok(chain), Ok(key), Ok(verifier)) => (chain, key, verifier),
-        (chain, key, verifier) => {
-            let errors = [chain.err(), key.err(), verifier.err()];
-            return Err(errors.into_iter().flatten().collect());
+    match (chain, key, clients) {
+        (Ok(chain), Ok(key), Ok(clients)) => {
+            let own = own(files, chain, key, &provider).map_err(|error| vec![error])?;
+            Ok(Found { own, clients })
         }
-    };
-    let unfit = |error| vec![unfit(files, error)];
-    let builder = ServerConfig::builder_with_provider(provider);
-    let builder = builder.with_safe_default_protocol_versions();
-    let builder = builder.map_err(unfit)?;
-    let builder = match verifier {
-        Some(verifier) => builder.with_client_cert_verifier(verifier),
-        None => builder.with_no_client_auth(),
-    };
-    let mut config = builder.with_single_cert(chain, key).map_err(unfit)?;
-    config.alpn_protocols = vec![ALPN_HTTP2.to_vec(), ALPN_HTTP1.to_vec()];
-    config.session_storage = Arc::new(NoServerSessionStorage {});
-    config.send_tls13_tickets = 0;
-    Ok(config)
+        (chain, key, clients) => {
+            let errors = [chain.err(), key.err(), clients.err()];
+            Err(errors.into_iter().flatten().collect())
+        }
+    }
 }
 
-/// Each file is good by itself: they do not go together.
-fn unfit(files: &TlsFiles, error: rustls::Error) -> TlsError {
-    let certificate = files.certificate.as_path();
-    match error {
-        rustls::Error::InconsistentKeys(_) => {
-            problem(KEY, &files.key, Rule::AnotherKey(certificate.into()))
-        }
-        rustls::Error::InvalidCertificate(_) => {
-            problem(CERTIFICATE, certificate, Rule::BadCertificate(1, error))
-        }
-        other => problem(KEY, &files.key, Rule::Unfit(other.to_string())),
+impl Found {
+    /// A configuration that has no memory of its clients: a resumed session would
+    /// save a signature, and be one whose certificate nobody looks at.
+    pub(super) fn config(&self) -> Result<ServerConfig, rustls::Error> {
+        let provider = Arc::new(ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider);
+        let builder = builder.with_safe_default_protocol_versions()?;
+        let builder = match &self.clients {
+            Some(clients) => builder.with_client_cert_verifier(Arc::clone(&clients.verifier)),
+            None => builder.with_no_client_auth(),
+        };
+        let key = CertifiedKey::clone(&self.own.key);
+        let mut config = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+        config.alpn_protocols = vec![ALPN_HTTP2.to_vec(), ALPN_HTTP1.to_vec()];
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+        Ok(config)
     }
+}
+
+/// Each file is good by itself; whether they go together is looked at here.
+fn own(
+    files: &TlsFiles,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    provider: &CryptoProvider,
+) -> Result<Own, TlsError> {
+    let read: Vec<_> = chain.iter().map(|der| Certificate::of_der(der)).collect();
+    let path = files.certificate.as_path();
+    if read[0].as_ref().is_some_and(|own| !own.is_version_3()) {
+        return Err(TlsError::new(CERTIFICATE, path, Rule::Version));
+    }
+    let key = provider.key_provider.load_private_key(key);
+    let key = key.map_err(|_| TlsError::new(KEY, &files.key, Rule::UnknownKey))?;
+    let key = CertifiedKey::new(chain, key);
+    let rule = match key.keys_match() {
+        // A kind of key that does not tell its public half proves itself in use.
+        Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
+            return Ok(Own {
+                key: Arc::new(key),
+                certificates: read,
+            });
+        }
+        Err(rustls::Error::InconsistentKeys(_)) => match place(key) {
+            Some(number) => return Err(TlsError::new(CERTIFICATE, path, Rule::Order(number))),
+            None => Rule::AnotherKey(path.into()),
+        },
+        Err(_) => return Err(TlsError::new(CERTIFICATE, path, Rule::BadCertificate(1))),
+    };
+    Err(TlsError::new(KEY, &files.key, rule))
+}
+
+/// Which of the others the key is of, from 1: a chain in the wrong order.
+fn place(mut key: CertifiedKey) -> Option<usize> {
+    let certificates = std::mem::take(&mut key.cert);
+    let mut others = (1..).zip(certificates).skip(1);
+    let place = others.find(|(_, other)| {
+        key.cert = vec![other.clone()];
+        key.keys_match().is_ok()
+    });
+    place.map(|(number, _)| number)
 }
 
 fn certificates(
@@ -142,7 +181,7 @@ fn certificates(
             _ => Err(Rule::NoCertificate),
         }
     };
-    read().map_err(|rule| problem(setting, path, rule))
+    read().map_err(|rule| TlsError::new(setting, path, rule))
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
@@ -154,31 +193,25 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
         }
         PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| Rule::NoKey)
     };
-    read().map_err(|rule| problem(KEY, path, rule))
+    read().map_err(|rule| TlsError::new(KEY, path, rule))
 }
 
-fn verifier(
-    path: &Path,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+fn clients(path: &Path, provider: &Arc<CryptoProvider>) -> Result<Clients, TlsError> {
     let mut roots = RootCertStore::empty();
+    let mut authorities = Vec::new();
     for (number, certificate) in (1..).zip(certificates(CLIENT_CA, path)?) {
-        roots.add(certificate).map_err(|error| {
-            let rule = Rule::BadCertificate(number, error);
-            problem(CLIENT_CA, path, rule)
-        })?;
+        authorities.push(Certificate::of_der(&certificate));
+        roots
+            .add(certificate)
+            .map_err(|_| TlsError::new(CLIENT_CA, path, Rule::BadCertificate(number)))?;
     }
     let provider = Arc::clone(provider);
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
-    builder
-        .build()
-        .map_err(|error| problem(CLIENT_CA, path, Rule::Unfit(error.to_string())))
-}
-
-fn problem(setting: &'static str, path: &Path, rule: Rule) -> TlsError {
-    TlsError {
-        setting,
-        path: path.into(),
-        rule,
-    }
+    let verifier = builder.build();
+    let verifier =
+        verifier.map_err(|error| TlsError::new(CLIENT_CA, path, Rule::Unfit(error.to_string())))?;
+    Ok(Clients {
+        verifier,
+        authorities,
+    })
 }

@@ -1,7 +1,9 @@
 //! TLS on the port (RFC 8446, RFC 5246): its certificate, which may change
 //! while it is served, and the handshake.
 
+mod error;
 mod files;
+mod held;
 
 use std::{
     fmt, io,
@@ -10,22 +12,26 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
     thread::available_parallelism,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
-use rustls::{InvalidMessage, ServerConfig};
+use rustls::InvalidMessage;
 use tokio::{
     sync::Semaphore,
     task::{JoinHandle, spawn_blocking},
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::PollSemaphore;
-use tracing::{debug, error, info};
+use tracing::debug;
 
-use self::files::{ALPN_HTTP2, Stamps, read};
-pub use self::files::{TlsError, TlsFiles};
+pub use self::{error::TlsError, files::TlsFiles};
+use self::{
+    files::{ALPN_HTTP2, read},
+    held::Held,
+};
 use super::tcp::{Protocol, Tcp};
+use crate::certificate::Certificate;
 
 /// The files are looked at when a client comes, and no more often: looking is
 /// three calls of stat(2).
@@ -34,6 +40,13 @@ const LOOK: Duration = Duration::from_secs(2);
 /// How long who comes waits for that look. Files on a disk that hangs are no
 /// reason to let nobody in: then it is the certificate of before.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// They are looked at so often too while no client comes: else the log and the
+/// metrics would speak of a certificate that was renewed long ago.
+const WATCH: Duration = Duration::from_secs(3600);
+
+/// A certificate that has to be renewed is logged so often.
+const REMIND: Duration = Duration::from_secs(24 * 3600);
 
 /// What the port speaks TLS with. Cheap to clone; all clones are the same.
 ///
@@ -45,30 +58,19 @@ const PATIENCE: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Tls(Arc<Mutex<Held>>);
 
-struct Held {
-    files: TlsFiles,
-    config: Arc<ServerConfig>,
-    seen: Stamps,
-    looked: Instant,
-    /// One at a time, however long it takes.
-    is_looking: bool,
-    turns: PollSemaphore,
-}
-
 /// Until it is dropped nobody else looks.
 struct Looking(Tls);
 
 impl Drop for Looking {
     fn drop(&mut self) {
-        let mut held = self.0.held();
-        (held.is_looking, held.looked) = (false, Instant::now());
+        self.0.held().end_look();
     }
 }
 
 /// Without what the files hold.
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.held().files.fmt(f)
+        self.held().files().fmt(f)
     }
 }
 
@@ -84,28 +86,49 @@ impl Tls {
     pub fn read(files: TlsFiles) -> Result<Self, Vec<TlsError>> {
         // Before they are read: what is written after that is another version.
         let seen = files.stamps();
-        let held = Held {
-            config: Arc::new(read(&files)?),
-            files,
-            seen,
-            looked: Instant::now(),
-            is_looking: false,
-            turns: PollSemaphore::new(Arc::new(Semaphore::new(at_once()))),
-        };
+        let found = read(&files)?;
+        let turns = PollSemaphore::new(Arc::new(Semaphore::new(at_once())));
+        let held = Held::new(files, seen, found, turns)?;
         Ok(Self(Arc::new(Mutex::new(held))))
     }
 
-    /// From now on it is as `other`, which may have other files.
+    /// From now on it is as `other`, which may have other files; a certificate
+    /// that is valid is not replaced by one that is not.
     pub fn reload(&self, other: Self) {
         if Arc::ptr_eq(&self.0, &other.0) {
             return;
         }
-        let other = other.held();
-        let mut held = self.held();
-        held.files.clone_from(&other.files);
-        held.config = Arc::clone(&other.config);
-        held.seen = other.seen;
-        held.looked = other.looked;
+        let other = other.held().clone();
+        self.held().become_as(other);
+    }
+
+    /// When the certificate that is served ends, if it says so.
+    pub fn expires(&self) -> Option<SystemTime> {
+        Some(self.held().own().certificate()?.not_after())
+    }
+
+    /// Of each certificate of the server's file, its own first, and of those of
+    /// the clients' authorities.
+    pub(crate) fn certificates(&self) -> [Vec<Option<Certificate>>; 2] {
+        self.held().certificates()
+    }
+
+    /// Logs the certificate at first and, each day, that it has to be renewed.
+    /// Never ends.
+    pub async fn watch(self) {
+        self.held().report();
+        let mut reminded = Instant::now();
+        loop {
+            sleep(WATCH).await;
+            if let Some(look) = self.look() {
+                // A panic in it has been logged; the certificate stays.
+                let _ = look.await;
+            }
+            if reminded.elapsed() >= REMIND {
+                self.held().remind();
+                reminded = Instant::now();
+            }
+        }
     }
 
     /// For a client that has come just now.
@@ -118,34 +141,22 @@ impl Tls {
         if let Some(look) = self.look() {
             let _ = timeout(PATIENCE, look).await;
         }
-        let held = self.held();
-        (
-            TlsAcceptor::from(Arc::clone(&held.config)),
-            held.turns.clone(),
-        )
+        let mut held = self.held();
+        held.promote();
+        (TlsAcceptor::from(held.config()), held.turns())
     }
 
     /// If a look at the files is due. It has a thread to itself, and nobody waits
     /// for the lock meanwhile: a disk may be slow.
     fn look(&self) -> Option<JoinHandle<()>> {
-        let mut held = self.held();
-        if held.is_looking || held.looked.elapsed() < LOOK {
-            return None;
-        }
-        held.is_looking = true;
+        let (files, before) = self.held().begin_look(LOOK)?;
         let looking = Looking(self.clone());
-        let (files, before) = (held.files.clone(), held.seen);
         Some(spawn_blocking(move || {
             let seen = files.stamps();
             let found = (seen != before).then(|| read(&files));
             let mut held = looking.0.held();
-            // What was set anew meanwhile was read later.
-            if let Some(found) = found
-                && held.seen == before
-                && held.files == files
-            {
-                held.seen = seen;
-                held.take(found);
+            if let Some(found) = found {
+                held.learn(&files, before, seen, found);
             }
         }))
     }
@@ -154,26 +165,6 @@ impl Tls {
     /// whole.
     fn held(&self) -> MutexGuard<'_, Held> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Held {
-    /// Files that hold nothing good are left alone until they change again.
-    fn take(&mut self, found: Result<ServerConfig, Vec<TlsError>>) {
-        match found {
-            Ok(config) => {
-                self.config = Arc::new(config);
-                info!(files = ?self.files, "the certificate has changed");
-            }
-            Err(errors) => {
-                for error in errors {
-                    error!(
-                        setting = error.setting,
-                        "the old certificate is kept: {error}"
-                    );
-                }
-            }
-        }
     }
 }
 

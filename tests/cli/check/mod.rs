@@ -1,5 +1,8 @@
 //! `pgfan check`: each line of it, and the remedy below.
 
+/// Certificates: their dates, their names, and what cannot be served.
+mod certificates;
+
 /// Settings that cannot be meant.
 mod remedies;
 
