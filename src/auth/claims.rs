@@ -1,6 +1,6 @@
 //! What a token says: the claims, and where among them the channels stand.
 
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Map, Value};
@@ -12,7 +12,7 @@ use super::{
 };
 
 /// Patterns for reading and for publishing each; far fewer name a channel each
-/// in a token of 8 KiB. More are refused, as a connection keeps them.
+/// in any token. More are refused, as a connection keeps them.
 const MAX_PATTERNS: usize = 100;
 
 /// In a list, since a bare `metrics` may be any program's.
@@ -42,6 +42,12 @@ pub struct ClaimPath(String);
     "not a claim's name, like pgfan, or a JSON pointer (RFC 6901), like /resource_access/pgfan/roles"
 )]
 pub struct ClaimPathError;
+
+impl fmt::Display for ClaimPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 impl Default for ClaimPath {
     fn default() -> Self {

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, time::Duration};
 
-use http::{Request, StatusCode, Uri, header, uri::Scheme};
+use http::{HeaderValue, Request, StatusCode, Uri, header, uri::Scheme};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
@@ -15,6 +15,12 @@ const TIME_LIMIT: Duration = Duration::from_secs(5);
 
 /// Of the document: a hundred keys with their certificates fit.
 const MAX_BYTES: usize = 256 << 10;
+
+/// Some providers, and what stands before them, refuse a request without one.
+const USER_AGENT: &str = concat!("pgfan/", env!("CARGO_PKG_VERSION"));
+
+/// RFC 7517, section 8.5.1, and what most send it as.
+const ACCEPT: &str = "application/json, application/jwk-set+json";
 
 /// Where a document is. Printing it shows the host alone.
 #[derive(Clone)]
@@ -118,7 +124,10 @@ impl Url {
         let mut request = Request::new(Empty::<Bytes>::new());
         *request.uri_mut() = path.parse().unwrap_or_default();
         let host = authority.parse().map_err(io::Error::other)?;
-        request.headers_mut().insert(header::HOST, host);
+        let headers = request.headers_mut();
+        headers.insert(header::HOST, host);
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(USER_AGENT));
+        headers.insert(header::ACCEPT, HeaderValue::from_static(ACCEPT));
         let response = sender.send_request(request).await?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status()));

@@ -24,6 +24,8 @@ pub struct Grant {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Proof {
     pub(super) key: Print,
+    /// The settings themselves give the key.
+    pub(super) is_fixed: bool,
     pub(super) rules: Arc<Rules>,
 }
 
@@ -122,6 +124,12 @@ impl Grant {
     /// Whether the client may publish on `channel`.
     pub fn may_publish(&self, channel: &ChannelName) -> bool {
         self.is_somebodys(channel) && self.publish.matches(channel)
+    }
+
+    /// Whether it is a token's, and that is for nothing.
+    pub fn is_empty(&self) -> bool {
+        let is_none = |patterns: &Patterns| patterns.iter().next().is_none();
+        self.proof.is_some() && is_none(&self.subscribe) && is_none(&self.publish) && !self.metrics
     }
 
     /// When it ends, by the wall clock; an open gateway's never does.

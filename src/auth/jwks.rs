@@ -12,7 +12,7 @@ use tokio::{
     sync::Mutex,
     time::{Instant, sleep},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     changes::Changes,
@@ -62,9 +62,23 @@ pub(super) fn read(path: &Path) -> Result<Keys, FileError> {
     Ok(Keys::of_jwks(&small_file::read(path)?)?)
 }
 
+/// Once, as long as they stay the same.
+fn tell_left_out(place: &Place, keys: &Keys, before: &Keys) {
+    if keys.left_out() == before.left_out() {
+        return;
+    }
+    for key in keys.left_out() {
+        match key.is_fault() {
+            true => warn!(%place, "a key for tokens is left out: {key}"),
+            false => debug!(%place, "a key for tokens is left out: {key}"),
+        }
+    }
+}
+
 impl Rotating {
     /// `first`: what is known of them already, which may be nothing.
     pub(super) fn new(place: Place, first: Keys) -> Self {
+        tell_left_out(&place, &first, &Keys::default());
         Self {
             place,
             keys: RwLock::new(Arc::new(first)),
@@ -104,13 +118,13 @@ impl Rotating {
     /// at any rate.
     pub(super) async fn with(self: &Arc<Self>, id: Option<&str>) -> Arc<Keys> {
         let keys = self.current();
-        if keys.find(id).is_some() {
+        if keys.named(id).next().is_some() {
             return keys;
         }
         let mut looked = Arc::clone(&self.looked).lock_owned().await;
         let keys = self.current();
         let is_fresh = looked.is_some_and(|(at, _)| at.elapsed() < MIN_GAP);
-        if keys.find(id).is_some() || is_fresh {
+        if keys.named(id).next().is_some() || is_fresh {
             return keys;
         }
         let this = Arc::clone(self);
@@ -146,6 +160,7 @@ impl Rotating {
             Ok(keys) => {
                 let keys = Arc::new(keys);
                 let before = self.put(Arc::clone(&keys));
+                tell_left_out(&self.place, &keys, &before);
                 if before.is_empty() {
                     info!(place = %self.place, "the keys for tokens are there");
                 }

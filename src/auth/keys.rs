@@ -3,14 +3,15 @@
 
 use std::fmt;
 
-use jsonwebtoken::{
-    Algorithm, AlgorithmFamily, DecodingKey,
-    jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet, PublicKeyUse},
-};
-
+use jsonwebtoken::{Algorithm, AlgorithmFamily, DecodingKey};
 use ring::digest::{SHA256, digest};
+use serde::Deserialize;
+use serde_json::Value;
 
-use super::crypto;
+use super::{
+    crypto,
+    jwk::{self, LeftOut},
+};
 
 /// Keys of a set; an identity provider has two or three. More are refused.
 const MAX_KEYS: usize = 100;
@@ -42,11 +43,20 @@ pub enum KeyError {
         column: usize,
     },
     /// None that is for signatures and that pgfan knows.
-    #[error("the JWKS document holds no public key for signatures that could be used")]
-    NoneUsable,
+    #[error("the JWKS document holds no public key for signatures that could be used{}", because(.0))]
+    NoneUsable(
+        /// What the first one is.
+        Option<String>,
+    ),
     /// More than an identity provider has.
     #[error("the JWKS document holds more than {MAX_KEYS} keys")]
     TooMany,
+}
+
+fn because(first: &Option<String>) -> String {
+    first
+        .as_ref()
+        .map_or(String::new(), |first| format!(": {first}"))
 }
 
 /// A hash of a key.
@@ -70,7 +80,7 @@ impl Print {
 /// One key, and what it is for.
 #[derive(Debug)]
 pub(super) struct Key {
-    id: Option<String>,
+    pub(super) id: Option<String>,
     /// Tells this key from every other one; shows nothing of it.
     pub(super) print: Print,
     pub(super) algorithms: Vec<Algorithm>,
@@ -79,7 +89,21 @@ pub(super) struct Key {
 
 /// All keys there are. Printing them shows no secret.
 #[derive(Debug, Default)]
-pub struct Keys(Vec<Key>);
+pub struct Keys {
+    keys: Vec<Key>,
+    /// Entries of the document that are not used.
+    left_out: Vec<LeftOut>,
+}
+
+/// The rest of the document is not looked at (RFC 7517, section 5).
+#[derive(Deserialize)]
+struct Document {
+    keys: Vec<Value>,
+}
+
+/// Some programs begin a file of UTF-8 so, though JSON has none (RFC 8259, section
+/// 8.1).
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Keys {
     /// One secret that both sides know.
@@ -131,94 +155,76 @@ impl Keys {
     /// # Errors
     /// It is none, or has too many keys or none that can be used.
     pub fn of_jwks(text: &[u8]) -> Result<Self, KeyError> {
-        let set: JwkSet = serde_json::from_slice(text).map_err(|error| KeyError::NotJwks {
-            line: error.line(),
-            column: error.column(),
-        })?;
-        if set.keys.len() > MAX_KEYS {
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        let document: Document =
+            serde_json::from_slice(text).map_err(|error| KeyError::NotJwks {
+                line: error.line(),
+                column: error.column(),
+            })?;
+        if document.keys.len() > MAX_KEYS {
             return Err(KeyError::TooMany);
         }
-        let keys: Vec<_> = set.keys.iter().filter_map(key).collect();
+        let (mut keys, mut left_out) = (Vec::new(), Vec::new());
+        for (number, entry) in (1..).zip(&document.keys) {
+            match jwk::key(entry) {
+                Ok(key) => keys.push(key),
+                Err(why) => left_out.push(LeftOut::new(number, entry, why)),
+            }
+        }
         if keys.is_empty() {
-            return Err(KeyError::NoneUsable);
+            let first = left_out.first().map(ToString::to_string);
+            return Err(KeyError::NoneUsable(first));
         }
         crypto::install();
-        Ok(Self(keys))
+        Ok(Self { keys, left_out })
     }
 
     fn one(print: Print, decoding: DecodingKey, algorithms: &[Algorithm]) -> Self {
         crypto::install();
-        Self(vec![Key {
+        let key = Key {
             id: None,
             print,
             algorithms: algorithms.to_vec(),
             decoding,
-        }])
+        };
+        Self {
+            keys: vec![key],
+            left_out: Vec::new(),
+        }
     }
 
-    /// The key that a token names by `id`. One that stands alone needs no name.
-    pub(super) fn find(&self, id: Option<&str>) -> Option<&Key> {
-        match (self.0.as_slice(), id) {
-            ([only], None) => Some(only),
-            ([only], _) if only.id.is_none() => Some(only),
-            (keys, Some(id)) => keys.iter().find(|key| key.id.as_deref() == Some(id)),
-            _ => None,
-        }
+    /// The keys that a token names by `id`: two may have one name while one takes
+    /// the other's place. One that stands alone needs no name.
+    pub(super) fn named(&self, id: Option<&str>) -> impl Iterator<Item = &Key> {
+        let is_only = self.keys.len() == 1;
+        self.keys.iter().filter(move |key| match (&key.id, id) {
+            (None, _) | (_, None) => is_only,
+            (Some(own), Some(id)) => own == id,
+        })
+    }
+
+    /// Entries of the document that are not used.
+    pub(super) fn left_out(&self) -> &[LeftOut] {
+        &self.left_out
     }
 
     /// Whether a key is among them.
     pub(super) fn contains(&self, print: Print) -> bool {
-        self.0.iter().any(|key| key.print == print)
+        self.keys.iter().any(|key| key.print == print)
     }
 
     /// Whether they are the same, in whatever order.
     pub(super) fn are(&self, others: &Self) -> bool {
         let within =
-            |ours: &Self, theirs: &Self| ours.0.iter().all(|key| theirs.contains(key.print));
+            |ours: &Self, theirs: &Self| ours.keys.iter().all(|key| theirs.contains(key.print));
         within(self, others) && within(others, self)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.keys.is_empty()
     }
 }
 
 /// A point that is not compressed (SEC 1, section 2.3.3).
 const P256_POINT: usize = 65;
 const P384_POINT: usize = 97;
-
-/// A symmetric key is left out: what many may read is no secret.
-fn key(jwk: &Jwk) -> Option<Key> {
-    let of_its_type: &[Algorithm] = match &jwk.algorithm {
-        AlgorithmParameters::RSA(_) => AlgorithmFamily::Rsa.algorithms(),
-        AlgorithmParameters::EllipticCurve(key) => match key.curve {
-            EllipticCurve::P256 => &[Algorithm::ES256],
-            EllipticCurve::P384 => &[Algorithm::ES384],
-            _ => return None,
-        },
-        AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => {
-            &[Algorithm::EdDSA]
-        }
-        _ => return None,
-    };
-    if !matches!(
-        jwk.common.public_key_use,
-        None | Some(PublicKeyUse::Signature)
-    ) {
-        return None;
-    }
-    let mut algorithms = of_its_type.to_vec();
-    if let Some(named) = jwk.common.key_algorithm {
-        let named = Algorithm::try_from(named).ok()?;
-        algorithms.retain(|algorithm| *algorithm == named);
-    }
-    let decoding = DecodingKey::from_jwk(jwk).ok()?;
-    let id = jwk.common.key_id.clone();
-    let material = serde_json::to_vec(&(&id, &jwk.algorithm)).ok()?;
-    (!algorithms.is_empty()).then_some(Key {
-        id,
-        print: Print::of(&material),
-        algorithms,
-        decoding,
-    })
-}

@@ -9,6 +9,7 @@ mod fetch;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod grant;
+mod jwk;
 mod jwks;
 mod key_source;
 mod keys;
@@ -43,8 +44,8 @@ use tokio::{select, sync::watch};
 use tracing::debug;
 
 use changes::Changes;
+use futures_util::future::join_all;
 use grant::Proof;
-use key_source::Source;
 use tickets::Tickets;
 use token::{TokenError, Unchecked};
 
@@ -61,6 +62,9 @@ pub struct Config {
     pub allow_publish: bool,
     /// All channels that anybody may have.
     pub channels: Patterns,
+    /// Of a token, in bytes: what has room in the head of a request. What identity
+    /// providers make is 1 to 2 KiB, and with many groups more than 8.
+    pub max_token: usize,
 }
 
 impl Config {
@@ -72,6 +76,7 @@ impl Config {
             anonymous: true,
             allow_publish,
             channels: Patterns::all(),
+            max_token: 32 << 10,
         }
     }
 }
@@ -113,6 +118,7 @@ struct Policy {
     keys: Option<KeySource>,
     rules: Arc<Rules>,
     channels: Patterns,
+    max_token: usize,
     /// One for all who have no token.
     open: Option<Mutex<Arc<Grant>>>,
 }
@@ -122,13 +128,14 @@ impl Policy {
         // Where tokens are asked for, those who have none are not the operator.
         let grant = Grant::open(config.channels.clone(), config.allow_publish);
         let grant = grant.with_metrics(config.keys.is_none());
-        if let Some(KeySource(Source::Rotating(rotating))) = &config.keys {
+        for rotating in config.keys.iter().flat_map(KeySource::rotating) {
             rotating.follow(changes);
         }
         Self {
             keys: config.keys,
             rules: Arc::new(config.rules),
             channels: config.channels,
+            max_token: config.max_token,
             open: config.anonymous.then(|| Mutex::new(Arc::new(grant))),
         }
     }
@@ -140,14 +147,6 @@ impl Policy {
             *open = Arc::new(Grant::clone(&open).of_version(version));
         }
         Ok(Arc::clone(&open))
-    }
-
-    /// As far as they are known.
-    fn keys(&self) -> Option<Arc<Keys>> {
-        self.keys.as_ref().map(|KeySource(source)| match source {
-            Source::Fixed(keys) => Arc::clone(keys),
-            Source::Rotating(rotating) => rotating.current(),
-        })
     }
 }
 
@@ -169,10 +168,10 @@ impl Authenticator {
     pub fn reload(&self, config: Config) {
         let policy = Policy::new(config, &self.shared.changes);
         let mut slot = self.lock_policy();
-        if let (Some(KeySource(Source::Rotating(new))), Some(KeySource(Source::Rotating(old)))) =
-            (&policy.keys, &slot.keys)
-        {
-            new.go_on_from(old);
+        for new in policy.keys.iter().flat_map(KeySource::rotating) {
+            for old in slot.keys.iter().flat_map(KeySource::rotating) {
+                new.go_on_from(old);
+            }
         }
         *slot = Arc::new(policy);
         drop(slot);
@@ -197,12 +196,14 @@ impl Authenticator {
     /// others, or it has no token and now needs one.
     pub fn again(&self, grant: &Grant) -> Result<Arc<Grant>, AuthError> {
         let (version, policy) = self.policy();
-        let (Some(proof), Some(keys)) = (grant.proof(), policy.keys()) else {
+        let (Some(proof), Some(source)) = (grant.proof(), &policy.keys) else {
             return policy.without_token(version);
         };
-        // Without any keys nothing can be said; when they come, it is another
-        // version.
-        let is_known = keys.is_empty() || keys.contains(proof.key);
+        let mut keys = source.current().into_iter();
+        // Of keys that are still to be had nothing can be said; when they come, it
+        // is another version.
+        let may_come = !proof.is_fixed && source.are_missing();
+        let is_known = may_come || keys.any(|keys| keys.contains(proof.key));
         if !is_known || proof.rules != policy.rules {
             return Err(AuthError::Token);
         }
@@ -232,22 +233,21 @@ impl Authenticator {
     /// The token is not good, or cannot be checked.
     pub async fn with_token(&self, token: &str) -> Result<Arc<Grant>, AuthError> {
         let (version, policy) = self.policy();
-        let Some(KeySource(source)) = &policy.keys else {
+        let Some(source) = &policy.keys else {
             return policy.without_token(version);
         };
         let refuse = |error: TokenError| {
-            debug!(%error, "a token is refused");
+            debug!(%error, claim = %policy.rules.claim, "a token is refused");
             AuthError::Token
         };
-        let token = Unchecked::parse(token).map_err(refuse)?;
-        let keys = match source {
-            Source::Fixed(keys) => Arc::clone(keys),
-            Source::Rotating(rotating) => rotating.with(token.key_id()).await,
+        let token = Unchecked::parse(token, policy.max_token).map_err(refuse)?;
+        let checked = match source.check(&token, &policy.rules).await {
+            // Perhaps by one of those that were never had.
+            Err(error) if error.is_of_key() && source.may_miss(&token) => {
+                return Err(AuthError::Unavailable);
+            }
+            checked => checked.map_err(refuse)?,
         };
-        if keys.is_empty() {
-            return Err(AuthError::Unavailable);
-        }
-        let checked = token.check(&keys, &policy.rules).map_err(refuse)?;
         debug!("a token is taken");
         let (allowed, channels) = (policy.channels.clone(), checked.channels);
         let metrics = channels.metrics;
@@ -255,9 +255,14 @@ impl Authenticator {
         let grant = Grant::of_token(allowed, subscribe, publish, checked.expires);
         let proof = Proof {
             key: checked.key,
+            is_fixed: source.is_fixed(checked.key),
             rules: Arc::clone(&policy.rules),
         };
         let grant = grant.with_metrics(metrics).proven_by(proof);
+        if grant.is_empty() {
+            let claim = &policy.rules.claim;
+            debug!(%claim, "the token grants nothing: this claim names no channels");
+        }
         Ok(Arc::new(
             grant.of_subject(checked.subject).of_version(version),
         ))
@@ -295,10 +300,10 @@ impl Authenticator {
         loop {
             let (_, policy) = self.policy();
             let looking = async {
-                match &policy.keys {
-                    Some(KeySource(Source::Rotating(rotating))) => rotating.keep_fresh().await,
-                    _ => pending().await,
-                }
+                let rotating = policy.keys.iter().flat_map(KeySource::rotating);
+                join_all(rotating.map(|rotating| rotating.keep_fresh())).await;
+                // There is none.
+                pending().await
             };
             let is_another = async {
                 loop {

@@ -2,7 +2,9 @@
 
 mod cost;
 mod crafted;
+mod documents;
 mod rotation;
+mod several;
 
 use std::time::SystemTime;
 
@@ -17,6 +19,8 @@ use crate::event::ChannelName;
 const SECRET: &[u8] = b"a secret of thirty-two bytes, yes";
 const RSA_PRIVATE: &str = include_str!("../../tests/security/keys/rsa.private.pem");
 const RSA_PUBLIC: &str = include_str!("../../tests/security/keys/rsa.public.pem");
+
+const MAX_TOKEN: usize = 32 << 10;
 
 fn now() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -56,6 +60,7 @@ fn authenticator(keys: KeySource, rules: Rules) -> Authenticator {
         anonymous: false,
         allow_publish: false,
         channels: Patterns::all(),
+        max_token: MAX_TOKEN,
     })
 }
 
@@ -242,13 +247,15 @@ fn of_a_jwks_document_only_what_checks_signatures_is_taken() {
         ("g", true),
     ] {
         // One key without others needs no name, but a wrong one is wrong.
-        assert_eq!(keys.find(Some(id)).is_some(), found, "{id}");
+        assert_eq!(keys.named(Some(id)).next().is_some(), found, "{id}");
     }
-    assert!(keys.find(None).is_some());
+    assert!(keys.named(None).next().is_some());
     let of = |text: &str| Keys::of_jwks(text.as_bytes()).err();
     let none = json!({"keys": [secret, curve]}).to_string();
-    assert_eq!(of(&none), Some(KeyError::NoneUsable));
-    assert_eq!(of(r#"{"keys":[]}"#), Some(KeyError::NoneUsable));
+    let secret = "key 1 (`kid` \"s\") is a shared secret, which many may read here";
+    let because = Some(secret.to_owned());
+    assert_eq!(of(&none), Some(KeyError::NoneUsable(because)));
+    assert_eq!(of(r#"{"keys":[]}"#), Some(KeyError::NoneUsable(None)));
     assert!(matches!(
         of("s3cret"),
         Some(KeyError::NotJwks { line: 1, .. })

@@ -1,17 +1,21 @@
 //! One token: a JWT (RFC 7519, RFC 8725), looked at once a connection.
 
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use jsonwebtoken::{Header, Validation, decode, decode_header, errors::ErrorKind};
+use jsonwebtoken::{AlgorithmFamily, Header, Validation, decode, decode_header, errors::ErrorKind};
 
 use super::{
     claims::{Channels, ClaimPath, Claims, GrantsError},
-    keys::{Keys, Print},
+    keys::{Key, Keys, Print},
     subject::Subject,
 };
 
-/// Of a token; what identity providers make is 1 to 2 KiB.
-const MAX_BYTES: usize = 8 << 10;
+/// Keys that are tried for one token. More than one is only where two have the
+/// same name, or none as a shared secret and its successor.
+const MAX_TRIES: usize = 16;
 
 /// 9999-12-31T23:59:59Z: the last moment that can be written as a date.
 const LAST_SECOND: u64 = 253_402_300_799;
@@ -34,10 +38,12 @@ pub struct Rules {
 /// Clients are all told the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TokenError {
-    #[error("it is longer than 8 KiB")]
+    #[error("it is longer than --max-header-bytes")]
     TooLong,
     #[error("it is no JWT, or of an algorithm that is not known")]
     Malformed,
+    #[error("its claims are no JSON object, or name a thing twice")]
+    NoClaims,
     #[error("its header demands what is not understood (crit)")]
     Critical,
     #[error("it names no key that is known")]
@@ -46,7 +52,7 @@ pub(super) enum TokenError {
     Algorithm,
     #[error("its signature is not its key's")]
     Signature,
-    #[error("it has expired")]
+    #[error("it has expired (exp)")]
     Expired,
     #[error("it is not valid yet (nbf)")]
     NotYet,
@@ -54,10 +60,17 @@ pub(super) enum TokenError {
     Audience,
     #[error("it is of another issuer (iss)")]
     Issuer,
-    #[error("a claim it must have is missing, or not of its type")]
-    Claim,
+    #[error("its `{0}` is missing, or not of the type that it must have")]
+    Claim(&'static str),
     #[error("{0}")]
     Grants(#[from] GrantsError),
+}
+
+impl TokenError {
+    /// Whether with another key it could be a good one.
+    pub(super) fn is_of_key(&self) -> bool {
+        matches!(self, Self::UnknownKey | Self::Algorithm | Self::Signature)
+    }
 }
 
 /// A token whose head was read, and nothing checked yet.
@@ -79,8 +92,8 @@ pub(super) struct Checked {
 }
 
 impl<'a> Unchecked<'a> {
-    pub(super) fn parse(text: &'a str) -> Result<Self, TokenError> {
-        if text.len() > MAX_BYTES {
+    pub(super) fn parse(text: &'a str, max_bytes: usize) -> Result<Self, TokenError> {
+        if text.len() > max_bytes {
             return Err(TokenError::TooLong);
         }
         let header = decode_header(text).map_err(|_| TokenError::Malformed)?;
@@ -97,9 +110,31 @@ impl<'a> Unchecked<'a> {
         self.header.kid.as_deref()
     }
 
+    /// Whether it says that it is signed with a shared secret.
+    pub(super) fn is_of_secret(&self) -> bool {
+        self.header.alg.family() == AlgorithmFamily::Hmac
+    }
+
+    /// With each key that may be meant. The header's algorithm only leaves out
+    /// keys: none is ever used with an algorithm that is not its own.
+    pub(super) fn check(&self, keys: &[Arc<Keys>], rules: &Rules) -> Result<Checked, TokenError> {
+        let named = || keys.iter().flat_map(|keys| keys.named(self.key_id()));
+        if named().next().is_none() {
+            return Err(TokenError::UnknownKey);
+        }
+        let mut error = TokenError::Algorithm;
+        let fitting = named().filter(|key| key.algorithms.contains(&self.header.alg));
+        for key in fitting.take(MAX_TRIES) {
+            match self.check_with(key, rules) {
+                Err(TokenError::Signature) => error = TokenError::Signature,
+                checked => return checked,
+            }
+        }
+        Err(error)
+    }
+
     /// The signature first, with one of its key's algorithms, then the claims.
-    pub(super) fn check(&self, keys: &Keys, rules: &Rules) -> Result<Checked, TokenError> {
-        let key = keys.find(self.key_id()).ok_or(TokenError::UnknownKey)?;
+    fn check_with(&self, key: &Key, rules: &Rules) -> Result<Checked, TokenError> {
         let mut validation = Validation::default();
         validation.algorithms.clone_from(&key.algorithms);
         validation.leeway = rules.leeway.as_secs();
@@ -118,7 +153,10 @@ impl<'a> Unchecked<'a> {
         validation.set_required_spec_claims(&required);
         let decoded = decode::<Claims>(self.text, &key.decoding, &validation);
         let claims = decoded.map_err(|error| reason(error.kind()))?.claims;
-        let seconds = claims.expires().ok_or(TokenError::Claim)?.min(LAST_SECOND);
+        let seconds = claims
+            .expires()
+            .ok_or(TokenError::Claim("exp"))?
+            .min(LAST_SECOND);
         let expires = Duration::from_secs(seconds) + rules.leeway;
         let expires = expires.min(Duration::from_secs(LAST_SECOND));
         Ok(Checked {
@@ -140,7 +178,19 @@ fn reason(kind: &ErrorKind) -> TokenError {
         ErrorKind::ImmatureSignature => TokenError::NotYet,
         ErrorKind::InvalidAudience => TokenError::Audience,
         ErrorKind::InvalidIssuer => TokenError::Issuer,
-        ErrorKind::MissingRequiredClaim(_) | ErrorKind::InvalidClaimFormat(_) => TokenError::Claim,
+        ErrorKind::MissingRequiredClaim(name) | ErrorKind::InvalidClaimFormat(name) => {
+            TokenError::Claim(known(name))
+        }
+        ErrorKind::Json(_) => TokenError::NoClaims,
         _ => TokenError::Malformed,
     }
+}
+
+/// The claims that are checked; a name is never a token's own text.
+fn known(name: &str) -> &'static str {
+    let names = ["exp", "nbf", "aud", "iss", "sub"];
+    names
+        .into_iter()
+        .find(|one| *one == name)
+        .unwrap_or("claim")
 }

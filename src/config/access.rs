@@ -12,14 +12,20 @@ use crate::{
     transport::Browsers,
 };
 
-/// What tokens are checked with; one of them can be set.
-const KEYS: [&str; 5] = [
+/// What tokens are checked with. Several of them are for a time: while one takes
+/// the other's place.
+pub(super) const KEYS: [&str; 6] = [
     "token-secret",
+    "token-secret-previous",
     "token-secret-file",
     "token-key-file",
     "jwks-file",
     "jwks-url",
 ];
+
+/// Files that one setting names. A rotation has two keys; each costs a forged
+/// token one more signature.
+const MAX_FILES: usize = 4;
 
 /// Settings on their way.
 pub(super) struct Access {
@@ -52,18 +58,40 @@ impl Default for Access {
 }
 
 impl Access {
-    /// One secret, as it stands in a variable.
+    /// One secret, as it stands in a variable. `pgfan token` signs with it.
     pub(super) fn secret(&mut self, text: &str) -> Result<(), Rule> {
-        let keys = Keys::of_secret(text.as_bytes()).map_err(|error| error.to_string())?;
+        self.previous_secret(text)?;
         self.signing = Some(SigningKey::of_secret(text.as_bytes()));
-        self.keys = Some(KeySource::fixed(keys));
         Ok(())
     }
 
-    pub(super) fn secret_file(&mut self, path: &str) -> Result<(), Rule> {
-        let signing = SigningKey::of_secret_file(Path::new(path));
-        self.signing = Some(signing.map_err(|error| Rule::file(path, error))?);
-        self.key_file(path, KeySource::secret_file)
+    /// One whose tokens are taken still.
+    pub(super) fn previous_secret(&mut self, text: &str) -> Result<(), Rule> {
+        let keys = Keys::of_secret(text.as_bytes()).map_err(|error| error.to_string())?;
+        self.add(KeySource::fixed(keys));
+        Ok(())
+    }
+
+    /// `pgfan token` signs with the first.
+    pub(super) fn secret_files(&mut self, text: &str) -> Result<(), Rule> {
+        for path in paths(text)? {
+            let signing = SigningKey::of_secret_file(Path::new(path));
+            let signing = signing.map_err(|error| Rule::file(path, error))?;
+            self.signing.get_or_insert(signing);
+            self.key_file(path, KeySource::secret_file)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn key_files(
+        &mut self,
+        text: &str,
+        read: fn(&Path) -> Result<KeySource, FileError>,
+    ) -> Result<(), Rule> {
+        for path in paths(text)? {
+            self.key_file(path, read)?;
+        }
+        Ok(())
     }
 
     pub(super) fn key_file(
@@ -72,8 +100,15 @@ impl Access {
         read: fn(&Path) -> Result<KeySource, FileError>,
     ) -> Result<(), Rule> {
         let keys = read(Path::new(path)).map_err(|error| Rule::file(path, error))?;
-        self.keys = Some(keys);
+        self.add(keys);
         Ok(())
+    }
+
+    fn add(&mut self, keys: KeySource) {
+        self.keys = Some(match self.keys.take() {
+            None => keys,
+            Some(others) => others.and(keys),
+        });
     }
 
     /// What holds between these settings, and the addresses.
@@ -84,14 +119,9 @@ impl Access {
         mistakes: &mut Vec<Mistake>,
     ) {
         let keys: Vec<_> = KEYS.iter().filter_map(|name| given.get(name)).collect();
-        if let [first, second, ..] = keys[..] {
-            let rule = format!("{second} is given too; tokens are checked with one of them");
-            let mistake = Mistake::new(first, rule);
-            mistakes.push(mistake.with_remedy(format!("leave out {first} or {second}")));
-        }
         if let Some(text) = self.jwks_url.take() {
             match Url::parse(&text, self.jwks_insecure) {
-                Ok(url) => self.keys = Some(KeySource::jwks_url(url)),
+                Ok(url) => self.add(KeySource::jwks_url(url)),
                 Err(error) => {
                     let mistake = Mistake::new(&given["jwks-url"], error);
                     let remedy = "give https://HOST/PATH of the identity provider's keys";
@@ -134,13 +164,15 @@ impl Access {
         (self.keys.is_none() && !self.anonymous) || self.allow_publish
     }
 
-    pub(super) fn done(self) -> (auth::Config, Browsers) {
+    /// `max_token` is what the head of a request has room for.
+    pub(super) fn done(self, max_token: usize) -> (auth::Config, Browsers) {
         let config = auth::Config {
             anonymous: self.anonymous || self.keys.is_none(),
             keys: self.keys,
             rules: self.rules,
             allow_publish: self.allow_publish,
             channels: self.channels,
+            max_token,
         };
         (config, self.browsers)
     }
@@ -149,6 +181,18 @@ impl Access {
 /// Whether others than this machine may reach it.
 pub(super) fn is_far(address: &SocketAddr) -> bool {
     !address.ip().to_canonical().is_loopback()
+}
+
+/// A list with commas between, or one file that has some in its name.
+fn paths(text: &str) -> Result<Vec<&str>, Rule> {
+    if Path::new(text).exists() {
+        return Ok(vec![text]);
+    }
+    let paths: Vec<_> = text.split(',').map(str::trim).collect();
+    match paths.len() <= MAX_FILES {
+        true => Ok(paths),
+        false => Err(format!("names more than {MAX_FILES} files").into()),
+    }
 }
 
 /// A list with commas between.

@@ -258,7 +258,7 @@ impl Draft {
             self.fixed.note("tls-cert", "on");
         }
         let is_for_loopback = self.access.is_for_loopback();
-        let (auth, browsers) = self.access.done();
+        let (auth, browsers) = self.access.done(self.transport.max_header_bytes);
         Config {
             listen: self.listen,
             admin_listen: self.admin_listen,
@@ -284,7 +284,11 @@ impl Draft {
 fn warnings(given: &Origins, url: Option<&str>, admin_listen: Option<SocketAddr>) -> Vec<String> {
     let rule = "the arguments of a process are public; the variable or a file is not";
     let url = url.filter(|url| holds_password(url));
-    let secrets = [Some("token-secret"), url.map(|_| "database-url")];
+    let secrets = [
+        Some("token-secret"),
+        Some("token-secret-previous"),
+        url.map(|_| "database-url"),
+    ];
     let origins = secrets.iter().flatten().filter_map(|name| given.get(name));
     let public = origins.filter(|place| matches!(place, Place::Flag(_)));
     let secrets = public.map(|place| format!("{place}: {rule}"));
@@ -292,7 +296,18 @@ fn warnings(given: &Origins, url: Option<&str>, admin_listen: Option<SocketAddr>
     let rule = "speaks plain HTTP, and shows its numbers to whoever reaches it: it belongs on a \
                 private network";
     let admin = admin.map(|address| format!("{address}: {rule}"));
-    secrets.chain(admin).collect()
+    secrets.chain(several_keys(given)).chain(admin).collect()
+}
+
+/// Meant while one takes the other's place; left over, it is a key that nobody
+/// thinks of any more.
+fn several_keys(given: &Origins) -> Option<String> {
+    let places = access::KEYS.iter().filter_map(|name| given.get(name));
+    let places: Vec<_> = places.map(Place::to_string).collect();
+    (places.len() > 1).then(|| {
+        let all = places.join(", ");
+        format!("{all}: tokens of each of them are taken; leave out what is no longer used")
+    })
 }
 
 /// The text that counts. An empty variable is an unset one, as in libpq: who

@@ -9,6 +9,7 @@ use std::{
 use http::{Extensions, HeaderMap};
 use tokio::sync::watch;
 
+pub(super) use super::rights::{readable, unreadable};
 use super::{
     admitted::Admitted,
     codes::{Code, Refusal},
@@ -18,6 +19,7 @@ use super::{
     limits::{Address, Clients, Limits, Pool, PoolPlace, Presence},
     origin::Browsers,
     refused_origins::RefusedOrigins,
+    rights::{reserved, without_right},
 };
 use crate::{
     auth::{AuthError, Authenticator, Grant, Ticket, TooManyTickets},
@@ -279,7 +281,7 @@ impl Admission {
         }
         if !grant.may_publish(&channel) {
             let message = format!("{channel:?} cannot be published on");
-            return Err(Refusal::new(Code::Forbidden, message));
+            return Err(without_right(grant, message));
         }
         self.shared.clients.publish(address, grant)?;
         Ok(channel)
@@ -305,37 +307,4 @@ pub(super) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
 
 pub(super) fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
     lock.write().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The channels of a client's request, all of them or none; with a cursor as
-/// without.
-pub(super) fn readable(grant: &Grant, channels: &[String]) -> Result<Vec<ChannelName>, Refusal> {
-    let readable = channels.iter().map(|name| {
-        let channel = ChannelName::new(name)?;
-        match grant.may_subscribe(&channel) {
-            true => Ok(channel),
-            false if channel.is_reserved() => Err(reserved()),
-            false => Err(unreadable(std::slice::from_ref(name))),
-        }
-    });
-    readable.collect()
-}
-
-/// Of whatever token.
-fn reserved() -> Refusal {
-    let rule = "channels that begin with `pgfan:` are the gateway's own";
-    Refusal::new(Code::Forbidden, rule)
-}
-
-/// These channels are not this client's.
-pub(super) fn unreadable(names: &[impl AsRef<str>]) -> Refusal {
-    let names: Vec<_> = names
-        .iter()
-        .map(|name| format!("{:?}", name.as_ref()))
-        .collect();
-    let (s, names) = (if names.len() == 1 { "" } else { "s" }, names.join(", "));
-    Refusal::new(
-        Code::Forbidden,
-        format!("the channel{s} {names} cannot be read"),
-    )
 }

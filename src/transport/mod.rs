@@ -46,6 +46,7 @@ mod punctual;
 mod query;
 mod raw;
 mod refused_origins;
+mod rights;
 mod server;
 mod socket;
 mod sse;

@@ -27,7 +27,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::{
     support::{Database, TestGateway, gateway_process::GatewayProcess, post_with, until},
-    tokens::base64,
+    tokens::{SECRET, base64, now, signed},
 };
 
 /// An answer of the provider, from its status line on.
@@ -111,7 +111,15 @@ async fn serve(mut socket: impl AsyncRead + AsyncWrite + Unpin, answers: Arc<Mut
     }
     assert!(head.starts_with(b"GET /jwks.json HTTP/1.1\r\n"), "{head:?}");
     let answer = answers.lock().unwrap().clone();
-    let _ = socket.write_all(&answer()).await;
+    // As what stands before some providers does.
+    let text = String::from_utf8_lossy(&head).to_lowercase();
+    let accept = "\r\naccept: application/json, application/jwk-set+json\r\n";
+    let is_polite = text.contains("\r\nuser-agent: pgfan/") && text.contains(accept);
+    let answer = match is_polite {
+        true => answer(),
+        false => b"HTTP/1.1 403 x\r\ncontent-length: 0\r\n\r\n".to_vec(),
+    };
+    let _ = socket.write_all(&answer).await;
     // Kept open: who waits for the end waits for ever.
     let _ = socket.read_buf(&mut head).await;
 }
@@ -301,4 +309,70 @@ async fn over_https_only_from_whom_the_system_trusts() {
         line.contains("place=127.0.0.1") && line.contains("invalid peer certificate"),
         "{line}"
     );
+}
+
+/// A provider moves from a secret to keys of its own, among them some that nobody
+/// can use.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_provider_that_moves_from_a_secret_to_keys_of_its_own() {
+    let database = Database::new().await;
+    let key = Key::new("key");
+    let provider = Provider::start(None).await;
+    let odd = [
+        json!("no object"),
+        json!({"kty": "RSA", "kid": 7, "n": "AQAB", "e": "AQAB"}),
+        json!({"kty": "AKP", "alg": "ML-DSA-44", "kid": "later\n"}),
+        json!({"kty": "RSA", "alg": "RSA-OAEP", "use": "enc", "n": "AQAB", "e": "AQAB"}),
+    ];
+    let mut last = key.public();
+    last["x5c"] = json!("a text, and no list");
+    let keys = odd.into_iter().chain([last]).collect::<Vec<_>>();
+    let body = format!("\u{feff}{}", json!({"keys": keys}));
+    provider.answers(move || ok(&body));
+    let url = provider.url();
+    let previous = "the one before the s3cret-canary of today";
+    let variables = [
+        ("PGFAN_JWKS_URL", url.as_str()),
+        ("PGFAN_TOKEN_SECRET", SECRET),
+        ("PGFAN_TOKEN_SECRET_PREVIOUS", previous),
+        ("DATABASE_URL", &database.url),
+    ];
+    let gateway = GatewayProcess::with_variables(&variables).await;
+    gateway.ready().await;
+    until("the keys are there", || async {
+        publishes(gateway.address, &key).await == 204
+    })
+    .await;
+    let claims = json!({"exp": now() + 3600, "pgfan": {"publish": ["a"]}}).to_string();
+    for (secret, expected) in [
+        (SECRET, 204),
+        (previous, 204),
+        ("a secret that was never one of this gateway", 401),
+    ] {
+        for head in [r#"{"alg":"HS256"}"#, r#"{"alg":"HS256","kid":"key"}"#] {
+            let bearer = format!("Bearer {}", signed(head, &claims, secret.as_bytes()));
+            let headers = [("authorization", bearer.as_str())];
+            let answer = post_with(gateway.address, "/v1/channels/a", &headers, "x").await;
+            assert_eq!(answer.status, expected, "{secret} {head}");
+        }
+    }
+    assert_eq!(publishes(gateway.address, &Key::new("key")).await, 401);
+    let log = gateway.stop().await.stderr;
+    for (text, count) in [
+        ("a key for tokens is left out: key 1 is not an object", 1),
+        ("left out: key 2 has a `kid` that is not a text", 1),
+        (
+            r#"left out: key 3 (`kid` "later\n") is of a kind that is not supported"#,
+            1,
+        ),
+        // Usual, and for debug.
+        ("left out: key 4", 0),
+        (
+            "PGFAN_TOKEN_SECRET, PGFAN_TOKEN_SECRET_PREVIOUS, PGFAN_JWKS_URL: tokens of each",
+            1,
+        ),
+        ("s3cret-canary", 0),
+    ] {
+        assert_eq!(log.matches(text).count(), count, "{text}: {log}");
+    }
 }

@@ -55,6 +55,9 @@ mod over_tls;
 mod pages;
 /// Other settings while it serves.
 mod reload;
+
+/// What the log says of tokens that are no good, or good for nothing.
+mod reasons;
 /// What is never said: tokens, secrets, tickets.
 mod secrets;
 /// What `pgfan serve` does not start with, and `pgfan token`.

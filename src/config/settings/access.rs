@@ -57,23 +57,33 @@ pub(super) const SETTINGS: &[Setting] = &[
         name: "token-secret",
         default: "none",
         value: "SECRET",
-        help: "Check tokens with this secret of 32 bytes or more (HS256, HS384, HS512). It \
-               belongs into the variable or a file: the arguments of a process are public",
+        help: "Check tokens with this secret of 32 bytes or more (HS256, HS384, HS512), beside \
+               other keys that are given. It belongs into the variable or a file: the arguments of a process are public",
         apply: |draft, text| draft.access.secret(text),
+    },
+    Setting {
+        name: "token-secret-previous",
+        default: "none",
+        value: "SECRET",
+        help: "Another secret whose tokens are taken too: the one before, until the last of \
+               them has expired",
+        apply: |draft, text| draft.access.previous_secret(text),
     },
     Setting {
         name: "token-secret-file",
         default: "none",
-        value: "FILE",
-        help: "The same, from a file, without the line's end",
-        apply: |draft, text| draft.access.secret_file(text),
+        value: "FILE,…",
+        help: "The same, from a file, without the line's end; tokens of each of up to 4 files \
+               are taken",
+        apply: |draft, text| draft.access.secret_files(text),
     },
     Setting {
         name: "token-key-file",
         default: "none",
-        value: "FILE",
-        help: "Check tokens with this public key, as PEM (RS, PS, ES256, ES384, EdDSA)",
-        apply: |draft, text| draft.access.key_file(text, KeySource::pem_file),
+        value: "FILE,…",
+        help: "Check tokens with this public key, as PEM (RS, PS, ES256, ES384, EdDSA); tokens \
+               of each of up to 4 files are taken",
+        apply: |draft, text| draft.access.key_files(text, KeySource::pem_file),
     },
     Setting {
         name: "jwks-file",

@@ -8,11 +8,12 @@ use super::*;
 use crate::auth::Url;
 
 /// All of these settings but `allow-publish`, which is older.
-pub(super) const NAMES: [&str; 14] = [
+pub(super) const NAMES: [&str; 15] = [
     "anonymous",
     "channels",
     "allow-origin",
     "token-secret",
+    "token-secret-previous",
     "token-secret-file",
     "token-key-file",
     "jwks-file",
@@ -112,7 +113,7 @@ fn publishing_without_a_token_is_for_the_loopback() {
 }
 
 #[test]
-fn tokens_are_checked_with_one_thing() {
+fn tokens_are_checked_with_all_that_is_given() {
     let folder = TempDir::new().unwrap();
     let (secret, pem) = (
         file(&folder, "secret", &format!("{SECRET}\n")),
@@ -128,13 +129,39 @@ fn tokens_are_checked_with_one_thing() {
         assert!(config.auth.keys.is_some(), "{name}");
         assert!(!format!("{config:?}").contains("s3cret"), "{name}");
     }
+    let other = file(&folder, "other", "another-s3cret-another-s3cret-another");
     let (variable, flag) = (
         ("PGFAN_TOKEN_SECRET", SECRET),
         ("token-key-file", pem.as_str()),
     );
-    let said = mistakes(&[flag], &[variable]);
-    let rule = "--token-key-file is given too; tokens are checked with one of them";
-    assert_eq!(said, [format!("PGFAN_TOKEN_SECRET: {rule}")]);
+    let config = with_path(&[flag], &[variable], None).unwrap();
+    let rule = "tokens of each of them are taken; leave out what is no longer used";
+    let warned = format!("PGFAN_TOKEN_SECRET, --token-key-file: {rule}");
+    assert_eq!(config.warnings, [warned]);
+    let list = format!("{secret}, {other}");
+    let toml = format!("token-secret-file = {list:?}\ntoken-secret-previous = '{SECRET}2'");
+    for config in [
+        is_fine(&[("token-secret-file", &list)]),
+        with_path(&[], &[("PGFAN_TOKEN_SECRET_FILE", &list)], None).unwrap(),
+        resolve(&[], &[], &toml).unwrap(),
+    ] {
+        let shown = format!("{:?}", config.auth.keys);
+        assert!(shown.matches("Fixed(").count() >= 2, "{shown}");
+        assert!(!shown.contains("s3cret"), "{shown}");
+    }
+    // A comma may stand in a file's name.
+    let odd = file(&folder, "a,b", SECRET);
+    assert!(is_fine(&[("token-secret-file", &odd)]).auth.keys.is_some());
+    let five = [secret.as_str(); 5].join(",");
+    let said = mistakes(&[("token-secret-file", &five)], &[]);
+    assert_eq!(said, ["--token-secret-file: names more than 4 files"]);
+    let bad = format!("{secret},/nonexistent/b");
+    let said = mistakes(&[("token-secret-file", &bad)], &[]);
+    let start = "--token-secret-file: /nonexistent/b: No such file";
+    assert!(said.len() == 1 && said[0].starts_with(start), "{said:?}");
+    let said = mistakes(&[("token-secret-previous", "s3cret")], &[]);
+    let rule = "a shared secret has at least 32 bytes";
+    assert_eq!(said, [format!("--token-secret-previous: {rule}")]);
 }
 
 #[test]

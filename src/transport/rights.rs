@@ -1,0 +1,50 @@
+//! What a client is told of channels that are not its own.
+
+use super::codes::{Code, Refusal};
+use crate::{auth::Grant, event::ChannelName};
+
+/// The channels of a client's request, all of them or none; with a cursor as
+/// without.
+pub(super) fn readable(grant: &Grant, channels: &[String]) -> Result<Vec<ChannelName>, Refusal> {
+    let readable = channels.iter().map(|name| {
+        let channel = ChannelName::new(name)?;
+        match grant.may_subscribe(&channel) {
+            true => Ok(channel),
+            false if channel.is_reserved() => Err(reserved()),
+            false => {
+                let refusal = unreadable(std::slice::from_ref(name));
+                Err(without_right(grant, refusal.message))
+            }
+        }
+    });
+    readable.collect()
+}
+
+/// Of whatever token.
+pub(super) fn reserved() -> Refusal {
+    let rule = "channels that begin with `pgfan:` are the gateway's own";
+    Refusal::new(Code::Forbidden, rule)
+}
+
+/// These channels are not this client's.
+pub(super) fn unreadable(names: &[impl AsRef<str>]) -> Refusal {
+    let names: Vec<_> = names
+        .iter()
+        .map(|name| format!("{:?}", name.as_ref()))
+        .collect();
+    let (s, names) = (if names.len() == 1 { "" } else { "s" }, names.join(", "));
+    Refusal::new(
+        Code::Forbidden,
+        format!("the channel{s} {names} cannot be read"),
+    )
+}
+
+/// `message` says which right is missing. Who made the token has to look at where
+/// it names its channels; which claim that is, the log says and not the client.
+pub(super) fn without_right(grant: &Grant, message: String) -> Refusal {
+    let message = match grant.is_empty() {
+        true => format!("{message}: the token grants no channel at all"),
+        false => message,
+    };
+    Refusal::new(Code::Forbidden, message)
+}
