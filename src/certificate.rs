@@ -1,6 +1,5 @@
-//! What an X.509 certificate says of itself (RFC 5280): from when to when it is
-//! valid, and for which names. rustls looks at the peer's dates, and never at
-//! those of one's own certificate.
+//! Validity and names of an X.509 certificate (RFC 5280). rustls checks the dates
+//! of the peer's certificate, and does not check those of the local one.
 
 use std::{
     fmt,
@@ -22,18 +21,18 @@ const ENDING: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Names that are shown; a certificate may have hundreds.
 const MAX_SHOWN: usize = 5;
 
-/// See the module.
+/// The parts of a certificate that a person has to look after.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Certificate {
     not_before: SystemTime,
     not_after: SystemTime,
-    /// Of hosts, and addresses (subjectAltName); the common name is none (RFC
+    /// Host names and addresses (subjectAltName); the common name is none (RFC
     /// 9525, section 2).
     names: Vec<String>,
     is_version_3: bool,
 }
 
-/// What its dates are worth at one moment; the better one is the greater one.
+/// Validity at one moment, from the worst to the best.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Standing {
     Expired,
@@ -95,7 +94,7 @@ impl Certificate {
         }
     }
 
-    /// What is wrong with its dates, if anything is. The clock may be what is.
+    /// The fault of its dates, if there is one; it names the clock, which may be wrong.
     pub(crate) fn fault(&self, now: SystemTime) -> Option<String> {
         let date = format_rfc3339_seconds;
         let (before, after) = (date(self.not_before), date(self.not_after));

@@ -1,6 +1,6 @@
 //! One entry of a JWKS document (RFC 7517). One that cannot be used is left out,
 //! and the others are used (section 5): identity providers publish keys for other
-//! purposes, of new kinds, and now and then a broken one.
+//! purposes, of new kinds, and sometimes a broken one.
 
 use std::fmt;
 
@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use super::keys::{Key, Print};
 
-/// Of RSA moduli, in bits, as `ring` takes them.
+/// Bits of the RSA moduli that `ring` takes.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
 /// Bytes of a text of the document that are logged.
@@ -62,7 +62,7 @@ impl LeftOut {
         Self { number, id, why }
     }
 
-    /// Whether somebody should look at it.
+    /// Whether it is logged as a warning.
     pub(super) fn is_fault(&self) -> bool {
         !self.why.is_usual()
     }
@@ -87,7 +87,7 @@ fn shown(text: &str) -> String {
     format!("\"{}\"", text[..end].escape_default())
 }
 
-/// What a signature is checked with; nothing else of an entry is looked at: `x5c`,
+/// The members that a signature is checked with. The others are not read: `x5c`,
 /// `x5u` and their like are not, and may be anything.
 const READ: [&str; 10] = [
     "kty", "crv", "n", "e", "x", "y", "kid", "alg", "use", "key_ops",
@@ -185,7 +185,7 @@ fn check_size(parameters: &AlgorithmParameters) -> Result<(), Unused> {
 mod base64_bytes {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-    /// Of the number that `text` stands for, without its leading zeros.
+    /// Bit length of the number that `text` encodes, without its leading zeros.
     pub(super) fn length_in_bits(text: &str) -> Option<usize> {
         let value = |byte: u8| ALPHABET.iter().position(|one| *one == byte);
         let values: Vec<_> = text.bytes().map(value).collect::<Option<_>>()?;

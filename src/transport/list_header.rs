@@ -1,7 +1,7 @@
 //! Header fields whose value is a list. A sender, or a proxy on the way, may
 //! write such a list as one line or as several: both mean the same (RFC 9110,
 //! section 5.3). `HeaderMap::get` returns the first line alone, so it is only
-//! for fields that are no list.
+//! for fields with a single value.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -31,7 +31,7 @@ pub(super) fn has(headers: &HeaderMap, name: &HeaderName, element: &str) -> bool
     elements(headers, name).any(|one| one.eq_ignore_ascii_case(element))
 }
 
-/// All lines as one, as they are; bytes that are no UTF-8 are replaced.
+/// All lines as one, as they are; invalid UTF-8 is replaced.
 pub(super) fn line(headers: &HeaderMap, name: &HeaderName) -> String {
     let lines = headers.get_all(name).iter();
     let lines = lines.map(|line| String::from_utf8_lossy(line.as_bytes()));

@@ -13,8 +13,8 @@ use tracing::{debug, warn};
 use super::{list_header, origin::Origin};
 
 /// Names that are remembered until the settings are read again. A deployment has
-/// a few applications; whoever sends made-up origins gets this many lines into
-/// the log, and no more.
+/// a few applications; a client that sends made-up origins gets this many lines
+/// into the log, and no more.
 const MAX_NAMES: usize = 64;
 
 /// Bytes of a name that are remembered and logged: a host name of 253 (RFC 1035,
@@ -28,7 +28,7 @@ const NOT_LISTED: &str = "add it to --allow-origin, or let the proxy pass on `Ho
 const NO_NAME: &str = "no setting allows it: a page in a sandboxed frame, or opened from a file, \
                        has no origin of its own; serve it over http or https";
 
-/// See the module.
+/// Bounded set of the origins that were logged.
 #[derive(Debug, Default)]
 pub(super) struct RefusedOrigins(Mutex<Names>);
 
@@ -38,11 +38,11 @@ struct Names {
     is_full: bool,
 }
 
-/// What a refusal is worth.
+/// Whether a refusal is logged, and how.
 #[derive(Debug, PartialEq, Eq)]
 enum News {
     New,
-    /// The first for which there is no room.
+    /// The first one after the set was full.
     Full,
     None,
 }
@@ -55,7 +55,7 @@ impl RefusedOrigins {
             Ok(_) => NOT_LISTED,
             Err(_) => NO_NAME,
         };
-        // ASCII alone: a name that turns the line's direction is no help.
+        // ASCII alone: other characters can change the direction of the line.
         let name = origin.as_bytes();
         let name = name[..name.len().min(MAX_BYTES)].escape_ascii().to_string();
         match self.learn(&name) {
@@ -68,7 +68,7 @@ impl RefusedOrigins {
         }
     }
 
-    /// To be called when other origins may be allowed.
+    /// Empties the set, as the new settings may allow other origins.
     pub(super) fn forget(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Names::default();
     }

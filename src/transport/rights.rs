@@ -1,4 +1,4 @@
-//! What a client is told of channels that are not its own.
+//! Channel rights of a client, and the refusals for channels that it has no right to.
 
 use super::codes::{Code, Refusal};
 use crate::{auth::Grant, event::ChannelName};
@@ -39,8 +39,8 @@ pub(super) fn unreadable(names: &[impl AsRef<str>]) -> Refusal {
     )
 }
 
-/// `message` says which right is missing. Who made the token has to look at where
-/// it names its channels; which claim that is, the log says and not the client.
+/// `message` says which right is missing. If the token grants nothing, its issuer has to
+/// look at the claim that names the channels; the log names it, the answer does not.
 pub(super) fn without_right(grant: &Grant, message: String) -> Refusal {
     let message = match grant.is_empty() {
         true => format!("{message}: the token grants no channel at all"),

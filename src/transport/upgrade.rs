@@ -30,7 +30,7 @@ const READ_BUFFER: usize = 256;
 /// Beyond what the gateway itself says between two flushes.
 const MAX_WRITE_BUFFER: usize = 1 << 20;
 
-/// RFC 6455, section 4.1; there is no later one.
+/// The only version (RFC 6455, section 4.1).
 const VERSION: &str = "13";
 
 /// The 101, or the rule that the request breaks (RFC 6455, section 4.2.1).

@@ -16,7 +16,7 @@ const SUBJECT: &str = "certificate";
 const RENEW: &str = "write the renewed certificate and its key into their files: that takes no \
                      restart; where the clock is wrong, set it";
 
-/// One line for each that is shown to somebody, and for each that is at fault.
+/// A line for the port's own certificate, and for each other one with a fault.
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
     let now = SystemTime::now();
     let port = config.tls.iter().flat_map(|tls| of_port(tls, now));

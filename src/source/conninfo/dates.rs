@@ -27,7 +27,7 @@ pub(crate) struct Dated {
 }
 
 impl Dated {
-    /// What is wrong with its dates, if anything is.
+    /// The fault of its dates, if there is one.
     pub(crate) fn fault(&self, now: SystemTime) -> Option<(Standing, String)> {
         let certificate = self.certificate.as_ref()?;
         let fault = certificate.fault(now)?;

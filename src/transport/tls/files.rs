@@ -52,11 +52,11 @@ fn stamp(path: &Path) -> Stamp {
     Some((file.dev(), file.ino(), changed.0, changed.1, file.len()))
 }
 
-/// What the server shows, and proves with its key.
+/// The certificate chain of the server, with its key.
 #[derive(Clone)]
 pub(super) struct Own {
     key: Arc<CertifiedKey>,
-    /// Of each certificate of the file, the server's own first.
+    /// One for each certificate of the file, the server's own first.
     pub(super) certificates: Vec<Option<Certificate>>,
 }
 
@@ -71,7 +71,7 @@ impl Own {
     }
 }
 
-/// Who may come with which certificate.
+/// The authorities whose client certificates are accepted.
 #[derive(Clone)]
 pub(super) struct Clients {
     verifier: Arc<dyn ClientCertVerifier>,

@@ -1,4 +1,4 @@
-//! What is served now, and how it becomes what its files hold.
+//! The certificate in use, and its replacement by the one in the files.
 
 use std::{
     sync::Arc,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::certificate::{Certificate, Standing};
 
-/// See the module.
+/// State of a TLS port.
 #[derive(Clone)]
 pub(super) struct Held {
     files: TlsFiles,
@@ -26,7 +26,7 @@ pub(super) struct Held {
     is_looking: bool,
     served: Arc<Found>,
     config: Arc<ServerConfig>,
-    /// What the files hold, where that is not valid yet: served from then on.
+    /// The certificate in the files if it is not valid yet; used as soon as it is.
     waiting: Option<Own>,
     turns: PollSemaphore,
 }
@@ -92,7 +92,7 @@ impl Held {
         (self.is_looking, self.looked) = (false, Instant::now());
     }
 
-    /// What a look at `files` has found. Those that hold nothing good are left
+    /// Takes the result of reading `files`. Those that hold nothing good are left
     /// alone until they change again.
     pub(super) fn learn(
         &mut self,
@@ -179,7 +179,7 @@ impl Held {
         }
     }
 
-    /// What is served, and what is wrong with its dates.
+    /// Logs the certificate in use, and the fault of its dates.
     pub(super) fn report(&self) {
         match self.own().certificate() {
             Some(certificate) => info!(%certificate, "the certificate that is served"),
@@ -214,13 +214,13 @@ impl Held {
 const RENEW: &str = "write the renewed certificate and its key into their files: that takes no \
                      restart";
 
-/// One without readable dates is taken for a good one: nobody knows better.
+/// One without readable dates counts as valid.
 fn standing(own: &Own, now: SystemTime) -> Standing {
     let certificate = own.certificate();
     certificate.map_or(Standing::Good, |certificate| certificate.standing(now))
 }
 
-/// A valid one is as good as any other: whoever put it there wants it served.
+/// Any valid certificate replaces the old one: the operator put it there.
 fn is_no_worse(new: &Own, old: &Own, now: SystemTime) -> bool {
     let (new, old) = (standing(new, now), standing(old, now));
     new.is_valid() || new >= old

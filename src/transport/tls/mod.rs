@@ -41,11 +41,11 @@ const LOOK: Duration = Duration::from_secs(2);
 /// reason to let nobody in: then it is the certificate of before.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// They are looked at so often too while no client comes: else the log and the
+/// Interval of reading the files while no client connects: otherwise the log and the
 /// metrics would speak of a certificate that was renewed long ago.
 const WATCH: Duration = Duration::from_secs(3600);
 
-/// A certificate that has to be renewed is logged so often.
+/// Interval of the log line for a certificate that has to be renewed.
 const REMIND: Duration = Duration::from_secs(24 * 3600);
 
 /// What the port speaks TLS with. Cheap to clone; all clones are the same.
@@ -107,8 +107,8 @@ impl Tls {
         Some(self.held().own().certificate()?.not_after())
     }
 
-    /// Of each certificate of the server's file, its own first, and of those of
-    /// the clients' authorities.
+    /// The certificates of the server's file, its own first, and those of the
+    /// clients' authorities.
     pub(crate) fn certificates(&self) -> [Vec<Option<Certificate>>; 2] {
         self.held().certificates()
     }
