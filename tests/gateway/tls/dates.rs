@@ -154,7 +154,7 @@ async fn one_that_is_not_valid_yet_is_served_when_it_is() {
     let mut served = Served::with(good(), "").await;
     let kept = served.shown().await;
     // Whole seconds, far enough for a slow machine to see it refused first.
-    let begin = SystemTime::now() + Duration::from_secs(8);
+    let begin = SystemTime::now() + Duration::from_secs(15);
     let renewed = served.issued(begin..begin + 90 * DAY);
     served.certificates.put(&renewed);
     served.keeps(&kept, ": it is valid from ").await;
