@@ -18,7 +18,8 @@ export interface PgfanEvent {
 export interface Gap {
   /**
    * The gateway's own reasons, and three of this module: `not_resumed`, a
-   * channel came back without a cursor for it; `handler_failed`, `onEvent` threw
+   * channel came back and cannot go on from where it, or an earlier subscription
+   * to it, has stopped; `handler_failed`, `onEvent` threw
    * or its promise was rejected; `not_understood`, the gateway said what this
    * module does not know.
    */
@@ -47,8 +48,8 @@ export interface Status {
    * - `waiting`: the connection is lost; the next attempt is in `retryIn`
    * - `paused`: the page is put away, for the browser's "back"
    * - `refused`: for good, or until another token; `code` says why
-   * - `closed`: by `close`, or with the code `handler_failed` after `onGap` or
-   *   `onStatus` has thrown
+   * - `closed`: by `close`, after which no handler is called; or with the code
+   *   `handler_failed` after `onGap` or `onStatus` has thrown
    */
   state: "connecting" | "live" | "interrupted" | "checking" | "waiting" | "paused" | "refused" | "closed";
   /** A cache may answer and be filled; otherwise it has to be bypassed. */
@@ -67,11 +68,11 @@ export interface Status {
 
 export interface Handlers {
   /** Its throwing, or the rejection of a promise that it returns, is a gap. */
-  onEvent?(event: PgfanEvent): unknown;
+  onEvent?: ((event: PgfanEvent) => unknown) | undefined;
   /** Its throwing ends the subscription. */
-  onGap?(gap: Gap): unknown;
+  onGap?: ((gap: Gap) => unknown) | undefined;
   /** On every change, also of `code` and `retryIn`. */
-  onStatus?(status: Status): unknown;
+  onStatus?: ((status: Status) => unknown) | undefined;
 }
 
 /**
@@ -82,16 +83,20 @@ export interface Handlers {
 export type Token = string | ((asked: { refused: boolean }) => string | undefined | Promise<string | undefined>);
 
 export interface ClientOptions {
-  /** The gateway's address. Without it the folder that this module came from. */
-  url?: string | URL;
-  token?: Token;
+  /**
+   * The gateway's address. Without it the folder that this module came from: not in
+   * a bundle, and not in Node.
+   */
+  url?: string | URL | undefined;
+  token?: Token | undefined;
   /** Seconds, as the gateway's own `--keepalive`: 15. Of a shared connection the first one counts. */
-  keepalive?: number;
+  keepalive?: number | undefined;
 }
 
 export interface Subscription {
   readonly channels: readonly string[];
   readonly status: Status;
+  /** No handler is called after it. */
   close(): void;
 }
 

@@ -27,6 +27,8 @@ const PROBE_LIMIT = 5_000;
 const BLOCKED = 600_000;
 /** What setTimeout can hold, in ms. */
 const LONGEST_TIMER = 2 ** 31 - 1;
+/** By itself, as bundlers take `new URL(".", import.meta.url)` for a file to copy. */
+const HERE = import.meta.url;
 
 /** Would only be refused again. */
 const FINAL = ["invalid_request", "payload_too_large", "not_found", "forbidden"];
@@ -55,8 +57,9 @@ export function connect({ url, token, keepalive = 15 } = {}) {
 }
 
 /** Without a URL the folder that this module came from. */
-function addressOf(url = new URL(".", import.meta.url)) {
-  const address = new URL(url, location.href);
+function addressOf(url = new URL(".", HERE)) {
+  const address = new URL(url, globalThis.location?.href);
+  if (!/^https?:$/.test(address.protocol)) throw new TypeError("pgfan: `url` has to be the gateway's, http: or https:");
   if (!address.pathname.endsWith("/")) address.pathname += "/";
   return address.origin + address.pathname;
 }
@@ -104,7 +107,7 @@ class Subscription {
   /** A promise that is rejected has failed as much as a handler that throws. */
   #call(name, argument, failed) {
     const fail = (error) => {
-      globalThis.reportError?.(error);
+      (globalThis.reportError ?? console.error)(error);
       if (!this.closed) failed(error);
     };
     try {
@@ -252,7 +255,8 @@ class Client {
       const token = await this.#currentToken();
       if (life !== this.#life) return;
       if (this.#refusal && this.#refusal.token === token) return this.#stop(this.#refusal.end);
-      const start = Date.now() < this.#sseUntil ? eventStream : webSocket;
+      // Node has no WebSocket before version 22.
+      const start = Date.now() < this.#sseUntil || !globalThis.WebSocket ? eventStream : webSocket;
       const cursors = new Set(this.#held.values());
       // A stream has one cursor for all: of two, neither is right.
       const cursor = cursors.size === 1 ? [...cursors][0] : "";
@@ -318,16 +322,16 @@ class Client {
   }
 
   /** With jitter: after a restart not all pages may come in one moment. */
-  #wait(end) {
+  #wait({ retryAfter = 0, ...end }) {
     const longest = Math.min(LAST_PAUSE, FIRST_PAUSE * 2 ** this.#failures++);
-    const retryIn = Math.round(Math.max(longest * (1 + Math.random()) / 2, end.retryAfter ?? 0));
+    const retryIn = Math.round(Math.max(longest * (1 + Math.random()) / 2, retryAfter));
     this.#become("waiting", { ...end, retryIn });
     this.#timers.retry = setTimeout(() => this.#open(), retryIn);
   }
 
-  #stop(end) {
+  #stop({ code, reason }) {
     this.#drop();
-    this.#become("refused", end);
+    this.#become("refused", { code, reason });
   }
 
   /** Which of its channels was it? Those that are good alone go on together. */
@@ -521,7 +525,8 @@ class Client {
   #watch(change) {
     for (const [name, handle] of Object.entries(this.#handlers)) {
       const isOfDocument = name === "visibilitychange" || name === "resume";
-      (isOfDocument ? globalThis.document : globalThis)?.[change](name, handle);
+      // Node has neither.
+      (isOfDocument ? globalThis.document : globalThis)?.[change]?.(name, handle);
     }
   }
 
@@ -597,16 +602,18 @@ function request({ url, token, channels, cursor }, { signal }) {
 /** Why the gateway refuses this for good, where it does. */
 async function whyRefused(asked) {
   const abort = new AbortController();
+  const limit = setTimeout(() => abort.abort(), OPEN_LIMIT);
   const response = await request(asked, abort).catch(() => undefined);
-  const why = response && !response.ok && (await refusalOf(response));
+  const { code, reason } = response && !response.ok ? await refusalOf(response) : {};
+  clearTimeout(limit);
   abort.abort();
-  return why && FINAL.includes(why.code) && why;
+  return FINAL.includes(code) && { code, reason };
 }
 
 /** A problem document is the gateway's word, anything else a proxy's. */
 async function refusalOf(response) {
   const { code = "disconnected", detail } = await response.json().catch(() => ({}));
-  const retryAfter = 1000 * response.headers.get("retry-after") || undefined;
+  const retryAfter = 1000 * response.headers.get("retry-after") || 0;
   return { code, reason: detail ?? `the answer was ${response.status}`, retryAfter };
 }
 

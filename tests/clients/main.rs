@@ -26,6 +26,8 @@ mod demo;
 mod documents;
 /// The examples, when what they follow is lost.
 mod examples;
+/// The page client in Node, its types, and readers of event streams.
+mod javascript;
 /// What an idle reader costs.
 mod memory;
 /// Prometheus, with the rules and the dashboard.
