@@ -585,6 +585,8 @@ function eventStream({ hear, end, ...asked }) {
   const read = async () => {
     const response = await request(asked, abort);
     if (!response.ok) return end(await refusalOf(response));
+    // A `ready` may wait for longer than anything else would.
+    hear({});
     for await (const { id, data } of messagesOf(response.body)) hear({ id, ...(data && JSON.parse(data)) });
     end(link.last ?? { code: "disconnected", reason: "the stream has ended" });
   };
@@ -617,13 +619,17 @@ async function refusalOf(response) {
   return { code, reason: detail ?? `the answer was ${response.status}`, retryAfter };
 }
 
-/** Messages of an event stream; those without data move the cursor alone. */
+/**
+ * Messages of an event stream, and an empty one for whatever else has come: that is
+ * a sign of life, as a comment is, after which no block ends.
+ */
 async function* messagesOf(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let [unread, message] = ["", {}];
   for (;;) {
     const { done, value } = await reader.read();
     if (done) return;
+    yield {};
     const lines = (unread + value).split("\n");
     unread = lines.pop();
     for (const line of lines) {

@@ -20,11 +20,12 @@ async function* follow(url, channels, token) {
       const answer = await fetch(`${url}/v1/sse?${query}`, { headers, signal: silence.signal })
       if ([400, 401, 403, 404].includes(answer.status)) throw new Refused(await answer.text())
       if (!answer.ok) throw new Error(`status ${answer.status}`)
-      for await (const { id, data } of blocks(answer.body)) {
+      for await (const { id, data } of messagesOf(answer.body)) {
         timer.refresh ? timer.refresh() : (clearTimeout(timer), (timer = setTimeout(() => silence.abort(), SILENCE)))
         attempts = 0
+        const message = data && JSON.parse(data)
         cursor = id ?? cursor
-        if (data) yield JSON.parse(data)
+        if (message) yield message
       }
     } catch (error) {
       if (error instanceof Refused) throw error
@@ -43,16 +44,22 @@ async function* follow(url, channels, token) {
 /** The gateway would say the same the next time. */
 class Refused extends Error {}
 
-/** Blocks of lines with an empty one after them; the gateway's lines end with LF. */
-async function* blocks(body) {
-  let text = ''
+/**
+ * Messages, and an empty one for every other piece of the stream: a comment is a sign of life, and no empty line ends
+ * it. The gateway's lines end with LF.
+ */
+async function* messagesOf(body) {
+  let [text, message] = ['', {}]
   for await (const part of body.pipeThrough(new TextDecoderStream())) {
-    text += part
-    let end
-    while ((end = text.indexOf('\n\n')) >= 0) {
-      const fields = text.slice(0, end).split('\n').map(line => line.split(/: (.*)/s))
-      yield Object.fromEntries(fields)
-      text = text.slice(end + 2)
+    yield {}
+    const lines = (text + part).split('\n')
+    text = lines.pop()
+    for (const line of lines) {
+      const [, field, value] = /^(id|data): ?(.*)/.exec(line) ?? []
+      if (field) message[field] = value
+      if (line) continue
+      yield message
+      message = {}
     }
   }
 }

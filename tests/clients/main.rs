@@ -36,6 +36,8 @@ mod monitoring;
 mod pgcachewatch;
 /// PGCacheWatch, grpcio and the websockets library.
 mod python;
+/// What the JavaScript clients take for a sign of life.
+mod signs_of_life;
 /// Settings with mistakes in them, and a database that is not there.
 mod start;
 /// curl over TLS.
