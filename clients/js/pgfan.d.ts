@@ -73,6 +73,13 @@ export interface Handlers {
   onGap?: ((gap: Gap) => unknown) | undefined;
   /** On every change, also of `code` and `retryIn`. */
   onStatus?: ((status: Status) => unknown) | undefined;
+  /**
+   * What the handlers keep right, if it outlives the subscription: any object, as
+   * a `Map`. A later subscription of the same cache goes on where the last one has
+   * stopped, or is told a gap. Without it a later one goes on where the first one
+   * to this channel has stopped.
+   */
+  cache?: object | undefined;
 }
 
 /**

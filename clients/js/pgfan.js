@@ -27,6 +27,8 @@ const PROBE_LIMIT = 5_000;
 const BLOCKED = 600_000;
 /** What setTimeout can hold, in ms. */
 const LONGEST_TIMER = 2 ** 31 - 1;
+/** Channels of one cache whose place is kept: eight times what a gateway gives one reader. */
+const MAX_PLACES = 1024;
 /** By itself, as bundlers take `new URL(".", import.meta.url)` for a file to copy. */
 const HERE = import.meta.url;
 
@@ -70,13 +72,50 @@ const areSame = (some, others) => JSON.stringify([...some].sort()) === JSON.stri
 /** By a clock that goes on while the machine sleeps. One that was set back may hide any time. */
 const since = (time) => Math.abs(Date.now() - time);
 
+/**
+ * Where the subscriptions of one cache have left their channels. A cache may outlive
+ * them: what comes back goes on from there, or is told a gap.
+ */
+class Places {
+  #left = new Map();
+  #hasForgotten = false;
+
+  static #named = new WeakMap();
+  /** Of all caches without a name. */
+  static #unnamed = new Places();
+
+  static of(cache) {
+    if (!cache) return Places.#unnamed;
+    if (!Places.#named.has(cache)) Places.#named.set(cache, new Places());
+    return Places.#named.get(cache);
+  }
+
+  /** One without a cursor cannot be gone on from. */
+  at(channel) {
+    return this.#left.get(channel) ?? (this.#hasForgotten ? {} : undefined);
+  }
+
+  leave(channel, place) {
+    // Which of the unnamed will come back nobody knows: the first that left has missed most.
+    if (this === Places.#unnamed && place.cursor && this.#left.has(channel)) return;
+    this.#left.delete(channel);
+    this.#left.set(channel, place);
+    if (this.#left.size <= MAX_PLACES) return;
+    const [oldest] = this.#left.keys();
+    this.#left.delete(oldest);
+    this.#hasForgotten = true;
+  }
+}
+
 class Subscription {
   /** Channels that were ready once: to miss something of them is a gap. */
   known = new Set();
+  /** Something was missed before it began; its handlers are still to be told. */
+  missed = false;
   status = { state: "connecting", live: false };
 
   constructor(client, channels, handlers) {
-    Object.assign(this, { client, channels, handlers });
+    Object.assign(this, { client, channels, handlers, places: Places.of(handlers.cache) });
   }
 
   close() {
@@ -84,16 +123,19 @@ class Subscription {
   }
 
   event(event) {
-    if (this.closed) return;
     this.#call("onEvent", event, (error) => this.gap({ reason: "handler_failed", error }));
   }
 
   gap(gap) {
-    if (this.closed) return;
     this.#call("onGap", gap, (error) => this.#fail(error));
   }
 
   tell(status) {
+    if (this.missed) {
+      this.missed = false;
+      this.gap({ reason: "not_resumed" });
+    }
+    if (this.closed) return;
     const news = ["state", "live", "via", "code", "retryIn"].some((key) => this.status[key] !== status[key]);
     this.status = status;
     if (news) this.#call("onStatus", status, (error) => this.#fail(error));
@@ -106,9 +148,11 @@ class Subscription {
 
   /** A promise that is rejected has failed as much as a handler that throws. */
   #call(name, argument, failed) {
+    if (this.closed) return;
     const fail = (error) => {
       (globalThis.reportError ?? console.error)(error);
-      if (!this.closed) failed(error);
+      if (this.closed) this.client.forget(this);
+      else failed(error);
     };
     try {
       this.handlers[name]?.(argument)?.then?.(undefined, fail);
@@ -118,12 +162,17 @@ class Subscription {
   }
 }
 
+/** Never given out twice. */
+let lastMark = 0;
+
 class Client {
   #subscriptions = new Set();
   /** Channels that are ready on this connection. */
   #joined = new Set();
   /** Channels that were ready on one before, each with the cursor to go on from. */
   #held = new Map();
+  /** Of each channel a mark of the last that came, or was missed; NaN, while it is told. */
+  #marks = new Map();
   /** Channels that the gateway refuses, each with why. */
   #refused = new Map();
   /** Channels to ask for one by one: together with others they were refused. */
@@ -159,18 +208,69 @@ class Client {
     if (!names.length || !names.every((name) => name && typeof name === "string")) {
       throw new TypeError("pgfan: `channels` are names, one at least");
     }
+    if (handlers.cache && typeof handlers.cache !== "object") throw new TypeError("pgfan: `cache` is an object");
     const subscription = new Subscription(this, names, handlers);
+    for (const name of names) this.#comeBack(subscription, name);
     if (!this.#subscriptions.size) this.#watch("addEventListener");
     this.#subscriptions.add(subscription);
     this.#schedule();
     return subscription;
   }
 
+  /** Its own `close` is no news; that it was closed for a handler that failed is. */
   leave(subscription, why) {
     if (!this.#subscriptions.delete(subscription)) return;
-    subscription.closed = true;
-    subscription.tell({ state: "closed", live: false, ...why });
+    const status = { state: "closed", live: false, ...why };
+    if (why) {
+      this.forget(subscription);
+      subscription.tell(status);
+    } else {
+      this.#remember(subscription);
+    }
+    Object.assign(subscription, { status, closed: true });
     this.#schedule();
+  }
+
+  // Caches that outlive their subscriptions.
+
+  /** Its cache may hold what changed after an earlier subscription had left the channel. */
+  #comeBack(subscription, name) {
+    const { cache } = subscription.handlers;
+    const place = subscription.places.at(this.#placeOf(name));
+    const isKept = cache && this.#of(name).some((one) => one.handlers.cache === cache && one.known.has(name));
+    if (!place || isKept) return;
+    subscription.known.add(name);
+    if (!this.#joined.has(name) && !this.#held.has(name)) return void this.#held.set(name, place.cursor);
+    // Others have the channel, and nothing is repeated for one alone.
+    const mark = this.#marks.get(name);
+    const isThere = place.mark === mark || (place.cursor && place.cursor === this.#held.get(name) && !Number.isNaN(mark));
+    subscription.missed ||= !isThere;
+  }
+
+  #remember({ known, missed, places }) {
+    for (const name of known) {
+      const mark = this.#marks.get(name);
+      const cursor = this.#joined.has(name) ? this.#cursor : this.#held.get(name);
+      // What was not ready, or has a gap to be told, is where it was left before.
+      if (mark !== undefined && !missed) places.leave(this.#placeOf(name), { cursor, mark });
+    }
+  }
+
+  /** It has failed over what it was told: no cursor brings that back. */
+  forget({ known, places }) {
+    for (const name of known) places.leave(this.#placeOf(name), {});
+  }
+
+  /** A channel of this gateway, whatever the token. */
+  #placeOf(name) {
+    return `${this.url} ${name}`;
+  }
+
+  /** While handlers are told, who leaves or comes may or may not have heard of it. */
+  #tellOf(names, act) {
+    for (const name of names) this.#marks.set(name, NaN);
+    act();
+    for (const name of names) this.#marks.set(name, ++lastMark);
   }
 
   /** Goes on with another token, and comes back where the last one was refused. */
@@ -203,6 +303,7 @@ class Client {
     if (!this.#subscriptions.size) return this.#rest();
     const wanted = this.#wanted();
     for (const name of this.#held.keys()) if (!wanted.has(name)) this.#held.delete(name);
+    for (const name of this.#marks.keys()) if (!this.#of(name).length) this.#marks.delete(name);
     for (const name of this.#joined) for (const one of this.#of(name)) one.known.add(name);
     const link = this.#link;
     if (this.#state === "idle") this.#open();
@@ -257,9 +358,9 @@ class Client {
       if (this.#refusal && this.#refusal.token === token) return this.#stop(this.#refusal.end);
       // Node has no WebSocket before version 22.
       const start = Date.now() < this.#sseUntil || !globalThis.WebSocket ? eventStream : webSocket;
-      const cursors = new Set(this.#held.values());
-      // A stream has one cursor for all: of two, neither is right.
-      const cursor = cursors.size === 1 ? [...cursors][0] : "";
+      // A stream has one cursor for all. Who was elsewhere has a gap.
+      const cursors = [...this.#held.values()];
+      const cursor = cursors.includes(this.#cursor) ? this.#cursor : cursors.find(Boolean);
       const opened = ifAlive(() => this.#opened());
       const hear = ifAlive((message) => this.#heard(message));
       this.#link = start({ url: this.url, token, channels: this.#wanted(), cursor, opened, hear, end });
@@ -289,7 +390,7 @@ class Client {
     this.#watch("removeEventListener");
     this.#state = "idle";
     this.#failures = 0;
-    for (const kept of [this.#held, this.#refused, this.#alone]) kept.clear();
+    for (const kept of [this.#held, this.#marks, this.#refused, this.#alone]) kept.clear();
     shared.delete(this);
   }
 
@@ -369,18 +470,19 @@ class Client {
       clearTimeout(this.#timers.open);
       this.#timers.tick = setInterval(() => this.#tick(), this.keepalive / 3);
     }
+    const isReplayed = this.#isReplayed(message);
     this.#take(message);
     if (message.type !== "unsubscribed") this.#takenAway = false;
-    this.#cursor = message.cursor || message.id || this.#cursor;
+    // The cursor of a stream never goes back: what is repeated for some channels is older.
+    if (!isReplayed) this.#cursor = message.cursor || message.id || this.#cursor;
     if (hasSlept && link === this.#link) this.#wake(true);
     else if (message.type !== "event") this.#tell();
   }
 
   #take({ type, ...message }) {
     if (type === "ready") this.#ready(message);
-    else if (type === "event") for (const one of this.#of(message.channel)) one.event(message);
-    // Who was never ready misses nothing.
-    else if (type === "gap") for (const one of this.#subscriptions) one.known.size && one.gap(message);
+    else if (type === "event") this.#event(message);
+    else if (type === "gap") this.#gap(message);
     else if (type === "interrupted" || type === "live") this.#interrupted = type === "interrupted";
     else if (type === "unsubscribed") this.#unsubscribed(message);
     else if (type === "authenticated") this.#authenticated(message);
@@ -389,21 +491,53 @@ class Client {
     else if (type) this.#take({ type: "gap", reason: "not_understood" });
   }
 
+  /** Before the `ready` that a `subscribe` with a cursor waits for. */
+  #isReplayed({ type, channel }) {
+    const { cursor, channels } = this.#asked ?? {};
+    return !!cursor && (type === "gap" || (type === "event" && channels.includes(channel)));
+  }
+
+  #event(event) {
+    const { channel } = event;
+    const { via, channels } = this.#link;
+    const asked = this.#asked?.type === "subscribe" ? this.#asked.channels : [];
+    // Of one that is given up it may be on its way; who comes meanwhile is given it later.
+    const isTheirs = via === "sse" ? channels.has(channel) : this.#joined.has(channel) || asked.includes(channel);
+    if (isTheirs) this.#tellOf([channel], () => this.#of(channel).forEach((one) => one.event(event)));
+  }
+
+  #gap(gap) {
+    // These answer a cursor: on a WebSocket that of a request, and for its channels alone.
+    const isAnswer = this.#asked?.cursor && ["unknown_cursor", "cursor_too_old"].includes(gap.reason);
+    const names = isAnswer ? this.#asked.channels : [...this.#marks.keys()];
+    const isTheirs = ({ known, channels }) => known.size && (!isAnswer || channels.some((name) => names.includes(name)));
+    // Who was never ready misses nothing.
+    this.#tellOf(names, () => [...this.#subscriptions].filter(isTheirs).forEach((one) => one.gap(gap)));
+  }
+
   #ready({ channels }) {
-    const from = this.#link.cursor || this.#asked?.cursor;
+    const link = this.#link;
+    const from = link.cursor || this.#asked?.cursor;
     this.#refusal = null;
     this.#interrupted = false;
-    this.#link.readyAt ??= Date.now();
+    link.readyAt ??= Date.now();
     for (const name of channels) {
       const goesOn = this.#joined.has(name) || (from && from === this.#held.get(name));
-      for (const one of this.#of(name)) {
-        if (one.known.has(name) && !goesOn) one.gap({ reason: "not_resumed" });
-        one.known.add(name);
-      }
+      if (!goesOn) this.#notResumed(name);
+      // Who was told may have it opened anew.
+      if (link !== this.#link) return;
+      if (!this.#marks.has(name)) this.#marks.set(name, ++lastMark);
+      for (const one of this.#of(name)) one.known.add(name);
       this.#joined.add(name);
       for (const kept of [this.#held, this.#alone]) kept.delete(name);
     }
     this.#answered("subscribe");
+  }
+
+  #notResumed(name) {
+    this.#held.set(name, undefined);
+    const known = this.#of(name).filter((one) => one.known.has(name));
+    this.#tellOf([name], () => known.forEach((one) => one.gap({ reason: "not_resumed" })));
   }
 
   #unsubscribed({ channels }) {

@@ -77,6 +77,21 @@ impl Hearing {
             .await;
     }
 
+    /// By its own `close`, which is no news to its handlers.
+    pub async fn is_closed(&mut self, name: &str) {
+        let states = format!("[open.{name}.status, heard.{name}.status.state]");
+        let states = self.page.eval(&states).await;
+        assert_eq!(states[0], json!({"state": "closed", "live": false}));
+        assert_ne!(states[1], "closed");
+    }
+
+    /// Until no connection of the page is open, or about to be.
+    pub async fn at_rest(&mut self) {
+        self.page
+            .until("sockets.every((one) => one.readyState === 3)")
+            .await;
+    }
+
     /// It has waited, maybe for half a second only, because of `code`.
     pub async fn has_waited(&mut self, name: &str, code: &str) {
         self.page

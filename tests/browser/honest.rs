@@ -68,7 +68,54 @@ async fn who_has_left_hears_nothing_more() {
     }
     hearing.payloads("first", &["1", "2"]).await;
     hearing.payloads("second", &[]).await;
-    hearing.is("second", "closed").await;
+    hearing.is_closed("second").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_called_after_its_close() {
+    let database = Database::new().await;
+    let gateway = TestGateway::on(&database).await;
+    let mut hearing = Hearing::on(gateway.address).await;
+    // In each state, and from within each handler.
+    let closes = "globalThis.late = []; \
+        globalThis.closing = (name, when, options) => { \
+            let isClosed = false; \
+            const handle = (kind) => (said) => { \
+                if (isClosed) late.push([name, kind]); \
+                if (when(kind, said)) { isClosed = true; open[name].close(); } \
+            }; \
+            open[name] = pgfan.subscribe('a', { ...options, onEvent: handle('event'), onGap: handle('gap'), onStatus: handle('status') }); \
+            if (when('begin')) { isClosed = true; open[name].close(); } \
+        }; \
+        closing('begin', (kind) => kind === 'begin'); \
+        closing('connecting', (kind, said) => said?.state === 'connecting'); \
+        closing('live', (kind, said) => said?.live); \
+        closing('event', (kind) => kind === 'event'); \
+        closing('gap', (kind) => kind === 'gap'); \
+        globalThis.give = () => new Promise((resolve) => { globalThis.given = resolve; }); \
+        closing('token', (kind, said) => false, { token: give }); \
+        listen('stays', ['a'])";
+    hearing.page.run(closes).await;
+    hearing.live("stays").await;
+    hearing
+        .page
+        .until("open.live.status.state === 'closed' && globalThis.given")
+        .await;
+    hearing
+        .page
+        .run("open.token.close(); given('a token')")
+        .await;
+    database.notify("a", "x").await;
+    hearing.payloads("stays", &["x"]).await;
+    database.terminate().await;
+    hearing.until_gap("stays", "source_lost").await;
+    hearing.live("stays").await;
+    for name in ["begin", "connecting", "live", "event", "gap", "token"] {
+        let state = format!("open.{name}.status.state");
+        assert_eq!(hearing.page.eval(&state).await, "closed", "{name}");
+    }
+    assert_eq!(hearing.page.eval("late").await, json!([]));
+    assert_eq!(hearing.page.eval("sockets.length").await, 1);
 }
 
 /// What the gateway said and could not be read is asked for once more.

@@ -20,6 +20,8 @@ mod hearing;
 /// A proxy that lets no WebSocket through.
 mod no_upgrade;
 
+/// An application as a bundler makes it, and libraries that others wrote.
+mod bundled;
 /// The cache of `examples/browser-cache`, on a table.
 mod cache;
 /// The console, as a person uses it.
@@ -35,6 +37,8 @@ mod lost;
 /// A page of another origin.
 mod origins;
 
+/// Caches that outlive their subscriptions.
+mod outlived;
 /// The module itself: how it is packed, and what it exports.
 mod package;
 /// One connection for many, and channels that come and go.

@@ -52,11 +52,8 @@ async fn many_subscriptions_have_one_connection() {
         .page
         .run("for (const one of Object.values(open)) one.close()")
         .await;
-    hearing.is("later", "closed").await;
-    hearing
-        .page
-        .until("sockets.every((one) => one.readyState === 3)")
-        .await;
+    hearing.is_closed("later").await;
+    hearing.at_rest().await;
     hearing.listen("again", &["all"], "").await;
     hearing.live("again").await;
     database.notify("all", "z").await;
