@@ -80,7 +80,7 @@ fault-tools:
 monitoring:
 	@tests/monitoring/setup
 
-# The Python clients that the tests run.
+# The clients in Python and JavaScript that the tests run.
 clients:
 	@tests/clients/setup
 

@@ -12,6 +12,7 @@ class Wire {
   #stop;
   #waiting = [];
   #count = 0;
+  #isReady = false;
   /** Until somebody scrolls up to look at something. */
   #follows = true;
   cursor = "";
@@ -58,6 +59,7 @@ class Wire {
 
   #open(asked) {
     this.asked = asked;
+    this.#isReady = false;
     this.#show("connecting", "connecting");
     // Of a stream that was stopped nothing is heard any more.
     const life = {};
@@ -69,8 +71,11 @@ class Wire {
 
   #hear(message) {
     this.cursor = message.cursor || message.id || this.cursor;
+    this.#isReady ||= message.type === "ready";
     if (message.type === "ready" || message.type === "live") this.#show("live", "live");
     else if (message.type === "interrupted") this.#show("interrupted", "interrupted");
+    // What a cursor asked for comes before `ready`.
+    else if (!this.#isReady && ["event", "gap"].includes(message.type)) this.#show("connecting", "catching up");
     else if (message.type === "end") {
       this.#stop = undefined;
       this.#show("ended", message.code.replaceAll("_", " "));

@@ -94,7 +94,9 @@ function message(bytes) {
     }
     case 3: return { type: "gap", id: string(1), reason: REASONS[all(2)[0]] ?? REASONS[0] };
     case 4: return { type: "interrupted", since: time(all(1)[0]) };
-    default: return { type: "live", cursor: string(1) };
+    case 5: return { type: "live", cursor: string(1) };
+    // A later gateway may send more; it could be a loss.
+    default: return { type: "gap", reason: "not_understood" };
   }
 }
 

@@ -243,7 +243,8 @@ class Client {
     if (!this.#joined.has(name) && !this.#held.has(name)) return void this.#held.set(name, place.cursor);
     // Others have the channel, and nothing is repeated for one alone.
     const mark = this.#marks.get(name);
-    const isThere = place.mark === mark || (place.cursor && place.cursor === this.#held.get(name) && !Number.isNaN(mark));
+    const isNext = place.cursor && place.cursor === this.#held.get(name) && !Number.isNaN(mark);
+    const isThere = isNext || (mark && place.mark === mark);
     subscription.missed ||= !isThere;
   }
 

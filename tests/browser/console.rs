@@ -11,14 +11,14 @@ use crate::support::{
     own_server,
 };
 
-const WIRES: [&str; 3] = ["websocket", "sse", "grpc"];
+pub const WIRES: [&str; 3] = ["websocket", "sse", "grpc"];
 
 /// Where a person can look at what the tests saw.
 fn picture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("target/console/{name}.png"))
 }
 
-async fn open(browser: &Browser, gateway: &TestGateway) -> Page {
+pub async fn open(browser: &Browser, gateway: &TestGateway) -> Page {
     let mut page = browser.page().await;
     page.resize(1280, 900).await;
     page.goto(&format!("http://{}/", gateway.address)).await;
@@ -26,7 +26,7 @@ async fn open(browser: &Browser, gateway: &TestGateway) -> Page {
 }
 
 /// Each column's last row has this type and text in it.
-async fn all_say(page: &mut Page, kind: &str, text: &str) {
+pub async fn all_say(page: &mut Page, kind: &str, text: &str) {
     for wire in WIRES {
         let last = format!(
             "[...document.querySelectorAll('[data-wire={wire}] li')].some((row) => \
@@ -39,7 +39,7 @@ async fn all_say(page: &mut Page, kind: &str, text: &str) {
 }
 
 /// The types of a column's rows, in order.
-async fn types(page: &mut Page, wire: &str) -> serde_json::Value {
+pub async fn types(page: &mut Page, wire: &str) -> serde_json::Value {
     page.eval(&format!(
         "[...document.querySelectorAll('[data-wire={wire}] li')].map((row) => row.dataset.type)"
     ))
@@ -139,44 +139,6 @@ async fn a_person_without_a_mouse_gets_to_all_of_it() {
     assert_eq!(page.eval("document.activeElement.id").await, "channel");
     let label = "document.querySelector('[data-wire=sse] .toggle').getAttribute('aria-label')";
     assert_eq!(page.eval(label).await, "Stop SSE");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_person_resumes_from_a_cursor() {
-    let database = Database::new().await;
-    let gateway = TestGateway::on(&database).await;
-    let browser = Browser::start().await;
-    let mut page = open(&browser, &gateway).await;
-    page.fill("#names", "a").await;
-    page.click("#listen button.primary").await;
-    all_say(&mut page, "ready", "a").await;
-    for payload in ["first", "second", "third"] {
-        database.notify("a", payload).await;
-        all_say(&mut page, "event", payload).await;
-    }
-    // One wire alone: stopped, and from where it was.
-    page.click("[data-wire=sse] .toggle").await;
-    page.shows("[data-wire=sse] .pill", "off").await;
-    database.notify("a", "missed").await;
-    page.click("[data-wire=sse] .toggle").await;
-    all_say(&mut page, "event", "missed").await;
-    let expected = json!(["ready", "event", "event", "event", "ready", "event"]);
-    assert_eq!(types(&mut page, "sse").await, expected);
-    // All of them, from the event that was picked.
-    page.click("[data-wire=grpc] li:nth-child(2) .id").await;
-    page.click("#listen button.primary").await;
-    all_say(&mut page, "event", "missed").await;
-    for wire in WIRES {
-        let expected = json!(["ready", "event", "event", "event"]);
-        assert_eq!(types(&mut page, wire).await, expected, "{wire}");
-    }
-    // One that is of no life of this gateway.
-    page.fill("#cursor", "nonsense").await;
-    page.click("#listen button.primary").await;
-    all_say(&mut page, "gap", "unknown_cursor").await;
-    page.click("#stop").await;
-    page.shows("[data-wire=grpc] .pill", "off").await;
-    page.shows("#channels", "a").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -41,6 +41,8 @@ mod origins;
 mod outlived;
 /// The module itself: how it is packed, and what it exports.
 mod package;
+/// The console, on streams that go on from a cursor.
+mod resuming;
 /// One connection for many, and channels that come and go.
 mod sharing;
 /// Pages that sleep, and other networks.
