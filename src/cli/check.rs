@@ -12,11 +12,8 @@ use std::{
 
 use clap::Command;
 
-use super::CommandResult;
-use crate::{
-    config::{Config, Mistakes, unknown_variables},
-    text::Printable,
-};
+use super::{CommandResult, output::printable};
+use crate::config::{Config, Mistakes, unknown_variables};
 
 pub(super) fn command() -> Command {
     Command::new("check")
@@ -82,10 +79,10 @@ impl fmt::Display for Finding {
             Verdict::Warn => "warn",
             Verdict::Fail => "fail",
         };
-        // A server's text, or the name of a database, cannot make a line of its own.
-        let (says, remedy) = (Printable(&self.says), Printable(&self.remedy));
+        // What a server says is a part of both.
+        let (says, remedy) = (printable(&self.says), printable(&self.remedy));
         write!(f, "{verdict:<5} {:<11} {says}", self.subject)?;
-        if !self.remedy.is_empty() {
+        if !remedy.is_empty() {
             write!(f, "\n{:<18}remedy: {remedy}", "")?;
         }
         Ok(())

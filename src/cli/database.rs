@@ -1,5 +1,6 @@
 //! A database session of a command's own. The gateway's are the source's.
 
+mod quote;
 mod remedies;
 
 use std::{future::poll_fn, time::Duration};
@@ -9,11 +10,12 @@ use tokio_postgres::{
     AsyncMessage, Client, Notification, SimpleQueryMessage, SimpleQueryRow, error::SqlState,
 };
 
-pub(super) use self::remedies::{PRIMARY, SERVER_LOG, remedy};
-use crate::{
-    source::conninfo::{ConnInfo, ConnInfoError, ConnectError, Target},
-    text::Printable,
+pub(super) use self::{
+    quote::{block, identifier, literal, printable_sql, quoted},
+    remedies::{PRIMARY, SERVER_LOG, remedy},
 };
+use super::output::printable;
+use crate::source::conninfo::{ConnInfo, ConnInfoError, ConnectError, Target};
 
 /// How long an answer may take: a command is waited for by a person.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -21,6 +23,12 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// Notifications nobody has looked at; at the limit the next are dropped: they
 /// are waited for one by one.
 const NOTIFICATIONS: usize = 64;
+
+/// PostgreSQL prefers an operator whose types match better, wherever in the path it is found: one
+/// that a stranger has made in `public` would run with the rights of this session (CVE-2018-1058).
+/// It holds to the end of the statements that are sent together, so that a pooled session is given
+/// back as it was.
+pub(super) const OWN_NAMES: &str = "SET LOCAL search_path = pg_catalog, pg_temp;\n";
 
 const STATE: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
     pg_catalog.current_setting('transaction_read_only'), \
@@ -50,7 +58,8 @@ pub(super) enum DatabaseError {
 impl DatabaseError {
     /// What happened, and on a line of its own what to do, as `check` says it.
     pub(super) fn explained(&self) -> String {
-        format!("{self}\nremedy: {}", self.remedy())
+        let says = self.to_string();
+        format!("{}\nremedy: {}", printable(&says), self.remedy())
     }
 
     /// The SQLSTATE, where the server refused a statement.
@@ -135,6 +144,14 @@ impl Session {
         self.rows_within(ANSWER, sql).await
     }
 
+    /// The same with the session's own `search_path`: for the name of a table, and no operator.
+    pub(super) async fn rows_by_own_path(
+        &self,
+        sql: &str,
+    ) -> Result<Vec<SimpleQueryRow>, DatabaseError> {
+        self.answered(ANSWER, sql).await
+    }
+
     /// Statements without an answer that counts, waited for as long as the
     /// server takes.
     pub(super) async fn run(&self, sql: &str) -> Result<(), DatabaseError> {
@@ -142,6 +159,14 @@ impl Session {
     }
 
     pub(super) async fn rows_within(
+        &self,
+        limit: Duration,
+        sql: &str,
+    ) -> Result<Vec<SimpleQueryRow>, DatabaseError> {
+        self.answered(limit, &format!("{OWN_NAMES}{sql}")).await
+    }
+
+    async fn answered(
         &self,
         limit: Duration,
         sql: &str,
@@ -161,41 +186,15 @@ pub(super) fn text(row: &SimpleQueryRow, column: usize) -> Option<String> {
     row.try_get(column).ok().flatten().map(str::to_owned)
 }
 
-/// A literal that holds whatever `standard_conforming_strings` says.
-pub(super) fn literal(text: &str) -> String {
-    let quoted = text.replace('\'', "''");
-    match quoted.contains('\\') {
-        true => format!("E'{}'", quoted.replace('\\', "\\\\")),
-        false => format!("'{quoted}'"),
-    }
-}
-
-/// An identifier, exactly.
-pub(super) fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
 /// What the server said, with its own advice.
 fn describe(error: &tokio_postgres::Error) -> String {
     let Some(said) = error.as_db_error() else {
         let cause = std::error::Error::source(error);
         return cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"));
     };
-    let mut text = format!("{} ({})", Printable(said.message()), said.code().code());
+    let mut text = format!("{} ({})", printable(said.message()), said.code().code());
     for more in [said.detail(), said.hint()].into_iter().flatten() {
-        text = format!("{text}: {}", Printable(more));
+        text = format!("{text}: {}", printable(more));
     }
     text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_leaves_its_quotes() {
-        assert_eq!(literal("it's"), "'it''s'");
-        assert_eq!(literal("a\\'"), "E'a\\\\'''");
-        assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
-    }
 }

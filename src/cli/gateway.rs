@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, value_parser};
 
+use super::output::printable;
 use crate::{
     client::{Address, Ended, Gateway, Token},
     config::{Mistakes, environment},
@@ -62,8 +63,11 @@ pub(super) fn channel(name: &str) -> Result<ChannelName, String> {
 
 /// What happened, and on a line of its own what can be done.
 pub(super) fn explained(ended: &Ended) -> String {
+    // A part of it is the gateway's own text.
+    let ended_text = ended.to_string();
+    let says = printable(&ended_text);
     match ended.remedy() {
-        Some(remedy) => format!("{ended}\n{remedy}"),
-        None => ended.to_string(),
+        Some(remedy) => format!("{says}\n{remedy}"),
+        None => says.into_owned(),
     }
 }

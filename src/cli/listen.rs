@@ -3,6 +3,7 @@
 mod lines;
 
 use std::{
+    borrow::Cow,
     io::{self, IsTerminal as _},
     pin::pin,
     time::{Duration, SystemTime},
@@ -19,7 +20,7 @@ use tokio::{
 use self::lines::Style;
 use super::{
     CommandResult, gateway,
-    output::{in_colour, tell},
+    output::{in_colour, printable, tell},
 };
 use crate::{
     client::{Ended, Heard, Message, Reading, Wire, follow},
@@ -127,10 +128,19 @@ pub(super) async fn run(matches: &ArgMatches) -> CommandResult {
     if is_terminal && !output.cursor.is_empty() {
         tell(format_args!(
             "to go on from here: --since {}",
-            output.cursor
+            shell_word(&output.cursor)
         ));
     }
     ended
+}
+
+/// What a person copies into a shell is one word there, whatever a gateway has sent.
+fn shell_word(cursor: &str) -> Cow<'_, str> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    match cursor.chars().all(is_plain) {
+        true => Cow::Borrowed(cursor),
+        false => Cow::Owned(format!("'{}'", cursor.replace('\'', r"'\''"))),
+    }
 }
 
 fn reading(matches: &ArgMatches) -> Reading {
@@ -222,7 +232,9 @@ impl Output {
                 } else {
                     let told = std::mem::replace(&mut self.told_remedy, true);
                     let remedy = ended.remedy().filter(|_| !told);
-                    tell(format_args!("{ended}: trying again in {pause:.1?}"));
+                    let says = ended.to_string();
+                    let says = printable(&says);
+                    tell(format_args!("{says}: trying again in {pause:.1?}"));
                     remedy.iter().for_each(tell);
                 }
             }
@@ -242,5 +254,16 @@ impl Output {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
             written => written.map(|()| true),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shell_word;
+
+    #[test]
+    fn a_cursor_is_one_word_of_a_shell() {
+        assert_eq!(shell_word("e2f6-8"), "e2f6-8");
+        assert_eq!(shell_word("x'; rm -rf ~"), r"'x'\''; rm -rf ~'");
     }
 }

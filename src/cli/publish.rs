@@ -8,7 +8,7 @@ use tokio::{
     select,
 };
 
-use super::{CommandResult, gateway};
+use super::{CommandResult, gateway, output::printable};
 use crate::{
     client,
     config::Mistakes,
@@ -63,7 +63,10 @@ pub(super) async fn run(matches: &ArgMatches) -> CommandResult {
         let published = client::publish(&gateway, channel, &payload).await;
         published.map_err(|ended| match ended.code.as_str() {
             // Nothing grants one of the gateway's own.
-            "forbidden" if !channel.is_reserved() => format!("{ended}\n{FORBIDDEN}").into(),
+            "forbidden" if !channel.is_reserved() => {
+                let ended = ended.to_string();
+                format!("{}\n{FORBIDDEN}", printable(&ended)).into()
+            }
             _ => gateway::explained(&ended).into(),
         })
     };

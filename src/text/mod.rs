@@ -3,5 +3,5 @@
 mod printable;
 mod secrecy;
 
-pub(crate) use printable::Printable;
+pub(crate) use printable::{Printable, is_unprintable};
 pub(crate) use secrecy::{may_be_secret, path_prefix};

@@ -37,7 +37,9 @@ impl<W: Write> Write for Escaping<W> {
     }
 }
 
-fn is_unprintable(character: char) -> bool {
+/// Whether a terminal, or a reader of a log, may take the character for something else than text:
+/// control characters (C0, DEL, C1), line and paragraph separators, and marks of direction.
+pub(crate) fn is_unprintable(character: char) -> bool {
     matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}') || character.is_control()
 }
 

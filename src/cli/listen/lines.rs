@@ -1,8 +1,9 @@
 //! How a message looks. Pure.
 
-use std::fmt::Write as _;
+use std::{borrow::Cow, fmt::Write as _};
 
-use crate::{client::Message, text::Printable};
+use super::super::output::{is_unprintable, printable};
+use crate::client::Message;
 
 /// For whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,11 +28,31 @@ impl Style {
     /// Adds the line of `message`.
     pub(super) fn push(self, lines: &mut String, message: &Message) {
         match self {
-            Self::Json => lines.push_str(&serde_json::to_string(message).unwrap_or_default()),
+            Self::Json => {
+                let json = serde_json::to_string(message).unwrap_or_default();
+                lines.push_str(&printable_json(&json));
+            }
             Self::Text { in_colour } => push_text(lines, message, in_colour),
         }
         lines.push('\n');
     }
+}
+
+/// The same JSON for a terminal: what JSON itself leaves as it is, and a terminal may not, stands
+/// within a string alone, which can escape it.
+fn printable_json(json: &str) -> Cow<'_, str> {
+    if !json.contains(is_unprintable) {
+        return Cow::Borrowed(json);
+    }
+    let mut printable = String::with_capacity(json.len());
+    for character in json.chars() {
+        // Writing to a String cannot fail. None of them is beyond four digits.
+        let _ = match is_unprintable(character) {
+            true => write!(printable, "\\u{:04x}", u32::from(character)),
+            false => printable.write_char(character),
+        };
+    }
+    Cow::Owned(printable)
 }
 
 fn push_text(lines: &mut String, message: &Message, in_colour: bool) {
@@ -48,8 +69,8 @@ fn push_text(lines: &mut String, message: &Message, in_colour: bool) {
         } => {
             let time = part_of_day(received_at);
             push_word(lines, DIM, time, in_colour);
-            push_word(lines, BOLD, &Printable(channel).to_string(), in_colour);
-            lines.push_str(&Printable(payload).to_string());
+            push_word(lines, BOLD, &printable(channel), in_colour);
+            lines.push_str(&printable(payload));
             return;
         }
         Message::Gap { reason, .. } => {
@@ -70,7 +91,7 @@ fn push_text(lines: &mut String, message: &Message, in_colour: bool) {
     };
     let word = format!("{word:<12}");
     push_word(lines, colour, &word, in_colour);
-    lines.push_str(&Printable(&rest).to_string());
+    lines.push_str(&printable(&rest));
     lines.truncate(lines.trim_end().len());
 }
 
@@ -135,6 +156,19 @@ mod tests {
         let told = text(&event("a\x1b[2J\n\u{9b}31m\tb\u{202e}é\r"));
         let shown = "a\\u{1b}[2J\\n\\u{9b}31m\\tb\\u{202e}é\\r";
         assert_eq!(told, format!("12:00:00.123 orders {shown}\n"));
+    }
+
+    #[test]
+    fn json_for_a_terminal_is_the_same_json() {
+        let message = event("a\x1b\u{9b}31m\u{202e}é\n");
+        let mut lines = String::new();
+        Style::Json.push(&mut lines, &message);
+        assert!(
+            lines.contains(r#""payload":"a\u001b\u009b31m\u202eé\n""#),
+            "{lines}"
+        );
+        let read: serde_json::Value = serde_json::from_str(&lines).unwrap();
+        assert_eq!(read, serde_json::to_value(&message).unwrap());
     }
 
     #[test]
