@@ -2,6 +2,11 @@
 //! that PGCacheWatch's client decodes.
 
 mod catalog;
+mod events;
+mod function;
+mod notes;
+mod obstacles;
+mod show;
 mod sql;
 mod table_name;
 
@@ -10,13 +15,13 @@ use std::sync::Arc;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 use self::{
-    catalog::Table,
-    sql::{FUNCTION, Options, install, uninstall},
+    catalog::{Events, Table},
+    sql::{Options, install, uninstall},
     table_name::TableName,
 };
 use super::{
     CommandResult,
-    database::{Session, identifier, open},
+    database::{Session, open},
     output::{print, tell},
 };
 use crate::{event::ChannelName, source::conninfo::ConnInfo};
@@ -32,6 +37,10 @@ pub(super) fn command(connection: &[Arg]) -> Command {
         .long("commit")
         .action(ArgAction::SetTrue)
         .help("Run the SQL, in one transaction; else it is only printed");
+    let event_trigger = |help| {
+        let flag = Arg::new("event-trigger").long("event-trigger");
+        flag.action(ArgAction::SetTrue).help(help)
+    };
     let install = Command::new("install")
         .about("Print the SQL that makes tables notify; with --commit run it")
         .arg(tables.clone().required(true))
@@ -49,13 +58,24 @@ pub(super) fn command(connection: &[Arg]) -> Command {
                 .long("changed")
                 .action(ArgAction::SetTrue)
                 .help("Tell which columns an UPDATE has changed, one notification a row"),
+            event_trigger(
+                "Also report partitions that are attached, detached or dropped, of all tables of \
+                 the database that have triggers; takes a superuser",
+            ),
         ])
         .arg(commit.clone())
         .after_help(PAYLOAD);
     let uninstall = Command::new("uninstall")
         .about("Print the SQL that removes what install made; with --commit run it")
-        .args([tables.clone().required(true), commit])
-        .after_help("Examples:\n  pgfan triggers uninstall orders --commit");
+        .args([
+            tables.clone().required_unless_present("event-trigger"),
+            event_trigger("Remove the event triggers, which report what DDL does, too"),
+            commit,
+        ])
+        .after_help(
+            "Examples:\n  pgfan triggers uninstall orders --commit\n  \
+             pgfan triggers uninstall --event-trigger --commit",
+        );
     let show = Command::new("show")
         .about("Print what is installed, on these tables or on all")
         .arg(tables)
@@ -86,7 +106,10 @@ operation is insert, update, delete or truncate; sent_at is the begin of the tra
   "keys" : [{"id" : 5}]        the rows: two, where a key itself was changed
   "changed" : ["status"]       the columns, of an update
   "shortened" : true           both left out: they did not fit into 7999 bytes, or could not be told
-Without "keys" any row may have changed, and without "changed" any column.
+Without "keys" any row may have changed, and without "changed" any column. A statement that has
+changed no row is told too without --keys and --changed, and with either of them it is not.
+
+The function belongs to the table's owner: what another role has created is never taken over.
 
 Exit code 0: printed, and with --commit done. 1: it could not. 2: not understood."#;
 
@@ -106,45 +129,53 @@ pub(super) async fn run(matches: &ArgMatches, database: Arc<ConnInfo>) -> Comman
     let session = session.map_err(|error| error.explained())?;
     let names = matches.get_many::<TableName>("table");
     let names: Vec<_> = names.into_iter().flatten().collect();
-    match name {
-        "show" => {
-            let tables = match names.is_empty() {
-                true => catalog::installed(&session).await?,
-                false => catalog::tables(&session, &names).await?,
-            };
-            if tables.is_empty() {
-                tell("no table has a trigger of pgfan: `pgfan triggers install TABLE…`");
-            }
-            print(sql::show(&tables))
+    let tables = match name {
+        "show" if names.is_empty() => catalog::installed(&session).await?,
+        _ => catalog::tables(&session, &names).await?,
+    };
+    let events = catalog::events(&session).await?;
+    if name == "show" {
+        if !tables.iter().any(Table::is_watched) && names.is_empty() {
+            tell("no table has a trigger of pgfan: `pgfan triggers install TABLE…`");
         }
-        _ => {
-            let tables = catalog::tables(&session, &names).await?;
-            let text = match name {
-                "install" => {
-                    let options = options(matches);
-                    let text = install(&tables, &options)?;
-                    for note in catalog::notes(&session, &tables).await? {
-                        tell(format_args!("note: {note}"));
-                    }
-                    text
-                }
-                _ => match removal(&tables) {
-                    Some(text) => text,
-                    None => return Ok(()),
-                },
-            };
-            print(&text)?;
-            commit(&session, (&text, &tables), matches.get_flag("commit")).await
+        return print(show::show(&tables, events));
+    }
+    let with_events = matches.get_flag("event-trigger");
+    let is_wanted = matches.get_flag("commit");
+    if name == "install" {
+        let text = install(&tables, &options(matches))?;
+        let later = if with_events { Events::Active } else { events };
+        let has_two_phase = catalog::has_two_phase(&session).await?;
+        note(notes::notes(&tables, later, has_two_phase));
+        print(&text)?;
+        commit(&session, &text, with_events, is_wanted).await?;
+        if is_wanted {
+            note(notes::refusals(&catalog::tables(&session, &names).await?));
         }
+    } else if let Some(text) = removal(&tables, events, with_events) {
+        print(&text)?;
+        commit(&session, &text, with_events, is_wanted).await?;
+    }
+    Ok(())
+}
+
+fn note(notes: Vec<String>) {
+    for note in notes {
+        tell(format_args!("note: {note}"));
     }
 }
 
 /// Nothing where nothing is installed, which is told of each table: its name may be a wrong one.
-fn removal(tables: &[Table]) -> Option<String> {
+fn removal(tables: &[Table], events: Events, with_events: bool) -> Option<String> {
     for table in tables.iter().filter(|table| !table.is_watched()) {
         tell(format_args!("nothing of pgfan is on {}", table.full_name()));
     }
-    uninstall(tables)
+    match (events, with_events) {
+        (Events::Missing, true) => tell("there are no event triggers of pgfan"),
+        (Events::Missing, false) | (_, true) => {}
+        (_, false) => tell("the event triggers stay: uninstall --event-trigger removes them"),
+    }
+    uninstall(tables, with_events && events != Events::Missing)
 }
 
 fn options(matches: &ArgMatches) -> Options {
@@ -152,33 +183,23 @@ fn options(matches: &ArgMatches) -> Options {
         channel: matches.get_one::<ChannelName>("channel").cloned(),
         keys: matches.get_flag("keys"),
         changed: matches.get_flag("changed"),
+        event_trigger: matches.get_flag("event-trigger"),
     }
 }
 
-/// Since PostgreSQL 15 the owner of a table may create nothing in `public`. And whoever owns the
-/// function can do as all whose tables call it, so it is shared only by those who say so.
-fn rights(tables: &[Table]) -> String {
-    let foreign = tables
-        .iter()
-        .find_map(|table| Some((table, table.stranger.as_ref()?)));
-    let Some((table, owner)) = foreign else {
-        return format!(
-            "connect as the owner of the table (PGUSER), who in its schema owns the function \
-             {FUNCTION}, or may create it: GRANT CREATE ON SCHEMA"
-        );
-    };
-    let (schema, owner) = (identifier(&table.schema), identifier(owner));
-    format!(
-        "{schema}.{FUNCTION}() is {owner}'s, and all tables of the schema share it: connect as a \
-         superuser, or give it to a role that the owners of both are members of: ALTER FUNCTION \
-         {schema}.{FUNCTION}() OWNER TO ROLE"
-    )
-}
+/// Since PostgreSQL 15 the owner of a table may create nothing in `public`.
+const RIGHTS: &str = "connect as the owner of the table (PGUSER), who may create functions in its \
+    schema (GRANT CREATE ON SCHEMA), or as a superuser";
+
+/// Since they run with the rights of everybody who runs DDL.
+const EVENT_RIGHTS: &str = "event triggers take a superuser (PGUSER): leave --event-trigger away, or \
+    print the SQL for one";
 
 /// What was printed, and nothing else: it is one transaction.
 async fn commit(
     session: &Session,
-    (text, tables): (&str, &[Table]),
+    text: &str,
+    with_events: bool,
     is_wanted: bool,
 ) -> CommandResult {
     if !is_wanted {
@@ -192,7 +213,8 @@ async fn commit(
             Some("55P03") => format!(
                 "{error}\nnothing is changed: a long transaction holds a table, try again after it"
             ),
-            Some("42501") => format!("{error}\n{}", rights(tables)),
+            Some("42501") if with_events => format!("{error}\n{EVENT_RIGHTS}"),
+            Some("42501") => format!("{error}\n{RIGHTS}"),
             _ => format!("{error}\nnothing is changed"),
         })?;
     tell("done");

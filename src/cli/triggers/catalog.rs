@@ -1,10 +1,16 @@
-//! What the database has: its tables, and what install made there before.
+//! Catalog lookups: the tables, and the triggers and functions that install has made.
+
+mod queries;
 
 use tokio_postgres::SimpleQueryRow;
 
+use self::queries::{
+    events_query, functions_query, heirs_query, installed_query, partitions_query, table_query,
+    triggers_query,
+};
 use super::{
-    super::database::{DatabaseError, Session, identifier, literal, text},
-    sql::{FUNCTION, MARK},
+    super::database::{DatabaseError, Session, identifier, literal, quoted, text},
+    function::function_name,
     table_name::TableName,
 };
 
@@ -14,30 +20,30 @@ pub(super) struct Table {
     pub(super) oid: String,
     pub(super) schema: String,
     pub(super) name: String,
+    pub(super) owner: String,
     /// `pg_class.relkind`
     pub(super) kind: String,
     /// It is a partition of another table.
     pub(super) is_partition: bool,
-    /// Others inherit from it.
-    pub(super) has_heirs: bool,
     /// It inherits from others.
     pub(super) is_heir: bool,
     /// The columns of its primary key, in order; none that its index only includes.
     pub(super) keys: Vec<String>,
     pub(super) triggers: Vec<Trigger>,
-    /// The function of its schema is there, and whether install made it.
-    pub(super) function: Option<bool>,
-    /// Whose it is, where that is nobody whose rights we have: then it stays as it is.
-    pub(super) stranger: Option<String>,
-    /// The oids of all tables whose triggers call it.
-    pub(super) callers: Vec<String>,
+    /// Those that its triggers call, and the one of the name that install gives.
+    pub(super) functions: Vec<Function>,
+    /// On every level.
+    pub(super) partitions: Vec<Partition>,
+    /// Tables that inherit from it, are no partitions, and have no trigger of install: by oid,
+    /// with the quoted name.
+    pub(super) unwatched_heirs: Vec<(String, String)>,
 }
 
 /// A trigger of a table.
 #[derive(Debug)]
 pub(super) struct Trigger {
     pub(super) name: String,
-    /// By install.
+    /// It calls a function that install makes.
     pub(super) is_ours: bool,
     /// In which sessions, as `pg_trigger.tgenabled` has it.
     pub(super) fires: String,
@@ -45,6 +51,49 @@ pub(super) struct Trigger {
     pub(super) is_of_statements: bool,
     /// The statement that makes it.
     pub(super) definition: String,
+    /// The quoted name of the function that it calls, and whose it is.
+    pub(super) function: String,
+    pub(super) function_owner: String,
+    /// The function notifies, by its source.
+    pub(super) notifies: bool,
+}
+
+/// A trigger function.
+#[derive(Debug)]
+pub(super) struct Function {
+    pub(super) schema: String,
+    pub(super) name: String,
+    pub(super) owner: String,
+    /// With the mark of install in its source. Anybody can write that: it says what a function is
+    /// for, and not whom to trust.
+    pub(super) is_ours: bool,
+    /// It is the table's owner's or our own, and we have the right.
+    pub(super) may_drop: bool,
+    /// The oids of all tables whose triggers call it.
+    pub(super) callers: Vec<String>,
+}
+
+/// A partition of a table, on whatever level.
+#[derive(Debug)]
+pub(super) struct Partition {
+    pub(super) oid: String,
+    pub(super) schema: String,
+    pub(super) name: String,
+    /// A table on this server, of an owner whose rights we have.
+    pub(super) takes_triggers: bool,
+    /// Whether its trigger of TRUNCATE is one of install; `None` where there is none.
+    pub(super) trigger: Option<bool>,
+    /// In which sessions that fires.
+    pub(super) fires: String,
+}
+
+/// The event triggers of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Events {
+    Missing,
+    /// One of them is missing or disabled, or not made by install.
+    Broken,
+    Active,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +107,12 @@ pub(super) enum CatalogError {
 impl Table {
     /// Quoted.
     pub(super) fn full_name(&self) -> String {
-        format!("{}.{}", identifier(&self.schema), identifier(&self.name))
+        full_name(&self.schema, &self.name)
+    }
+
+    /// The same as functions of the catalog read it.
+    pub(super) fn quoted(&self) -> String {
+        quoted_name(&self.schema, &self.name)
     }
 
     /// By a trigger that install made.
@@ -69,6 +123,37 @@ impl Table {
     pub(super) fn is_partitioned(&self) -> bool {
         self.kind == "p"
     }
+
+    /// What install makes for it, where that is there.
+    pub(super) fn own_function(&self) -> Option<&Function> {
+        let name = function_name(&self.owner);
+        let is_own = |f: &&Function| f.name == name && f.schema == self.schema;
+        self.functions.iter().find(is_own)
+    }
+}
+
+impl Function {
+    pub(super) fn full_name(&self) -> String {
+        format!("{}()", full_name(&self.schema, &self.name))
+    }
+}
+
+impl Partition {
+    pub(super) fn full_name(&self) -> String {
+        full_name(&self.schema, &self.name)
+    }
+
+    pub(super) fn quoted(&self) -> String {
+        quoted_name(&self.schema, &self.name)
+    }
+}
+
+fn full_name(schema: &str, name: &str) -> String {
+    format!("{}.{}", identifier(schema), identifier(name))
+}
+
+fn quoted_name(schema: &str, name: &str) -> String {
+    format!("{}.{}", quoted(schema), quoted(name))
 }
 
 /// Each of `names` once.
@@ -78,14 +163,13 @@ pub(super) async fn tables(
 ) -> Result<Vec<Table>, CatalogError> {
     let mut oids = Vec::new();
     for name in names {
-        let quoted = name.to_string();
         let sql = format!(
             "SELECT pg_catalog.to_regclass({})::pg_catalog.oid",
-            literal(&quoted)
+            literal(&name.quoted())
         );
-        let rows = session.rows(&sql).await?;
+        let rows = session.rows_by_own_path(&sql).await?;
         let oid = rows.first().and_then(|row| text(row, 0));
-        let oid = oid.ok_or(CatalogError::NoTable(quoted))?;
+        let oid = oid.ok_or_else(|| CatalogError::NoTable(name.to_string()))?;
         if !oids.contains(&oid) {
             oids.push(oid);
         }
@@ -93,14 +177,9 @@ pub(super) async fn tables(
     with(session, &oids).await
 }
 
-/// Every table that has something installed.
+/// Every table that has a trigger of install, or another one that notifies.
 pub(super) async fn installed(session: &Session) -> Result<Vec<Table>, CatalogError> {
-    let sql = format!(
-        "SELECT DISTINCT t.tgrelid FROM pg_catalog.pg_trigger AS t \
-         WHERE t.tgparentid = 0 AND {} ORDER BY 1",
-        is_ours("t.tgfoid")
-    );
-    let rows = session.rows(&sql).await?;
+    let rows = session.rows(&installed_query()).await?;
     let oids: Vec<_> = rows.iter().filter_map(|row| text(row, 0)).collect();
     with(session, &oids).await
 }
@@ -110,130 +189,94 @@ async fn with(session: &Session, oids: &[String]) -> Result<Vec<Table>, CatalogE
     for oid in oids {
         let rows = session.rows(&table_query(oid)).await?;
         let row = rows.first().ok_or(DatabaseError::Strange)?;
-        let triggers = session.rows(&triggers_query(oid)).await?;
-        let shared = session.rows(&shared_query(oid)).await?;
+        let owner = text(row, 3).unwrap_or_default();
+        let all = async |sql: String| session.rows(&sql).await;
+        let triggers = all(triggers_query(oid)).await?;
+        let functions = all(functions_query(oid, &function_name(&owner))).await?;
+        let partitions = all(partitions_query(oid)).await?;
+        let heirs = all(heirs_query(oid)).await?;
+        let heir = |row| (column(row, 0), full_name(&column(row, 1), &column(row, 2)));
         tables.push(Table {
             oid: oid.clone(),
-            schema: text(row, 0).unwrap_or_default(),
-            name: text(row, 1).unwrap_or_default(),
-            kind: text(row, 2).unwrap_or_default(),
-            is_partition: is_true(row, 3),
-            has_heirs: is_true(row, 4),
+            schema: column(row, 0),
+            name: column(row, 1),
+            kind: column(row, 2),
+            owner,
+            is_partition: is_true(row, 4),
             is_heir: is_true(row, 5),
-            keys: keys(row)?,
-            function: text(row, 7).map(|is_ours| is_ours == "t"),
-            stranger: text(row, 8),
+            keys: list(row, 6)?,
             triggers: triggers.iter().map(trigger).collect(),
-            callers: shared.iter().filter_map(|row| text(row, 0)).collect(),
+            functions: functions.iter().map(function).collect::<Result<_, _>>()?,
+            partitions: partitions.iter().map(partition).collect(),
+            unwatched_heirs: heirs.iter().map(heir).collect(),
         });
     }
     Ok(tables)
 }
 
-fn keys(row: &SimpleQueryRow) -> Result<Vec<String>, DatabaseError> {
-    let json = text(row, 6).unwrap_or_else(|| "[]".to_owned());
+fn trigger(row: &SimpleQueryRow) -> Trigger {
+    Trigger {
+        name: column(row, 0),
+        is_ours: is_true(row, 1),
+        fires: column(row, 2),
+        is_of_statements: is_true(row, 3),
+        definition: column(row, 4),
+        function: format!("{}()", full_name(&column(row, 5), &column(row, 6))),
+        function_owner: column(row, 7),
+        notifies: is_true(row, 8),
+    }
+}
+
+fn function(row: &SimpleQueryRow) -> Result<Function, DatabaseError> {
+    Ok(Function {
+        schema: column(row, 0),
+        name: column(row, 1),
+        owner: column(row, 2),
+        is_ours: is_true(row, 3),
+        may_drop: is_true(row, 4),
+        callers: list(row, 5)?,
+    })
+}
+
+fn partition(row: &SimpleQueryRow) -> Partition {
+    Partition {
+        oid: column(row, 0),
+        schema: column(row, 1),
+        name: column(row, 2),
+        takes_triggers: is_true(row, 3),
+        trigger: text(row, 4).map(|is_ours| is_ours == "t"),
+        fires: column(row, 5),
+    }
+}
+
+/// An aggregate of JSON, which is NULL where it has nothing.
+fn list(row: &SimpleQueryRow, column: usize) -> Result<Vec<String>, DatabaseError> {
+    let json = text(row, column).unwrap_or_else(|| "[]".to_owned());
     serde_json::from_str(&json).map_err(|_| DatabaseError::Strange)
 }
 
-fn trigger(row: &SimpleQueryRow) -> Trigger {
-    Trigger {
-        name: text(row, 0).unwrap_or_default(),
-        is_ours: is_true(row, 1),
-        fires: text(row, 2).unwrap_or_default(),
-        is_of_statements: is_true(row, 3),
-        definition: text(row, 4).unwrap_or_default(),
-    }
+fn column(row: &SimpleQueryRow, column: usize) -> String {
+    text(row, column).unwrap_or_default()
 }
 
 fn is_true(row: &SimpleQueryRow, column: usize) -> bool {
     text(row, column).as_deref() == Some("t")
 }
 
-/// Whether the function of this oid was made by install.
-fn is_ours(oid: &str) -> String {
-    let mark = literal(MARK);
-    format!(
-        "EXISTS (SELECT FROM pg_catalog.pg_proc AS f WHERE f.oid = {oid} \
-         AND f.proname = '{FUNCTION}' \
-         AND pg_catalog.obj_description(f.oid, 'pg_proc') = {mark})"
-    )
+/// Those that report what DDL changes.
+pub(super) async fn events(session: &Session) -> Result<Events, DatabaseError> {
+    let rows = session.rows(&events_query()).await?;
+    let row = rows.first().ok_or(DatabaseError::Strange)?;
+    Ok(match (column(row, 0).as_str(), column(row, 1).as_str()) {
+        ("0", _) => Events::Missing,
+        (_, "2") => Events::Active,
+        _ => Events::Broken,
+    })
 }
 
-fn table_query(oid: &str) -> String {
-    format!(
-        "SELECT n.nspname, c.relname, c.relkind, c.relispartition, \
-         EXISTS (SELECT FROM pg_catalog.pg_inherits AS h WHERE h.inhparent = c.oid), \
-         EXISTS (SELECT FROM pg_catalog.pg_inherits AS h WHERE h.inhrelid = c.oid), \
-         (SELECT pg_catalog.json_agg(a.attname ORDER BY k.n) \
-            FROM pg_catalog.pg_index AS i, \
-                 pg_catalog.unnest(i.indkey) WITH ORDINALITY AS k (number, n) \
-            JOIN pg_catalog.pg_attribute AS a ON a.attnum = k.number \
-            WHERE i.indrelid = c.oid AND i.indisprimary AND a.attrelid = c.oid \
-            AND k.n <= i.indnkeyatts), \
-         (SELECT {} FROM pg_catalog.pg_proc AS p WHERE p.pronamespace = n.oid \
-            AND p.proname = '{FUNCTION}' AND p.pronargs = 0), \
-         (SELECT pg_catalog.pg_get_userbyid(p.proowner) FROM pg_catalog.pg_proc AS p \
-            WHERE p.pronamespace = n.oid AND p.proname = '{FUNCTION}' AND p.pronargs = 0 \
-            AND NOT pg_catalog.pg_has_role(p.proowner, 'USAGE')) \
-         FROM pg_catalog.pg_class AS c \
-         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
-         WHERE c.oid = {oid}",
-        is_ours("p.oid")
-    )
-}
-
-/// In `tgtype` 1 is a trigger for each row, and 32 one of TRUNCATE, which reaches the tables below
-/// the one that it names.
-fn triggers_query(oid: &str) -> String {
-    format!(
-        "SELECT t.tgname, {}, t.tgenabled, t.tgtype & 33 = 0, \
-         pg_catalog.pg_get_triggerdef(t.oid) \
-         FROM pg_catalog.pg_trigger AS t \
-         WHERE t.tgrelid = {oid} AND NOT t.tgisinternal AND t.tgparentid = 0 ORDER BY t.tgname",
-        is_ours("t.tgfoid")
-    )
-}
-
-/// Tables whose triggers call the function of this one's schema.
-fn shared_query(oid: &str) -> String {
-    format!(
-        "SELECT DISTINCT t.tgrelid \
-         FROM pg_catalog.pg_trigger AS t \
-         JOIN pg_catalog.pg_proc AS p ON p.oid = t.tgfoid \
-         JOIN pg_catalog.pg_class AS c ON c.relnamespace = p.pronamespace \
-         WHERE c.oid = {oid} AND p.proname = '{FUNCTION}' AND t.tgparentid = 0"
-    )
-}
-
-/// What the triggers cannot tell, and what they forbid.
-pub(super) async fn notes(
-    session: &Session,
-    tables: &[Table],
-) -> Result<Vec<String>, DatabaseError> {
-    let mut notes = Vec::new();
-    for table in tables {
-        let name = table.full_name();
-        if table.is_partitioned() {
-            notes.push(format!(
-                "{name} is partitioned: who truncates, attaches, detaches or drops one partition \
-                 notifies nobody"
-            ));
-        } else if table.has_heirs {
-            notes.push(format!(
-                "other tables inherit from {name}: who changes those notifies nobody; install on \
-                 them too"
-            ));
-        }
-    }
-    let sql = "SELECT pg_catalog.current_setting('max_prepared_transactions')";
+/// Whether a transaction can be prepared on this server.
+pub(super) async fn has_two_phase(session: &Session) -> Result<bool, DatabaseError> {
+    let sql = "SELECT current_setting('max_prepared_transactions')";
     let rows = session.rows(sql).await?;
-    if rows.first().and_then(|row| text(row, 0)).as_deref() != Some("0") {
-        notes.push(
-            "a transaction that changes these tables can no longer be prepared: PostgreSQL \
-             refuses PREPARE TRANSACTION after NOTIFY, and a subscription with two_phase would \
-             stop there"
-                .to_owned(),
-        );
-    }
-    Ok(notes)
+    Ok(rows.first().and_then(|row| text(row, 0)).as_deref() != Some("0"))
 }

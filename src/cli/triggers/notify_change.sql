@@ -13,10 +13,10 @@ DECLARE
     payload text;
 BEGIN
     -- The trigger of a partitioned table runs as one of the partition.
-    IF options ->> 'partitioned' IS NOT NULL AND TG_LEVEL = 'ROW' THEN
+    IF options ->> 'partitioned' IS NOT NULL THEN
         SELECT n.nspname, c.relname INTO schema_name, table_name
         FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-        WHERE c.oid = pg_partition_root(TG_RELID);
+        WHERE c.oid = coalesce(pg_partition_root(TG_RELID), TG_RELID);
     END IF;
     -- now() and not the clock: equal notifications of a transaction become one.
     base := json_build_object(

@@ -5,31 +5,27 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use super::{
-    super::database::{identifier, literal},
-    catalog::Table,
+    super::database::{block, identifier, literal},
+    catalog::{Partition, Table},
+    events,
+    function::{begin, function, push_check, push_function},
+    obstacles::{Obstacles, obstacles},
 };
 use crate::event::ChannelName;
 
-/// One in each schema that has a table with triggers.
-pub(super) const FUNCTION: &str = "pgfan_notify_change";
-
-/// By its comment the function is known again.
-pub(super) const MARK: &str = "made by pgfan triggers install, removed by pgfan triggers uninstall";
-
-const BODY: &str = include_str!("notify_change.sql");
-
-const CHANGE: &str = "pgfan_change";
+pub(super) const CHANGE: &str = "pgfan_change";
 /// The worker of a subscription fires no triggers of statements, but for TRUNCATE.
-const REPLICATED: &str = "pgfan_replicated";
-const EMPTIED: &str = "pgfan_emptied";
+pub(super) const REPLICATED: &str = "pgfan_replicated";
+pub(super) const EMPTIED: &str = "pgfan_emptied";
+/// TRUNCATE of a partition is none of the whole table. It has a name of its own: a table that
+/// becomes a partition may have the others already.
+pub(super) const PART_EMPTIED: &str = "pgfan_part_emptied";
 
 /// Whatever `session_replication_role` is; by default a trigger fires where it is not `replica`.
-const ALWAYS: &str = "ALWAYS";
+pub(super) const ALWAYS: &str = "ALWAYS";
 /// Where it is `replica` alone.
-const REPLICA: &str = "REPLICA";
+pub(super) const REPLICA: &str = "REPLICA";
 
-/// Who waits for a table longer than that also keeps its writers waiting.
-const BEGIN: &str = "BEGIN;\nSET LOCAL lock_timeout = '5s';\n";
 const COMMIT: &str = "COMMIT;\n";
 
 /// What is told of a change.
@@ -39,97 +35,44 @@ pub(super) struct Options {
     pub(super) channel: Option<ChannelName>,
     pub(super) keys: bool,
     pub(super) changed: bool,
+    /// What DDL does to partitions too.
+    pub(super) event_trigger: bool,
 }
-
-/// Why nothing can be installed.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.join("\n"))]
-pub(super) struct Obstacles(Vec<String>);
 
 /// Run again, it makes the same again.
 ///
 /// # Errors
 /// All obstacles at once.
 pub(super) fn install(tables: &[Table], options: &Options) -> Result<String, Obstacles> {
-    let obstacles: Vec<_> = tables
-        .iter()
-        .flat_map(|table| obstacles(table, options))
-        .collect();
-    if !obstacles.is_empty() {
-        return Err(Obstacles(obstacles));
-    }
-    let mut sql = BEGIN.to_owned();
-    let mut schemas: Vec<_> = tables.iter().map(|table| &table.schema).collect();
-    schemas.sort();
-    schemas.dedup();
-    for schema in schemas {
-        push_function(&mut sql, schema);
+    obstacles(tables, options)?;
+    let mut sql = begin();
+    let mut made = Vec::new();
+    for table in tables {
+        let name = function(table);
+        if !made.contains(&name) {
+            push_function(&mut sql, table);
+            made.push(name);
+        }
     }
     for table in tables {
         push_triggers(&mut sql, table, options);
+    }
+    push_dropped_functions(&mut sql, tables, &made);
+    if options.event_trigger {
+        events::push(&mut sql);
+    }
+    for table in tables {
+        push_check(&mut sql, table);
     }
     sql.push_str(COMMIT);
     Ok(sql)
 }
 
-fn obstacles(table: &Table, options: &Options) -> Vec<String> {
-    let name = table.full_name();
-    let mut obstacles = Vec::new();
-    if !matches!(table.kind.as_str(), "r" | "p") {
-        return vec![format!("{name} is not a table, which alone can be watched")];
-    }
-    if table.schema == "pg_catalog" {
-        let text = format!("{name} is PostgreSQL's own, which takes no triggers");
-        obstacles.push(text);
-    }
-    if table.is_partition {
-        let text = format!("{name} is a partition: install on the table it is a part of");
-        obstacles.push(text);
-    }
-    if options.keys && table.keys.is_empty() {
-        let text = format!("{name} has no primary key: leave --keys away, or add one");
-        obstacles.push(text);
-    }
-    if options.channel.is_none() && table.name.starts_with(ChannelName::RESERVED_PREFIX) {
-        let rule = "channels of such a name are the gateway's own: give another with --channel";
-        obstacles.push(format!("{name}: {rule}"));
-    }
-    if table.function == Some(false) {
-        let schema = identifier(&table.schema);
-        let text = format!("{schema}.{FUNCTION}() is there and not made by install: rename it");
-        obstacles.push(text);
-    }
-    for trigger in &table.triggers {
-        if !trigger.is_ours && [CHANGE, REPLICATED, EMPTIED].contains(&trigger.name.as_str()) {
-            let trigger = &trigger.name;
-            let text = format!("{name} has a trigger {trigger} not made by install: rename it");
-            obstacles.push(text);
-        }
-    }
-    obstacles
-}
-
-fn push_function(sql: &mut String, schema: &str) {
-    let function = format!("{}.{FUNCTION}()", identifier(schema));
-    // Writing to a String cannot fail, here and below. A session may want fewer digits of a number
-    // than it has: then two would look like one.
-    let _ = writeln!(
-        sql,
-        "CREATE OR REPLACE FUNCTION {function} RETURNS trigger LANGUAGE plpgsql\n    \
-         SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 AS $pgfan$\n{BODY}$pgfan$;\n\
-         COMMENT ON FUNCTION {function} IS {};",
-        literal(MARK)
-    );
-}
-
 fn push_triggers(sql: &mut String, table: &Table, options: &Options) {
-    let (name, function) = (table.full_name(), identifier(&table.schema));
+    let (name, function) = (table.full_name(), function(table));
     let channel = options.channel.as_ref().map(ChannelName::as_str);
-    let arguments = format!(
-        "{}, {}",
-        literal(channel.unwrap_or(&table.name)),
-        literal(&arguments(table, options))
-    );
+    let channel = literal(channel.unwrap_or(&table.name));
+    let arguments = format!("{channel}, {}", literal(&arguments(table, options)));
     // A statement on one partition is none on the whole table, and one on a parent none on its heir.
     let is_of_others = table.is_partitioned() || table.is_heir;
     let is_of_rows = options.keys || options.changed || is_of_others;
@@ -137,30 +80,74 @@ fn push_triggers(sql: &mut String, table: &Table, options: &Options) {
         true => "ROW",
         false => "STATEMENT",
     };
+    let trigger = |trigger: &str, events: &str, level: &str, table: &str, arguments: &str| {
+        format!(
+            "CREATE TRIGGER {trigger} AFTER {events} ON {table}\n    \
+             FOR EACH {level} EXECUTE FUNCTION {function}({arguments});\n"
+        )
+    };
     let all = "INSERT OR UPDATE OR DELETE";
-    // What a subscription brings is a change too.
-    for (trigger, events, level, when) in [
-        (CHANGE, all, level, ALWAYS),
-        (REPLICATED, all, "ROW", REPLICA),
-        (EMPTIED, "TRUNCATE", "STATEMENT", ALWAYS),
-    ] {
-        let _ = writeln!(sql, "DROP TRIGGER IF EXISTS {trigger} ON {name};");
-        if trigger == REPLICATED && is_of_rows {
-            continue;
-        }
-        let _ = writeln!(
-            sql,
-            "CREATE TRIGGER {trigger} AFTER {events} ON {name}\n    \
-             FOR EACH {level} EXECUTE FUNCTION {function}.{FUNCTION}({arguments});\n{}",
-            enable(&name, trigger, when)
-        );
+    for old in [CHANGE, REPLICATED, EMPTIED, PART_EMPTIED] {
+        push_drop(sql, old, &name);
     }
+    sql.push_str(&trigger(CHANGE, all, level, &name, &arguments));
+    sql.push_str(&trigger(
+        EMPTIED,
+        "TRUNCATE",
+        "STATEMENT",
+        &name,
+        &arguments,
+    ));
+    let mut always = enable(&name, CHANGE, ALWAYS) + &enable(&name, EMPTIED, ALWAYS);
+    for part in table.partitions.iter().filter(|part| part.takes_triggers) {
+        let part = part.full_name();
+        push_drop(sql, PART_EMPTIED, &part);
+        let arguments = format!("{channel}, {}", literal(PARTITIONED));
+        sql.push_str(&trigger(
+            PART_EMPTIED,
+            "TRUNCATE",
+            "STATEMENT",
+            &part,
+            &arguments,
+        ));
+        always.push_str(&enable(&part, PART_EMPTIED, ALWAYS));
+    }
+    if !is_of_rows {
+        always.push_str(&trigger(REPLICATED, all, "ROW", &name, &arguments));
+        always.push_str(&enable(&name, REPLICATED, REPLICA));
+    }
+    push_always(sql, &name, &always);
 }
 
-fn enable(table: &str, trigger: &str, when: &str) -> String {
-    let trigger = identifier(trigger);
-    format!("ALTER TABLE {table} ENABLE {when} TRIGGER {trigger};")
+/// What a subscription brings is a change too. A server may refuse this (TimescaleDB does, of
+/// hypertables): then the table is watched without.
+fn push_always(sql: &mut String, name: &str, always: &str) {
+    let always: String = always.lines().map(|line| format!("    {line}\n")).collect();
+    let refused = literal(&format!(
+        "{name}: this server refuses ENABLE ALWAYS TRIGGER, so that what replication brings is not \
+         reported"
+    ));
+    sql.push_str(&block(&format!(
+        "BEGIN\n{always}EXCEPTION WHEN feature_not_supported THEN\n    \
+         RAISE WARNING USING MESSAGE = {refused};\nEND\n"
+    )));
 }
+
+fn push_drop(sql: &mut String, trigger: &str, table: &str) {
+    // Writing to a String cannot fail, here and below.
+    let _ = writeln!(
+        sql,
+        "DROP TRIGGER IF EXISTS {} ON {table};",
+        identifier(trigger)
+    );
+}
+
+pub(super) fn enable(table: &str, trigger: &str, when: &str) -> String {
+    let trigger = identifier(trigger);
+    format!("ALTER TABLE {table} ENABLE {when} TRIGGER {trigger};\n")
+}
+
+const PARTITIONED: &str = r#"{"partitioned":true}"#;
 
 /// What the function has to know, as it reads it.
 fn arguments(table: &Table, options: &Options) -> String {
@@ -179,67 +166,47 @@ fn arguments(table: &Table, options: &Options) -> String {
     Value::Object(arguments).to_string()
 }
 
-/// What install made on these tables, and the function with the last of them; `None` where there
-/// is neither.
-pub(super) fn uninstall(tables: &[Table]) -> Option<String> {
+/// What install made on these tables, the functions with the last tables that use them, and the
+/// event triggers; `None` where there is nothing.
+pub(super) fn uninstall(tables: &[Table], with_events: bool) -> Option<String> {
     let mut sql = String::new();
     for table in tables {
         for trigger in table.triggers.iter().filter(|trigger| trigger.is_ours) {
-            let (trigger, name) = (identifier(&trigger.name), table.full_name());
-            let _ = writeln!(sql, "DROP TRIGGER IF EXISTS {trigger} ON {name};");
+            push_drop(&mut sql, &trigger.name, &table.full_name());
+        }
+        for part in table.partitions.iter().filter(|part| is_removed(part)) {
+            push_drop(&mut sql, PART_EMPTIED, &part.full_name());
         }
     }
-    let is_named = |oid: &String| tables.iter().any(|table| table.oid == *oid);
-    let mut functions: Vec<_> = tables
-        .iter()
-        .filter(|table| table.function == Some(true))
-        .filter(|table| table.callers.iter().all(is_named))
-        .map(|table| identifier(&table.schema))
-        .collect();
-    functions.sort();
-    functions.dedup();
-    for schema in functions {
-        let _ = writeln!(sql, "DROP FUNCTION IF EXISTS {schema}.{FUNCTION}();");
+    push_dropped_functions(&mut sql, tables, &[]);
+    if with_events {
+        sql.push_str(events::DROP);
     }
-    (!sql.is_empty()).then(|| format!("{BEGIN}{sql}{COMMIT}"))
+    (!sql.is_empty()).then(|| format!("{}{sql}{COMMIT}", begin()))
 }
 
-const DISABLED: &str = "-- disabled, it notifies nobody:";
+fn is_removed(part: &Partition) -> bool {
+    part.takes_triggers && part.trigger == Some(true)
+}
 
-/// By an earlier version, or since it was disabled and enabled, as pg_restore does.
-const ORIGIN: &str = "-- what a subscription brings it tells nobody: install again:";
-
-/// Its table had no parent when it was made.
-const UNSEEN: &str = "-- what a statement on its parent changes here it tells nobody: install again, or of a \
-    partition on the whole table:";
-
-/// As it is there.
-pub(super) fn show(tables: &[Table]) -> String {
-    let mut sql = String::new();
-    for table in tables {
-        let name = table.full_name();
-        let ours: Vec<_> = table.triggers.iter().filter(|t| t.is_ours).collect();
-        if ours.is_empty() {
-            let _ = writeln!(sql, "-- {name}: nothing is installed");
-        }
-        for trigger in ours {
-            let (remark, when) = match trigger.fires.as_str() {
-                "A" => (None, Some(ALWAYS)),
-                "R" if trigger.name == REPLICATED => (None, Some(REPLICA)),
-                "O" => (Some(ORIGIN), None),
-                _ => (Some(DISABLED), None),
-            };
-            if let Some(remark) = remark {
-                let _ = writeln!(sql, "{remark}");
-            }
-            if trigger.is_of_statements && table.is_heir {
-                let _ = writeln!(sql, "{UNSEEN}");
-            }
-            let _ = writeln!(sql, "{};", trigger.definition);
-            if let Some(when) = when {
-                let _ = writeln!(sql, "{}", enable(&name, &trigger.name, when));
-            }
-        }
+/// Of those that install made the ones that nobody else's triggers call, but for those that are
+/// `kept`.
+fn push_dropped_functions(sql: &mut String, tables: &[Table], kept: &[String]) {
+    let is_named = |oid: &String| {
+        tables.iter().any(|table| {
+            let mut parts = table.partitions.iter().filter(|part| part.takes_triggers);
+            table.oid == *oid || parts.any(|part| part.oid == *oid)
+        })
+    };
+    let functions = tables.iter().flat_map(|table| &table.functions);
+    let mut names: Vec<_> = functions
+        .filter(|f| f.is_ours && f.may_drop && f.callers.iter().all(is_named))
+        .map(|f| f.full_name())
+        .filter(|name| !kept.iter().any(|kept| *name == format!("{kept}()")))
+        .collect();
+    names.sort();
+    names.dedup();
+    for name in names {
+        let _ = writeln!(sql, "DROP FUNCTION IF EXISTS {name};");
     }
-    sql
 }

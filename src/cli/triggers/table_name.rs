@@ -4,7 +4,7 @@
 
 use std::{fmt, str::FromStr};
 
-use super::super::database::identifier;
+use super::super::database::{identifier, quoted};
 
 /// With its schema, where one was given.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,8 +78,16 @@ fn unquoted(text: &str) -> Result<(String, &str), NotATable> {
     }
 }
 
+impl TableName {
+    /// As `to_regclass` reads it.
+    pub(super) fn quoted(&self) -> String {
+        let schema = self.schema.iter().map(|schema| quoted(schema) + ".");
+        schema.chain([quoted(&self.name)]).collect()
+    }
+}
+
 impl fmt::Display for TableName {
-    /// Quoted.
+    /// Quoted, on one line.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(schema) = &self.schema {
             write!(f, "{}.", identifier(schema))?;
@@ -106,6 +114,7 @@ mod tests {
         ] {
             let name: TableName = text.parse().unwrap();
             assert_eq!(name.to_string(), quoted, "{text}");
+            assert_eq!(name.quoted(), quoted, "{text}");
         }
     }
 

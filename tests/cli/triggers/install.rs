@@ -1,6 +1,6 @@
 //! What install makes, again and again, and uninstall removes.
 
-use super::{ORDERS, catalog, install, plain, told, triggers};
+use super::{ORDERS, as_role, catalog, install, plain, role, told, triggers};
 use crate::support::{Database, TestGateway, Wire, gateway_process::pgfan, program::run};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,10 +151,10 @@ async fn what_cannot_be_installed_is_named_all_at_once() {
                CREATE TABLE part PARTITION OF parted FOR VALUES FROM (0) TO (10); \
                CREATE TABLE \"pgfan:x\" (id int PRIMARY KEY); \
                CREATE SCHEMA taken; CREATE TABLE taken.t (id int PRIMARY KEY); \
-               CREATE FUNCTION taken.pgfan_notify_change() RETURNS trigger LANGUAGE plpgsql \
+               CREATE FUNCTION taken.pgfan_notify_change_pgfan() RETURNS trigger LANGUAGE plpgsql \
                AS 'BEGIN RETURN NULL; END'; \
                CREATE TRIGGER pgfan_change AFTER INSERT ON taken.t \
-               EXECUTE FUNCTION taken.pgfan_notify_change()";
+               EXECUTE FUNCTION taken.pgfan_notify_change_pgfan()";
     database.run(sql).await;
     let before = catalog(&database).await;
     let tables = [
@@ -176,7 +176,7 @@ async fn what_cannot_be_installed_is_named_all_at_once() {
         "\"public\".\"part\" is a partition",
         "\"pg_catalog\".\"pg_class\" is PostgreSQL's own",
         "\"public\".\"pgfan:x\": channels of such a name are the gateway's own",
-        "\"taken\".pgfan_notify_change() is there and not made by install",
+        "\"taken\".\"pgfan_notify_change_pgfan\"() is there and not made by install",
         "\"taken\".\"t\" has a trigger pgfan_change not made by install",
     ];
     let said: Vec<_> = ended.stderr.lines().collect();
@@ -258,39 +258,52 @@ async fn what_stands_in_the_way_is_told_and_leaves_nothing_half_done() {
         .await;
     let ended = run(&mut command).await;
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
-    let what_it_takes = "or may create it: GRANT CREATE ON SCHEMA\n";
+    let what_it_takes = "(GRANT CREATE ON SCHEMA), or as a superuser\n";
     assert!(ended.stderr.ends_with(what_it_takes), "{ended:?}");
 }
 
-/// The function is the first one's; what the other is told to do, does.
+/// Neither has the other's function, and whoever may act as the owner can install.
 #[tokio::test(flavor = "multi_thread")]
-async fn two_owners_in_one_schema_are_told_how_to_share() {
+async fn each_owner_in_a_schema_has_a_function_of_its_own() {
     let database = Database::new().await;
-    let name = database.url.rsplit('/').next().unwrap();
-    let [ann, bob, team] = ["ann", "bob", "team"].map(|role| format!("{name}_{role}"));
+    let (ann, bob) = (role(&database, "ann").await, role(&database, "bob").await);
+    let team = role(&database, "team").await;
     let sql = format!(
-        "CREATE ROLE {team}; CREATE ROLE {ann} LOGIN IN ROLE {team}; \
-         CREATE ROLE {bob} LOGIN IN ROLE {team}; GRANT CREATE ON SCHEMA public TO {team}; \
-         CREATE TABLE a (id int); ALTER TABLE a OWNER TO {ann}; \
-         CREATE TABLE b (id int); ALTER TABLE b OWNER TO {bob}"
+        "GRANT {team} TO {ann}; GRANT CREATE ON SCHEMA public TO {ann}, {bob}, {team}; \
+         CREATE TABLE a (id int); ALTER TABLE a OWNER TO {team}; \
+         CREATE TABLE b (id int); ALTER TABLE b OWNER TO {bob}; \
+         CREATE TABLE c (id int); ALTER TABLE c OWNER TO {bob}"
     );
+    let before = catalog(&database).await;
     database.run(&sql).await;
-    let install = async |role: &str, table: &str| {
-        let url = database.url.replace("pgfan@", &format!("{role}@"));
-        let mut command = pgfan();
-        command.args(["triggers", "install", table, "--commit"]);
-        run(command.args(["--database-url", &url])).await
-    };
-    let first = install(&ann, "a").await;
-    assert_eq!(first.status.code(), Some(0), "{first:?}");
-    let second = install(&bob, "b").await;
-    assert_eq!(second.status.code(), Some(1), "{second:?}");
-    let function = "\"public\".pgfan_notify_change()";
-    let whose = format!("{function} is \"{ann}\"'s");
-    let give = format!("ALTER FUNCTION {function} OWNER TO ");
-    let is_told = second.stderr.contains(&whose) && second.stderr.contains(&give);
-    assert!(is_told, "{second:?}");
-    database.run(&format!("{give}{team}")).await;
-    let second = install(&bob, "b").await;
-    assert_eq!(second.status.code(), Some(0), "{second:?}");
+    for (role, command, tables) in [
+        (&ann, "install", &["a"][..]),
+        (&bob, "install", &["b"]),
+        (&bob, "install", &["b", "c"]),
+        (&bob, "uninstall", &["b"]),
+        (&ann, "uninstall", &["a"]),
+    ] {
+        let mut program = pgfan();
+        program.args(["triggers", command, "--commit"]).args(tables);
+        let url = as_role(&database, role);
+        let ended = run(program.args(["--database-url", &url])).await;
+        assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+        let sql = "SELECT t.tgrelid::regclass::text, pg_get_userbyid(f.proowner)::text \
+                   FROM pg_trigger AS t JOIN pg_proc AS f ON f.oid = t.tgfoid";
+        for row in database.client.query(sql, &[]).await.unwrap() {
+            let (table, owner): (String, String) = (row.get(0), row.get(1));
+            assert_eq!(&owner, if table == "a" { &team } else { &bob }, "{table}");
+        }
+    }
+    // The one of the table that is left stays.
+    let sql = "SELECT proname::text FROM pg_proc WHERE proname LIKE 'pgfan%'";
+    let row = database.client.query_one(sql, &[]).await.unwrap();
+    let left = format!("pgfan_notify_change_{bob}");
+    assert_eq!(row.get::<_, String>(0), left);
+    let ended = triggers(&database, &["uninstall", "c", "--commit"]).await;
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    database.run("DROP TABLE a, b, c").await;
+    let sql = format!("REVOKE ALL ON SCHEMA public FROM {ann}, {bob}, {team}");
+    database.run(&sql).await;
+    assert_eq!(catalog(&database).await, before);
 }

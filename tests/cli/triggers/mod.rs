@@ -6,6 +6,15 @@ mod install;
 /// What they tell.
 mod payload;
 
+/// Rows that come and go with a partition, or a table that inherits.
+mod parts;
+
+/// What is there, for a person and for psql.
+mod show;
+
+/// Roles that may create in the schema, and wait for the one who installs.
+mod strangers;
+
 /// What logical replication brings.
 mod subscription;
 
@@ -40,6 +49,22 @@ async fn install(database: &Database, arguments: &[&str]) -> String {
     ended.stdout
 }
 
+fn as_role(database: &Database, role: &str) -> String {
+    database.url.replace("pgfan@", &format!("{role}@"))
+}
+
+/// A session of the role's.
+async fn with_role(database: &Database, role: &str) -> Database {
+    Database::at(as_role(database, role)).await
+}
+
+/// A role of this database's own, which can log in.
+async fn role(database: &Database, name: &str) -> String {
+    let role = format!("{}_{name}", database.url.rsplit('/').next().unwrap());
+    database.run(&format!("CREATE ROLE {role} LOGIN")).await;
+    role
+}
+
 /// What is told of a change; the time has the right form.
 async fn told(reader: &mut Reader) -> Value {
     let payload = reader.event().await.1;
@@ -62,7 +87,16 @@ fn with(mut told: Value, field: &str, value: Value) -> Value {
 /// Everything that install could make.
 async fn catalog(database: &Database) -> BTreeMap<String, i64> {
     let mut counts = BTreeMap::new();
-    for table in ["proc", "trigger", "description", "depend", "class", "type"] {
+    for table in [
+        "proc",
+        "trigger",
+        "description",
+        "depend",
+        "class",
+        "type",
+        "namespace",
+        "event_trigger",
+    ] {
         let sql = format!("SELECT count(*) FROM pg_{table}");
         let row = database.client.query_one(&sql, &[]).await.unwrap();
         counts.insert(table.to_owned(), row.get(0));

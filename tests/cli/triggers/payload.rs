@@ -29,6 +29,10 @@ async fn each_statement_is_told_once_and_in_pgcachewatchs_words() {
         assert_eq!(told["table"], "orders");
         payloads.push(payload);
     }
+    // One that has changed no row is told too.
+    database.run("UPDATE orders SET status = 'paid'").await;
+    let payload = reader.event().await.1;
+    assert!(payload.contains("\"update\""), "{payload}");
     // Its own model reads them.
     let script = "import json, sys\nfrom pgcachewatch import models\n\
                   for payload in sys.argv[1:]:\n    \
@@ -373,7 +377,7 @@ async fn a_writer_needs_no_more_than_before_and_changes_nothing() {
     let mut reader = gateway.reader(Wire::Sse, "orders").await;
     install(&database, &["orders", "--keys", "--changed"]).await;
     database
-        .run("REVOKE ALL ON FUNCTION pgfan_notify_change() FROM PUBLIC")
+        .run("REVOKE ALL ON FUNCTION pgfan_notify_change_pgfan() FROM PUBLIC")
         .await;
     let sql = format!("SET ROLE {role}; SET search_path = evil, pg_catalog, public");
     database.run(&sql).await;
