@@ -20,8 +20,14 @@ pub(super) const MARK: &str = "made by pgfan triggers install, removed by pgfan 
 
 const BODY: &str = include_str!("notify_change.sql");
 
-/// A session may want fewer digits of a number than it has: then two would look like one.
-const SETTINGS: &str = "SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1";
+/// Every setting of a session that changes the text of a value: one row has one text of its key,
+/// whoever writes it. `quote_all_identifiers` and `search_path` are for regclass and the like,
+/// `lc_monetary` for money, `extra_float_digits = 1` for all the digits of a number.
+const SETTINGS: &str = "SET search_path = pg_catalog, pg_temp SET DateStyle = 'ISO, YMD' \
+    SET IntervalStyle = postgres\n    \
+    SET TimeZone = 'UTC' SET bytea_output = hex SET extra_float_digits = 1 \
+    SET lc_monetary = 'C'\n    \
+    SET quote_all_identifiers = off";
 
 /// The longest name that PostgreSQL keeps whole, in bytes.
 const LONGEST_NAME: usize = 63;

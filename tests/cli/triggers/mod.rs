@@ -9,6 +9,9 @@ mod payload;
 /// Rows that come and go with a partition, or a table that inherits.
 mod parts;
 
+/// The text of a key.
+mod settings;
+
 /// What is there, for a person and for psql.
 mod show;
 
