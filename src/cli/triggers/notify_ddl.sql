@@ -1,8 +1,14 @@
 DECLARE
-    before json := nullif(current_setting('pgfan.before', true), '')::json;
+    before json;
     after json := '{}';
     part record;
 BEGIN
+    -- Any session can set it, but hides no more than what its own commands have changed.
+    BEGIN
+        before := nullif(current_setting('pgfan.before', true), '');
+    EXCEPTION WHEN OTHERS THEN
+        NULL;
+    END;
     IF TG_TAG NOT LIKE 'CREATE %' THEN
         -- Each watched table, with all that is a part of it or inherits from it. Anybody may have made
         -- such a trigger: one whose arguments are others must not keep the rest from being reported.

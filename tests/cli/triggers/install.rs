@@ -95,6 +95,27 @@ async fn uninstall_leaves_another_table_at_work() {
     assert_eq!(catalog(&database).await, before);
 }
 
+/// It had one function for a schema, and was known by its comment.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_first_version_made_is_known_and_replaced() {
+    let database = Database::new().await;
+    database.run("CREATE TABLE a (id int)").await;
+    let before = catalog(&database).await;
+    let old = "CREATE FUNCTION pgfan_notify_change() RETURNS trigger LANGUAGE plpgsql AS \
+               'BEGIN RETURN NULL; END'; COMMENT ON FUNCTION pgfan_notify_change() IS \
+               'made by pgfan triggers install, removed by pgfan triggers uninstall'; \
+               CREATE TRIGGER pgfan_change AFTER INSERT ON a EXECUTE FUNCTION pgfan_notify_change()";
+    database.run(old).await;
+    let ended = triggers(&database, &["uninstall", "a", "--commit"]).await;
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    assert_eq!(catalog(&database).await, before);
+    database.run(old).await;
+    install(&database, &["a"]).await;
+    let sql = "SELECT proname::text FROM pg_proc WHERE proname LIKE 'pgfan%'";
+    let row = database.client.query_one(sql, &[]).await.unwrap();
+    assert_eq!(row.get::<_, &str>(0), "pgfan_notify_change_pgfan");
+}
+
 /// Of tables that have a parent since.
 #[tokio::test(flavor = "multi_thread")]
 async fn show_tells_of_triggers_that_no_longer_see_all() {

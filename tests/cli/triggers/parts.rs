@@ -201,6 +201,8 @@ async fn an_event_trigger_keeps_no_command_from_being_run_and_hears_no_stranger(
          CREATE TRIGGER pgfan_emptied AFTER TRUNCATE ON c EXECUTE FUNCTION pgfan_notify_change_x('{name}', '')"
     );
     stranger.run(&forged).await;
+    // What a session has of its own under the name is not trusted.
+    database.run("SET pgfan.before = 'no JSON'").await;
     is_told(&database, &mut reader, "DROP TABLE low", "truncate").await;
     stranger.run("DROP TABLE a, b, c").await;
     is_told(&database, &mut reader, "DROP TABLE leaf", "truncate").await;

@@ -1,9 +1,11 @@
 //! Attack 25: a role that may create in the schema, and no more, waits for a superuser who
 //! installs, shows or uninstalls.
 
-use super::{ORDERS, as_role, catalog, install, role, triggers, with_role};
+use serde_json::json;
+
+use super::{ORDERS, as_role, catalog, install, plain, role, told, triggers, with, with_role};
 use crate::support::{
-    Database,
+    Database, TestGateway, Wire,
     gateway_process::pgfan,
     program::{Ended, run},
 };
@@ -224,6 +226,57 @@ async fn a25_a_mark_is_no_proof_of_origin() {
     install(&database, &["orders"]).await;
     database.run("INSERT INTO orders VALUES (1)").await;
     assert!(!is_superuser(&database, &eve).await);
+}
+
+/// JSON of a row calls what the owner of a column's type has made a cast to json.
+#[tokio::test(flavor = "multi_thread")]
+async fn a25_no_cast_of_a_stranger_runs_with_the_rights_of_a_writer() {
+    let database = Database::new().await;
+    let [eve, _] = world(&database).await;
+    let stranger = with_role(&database, &eve).await;
+    let types = "CREATE TYPE mood AS ENUM ('good'); CREATE TYPE pair AS (id int, m mood[]); \
+                 CREATE DOMAIN moods AS pair";
+    stranger.run(types).await;
+    let sql = "ALTER TABLE orders ADD m mood; CREATE TABLE nested (id int PRIMARY KEY, p moods[])";
+    database.run(sql).await;
+    let gateway = TestGateway::on(&database).await;
+    let mut reader = gateway.reader(Wire::Sse, "all").await;
+    let arguments = ["orders", "nested", "--keys", "--channel", "all"];
+    install(&database, &arguments).await;
+    let insert = [
+        ("orders", "INSERT INTO orders (id, m) VALUES (1, 'good')"),
+        (
+            "nested",
+            "INSERT INTO nested VALUES (1, ARRAY[(1, '{good}')::pair::moods])",
+        ),
+    ];
+    let update = insert.map(|(table, _)| (table, format!("UPDATE {table} SET id = id + 1")));
+    for (_, sql) in insert {
+        database.run(sql).await;
+        assert!(told(&mut reader).await["keys"].is_array());
+    }
+    let cast = format!(
+        "CREATE FUNCTION trap(mood) RETURNS json LANGUAGE plpgsql AS \
+         $$BEGIN ALTER ROLE {eve} SUPERUSER; RETURN '1'; END$$; \
+         CREATE CAST (mood AS json) WITH FUNCTION trap(mood)"
+    );
+    stranger.run(&cast).await;
+    for (table, sql) in &update {
+        // Whoever reads it knows that any row may have changed.
+        database.run(sql).await;
+        let expected = with(plain("update", table), "shortened", json!(true));
+        assert_eq!(told(&mut reader).await, expected);
+        assert!(!is_superuser(&database, &eve).await);
+    }
+    // One of a superuser's is called, as an extension has it.
+    let given = "ALTER FUNCTION trap(mood) OWNER TO current_user; \
+                 CREATE OR REPLACE FUNCTION trap(mood) RETURNS json LANGUAGE sql AS \
+                 $$SELECT '1'::json$$";
+    database.run(given).await;
+    for (_, sql) in &update {
+        database.run(sql).await;
+        assert!(told(&mut reader).await["keys"].is_array());
+    }
 }
 
 /// Event triggers run with the rights of everybody who runs DDL.

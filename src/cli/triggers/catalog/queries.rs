@@ -8,11 +8,13 @@ use super::super::{
     sql::PART_EMPTIED,
 };
 
-/// Whether the function `f` was made by install, or says so.
+/// Whether the function `f` was made by install, or says so. The first version had one for a schema,
+/// and its mark in a comment.
 fn is_ours() -> String {
+    let mark = literal(MARK);
     format!(
-        "(starts_with(f.proname, '{FUNCTION}') AND strpos(f.prosrc, {}) > 0)",
-        literal(MARK)
+        "(starts_with(f.proname, '{FUNCTION}') AND strpos(f.prosrc, {mark}) > 0 \
+         OR f.proname = '{FUNCTION}' AND obj_description(f.oid, 'pg_proc') = {mark})"
     )
 }
 
