@@ -17,13 +17,16 @@ const MOST_EXPOSED: f64 = 1.5;
 
 /// Of the machine, or what `tests/packaging/setup` made where it has none.
 fn analyze() -> Command {
-    let folder = made("systemd");
-    let own = folder.join("usr/bin/systemd-analyze");
+    let own = made("systemd/usr/bin/systemd-analyze");
     if !own.exists() {
         return command("systemd-analyze");
     }
     let mut analyze = command(own);
-    analyze.env("LD_LIBRARY_PATH", folder);
+    analyze.env("LD_LIBRARY_PATH", made("lib"));
+    // The units that each unit depends on, such as sysinit.target, are in its package too.
+    let units = made("systemd").display().to_string();
+    let units = format!("{units}/lib/systemd/system:{units}/usr/lib/systemd/system:");
+    analyze.env("SYSTEMD_UNIT_PATH", units);
     analyze
 }
 
