@@ -58,6 +58,9 @@ mod documents;
 /// Readers go away and come back.
 mod resume;
 
+/// What sets up the tests, and tries a bare machine.
+mod scripts;
+
 /// All of it over TLS.
 mod tls;
 

@@ -35,6 +35,8 @@ pub async fn start(world: &World) -> StartResult {
     let files = world.settings.most_connections + 100;
     fs::write(&file, configuration(&root, &folder, address.port(), files))?;
     let mut command = Command::new(program(&root));
+    // Those of its libraries that the machine lacks.
+    command.env("LD_LIBRARY_PATH", world.settings.folder.join("nginx.lib"));
     command.arg("-e").arg(folder.join("error.log"));
     command.arg("-p").arg(&folder).arg("-c").arg(&file);
     let family = Family::spawn(command.stdout(Stdio::null()).stderr(Stdio::null()))?;
