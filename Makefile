@@ -44,6 +44,7 @@ deny:
 
 # A Debian package in target/debian, by cargo-deb, which takes some minutes to build the first time.
 deb:
+	@tests/packaging/setup --deb
 	@[ -x target/tools/bin/cargo-deb ] || \
 		cargo install cargo-deb --version 3.8.0 --locked --root target/tools --target-dir target/tools/build
 	PATH="$(CURDIR)/target/tools/bin:$$PATH" cargo deb --locked
