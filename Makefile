@@ -1,5 +1,5 @@
 # `make run` and `make test` are all a fresh machine needs besides Rust.
-.PHONY: run help test soak bench fuzz deny deb try-deb lint lint-tools clients browser postgres postgres-18 fault-tools packaging-tools proxies monitoring
+.PHONY: run help test soak bench fuzz deny deb try-deb lint lint-tools clients browser postgres postgres-18 fault-tools packaging-tools proxies monitoring fresh
 
 # The main job: the gateway at work on a private PostgreSQL.
 run: postgres
@@ -16,6 +16,11 @@ test: postgres postgres-18 clients browser fault-tools packaging-tools proxies m
 	cargo test --locked
 	cargo test --locked --features otlp --lib --test otlp
 	PG_BIN=$(CURDIR)/target/postgres-18/bin cargo test --locked --test faults --test cli
+
+# `make run` and `make test` in a bare system of their own, as root; the machine stays as it is.
+# FRESH_STEPS=run for one of them, FRESH_KEEP=1 to keep the system for the next time.
+fresh:
+	@tests/fresh/run
 
 # The promise under faults for half an hour; CHECKER_SECONDS=N for another time,
 # CHECKER_SEED=N for the faults of a run before.
