@@ -254,6 +254,8 @@ impl IntoResponse for Refusal {
     }
 }
 
+const WEB: &[u8] = b"application/grpc-web";
+
 impl Refusal {
     /// As the client's protocol has it, where no service is there to say so.
     pub(super) fn answer_to(self, headers: &HeaderMap) -> Response {
@@ -262,6 +264,12 @@ impl Refusal {
             let code = self.code;
             let mut response = Status::from(self).into_http::<Body>();
             response.extensions_mut().insert(code);
+            // A client of gRPC-Web is answered in its own format; the status
+            // stands in the head in both.
+            if let Some(web) = content_type.filter(|v| v.as_bytes().starts_with(WEB)) {
+                let headers = response.headers_mut();
+                headers.insert(header::CONTENT_TYPE, web.clone());
+            }
             return response;
         }
         self.into_response()

@@ -25,16 +25,17 @@ use super::{
     codes::{Code, Refusal},
     console::console,
     counters::count,
-    grpc::{Calls, Grpc, checked, pb},
+    grpc::{Calls, Grpc, admitted, checked, pb},
     limits::Address,
     list_header,
     origin::guard,
     pages::{Pages, Side, metrics},
     pgcachewatch::{pgpubsub, up},
-    punctual::punctual,
+    punctual::{MAX_MESSAGE, Parts, punctual},
     query::last_segment,
     sse::sse,
     status::status,
+    waiting::Weight,
     ws::ws,
 };
 use crate::{
@@ -105,21 +106,32 @@ fn grpc(admission: Admission) -> Result<Router, tonic_reflection::server::Error>
     set_health(&reporter, is_ready).now_or_never();
     tokio::spawn(report(readiness, is_ready, reporter));
     let limit = admission.settings().request_timeout;
-    let in_time = ServiceBuilder::new().map_request(move |request| punctual(request, limit));
+    let whole =
+        ServiceBuilder::new().map_request(move |request| punctual(request, limit, Parts::Together));
+    let in_time =
+        ServiceBuilder::new().map_request(move |request| punctual(request, limit, Parts::OneByOne));
+    let health = health.max_decoding_message_size(MAX_MESSAGE);
+    let v1 = reflection().build_v1()?;
+    let v1 = v1.max_decoding_message_size(MAX_MESSAGE);
+    let v1alpha = reflection().build_v1alpha()?;
+    let v1alpha = v1alpha.max_decoding_message_size(MAX_MESSAGE);
     let mut open = Routes::builder();
-    open.add_service(in_time.clone().named_layer(health))
-        .add_service(in_time.clone().named_layer(reflection().build_v1()?))
+    open.add_service(whole.clone().named_layer(health))
+        .add_service(in_time.clone().named_layer(v1))
         // The only version that grpcio-reflection, Postman, grpcui and evans ask for.
-        .add_service(in_time.clone().named_layer(reflection().build_v1alpha()?));
+        .add_service(in_time.named_layer(v1alpha));
     let open = routed(open)
         .route_layer(from_fn_with_state(admission.clone(), counted))
         .route_layer(from_fn_with_state(Calls::Grpc, checked));
-    // Of at most 4 MiB, tonic's own limit: room for any number of channels.
-    let gateway = pb::gateway_service_server::GatewayServiceServer::new(Grpc::new(admission));
+    let gateway = Grpc::new(admission.clone());
+    let gateway = pb::gateway_service_server::GatewayServiceServer::new(gateway)
+        .max_decoding_message_size(MAX_MESSAGE);
     let web = ServiceBuilder::new().layer(GrpcWebLayer::new());
     let mut routes = Routes::builder();
-    routes.add_service(web.named_layer(in_time.named_layer(gateway)));
-    let gateway = routed(routes).route_layer(from_fn_with_state(Calls::GrpcAndWeb, checked));
+    routes.add_service(web.named_layer(whole.named_layer(gateway)));
+    let gateway = routed(routes)
+        .route_layer(from_fn_with_state(admission, admitted))
+        .route_layer(from_fn_with_state(Calls::GrpcAndWeb, checked));
     Ok(gateway.merge(open))
 }
 
@@ -206,7 +218,9 @@ async fn publish(
         return encoded();
     }
     let address = admission.address(request.extensions(), &headers);
-    let published = publish_body(&admission, &uri, &headers, address, request.into_body()).await;
+    let weight = Weight::of(request.extensions());
+    let body = (request.into_body(), weight);
+    let published = publish_body(&admission, &uri, &headers, address, body).await;
     published.map(|()| StatusCode::NO_CONTENT).into_response()
 }
 
@@ -215,7 +229,7 @@ async fn publish_body(
     uri: &Uri,
     headers: &HeaderMap,
     address: Address,
-    body: Body,
+    (body, weight): (Body, Weight),
 ) -> Result<(), Refusal> {
     let grant = admission.admit(admission.credentials(headers)).await?;
     let channel = admission.publishable(&grant, address, &last_segment(uri.path())?)?;
@@ -223,6 +237,8 @@ async fn publish_body(
         // By its own word: it need not come.
         return Err(too_large());
     }
+    let hint = body.size_hint().exact();
+    weight.grow(hint.map_or(Payload::MAX_BYTES, |bytes| bytes as usize))?;
     let limit = admission.settings().request_timeout;
     let body = timeout(limit, to_bytes(body, Payload::MAX_BYTES)).await;
     let bytes = body

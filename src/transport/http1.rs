@@ -21,7 +21,8 @@ use tokio::select;
 use tower::ServiceExt as _;
 
 use super::{
-    admission::Settings, hand_over::Leaving, http2::OfReader, limits::Peer, socket::Socket,
+    admission::Settings, hand_over::Leaving, http2::OfReader, limits::Peer,
+    socket::Socket, waiting::Waiting,
 };
 use crate::shutdown::Shutdown;
 
@@ -49,7 +50,7 @@ impl Told {
 pub(super) async fn serve(
     stream: Socket,
     peer: Peer,
-    app: Router,
+    (app, waiting): (Router, Waiting),
     settings: Settings,
     shutdown: &Shutdown,
 ) -> hyper::Result<()> {
@@ -58,7 +59,7 @@ pub(super) async fn serve(
         let told = told.clone();
         service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
-            answer(app.clone(), request, told.clone())
+            answer((app.clone(), waiting.clone()), request, told.clone())
         })
     };
     let mut connection = http1::Builder::new()
@@ -92,12 +93,17 @@ pub(super) async fn serve(
 
 /// One that takes its connection over is never answered here.
 async fn answer(
-    app: Router,
-    request: Request<Incoming>,
+    (app, waiting): (Router, Waiting),
+    mut request: Request<Incoming>,
     told: Arc<Told>,
 ) -> Result<Response, Infallible> {
     told.was_asked.store(true, Ordering::Relaxed);
+    let place = match waiting.enter(&mut request) {
+        Ok(place) => place,
+        Err(no_place) => return Ok(no_place.response(request.headers())),
+    };
     let mut response = app.oneshot(request).await?;
+    drop(place);
     *lock(&told.reader) = response.extensions_mut().remove();
     let Some(leaving) = Leaving::of(&mut response) else {
         return Ok(response);

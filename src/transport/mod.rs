@@ -6,7 +6,7 @@
 //! | event | object | object | message | the payload |
 //! | gap, interrupted | object | object | message | close 1012 |
 //! | live | object | object | message | – |
-//! | idle | ping | `id:` line | HTTP/2 ping | ping |
+//! | idle | ping | `id:` line | HTTP/2 ping, `heartbeat` on request | ping |
 //! | end | close code | last object | status | close code |
 //!
 //! Each wire decodes its request, passes `admission`, encodes each delivery
@@ -57,6 +57,7 @@ mod tests;
 mod tls;
 mod turn;
 mod upgrade;
+mod waiting;
 mod web_socket;
 mod ws;
 

@@ -44,6 +44,7 @@ pub(super) async fn upgrade(
     admission: &Admission,
     frames: ClientFrames,
 ) -> Result<Response, Refusal> {
+    upgrade.is_admitted();
     let missed = match subscription.next().await {
         Some(Ok(Delivery::Ready { .. })) => None,
         Some(Ok(Delivery::Event(event))) if !subscription.has_gap_ahead() => Some(event),

@@ -22,6 +22,7 @@ use super::{
     socket::Socket,
     tcp::{Protocol, Tcp},
     tls::{Acceptor, Tls},
+    waiting::Waiting,
 };
 use crate::shutdown::Shutdown;
 
@@ -71,6 +72,7 @@ impl Server<'_> {
         // Of this door alone: a crowd before the public one shuts nobody out of
         // that of those who run the gateway.
         let newcomers = Newcomers::default();
+        let waiting = Waiting::new(self.admission.clone());
         loop {
             let accepted = select! {
                 accepted = door.listener.accept() => accepted,
@@ -78,7 +80,7 @@ impl Server<'_> {
             };
             let received = accepted.and_then(|(stream, peer)| {
                 let visit = newcomers.visit(Peer(peer.ip()), &self.admission.limits());
-                self.receive(&door, stream, visit)
+                self.receive((&door, &waiting), stream, visit)
             });
             match received {
                 Ok(()) => {}
@@ -91,7 +93,12 @@ impl Server<'_> {
         }
     }
 
-    fn receive(&self, door: &Door, stream: TcpStream, visit: Visit) -> io::Result<()> {
+    fn receive(
+        &self,
+        (door, waiting): (&Door, &Waiting),
+        stream: TcpStream,
+        visit: Visit,
+    ) -> io::Result<()> {
         let (place, refuses) = match self.descriptors.place(&stream) {
             Place::Free => (visit.place, &self.crowded),
             place => (place, &self.full),
@@ -101,9 +108,10 @@ impl Server<'_> {
         let client = (tcp, tls);
         let tasks = &self.shutdown.tasks;
         match place {
-            Place::Free => drop(tasks.spawn(self.connection(client, visit, &door.app))),
+            Place::Free => drop(tasks.spawn(self.connection(client, visit, (&door.app, waiting)))),
             Place::Full => {
-                let farewell = timeout(FAREWELL, self.connection(client, visit, refuses));
+                let farewell =
+                    timeout(FAREWELL, self.connection(client, visit, (refuses, waiting)));
                 drop(tasks.spawn(farewell));
             }
             Place::Crowded => drop(client),
@@ -115,10 +123,14 @@ impl Server<'_> {
         &self,
         client: Client,
         visit: Visit,
-        app: &Router,
+        (app, waiting): (&Router, &Waiting),
     ) -> impl Future<Output = ()> + Send + use<> {
         let visitor = (client, visit.peer, self.admission.settings());
-        let served = connection(visitor, app.clone(), self.shutdown.clone());
+        let served = connection(
+            visitor,
+            (app.clone(), waiting.clone()),
+            self.shutdown.clone(),
+        );
         async move {
             served.await;
             drop(visit);
@@ -131,7 +143,7 @@ type Client = (Tcp, Option<Acceptor>);
 
 async fn connection(
     ((tcp, tls), peer, settings): (Client, Peer, Settings),
-    app: Router,
+    app: (Router, Waiting),
     shutdown: Shutdown,
 ) {
     let opened = select! {

@@ -20,6 +20,7 @@ use super::{
     limits::{Pace, Rate},
     list_header,
     socket::Socket,
+    waiting::Weight,
     web_socket::WebSocket,
 };
 
@@ -76,6 +77,7 @@ pub(super) struct Upgrade {
     answer: Response,
     max_frame: usize,
     rate: Rate,
+    weight: Weight,
 }
 
 impl Upgrade {
@@ -106,7 +108,13 @@ impl Upgrade {
             answer,
             max_frame: admission.settings().max_client_frame,
             rate: Rate::a_second(admission.settings().max_frame_rate),
+            weight: Weight::of(request.extensions()),
         })
+    }
+
+    /// It is a reader, and waits for more than its 101.
+    pub(super) fn is_admitted(&self) {
+        self.weight.release();
     }
 
     /// The 101; once it is sent, `serve` has the socket.

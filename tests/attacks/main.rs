@@ -64,6 +64,8 @@ mod slow;
 mod subscriptions;
 /// Services that ask for no token.
 mod unasked;
+/// Requests that wait for the rest of themselves.
+mod waiting;
 
 /// Held by the tests that look at what the gateway's processor does.
 static PROCESSOR: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

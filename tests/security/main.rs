@@ -27,6 +27,8 @@ mod grpc_web;
 /// Tokens of every make.
 mod tokens;
 
+/// When the token is asked for.
+mod before_message;
 /// What is known, and not said, whatever goes wrong.
 mod canaries;
 /// Channels that are not a client's: reserved, off the list, in the history.

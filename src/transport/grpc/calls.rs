@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use tonic::Status;
 
 use super::super::{
+    admission::Admission,
     codes::{Code, Refusal},
     error_details::{is_explained, status_of},
 };
@@ -44,6 +45,23 @@ pub(in crate::transport) async fn checked(
     match calls.check(&request) {
         Ok(()) => explained(next.run(request).await),
         Err(response) => *response,
+    }
+}
+
+/// A layer that checks the token before a byte of the message is read; the
+/// service finds the grant in the request's extensions.
+pub(in crate::transport) async fn admitted(
+    State(admission): State<Admission>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let credentials = admission.credentials(request.headers());
+    match admission.admit(credentials).await {
+        Ok(grant) => {
+            request.extensions_mut().insert(grant);
+            next.run(request).await
+        }
+        Err(error) => Refusal::from(error).answer_to(request.headers()),
     }
 }
 

@@ -20,7 +20,7 @@ const TOGETHER: usize = 32 << 10;
 
 /// What stands before a message: whether it is compressed, and its length
 /// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
-pub(super) const PREFIX: usize = 5;
+pub(in crate::transport) const PREFIX: usize = 5;
 
 /// A message of which only the bytes are known.
 #[derive(Debug, Default, Clone, PartialEq)]

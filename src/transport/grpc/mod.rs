@@ -20,19 +20,22 @@ use futures_util::{
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
-pub(super) use self::calls::{Calls, checked};
+pub(super) use self::{
+    calls::{Calls, admitted, checked},
+    encoded::PREFIX,
+};
 use self::{encoded::Encoded, stream::Reader};
 use super::{
     admission::Admission,
     admitted::Admitted,
     codes::Refusal,
     cursor::cursor,
-    expiry::{Expiry, expired},
+    expiry::{Expiry, expired, left},
     http2::{OfReader, StreamHandOver, TakesStream},
     limits::Address,
 };
 use crate::{
-    auth::Grant,
+    auth::{AuthError, Grant},
     event::{ChannelName, Event, Form, GapReason, WireName},
     hub::Delivery,
 };
@@ -61,19 +64,25 @@ impl Grpc {
         Self { admission }
     }
 
-    /// What the token in the metadata grants, and whom it is asked from.
-    async fn admit<T>(&self, request: &Request<T>) -> Result<(Arc<Grant>, Address), Refusal> {
+    /// What the token in the metadata grants, and whom it is asked from. The token
+    /// was checked before the message was read, which may have taken seconds.
+    fn admit<T>(&self, request: &Request<T>) -> Result<(Arc<Grant>, Address), Refusal> {
+        let grant: Option<&Arc<Grant>> = request.extensions().get();
+        let grant = Arc::clone(grant.ok_or(AuthError::Required)?);
+        if grant.expires().is_some_and(|at| left(at).is_zero()) {
+            return Err(expired());
+        }
+        let grant = match self.admission.is_current(&grant) {
+            true => grant,
+            false => self.admission.again(&grant)?,
+        };
         let metadata = request.metadata().as_ref();
-        let credentials = self.admission.credentials(metadata);
-        let grant = self.admission.admit(credentials).await?;
-        Ok((
-            grant,
-            self.admission.address(request.extensions(), metadata),
-        ))
+        let address = self.admission.address(request.extensions(), metadata);
+        Ok((grant, address))
     }
 
-    async fn reader(&self, request: Request<pb::SubscribeRequest>) -> Result<Deliveries, Refusal> {
-        let (grant, address) = self.admit(&request).await?;
+    fn reader(&self, request: Request<pb::SubscribeRequest>) -> Result<Deliveries, Refusal> {
+        let (grant, address) = self.admit(&request)?;
         let request = request.into_inner();
         if request.channels.is_empty() {
             return Err(Refusal::invalid("`channels` is empty"));
@@ -87,7 +96,7 @@ impl Grpc {
     }
 
     async fn published(&self, request: Request<pb::PublishRequest>) -> Result<(), Refusal> {
-        let (grant, address) = self.admit(&request).await?;
+        let (grant, address) = self.admit(&request)?;
         let pb::PublishRequest { channel, payload } = request.into_inner();
         let channel = self.admission.publishable(&grant, address, &channel)?;
         self.admission.publish(channel, payload).await
@@ -109,7 +118,7 @@ impl GatewayService for Grpc {
         request: Request<pb::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let takes_stream = request.extensions().get::<TakesStream>().cloned();
-        let deliveries = self.reader(request).await;
+        let deliveries = self.reader(request);
         let deliveries = deliveries.map_err(|refusal| self.refuse(refusal))?;
         let Some(TakesStream(stall)) = takes_stream else {
             let mut response = Response::new(Either::Left(deliveries));

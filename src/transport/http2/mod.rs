@@ -25,7 +25,7 @@ use tokio::{
     time::{Sleep, sleep, timeout},
 };
 
-use self::stall::Watched;
+use self::stall::{Read, Watched};
 pub(super) use self::{
     response::{StreamHandOver, TakesStream},
     stall::{OfReader, Stall},
@@ -34,6 +34,7 @@ use super::{
     admission::Settings,
     idle::{Due, Idle},
     limits::Peer,
+    waiting::Waiting,
 };
 use crate::shutdown::Shutdown;
 
@@ -48,7 +49,7 @@ const WINDOW: u32 = 1 << 20;
 pub(super) async fn serve<IO>(
     io: IO,
     peer: Peer,
-    app: Router,
+    (app, waiting): (Router, Waiting),
     settings: Settings,
     shutdown: &Shutdown,
 ) -> Result<(), h2::Error>
@@ -61,11 +62,12 @@ where
         .max_concurrent_streams(limit(settings.max_streams))
         .initial_connection_window_size(WINDOW);
     let stall = Stall::default();
-    let handshake = builder.handshake(Watched::new(io, stall.clone()));
+    let read = Read::default();
+    let handshake = builder.handshake(Watched::new(io, stall.clone(), read.clone()));
     let Ok(connected) = timeout(settings.request_timeout, handshake).await else {
         return Ok(());
     };
-    let mut connection = Connection::new(connected?, settings, stall);
+    let mut connection = Connection::new(connected?, settings, (stall, read));
     // Looked at when it wakes, and not with each delivery: it would take locks
     // that all connections share.
     let mut told: FuturesUnordered<_> = once(shutdown.told.cancelled()).collect();
@@ -79,8 +81,16 @@ where
             Next::Asked(asked) => {
                 let (mut request, respond) = *asked;
                 request.extensions_mut().insert(peer);
-                let client = (settings.write_timeout, connection.stall.clone());
-                tokio::spawn(response::answer(app.clone(), request, respond, client));
+                match waiting.enter(&mut request) {
+                    Ok(place) => {
+                        let client = (settings.write_timeout, connection.stall.clone());
+                        let asked = (request, place);
+                        tokio::spawn(response::answer(app.clone(), asked, respond, client));
+                    }
+                    Err(no_place) => {
+                        response::refuse(respond, no_place.response(request.headers()));
+                    }
+                }
             }
             Next::Told if connection.unasked.is_some() => return Ok(()),
             Next::Told => connection.h2.graceful_shutdown(),
@@ -103,6 +113,7 @@ enum Next {
 struct Connection<IO> {
     h2: h2::server::Connection<Watched<IO>, Bytes>,
     stall: Stall,
+    read: Read,
     pings: Option<PingPong>,
     idle: Idle,
     /// Runs until the first request.
@@ -113,12 +124,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     fn new(
         mut h2: h2::server::Connection<Watched<IO>, Bytes>,
         settings: Settings,
-        stall: Stall,
+        (stall, read): (Stall, Read),
     ) -> Self {
         Self {
             pings: h2.ping_pong(),
             h2,
             stall,
+            read,
             idle: settings.answered_idle(),
             unasked: Some(Box::pin(sleep(settings.request_timeout))),
         }
@@ -132,7 +144,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             }
             Poll::Ready(Some(Err(error))) => return Poll::Ready(Next::Ended(Err(error))),
             Poll::Ready(None) => return Poll::Ready(Next::Ended(Ok(()))),
-            Poll::Pending => {}
+            Poll::Pending => self.read.all_accepted(),
         }
         let unasked = self.unasked.as_mut();
         if unasked.is_some_and(|unasked| unasked.as_mut().poll(cx).is_ready()) {

@@ -24,7 +24,7 @@ use tower::ServiceExt as _;
 use tracing::debug;
 
 use super::{
-    super::once::Once,
+    super::{once::Once, waiting::WaitingPlace},
     request,
     stall::{OfReader, Stall},
 };
@@ -69,7 +69,7 @@ impl StreamHandOver {
 /// may take nothing.
 pub(super) async fn answer(
     app: Router,
-    request: Request<RecvStream>,
+    (request, place): (Request<RecvStream>, WaitingPlace),
     mut respond: SendResponse<Bytes>,
     (limit, stall): (Duration, Stall),
 ) {
@@ -83,7 +83,11 @@ pub(super) async fn answer(
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
     };
     let reader = response.extensions_mut().remove::<OfReader>();
+    // A reader is counted as that from now on.
+    let is_reader = reader.is_some() || response.extensions().get::<StreamHandOver>().is_some();
+    let place = (!is_reader).then_some(place);
     let sent = Box::pin(send(response, respond, limit)).await;
+    drop(place);
     match sent {
         Ok(Some(serve)) => {
             tokio::spawn(serve);
@@ -98,6 +102,17 @@ pub(super) async fn answer(
             }
         }
     }
+}
+
+/// By the head alone: h2 would keep a body as long as the client leaves the
+/// stream's window shut.
+pub(super) fn refuse(mut respond: SendResponse<Bytes>, response: Response<Body>) {
+    let (mut parts, _) = response.into_parts();
+    if !parts.headers.contains_key("grpc-status") {
+        parts.headers.remove(header::CONTENT_TYPE);
+    }
+    // A stream that is gone needs no answer.
+    let _ = respond.send_response(Response::from_parts(parts, ()), true);
 }
 
 /// Whose answer is rewritten on its way, with its trailers in the body: it must

@@ -7,7 +7,7 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     task::{Context, Poll},
 };
@@ -41,16 +41,39 @@ impl OfReader {
     }
 }
 
+/// Bytes that are read before the requests in them are accepted. h2 decodes all
+/// that it can read first, and a KiB of HPACK can be a head of 76 KiB.
+const TURN: usize = 8 << 10;
+
+/// What was read of a connection since all of its requests were accepted.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Read(Arc<AtomicUsize>);
+
+impl Read {
+    pub(super) fn all_accepted(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+
+    fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn is_enough(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= TURN
+    }
+}
+
 /// A connection's bytes. That they have stalled is noted here, before h2 can
 /// tell the streams.
 pub(super) struct Watched<IO> {
     io: IO,
     stall: Stall,
+    read: Read,
 }
 
 impl<IO: Unpin> Watched<IO> {
-    pub(super) fn new(io: IO, stall: Stall) -> Self {
-        Self { io, stall }
+    pub(super) fn new(io: IO, stall: Stall, read: Read) -> Self {
+        Self { io, stall, read }
     }
 
     fn watch<T>(
@@ -73,7 +96,15 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.watch(|io| io.poll_read(cx, buffer))
+        if self.read.is_enough() {
+            // The requests first, and then the other connections.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        let read = self.watch(|io| io.poll_read(cx, buffer));
+        self.read.add(buffer.filled().len() - before);
+        read
     }
 }
 

@@ -5,12 +5,16 @@ mod body;
 mod connection;
 mod message;
 
+use std::time::Duration;
+
 use axum::{
-    body::Body,
+    body::{Body, to_bytes},
     extract::{RawQuery, Request, State},
     response::Response,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
+use hyper::body::Body as _;
+use tokio::time::timeout;
 
 use self::{body::Chunks, connection::Connection};
 use super::{
@@ -25,6 +29,10 @@ use super::{
     socket::Socket,
 };
 use crate::{event::WireName, hub::Cursor};
+
+/// Bytes of a body that has no meaning here, which some clients send all the
+/// same; it is dropped.
+const MAX_BODY: usize = 4 << 10;
 
 /// The response begins at once, a browser gives up for good on any status but
 /// 200; its `ready` waits.
@@ -42,8 +50,11 @@ pub(super) async fn sse(
     };
     let is_alone = HandOver::is_possible(&request);
     let address = admission.address(request.extensions(), request.headers());
-    drop(request);
+    let body = request.into_body();
     let grant = admission.admit(credentials).await?;
+    if !body.is_end_stream() {
+        end(body, admission.settings().request_timeout).await?;
+    }
     let (wire, channels) = (WireName::Sse, &query.channels);
     let subscription = admission.subscribe(wire, &grant, address, channels, cursor)?;
     let mut idle = Idle::new(admission.settings().keepalive);
@@ -65,6 +76,15 @@ pub(super) async fn sse(
         headers.insert(name, HeaderValue::from_static(value));
     }
     Ok(response)
+}
+
+/// The body of a request that needs none. h2 would keep trailers that come later
+/// as long as the stream lasts.
+async fn end(body: Body, limit: Duration) -> Result<(), Refusal> {
+    let ended = timeout(limit, to_bytes(body, MAX_BODY)).await;
+    let ended = ended.map_err(|_| Refusal::invalid("the request did not end in time"))?;
+    ended.map_err(|_| Refusal::invalid("a request for a stream has no body"))?;
+    Ok(())
 }
 
 /// What the client saw last on the connection before this one.
