@@ -34,6 +34,8 @@ mod frames;
 /// Clients of every wire that come from where they are told to.
 mod guests;
 
+/// What is announced and does not come.
+mod announced;
 /// Who says more than anybody has to say.
 mod chatter;
 /// Nothing is unpacked.
