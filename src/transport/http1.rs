@@ -14,14 +14,18 @@ use std::{
     task::Poll,
 };
 
-use axum::{Router, http::Request, response::Response};
+use axum::{
+    Router,
+    http::{HeaderMap, Request, StatusCode, header},
+    response::Response,
+};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::select;
 use tower::ServiceExt as _;
 
 use super::{
-    admission::Settings, hand_over::Leaving, http2::OfReader, limits::Peer,
+    admission::Settings, codes::Refusal, hand_over::Leaving, http2::OfReader, limits::Peer,
     socket::Socket, waiting::Waiting,
 };
 use crate::shutdown::Shutdown;
@@ -98,6 +102,9 @@ async fn answer(
     told: Arc<Told>,
 ) -> Result<Response, Infallible> {
     told.was_asked.store(true, Ordering::Relaxed);
+    if is_coded(request.headers()) {
+        return Ok(coded());
+    }
     let place = match waiting.enter(&mut request) {
         Ok(place) => place,
         Err(no_place) => return Ok(no_place.response(request.headers())),
@@ -110,6 +117,18 @@ async fn answer(
     };
     *lock(&told.leaving) = Some(leaving);
     pending().await
+}
+
+/// RFC 9112, section 6.1: hyper takes off `chunked`, and what else there is would
+/// be taken for the body itself.
+fn is_coded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    codings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"chunked"))
+}
+
+fn coded() -> Response {
+    let refusal = Refusal::invalid("a body is taken without a transfer coding but `chunked`");
+    refusal.with_status(StatusCode::NOT_IMPLEMENTED)
 }
 
 /// Looks each time whether a response takes the connection over: it is the same

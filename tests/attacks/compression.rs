@@ -58,6 +58,32 @@ async fn a09_a_compressed_publish_is_refused() {
     besieged.others_are_served().await;
 }
 
+/// RFC 9112, section 6.1: of HTTP/1.1, where hyper takes off `chunked`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a09_a_body_with_another_transfer_coding_is_refused() {
+    let mut besieged = Besieged::new().await;
+    for (coding, status) in [
+        ("gzip, chunked", "501"),
+        ("GZIP, Chunked", "501"),
+        ("deflate\r\nTransfer-Encoding: chunked", "501"),
+        ("identity, chunked", "501"),
+        ("Chunked", "204"),
+    ] {
+        let mut socket = TcpStream::connect(besieged.address()).await.unwrap();
+        let request = format!(
+            "POST /v1/channels/a HTTP/1.1\r\nHost: pgfan\r\nTransfer-Encoding: {coding}\r\n\r\n\
+             1\r\nx\r\n0\r\n\r\n"
+        );
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        within("an answer", socket.read_exact(&mut answer))
+            .await
+            .unwrap();
+        assert_eq!(answer, *format!("HTTP/1.1 {status}").as_bytes(), "{coding}");
+    }
+    besieged.others_are_served().await;
+}
+
 /// UNIMPLEMENTED, and what would be understood
 /// (<https://github.com/grpc/grpc/blob/master/doc/compression.md>).
 #[tokio::test(flavor = "multi_thread")]
