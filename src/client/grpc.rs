@@ -8,6 +8,7 @@ use humantime::format_rfc3339_micros;
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use prost_types::Timestamp;
+use tokio::time::timeout;
 use tokio_stream::Stream;
 use tokio_util::task::AbortOnDropHandle;
 use tonic::Request;
@@ -21,8 +22,8 @@ use crate::transport::pb::{
     subscribe_response::Message as Response,
 };
 
-/// One connection's life. HTTP/2 pings show whether it lives: gRPC itself has
-/// no sign of it.
+/// One connection's life. HTTP/2 pings show whether the next hop lives, and
+/// heartbeats whether the gateway does.
 pub(super) fn read(
     gateway: Gateway,
     reading: Reading,
@@ -52,10 +53,25 @@ pub(super) fn read(
             ended => ended,
         });
         let mut stream = subscribed?.into_inner();
+        let patience = 2 * reading.keepalive;
+        // A gateway of an earlier version has no heartbeat.
+        let mut beats = false;
         loop {
-            let message = stream.message().await.map_err(ended)?;
+            let message = match beats {
+                true => timeout(patience, stream.message()).await.map_err(|_| {
+                    Ended::disconnected(format!("nothing came for {patience:?}"))
+                })?,
+                false => stream.message().await,
+            };
+            let message = message.map_err(ended)?;
             let response = message.ok_or_else(|| Ended::disconnected("the stream ended"))?;
-            yield Said::Message(response.into());
+            yield match response.message {
+                Some(Response::Heartbeat(_)) => {
+                    beats = true;
+                    Said::Nothing
+                }
+                _ => Said::Message(response.into()),
+            };
         }
     }
 }
@@ -70,6 +86,7 @@ fn request(gateway: &Gateway, reading: &Reading) -> Result<Request<SubscribeRequ
     let mut request = Request::new(SubscribeRequest {
         channels: channels.map(|name| name.as_str().to_owned()).collect(),
         cursor: reading.cursor.clone(),
+        heartbeat: true,
     });
     if let Some(token) = gateway.token.header().map_err(Ended::unreachable)? {
         let mut metadata = std::mem::take(request.metadata_mut()).into_headers();
@@ -106,7 +123,9 @@ impl From<SubscribeResponse> for Message {
             Some(Response::Live(live)) => Self::Live {
                 cursor: live.cursor,
             },
-            None => Self::Unknown(serde_json::json!({"type": "unknown"})),
+            Some(Response::Heartbeat(_)) | None => {
+                Self::Unknown(serde_json::json!({"type": "unknown"}))
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -53,6 +53,11 @@ impl Tcp {
         stream.set_nodelay(true)?;
         let socket = SockRef::from(&stream);
         socket.set_tcp_user_timeout(Some(limit))?;
+        // For a wire on which nothing is sent for long: an HTTP/1.1 request that is
+        // being answered, gRPC-Web without a heartbeat. Not answered, a probe ends
+        // the connection as any other byte does.
+        let probes = TcpKeepalive::new().with_time(limit).with_interval(limit);
+        socket.set_tcp_keepalive(&probes)?;
         socket.set_tcp_notsent_lowat(UNSENT)?;
         Ok(Self {
             stream: Arc::new(stream),

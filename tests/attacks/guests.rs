@@ -52,6 +52,7 @@ fn subscribe() -> SubscribeRequest {
     SubscribeRequest {
         channels: vec!["guests".into()],
         cursor: String::new(),
+        heartbeat: false,
     }
 }
 

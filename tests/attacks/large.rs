@@ -126,6 +126,7 @@ async fn a08_bodies_and_messages_over_the_limit_are_not_waited_for() {
     let request = SubscribeRequest {
         channels: vec!["x".repeat(5 << 20)],
         cursor: String::new(),
+        heartbeat: false,
     };
     let status = client.subscribe(request).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::InvalidArgument, "{status}");

@@ -147,6 +147,7 @@ async fn a04_what_is_no_name_is_refused_at_every_door() {
         let subscribe = SubscribeRequest {
             channels: vec![name.to_owned()],
             cursor: String::new(),
+            heartbeat: false,
         };
         let status = client.subscribe(subscribe).await.unwrap_err();
         assert_eq!(status.code(), tonic::Code::InvalidArgument);

@@ -62,6 +62,7 @@ async fn a10_one_client_has_as_many_channels_as_it_may() {
     let request = SubscribeRequest {
         channels: names(0, 100_000),
         cursor: String::new(),
+        heartbeat: false,
     };
     let status = client.subscribe(request).await.unwrap_err();
     assert_eq!(status.code(), tonic::Code::ResourceExhausted, "{status}");

@@ -242,6 +242,7 @@ async fn grpc_web_streams_over_http_1() {
     let request = framed(&SubscribeRequest {
         channels: vec!["a".into()],
         cursor: String::new(),
+        heartbeat: false,
     });
     let subscribe = gateway.url(&format!("{SERVICE}/Subscribe"));
     let mut web = curl(&["--http1.1", "-H", "x-grpc-web: 1"]);

@@ -1,7 +1,12 @@
 //! A reader that is gone and has not said so is found, also on a channel where
 //! nothing happens, and its place is free again.
 
-use crate::support::{Database, Link, Reader, TestGateway, Wire, request, until};
+use pgfan::transport::pb::SubscribeRequest;
+
+use crate::{
+    grpc_web_call::Web,
+    support::{Database, Link, Reader, TestGateway, Wire, request, until},
+};
 
 /// One place, and a reader that shows no life for two seconds is gone.
 const SETTINGS: [(&str, &str); 4] = [
@@ -24,6 +29,31 @@ async fn is_found(wire: Wire, what: &str, befall: impl Fn(&Link)) {
         joins(&gateway).await == 200
     })
     .await;
+}
+
+/// gRPC-Web over HTTP/1.1, where nothing but messages is ever sent: by its
+/// heartbeat, and without one by the probes of the kernel.
+#[tokio::test(flavor = "multi_thread")]
+async fn f17_who_cannot_be_reached_is_found_on_grpc_web() {
+    for heartbeat in [true, false] {
+        let database = Database::new().await;
+        let gateway = TestGateway::with(&database, &SETTINGS).await;
+        let link = Link::to(gateway.address.port()).await;
+        let near = ([127, 0, 0, 1], link.port).into();
+        let asked = SubscribeRequest {
+            channels: vec!["a".into()],
+            cursor: String::new(),
+            heartbeat,
+        };
+        let mut web = Web::call(near, "Subscribe", &[], &asked).await;
+        web.next().await.unwrap();
+        assert_eq!(joins(&gateway).await, 429);
+        link.lose(100);
+        until(&format!("it is found, heartbeat: {heartbeat}"), || async {
+            joins(&gateway).await == 200
+        })
+        .await;
+    }
 }
 
 /// The status of one who would like its place.

@@ -57,6 +57,9 @@ mod slow_stream;
 
 /// F17: readers that are gone and have not said so.
 mod dead_reader;
+#[path = "../security/grpc_web.rs"]
+#[allow(dead_code, reason = "shared with those without a right")]
+mod grpc_web_call;
 
 /// F19 to F21: cursors that are too old, of another life, or broken.
 mod cursors;

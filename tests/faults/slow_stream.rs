@@ -61,6 +61,7 @@ fn asked() -> Vec<u8> {
     let asked = SubscribeRequest {
         channels: vec!["a".into()],
         cursor: String::new(),
+        heartbeat: false,
     };
     let asked = asked.encode_to_vec();
     let length = u32::try_from(asked.len()).unwrap().to_be_bytes();
@@ -226,6 +227,7 @@ async fn f16_tonic_shows_a_slow_reader_that_it_should_come_back() {
     let asked = SubscribeRequest {
         channels: vec!["a".into()],
         cursor: String::new(),
+        heartbeat: false,
     };
     let mut stream = client.subscribe(asked).await.unwrap().into_inner();
     within("ready", stream.message()).await.unwrap().unwrap();

@@ -20,6 +20,7 @@ fn subscribe(channels: &[&str]) -> SubscribeRequest {
     SubscribeRequest {
         channels: channels.iter().map(|name| name.to_string()).collect(),
         cursor: String::new(),
+        heartbeat: false,
     }
 }
 

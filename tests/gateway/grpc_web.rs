@@ -19,6 +19,7 @@ async fn its_end_is_in_the_body() {
     let asked = SubscribeRequest {
         channels: vec!["a".into()],
         cursor: String::new(),
+        heartbeat: false,
     };
     let asked = asked.encode_to_vec();
     let length = u32::try_from(asked.len()).unwrap().to_be_bytes();

@@ -197,6 +197,7 @@ async fn a_browser_can_stream_over_grpc_web() {
     let subscribe = pgfan::transport::pb::SubscribeRequest {
         channels: vec!["a".into()],
         cursor: String::new(),
+        heartbeat: false,
     };
     let headers = [
         ("content-type", "application/grpc-web+proto"),
@@ -250,6 +251,7 @@ async fn the_next_one_over_a_limit_is_refused_and_the_others_stay() {
     let request = pgfan::transport::pb::SubscribeRequest {
         channels: vec!["a".into()],
         cursor: String::new(),
+        heartbeat: false,
     };
     assert_eq!(
         grpc.subscribe(request).await.unwrap_err().code(),

@@ -19,6 +19,7 @@ async fn grpc_web(proxy: &Proxy) -> Incoming {
     let request = SubscribeRequest {
         channels: vec!["a".to_owned()],
         cursor: String::new(),
+        heartbeat: false,
     };
     let message = request.encode_to_vec();
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();

@@ -203,6 +203,7 @@ async fn grpc(
         SubscribeRequest {
             channels: vec![channel.into()],
             cursor: cursor.unwrap_or_default().into(),
+            heartbeat: false,
         },
     );
     let mut stream = match client.subscribe(subscribe).await {
@@ -243,6 +244,7 @@ async fn grpc_web(
     let subscribe = SubscribeRequest {
         channels: vec![channel.into()],
         cursor: cursor.unwrap_or_default().into(),
+        heartbeat: false,
     };
     let mut web = Web::call(address, "Subscribe", headers, &subscribe).await;
     let mut heard = Vec::new();

@@ -62,6 +62,7 @@ pub(crate) async fn end(
             let subscribe = SubscribeRequest {
                 channels: vec![channel.into()],
                 cursor: String::new(),
+                heartbeat: false,
             };
             let mut client = grpc_client(address).await;
             let subscribed = client.subscribe(with_token(Some(token), subscribe)).await;
@@ -79,6 +80,7 @@ pub(crate) async fn end(
             let subscribe = SubscribeRequest {
                 channels: vec![channel.into()],
                 cursor: String::new(),
+                heartbeat: false,
             };
             let mut web = Web::call(address, "Subscribe", &headers, &subscribe).await;
             loop {

@@ -78,6 +78,7 @@ async fn a_token_is_looked_at_once_a_connection() {
     let subscribe = pgfan::transport::pb::SubscribeRequest {
         channels: vec!["a.0".into()],
         cursor: String::new(),
+        heartbeat: false,
     };
     let mut request = tonic::Request::new(subscribe);
     let value = headers[0].1.parse().unwrap();

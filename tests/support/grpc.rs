@@ -37,6 +37,7 @@ pub(super) fn subscribe_request(channels: &[&str], cursor: Option<&str>) -> Subs
     SubscribeRequest {
         channels: channels.iter().map(|name| name.to_string()).collect(),
         cursor: cursor.unwrap_or_default().to_owned(),
+        heartbeat: false,
     }
 }
 
@@ -94,6 +95,7 @@ fn from_proto(response: SubscribeResponse) -> Said {
             assert!(interrupted.since.is_some());
             Said::Interrupted
         }
+        Message::Heartbeat(_) => unreachable!("nobody asked for it"),
         Message::Live(live) => Said::Live {
             cursor: live.cursor,
         },

@@ -17,6 +17,7 @@ use futures_util::{
     future::Either,
     stream::{Empty, empty},
 };
+use tokio::time::Instant;
 use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
@@ -32,6 +33,7 @@ use super::{
     cursor::cursor,
     expiry::{Expiry, expired, left},
     http2::{OfReader, StreamHandOver, TakesStream},
+    idle::Idle,
     limits::Address,
 };
 use crate::{
@@ -84,6 +86,7 @@ impl Grpc {
     fn reader(&self, request: Request<pb::SubscribeRequest>) -> Result<Deliveries, Refusal> {
         let (grant, address) = self.admit(&request)?;
         let request = request.into_inner();
+        let heartbeat = request.heartbeat;
         if request.channels.is_empty() {
             return Err(Refusal::invalid("`channels` is empty"));
         }
@@ -92,7 +95,12 @@ impl Grpc {
         let subscription =
             self.admission
                 .subscribe(WireName::Grpc, &grant, address, channels, cursor)?;
-        Ok(Deliveries::new(subscription, &grant))
+        let mut deliveries = Deliveries::new(subscription, &grant);
+        if heartbeat {
+            let keepalive = self.admission.settings().keepalive;
+            deliveries.heartbeat = Some(Idle::new(keepalive));
+        }
+        Ok(deliveries)
     }
 
     async fn published(&self, request: Request<pb::PublishRequest>) -> Result<(), Refusal> {
@@ -150,6 +158,8 @@ impl GatewayService for Grpc {
 pub(super) struct Deliveries {
     subscription: Admitted,
     expiry: Option<Expiry>,
+    /// If the client asked for it.
+    heartbeat: Option<Idle>,
     /// Since the expiry was last looked at.
     given: u32,
 }
@@ -162,6 +172,7 @@ impl Deliveries {
         Self {
             subscription,
             expiry: grant.expires().map(Expiry::new),
+            heartbeat: None,
             given: 0,
         }
     }
@@ -192,6 +203,24 @@ impl Deliveries {
         }
     }
 
+    /// A sign of life, when nothing was sent for a while.
+    fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Poll<Encoded> {
+        let Some(idle) = &mut self.heartbeat else {
+            return Poll::Pending;
+        };
+        ready!(idle.poll_due(cx));
+        let cursor = self.subscription.cursor();
+        let cursor = cursor.map(|id| id.to_string()).unwrap_or_default();
+        Poll::Ready(encoded(Message::Heartbeat(pb::Heartbeat { cursor })))
+    }
+
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Result<Encoded, Status>> {
+        match self.poll_over(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(self.end(expired()))),
+            Poll::Pending => self.poll_heartbeat(cx).map(Ok),
+        }
+    }
+
     /// Whether its token counts no more: then nor does the end of that.
     fn lives_on(&mut self) -> bool {
         let lives_on = !self.subscription.can_expire();
@@ -212,12 +241,17 @@ impl Stream for Deliveries {
             return Poll::Ready(Some(Err(this.end(expired()))));
         }
         match this.subscription.poll_next_unpin(cx) {
-            Poll::Pending => this.poll_over(cx).map(|()| Some(Err(this.end(expired())))),
-            Poll::Ready(item) => Poll::Ready(item.map(|result| match result {
-                Ok(Delivery::Event(event)) => Ok(event_message(&event)),
-                Ok(other) => Ok(encoded(other.into())),
-                Err(refusal) => Err(this.end(refusal)),
-            })),
+            Poll::Pending => this.poll_idle(cx).map(Some),
+            Poll::Ready(item) => {
+                if let Some(idle) = &mut this.heartbeat {
+                    idle.touch(Instant::now());
+                }
+                Poll::Ready(item.map(|result| match result {
+                    Ok(Delivery::Event(event)) => Ok(event_message(&event)),
+                    Ok(other) => Ok(encoded(other.into())),
+                    Err(refusal) => Err(this.end(refusal)),
+                }))
+            }
         }
     }
 }
