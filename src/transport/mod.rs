@@ -25,6 +25,7 @@ mod descriptors;
 mod error_details;
 mod expiry;
 mod first_frame;
+mod frames;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod grpc;

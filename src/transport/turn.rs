@@ -113,6 +113,7 @@ mod tests {
         hub::{Config, Hub},
         transport::{
             admitted::Admitted,
+            frames::Frames,
             limits::{Pace, Rate},
             socket::Socket,
             tcp::Tcp,
@@ -135,13 +136,14 @@ mod tests {
         let (stream, _) = listener.accept().await.unwrap();
         let limit = Duration::from_secs(30);
         let socket = Socket::Plain(Tcp::new(stream, limit).unwrap());
+        let socket = Frames::of(socket, b"");
         let stream = WebSocketStream::from_raw_socket(socket, Role::Server, None).await;
         let subscription = Hub::new(Config::default(), Demand::default())
             .subscribe(WireName::WebSocket)
             .unwrap();
         let idle = Idle::answered(limit, limit);
         let mut reader = Reader::new(
-            WebSocket::new(stream, Pace::new(Rate::a_second(1))),
+            WebSocket::new(stream, Pace::new(Rate::a_second(1)), limit),
             Admitted::alone(subscription),
             idle,
             &WIRE,

@@ -1,5 +1,7 @@
 //! How a request becomes a WebSocket (RFC 6455, section 4.2).
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     extract::Request,
@@ -16,6 +18,7 @@ use super::{
     admission::Admission,
     codes::Refusal,
     credentials::{PROTOCOL, offers_token, protocols},
+    frames::Frames,
     hand_over::{HandOver, Serving},
     limits::{Pace, Rate},
     list_header,
@@ -77,6 +80,7 @@ pub(super) struct Upgrade {
     answer: Response,
     max_frame: usize,
     rate: Rate,
+    limit: Duration,
     weight: Weight,
 }
 
@@ -108,6 +112,7 @@ impl Upgrade {
             answer,
             max_frame: admission.settings().max_client_frame,
             rate: Rate::a_second(admission.settings().max_frame_rate),
+            limit: admission.settings().request_timeout,
             weight: Weight::of(request.extensions()),
         })
     }
@@ -122,10 +127,10 @@ impl Upgrade {
         mut self,
         serve: impl FnOnce(WebSocket) -> Serving + Send + 'static,
     ) -> Response {
-        let (max_frame, rate) = (self.max_frame, self.rate);
+        let (max_frame, rate, limit) = (self.max_frame, self.rate, self.limit);
         let hand_over = HandOver::to(async move |socket, read| {
             let stream = open(socket, read, max_frame).await;
-            serve(WebSocket::new(stream, Pace::new(rate)))
+            serve(WebSocket::new(stream, Pace::new(rate), limit))
         });
         self.answer.extensions_mut().insert(hand_over);
         self.answer
@@ -133,7 +138,7 @@ impl Upgrade {
 }
 
 /// `read` is what the client has said already.
-async fn open(socket: Socket, read: Vec<u8>, max_frame: usize) -> WebSocketStream<Socket> {
+async fn open(socket: Socket, read: Vec<u8>, max_frame: usize) -> WebSocketStream<Frames> {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
@@ -141,5 +146,6 @@ async fn open(socket: Socket, read: Vec<u8>, max_frame: usize) -> WebSocketStrea
         .max_message_size(Some(max_frame))
         .max_frame_size(Some(max_frame));
     let role = Role::Server;
+    let socket = Frames::of(socket, &read);
     WebSocketStream::from_partially_read(socket, read, role, Some(config)).await
 }

@@ -4,6 +4,7 @@
 use std::{
     io,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -18,28 +19,34 @@ use tungstenite::{
     },
 };
 
-use super::{close::End, limits::Pace, socket::Socket};
+use super::{close::End, codes::Refusal, frames::Frames, limits::Pace, socket::Socket};
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct WebSocket {
-    stream: WebSocketStream<Socket>,
+    stream: WebSocketStream<Frames>,
     pace: Pace,
+    /// How long a message may take from its first byte to its last.
+    limit: Duration,
 }
 
 impl WebSocket {
-    /// Of a client that may say something this often.
-    pub(super) fn new(stream: WebSocketStream<Socket>, pace: Pace) -> Self {
-        Self { stream, pace }
+    /// Of a client that may say something this often, and take so long for it.
+    pub(super) fn new(stream: WebSocketStream<Frames>, pace: Pace, limit: Duration) -> Self {
+        Self {
+            stream,
+            pace,
+            limit,
+        }
     }
 
     pub(super) fn socket(&self) -> &Socket {
-        self.stream.get_ref()
+        self.stream.get_ref().socket()
     }
 
     /// To write events to.
     pub(super) fn socket_mut(&mut self) -> &mut Socket {
-        self.stream.get_mut()
+        self.stream.get_mut().socket_mut()
     }
 
     /// The client's next message; a ping is answered. Not to be called while
@@ -47,11 +54,29 @@ impl WebSocket {
     /// much is ended, since to skip a message could lose a `subscribe`, and to
     /// answer each is a flood too.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, End>>> {
-        let message = ready!(self.poll_last(cx));
+        let polled = self.poll_last(cx);
+        if let Err(refusal) = self.check() {
+            return Poll::Ready(Some(Err(End::Refused(refusal))));
+        }
+        let message = ready!(polled);
         Poll::Ready(message.map(|message| {
             self.pace.take().map_err(End::Refused)?;
             Ok(message?)
         }))
+    }
+
+    /// Frames that go on with a message count as messages do. Looked at when
+    /// something is read and at each sign of life.
+    fn check(&mut self) -> Result<(), Refusal> {
+        let frames = self.stream.get_mut();
+        for _ in 0..frames.continuations() {
+            self.pace.take()?;
+        }
+        let begun = frames.begun();
+        match begun.is_some_and(|begun| begun.elapsed() >= self.limit) {
+            true => Err(Refusal::invalid("the message did not end in time")),
+            false => Ok(()),
+        }
     }
 
     /// The same, of a client to which nothing is said any more.

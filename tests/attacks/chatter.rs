@@ -1,15 +1,20 @@
 use std::{net::SocketAddr, time::Duration};
 
 use futures_util::future::join_all;
-use tokio::time::interval;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::interval,
+};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::{
     PROCESSOR,
     besieged::Besieged,
+    large::{client_frame, closed_with},
     support::{
         Database, Said, WebSocket, closed,
-        gateway_process::{GatewayProcess, pgfan},
+        gateway_process::{GatewayProcess, pgfan, upgrade},
         within,
     },
     tokens::SECRET,
@@ -88,6 +93,59 @@ async fn a10_a_flood_of_pings_costs_little() {
     besieged
         .stands("20 times 5000 pings", Duration::from_secs(3))
         .await;
+}
+
+const WEB_SOCKETS: [&str; 3] = ["/v1/ws", "/v1/ws?channel=a&format=raw", "/pgpubsub/a"];
+
+/// Parts of one message, that it need not end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a35_the_parts_of_a_message_are_counted_too() {
+    let _alone = PROCESSOR.lock().await;
+    let besieged = Besieged::new().await;
+    let (begin, again) = (client_frame(0x01, 1, b"x"), client_frame(0x00, 0, b""));
+    for path in WEB_SOCKETS {
+        let code = closed_with(besieged.address(), path, &begin, &again).await;
+        assert_eq!(code, 1013, "{path}");
+    }
+    besieged
+        .stands("continuation frames", Duration::from_secs(3))
+        .await;
+}
+
+/// Of one who answers each ping, or asks for an answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a35_a_message_that_never_ends_is_not_waited_for() {
+    let settings = ["--keepalive", "1s", "--request-timeout", "2s"];
+    let mut besieged = Besieged::with(&settings).await;
+    for path in WEB_SOCKETS {
+        let mut socket = TcpStream::connect(besieged.address()).await.unwrap();
+        let begin = client_frame(0x01, 1, b"x");
+        let said = [upgrade(path).as_bytes(), &begin].concat();
+        socket.write_all(&said).await.unwrap();
+        let (mut hears, mut says) = socket.split();
+        let mut ticks = interval(Duration::from_millis(200));
+        let mut heard = Vec::new();
+        let ends = async {
+            loop {
+                tokio::select! {
+                    _ = ticks.tick() => {
+                        // The last may meet a closed socket.
+                        let _ = says.write_all(&client_frame(0x8a, 0, b"")).await;
+                    }
+                    read = hears.read_buf(&mut heard) => {
+                        assert!(read.unwrap() > 0, "{path}: no word");
+                        let close = 1008_u16.to_be_bytes();
+                        if heard.windows(2).any(|part| part == close) {
+                            break;
+                        }
+                    }
+                }
+            }
+        };
+        within(&format!("{path} is closed"), ends).await;
+        besieged.others_are_served().await;
+    }
+    besieged.gateway.stop().await;
 }
 
 /// A second's worth at once is no flood, nor is a steady word.

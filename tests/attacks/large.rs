@@ -19,7 +19,7 @@ use crate::{
 const GROWTH: usize = 16 << 20;
 
 /// A client's frame (RFC 6455, section 5.2), whose mask changes nothing.
-fn client_frame(first: u8, length: u64, body: &[u8]) -> Vec<u8> {
+pub fn client_frame(first: u8, length: u64, body: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match length {
         0..126 => frame.push(0x80 | length as u8),
@@ -38,7 +38,7 @@ fn client_frame(first: u8, length: u64, body: &[u8]) -> Vec<u8> {
 }
 
 /// The close code that a client gets for these bytes, said until it comes.
-async fn closed_with(address: SocketAddr, path: &str, first: &[u8], again: &[u8]) -> u16 {
+pub async fn closed_with(address: SocketAddr, path: &str, first: &[u8], again: &[u8]) -> u16 {
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.write_all(upgrade(path).as_bytes()).await.unwrap();
     let mut heard = Vec::new();
@@ -76,13 +76,16 @@ async fn a08_frames_and_messages_over_the_limit_end_the_connection() {
     let large = client_frame(0x81, 1 << 20, &vec![b'x'; 1 << 20]);
     // Only the head; what it announces never comes.
     let endless = client_frame(0x81, i64::MAX as u64, b"");
-    let (begin, again) = (client_frame(0x01, 1, b"x"), client_frame(0x00, 1, b"x"));
+    let (begin, again) = (
+        client_frame(0x01, 1, b"x"),
+        client_frame(0x00, 100, &[b'x'; 100]),
+    );
     let ping = client_frame(0x89, 126, &[b'x'; 126]);
     for path in ["/v1/ws", "/v1/ws?channel=a&format=raw", "/pgpubsub/a"] {
         for (what, first, again, code) in [
             ("1 MiB", &large, &[][..], 1009),
             ("8 EiB", &endless, &[], 1009),
-            ("fragments of a byte", &begin, &again, 1009),
+            ("fragments of 100 bytes", &begin, &again, 1009),
             ("a ping of 126 bytes", &ping, &[], 1002),
         ] {
             assert_eq!(
