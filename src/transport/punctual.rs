@@ -14,11 +14,15 @@ use hyper::body::{Body as HttpBody, Frame};
 use tokio::time::{Sleep, sleep};
 use tonic::{Status, body::Body};
 
-use super::{codes::Refusal, grpc::PREFIX, waiting::Weight};
+use super::{codes::Refusal, waiting::Weight};
 
 /// The largest message of a client, in bytes: the names of 128 channels have
 /// 8 KiB, and so has a payload.
 pub(super) const MAX_MESSAGE: usize = 64 << 10;
+
+/// What stands before a message: whether it is compressed, and its length
+/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
+pub(super) const PREFIX: usize = 5;
 
 /// When a service gets the parts of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

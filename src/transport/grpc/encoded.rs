@@ -11,16 +11,14 @@ use prost::{
 use tonic::codec::{BufferSettings, Codec as TonicCodec};
 use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
+use crate::transport::punctual::PREFIX;
+
 /// What a stream holds while it waits; one that has more grows. tonic's own
 /// 8 KiB would be each idle reader's.
 const BUFFER: usize = 256;
 
 /// Messages that are there together leave together, up to this size.
 const TOGETHER: usize = 32 << 10;
-
-/// What stands before a message: whether it is compressed, and its length
-/// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
-pub(in crate::transport) const PREFIX: usize = 5;
 
 /// A message of which only the bytes are known.
 #[derive(Debug, Default, Clone, PartialEq)]
