@@ -26,6 +26,7 @@ pub(super) fn doors<E>(
     let main = Door {
         listener,
         app: router(side)?,
+        side,
         tls,
     };
     let mut doors = vec![main];
@@ -33,6 +34,7 @@ pub(super) fn doors<E>(
         doors.push(Door {
             listener,
             app: router(Side::Admin)?,
+            side: Side::Admin,
             tls: None,
         });
     }

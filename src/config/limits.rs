@@ -15,9 +15,10 @@ pub(super) struct Limits {
 impl Limits {
     /// Half of all readers, where nothing else is said: whoever is one client
     /// to pgfan and none of harm, a proxy it does not know or a token that many
-    /// share, has room for long, and nobody alone takes all there is.
-    pub(super) fn done(self, max_readers: usize) -> transport::Limits {
-        let half = max_readers.div_ceil(2);
+    /// share, has room for long, and nobody alone takes all there is. Nor is
+    /// there more than the process may open: `room` connections.
+    pub(super) fn done(self, max_readers: usize, room: usize) -> transport::Limits {
+        let half = max_readers.min(room).div_ceil(2);
         let default = transport::Limits::default();
         transport::Limits {
             readers_per_address: self.readers_per_address.unwrap_or(half),

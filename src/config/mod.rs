@@ -274,7 +274,10 @@ impl Draft {
             source: self.source,
             hub: self.hub,
             transport: self.transport,
-            limits: self.limits.done(self.hub.max_readers),
+            limits: self.limits.done(
+                self.hub.max_readers,
+                transport::room(transport::open_files()),
+            ),
             warnings,
         }
     }

@@ -183,7 +183,7 @@ fn the_default_that_is_shown_is_the_one_that_is_used() {
     let words = [
         "the libpq variables",
         "the gateway's host",
-        "half of --max-readers",
+        "half of --max-readers, or of the open files",
         "none",
     ];
     let values = SETTINGS.iter().filter(|s| !words.contains(&s.default));
@@ -317,10 +317,15 @@ fn an_address_for_those_who_run_it_is_no_open_door_either() {
 
 #[test]
 fn nobody_alone_has_more_than_half_of_the_readers() {
-    for (readers, half) in [("100000", 50_000), ("7", 4), ("1", 1)] {
+    for (readers, half) in [("7", 4), ("1", 1)] {
         let limits = flag("max-readers", readers).unwrap().limits;
         let both = [limits.readers_per_address, limits.readers_per_token];
         assert_eq!(both, [half; 2], "{readers}");
+    }
+    for (readers, room, half) in [(100_000, usize::MAX, 50_000), (100_000, 19_936, 9968)] {
+        let limits = super::limits::Limits::default().done(readers, room);
+        let both = [limits.readers_per_address, limits.readers_per_token];
+        assert_eq!(both, [half; 2], "{readers} {room}");
     }
 }
 

@@ -129,6 +129,7 @@ fn gateway(listener: TcpListener) -> Hub {
     let door = Door {
         listener,
         app,
+        side,
         tls: None,
     };
     tokio::spawn(listen(demand, hub.clone()));

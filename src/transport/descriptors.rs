@@ -1,15 +1,24 @@
 //! How many connections the process may hold: each costs a file descriptor,
 //! and so do the database's sessions, which no crowd of readers may shut out.
 
-use std::os::fd::{AsFd, AsRawFd};
+use std::{
+    fs::File,
+    os::fd::{AsFd, AsRawFd},
+};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{info, warn};
 
+use super::pages::Side;
+
 /// Descriptors that readers leave free: for the database's sessions, the files
-/// and sockets that looking for it takes, and newcomers that are told that
-/// there is no room.
+/// and sockets that looking for it takes, the door of those who run the gateway,
+/// and newcomers that are told that there is no room.
 const RESERVED: usize = 64;
+
+/// Of these an eighth is nobody's but the gateway's own: two sessions, a name
+/// that is looked up, a file of keys or certificates that is read.
+const OWN: usize = 8;
 
 /// What becomes of a connection that was accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +35,8 @@ pub(super) enum Place {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Descriptors {
     limit: usize,
+    /// Taken before the first connection.
+    taken: usize,
 }
 
 impl Descriptors {
@@ -49,23 +60,77 @@ impl Descriptors {
         let limit = granted.map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX));
         let kept_free = limit - room(limit);
         info!(limit, kept_free, "open files, one for each connection");
-        Self { limit }
+        // The lowest that is free.
+        let taken = File::open("/dev/null").map_or(0, |file| number(&file));
+        Self { limit, taken }
+    }
+
+    pub(super) fn limit(self) -> usize {
+        self.limit
+    }
+
+    /// How many of them are left for connections, which the gateway's own do not
+    /// need.
+    pub(super) fn left(self) -> usize {
+        room(self.limit).saturating_sub(self.taken + OWN).max(1)
     }
 
     /// POSIX gives the lowest descriptor that is free (2.6 of its general
     /// information): so the number says how many are taken.
-    pub(super) fn place(self, socket: &impl AsFd) -> Place {
-        let taken = usize::try_from(socket.as_fd().as_raw_fd()).unwrap_or(0);
-        let room = room(self.limit);
-        match taken {
-            _ if taken < room => Place::Free,
-            _ if taken < room + (self.limit - room) / 2 => Place::Full,
-            _ => Place::Crowded,
-        }
+    /// A crowd before the public door leaves the other half of the reserve to
+    /// that of those who run the gateway.
+    pub(super) fn place(self, socket: &impl AsFd, side: Side) -> Place {
+        place(number(socket), self.limit, side)
     }
+}
+
+fn number(open: &impl AsFd) -> usize {
+    usize::try_from(open.as_fd().as_raw_fd()).unwrap_or(0)
+}
+
+fn place(taken: usize, limit: usize, side: Side) -> Place {
+    let reserved = limit - room(limit);
+    let (full, crowded) = match side {
+        Side::Admin => (reserved / OWN * 2, reserved / OWN),
+        Side::Public | Side::Whole => (reserved, reserved / 2),
+    };
+    match taken {
+        _ if taken < limit - full => Place::Free,
+        _ if taken < limit - crowded => Place::Full,
+        _ => Place::Crowded,
+    }
+}
+
+/// As many as the process may open once it has claimed them.
+pub fn open_files() -> usize {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    // No value is no limit.
+    maximum.map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX))
 }
 
 /// How many of `limit` descriptors connections may take.
 pub fn room(limit: usize) -> usize {
     limit.saturating_sub(RESERVED).max(limit / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_crowd_leaves_room_to_those_who_run_the_gateway_and_to_itself() {
+        let places = |limit: usize, side| {
+            let count = |wanted| {
+                let places = (0..limit).map(|taken| place(taken, limit, side));
+                places.filter(|place| *place == wanted).count()
+            };
+            [Place::Free, Place::Full, Place::Crowded].map(count)
+        };
+        for side in [Side::Public, Side::Whole] {
+            assert_eq!(places(1024, side), [960, 32, 32]);
+        }
+        assert_eq!(places(1024, Side::Admin), [1008, 8, 8]);
+        assert_eq!(places(64, Side::Public), [32, 16, 16]);
+        assert_eq!(places(64, Side::Admin), [56, 4, 4]);
+    }
 }

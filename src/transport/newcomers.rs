@@ -9,6 +9,7 @@ use tracing::warn;
 use super::{
     descriptors::Place,
     limits::{Address, Counted, Counts, Limits, Peer},
+    shares::{Holder, Share, Shares},
 };
 
 /// So many may be there however few readers an address may have: who looks
@@ -20,9 +21,10 @@ const FEW: usize = 64;
 const TOLD: usize = 64;
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Newcomers {
     addresses: Arc<Counts<Address>>,
+    shares: Shares,
 }
 
 /// A connection, counted as long as this is held.
@@ -30,20 +32,58 @@ pub(super) struct Newcomers {
 pub(super) struct Visit {
     pub(super) peer: Peer,
     pub(super) place: Place,
+    /// For the socket, which outlives this where a reader takes it over.
+    pub(super) share: Option<Share>,
     _counted: Option<Counted<Address>>,
 }
 
 impl Newcomers {
-    /// Those of a trusted proxy are of many clients, and are not counted.
+    /// Where connections may take so many descriptors.
+    pub(super) fn of(room: usize) -> Self {
+        Self {
+            addresses: Arc::default(),
+            shares: Shares::of(room),
+        }
+    }
+
+    /// Those of a trusted proxy are of many clients, and have a share alone.
     pub(super) fn visit(&self, peer: Peer, limits: &Limits) -> Visit {
-        let (place, _counted) = match limits.proxies.trusts(peer.0) {
+        let (mut place, mut _counted) = match limits.proxies.trusts(peer.0) {
             true => (Place::Free, None),
             false => self.enter(peer.0, limits),
         };
+        let (least, share) = self.share(peer.0, limits);
+        if least != Place::Free && place != Place::Crowded {
+            (place, _counted) = (least, None);
+        }
         Visit {
             peer,
             place,
+            share,
             _counted,
+        }
+    }
+
+    fn share(&self, peer: IpAddr, limits: &Limits) -> (Place, Option<Share>) {
+        if let Some(share) = self.shares.take(peer, limits, 0) {
+            return (Place::Free, Some(share));
+        }
+        if self.shares.is_news() {
+            match self.shares.share(peer, limits) {
+                (Holder::Address(address), limit) => {
+                    warn!(%address, limit, "an address has all connections it may (ulimit -n)");
+                }
+                (Holder::Proxies, limit) => {
+                    warn!(
+                        limit,
+                        "the trusted proxies have all connections they may (ulimit -n)"
+                    );
+                }
+            }
+        }
+        match self.shares.take(peer, limits, TOLD) {
+            Some(share) => (Place::Full, Some(share)),
+            None => (Place::Crowded, None),
         }
     }
 
@@ -72,7 +112,7 @@ mod tests {
     #[test]
     fn those_beyond_the_limit_are_told_and_then_dropped() {
         let network: super::super::Network = "10.0.0.0/8".parse().unwrap();
-        let newcomers = Newcomers::default();
+        let newcomers = Newcomers::of(1 << 20);
         let limits = Limits {
             readers_per_address: LIMIT,
             proxies: vec![network].into(),

@@ -17,8 +17,9 @@ use super::{
     descriptors::{Descriptors, Place},
     http::{App, full},
     http1, http2,
-    limits::Peer,
+    limits::{News, Peer},
     newcomers::{Newcomers, Visit},
+    pages::Side,
     socket::Socket,
     tcp::{Protocol, Tcp},
     tls::{Acceptor, Tls},
@@ -39,6 +40,8 @@ pub struct Door {
     pub listener: TcpListener,
     /// What it answers.
     pub app: App,
+    /// Whose it is.
+    pub side: Side,
     /// What it speaks TLS with, if it does.
     pub tls: Option<Tls>,
 }
@@ -51,6 +54,7 @@ pub async fn serve(doors: Vec<Door>, admission: Admission, shutdown: &Shutdown) 
         full: refusing("no file descriptor is left for another connection (ulimit -n)"),
         crowded: refusing("this address has as many connections as it may"),
         descriptors: Descriptors::claim(),
+        out_of_files: News::default(),
         admission,
         shutdown,
     };
@@ -63,6 +67,7 @@ struct Server<'a> {
     /// Those whose address has too many already.
     crowded: Router,
     descriptors: Descriptors,
+    out_of_files: News,
     admission: Admission,
     shutdown: &'a Shutdown,
 }
@@ -71,7 +76,7 @@ impl Server<'_> {
     async fn accept(&self, door: Door) {
         // Of this door alone: a crowd before the public one shuts nobody out of
         // that of those who run the gateway.
-        let newcomers = Newcomers::default();
+        let newcomers = Newcomers::of(self.descriptors.left());
         let waiting = Waiting::new(self.admission.clone());
         loop {
             let accepted = select! {
@@ -86,7 +91,9 @@ impl Server<'_> {
                 Ok(()) => {}
                 Err(error) if is_of_the_connection(&error) => debug!(%error, "not accepted"),
                 Err(error) => {
-                    warn!(%error, "cannot accept");
+                    if self.out_of_files.is_news() {
+                        warn!(%error, "cannot accept");
+                    }
                     sleep(ACCEPT_PAUSE).await;
                 }
             }
@@ -97,13 +104,14 @@ impl Server<'_> {
         &self,
         (door, waiting): (&Door, &Waiting),
         stream: TcpStream,
-        visit: Visit,
+        mut visit: Visit,
     ) -> io::Result<()> {
-        let (place, refuses) = match self.descriptors.place(&stream) {
+        let (place, refuses) = match self.descriptors.place(&stream, door.side) {
             Place::Free => (visit.place, &self.crowded),
-            place => (place, &self.full),
+            place => (self.without_descriptor(place), &self.full),
         };
-        let tcp = Tcp::new(stream, self.admission.settings().write_timeout)?;
+        let limit = self.admission.settings().write_timeout;
+        let tcp = Tcp::new(stream, limit, visit.share.take())?;
         let tls = door.tls.as_ref().map(Tls::acceptor);
         let client = (tcp, tls);
         let tasks = &self.shutdown.tasks;
@@ -117,6 +125,16 @@ impl Server<'_> {
             Place::Crowded => drop(client),
         }
         Ok(())
+    }
+
+    fn without_descriptor(&self, place: Place) -> Place {
+        if self.out_of_files.is_news() {
+            warn!(
+                limit = self.descriptors.limit(),
+                "no file descriptor is left for another connection (ulimit -n)"
+            );
+        }
+        place
     }
 
     fn connection(

@@ -16,6 +16,8 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
+use super::shares::Share;
+
 /// What a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Protocol {
@@ -43,13 +45,19 @@ pub(super) struct Tcp {
     limit: Duration,
     /// Runs while the socket takes nothing.
     stalled: Option<Pin<Box<Sleep>>>,
+    /// Of the descriptors, as long as this is one.
+    _share: Option<Share>,
 }
 
 impl Tcp {
     /// Events are sent at once, and a client that is gone, or takes nothing,
     /// is noticed within `limit`: by the kernel where its packets are not
     /// acknowledged, by us where its window stays shut.
-    pub(super) fn new(stream: TcpStream, limit: Duration) -> io::Result<Self> {
+    pub(super) fn new(
+        stream: TcpStream,
+        limit: Duration,
+        share: Option<Share>,
+    ) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         let socket = SockRef::from(&stream);
         socket.set_tcp_user_timeout(Some(limit))?;
@@ -63,6 +71,7 @@ impl Tcp {
             stream: Arc::new(stream),
             limit,
             stalled: None,
+            _share: share,
         })
     }
 

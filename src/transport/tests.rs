@@ -127,6 +127,7 @@ async fn echo_server() -> u16 {
     let door = Door {
         listener,
         app: app.with_state(admission.clone()),
+        side: super::Side::Whole,
         tls: None,
     };
     tokio::spawn(async move { serve(vec![door], admission, &shutdown).await });

@@ -135,7 +135,7 @@ mod tests {
         let mut client = TcpStream::connect(address).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
         let limit = Duration::from_secs(30);
-        let socket = Socket::Plain(Tcp::new(stream, limit).unwrap());
+        let socket = Socket::Plain(Tcp::new(stream, limit, None).unwrap());
         let socket = Frames::of(socket, b"");
         let stream = WebSocketStream::from_raw_socket(socket, Role::Server, None).await;
         let subscription = Hub::new(Config::default(), Demand::default())

@@ -42,6 +42,8 @@ mod chatter;
 mod compression;
 /// More readers and connections than one client needs.
 mod crowds;
+/// File descriptors that are everybody's.
+mod descriptors;
 /// Payloads and cursors that would forge messages.
 mod event_stream;
 /// Notifications of those who have no right to any.

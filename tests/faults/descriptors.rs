@@ -1,11 +1,14 @@
 //! Without a file descriptor to spare: newcomers are refused, and the others
 //! do not notice.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::atomic::{AtomicU8, Ordering},
+};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use crate::support::{
@@ -30,9 +33,14 @@ async fn gateway(database: &Database) -> GatewayProcess {
     gateway
 }
 
-/// Another reader: the status it gets.
+/// Another reader, of the next address: the status it gets. One address alone
+/// has no more than half of the descriptors.
 async fn one_more(address: SocketAddr) -> (u16, TcpStream) {
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    static NEXT: AtomicU8 = AtomicU8::new(0);
+    let from = 2 + NEXT.fetch_add(1, Ordering::Relaxed) % 3;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, from], 0).into()).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
     let request = b"GET /v1/sse?channel=crowd HTTP/1.1\r\nHost: pgfan\r\n\r\n";
     stream.write_all(request).await.unwrap();
     let mut head = [0; 12];
@@ -57,7 +65,7 @@ async fn refusal_of(wire: Wire, address: SocketAddr, late: &mut Vec<Reader>) -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn f32_newcomers_are_refused_and_the_others_stay() {
     let database = Database::new().await;
-    let gateway = gateway(&database).await;
+    let mut gateway = gateway(&database).await;
     let address = gateway.address;
     let mut readers = Vec::new();
     for wire in Wire::ALL {
@@ -84,6 +92,8 @@ async fn f32_newcomers_are_refused_and_the_others_stay() {
         }
     })
     .await;
+    let said = "no file descriptor is left for another connection";
+    assert!(gateway.logged(said).await.contains("limit=256"));
     let refusal = get(address, "/readyz", &[]).await;
     assert_eq!((refusal.status, refusal.code()), (429, "too_many".into()));
     assert!(!refusal.header("retry-after").is_empty());
@@ -112,5 +122,6 @@ async fn f32_newcomers_are_refused_and_the_others_stay() {
     }
     drop((crowd, late));
     until("there is room again", || async { !is_full().await }).await;
-    gateway.stop().await;
+    let ended = gateway.stop().await;
+    assert_eq!(ended.stderr.matches(said).count(), 1, "once a minute");
 }

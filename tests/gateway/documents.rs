@@ -26,7 +26,7 @@ const WORDS: [&str; 5] = [
     "none",
     "the libpq variables",
     "the gateway's host",
-    "half of --max-readers",
+    "half of --max-readers, or of the open files",
 ];
 
 #[test]

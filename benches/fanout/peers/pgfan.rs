@@ -46,6 +46,8 @@ async fn serve(world: &World, flags: &[&str], tls: Option<Arc<ClientConfig>>) ->
     let mut command = Command::new(program);
     command
         .args(["serve", "--listen", "127.0.0.1:0"])
+        // All readers are of one address, which has half of the open files otherwise.
+        .args(["--max-readers-per-address", "100000"])
         .args(flags)
         .envs(world.libpq_variables())
         .stderr(Stdio::piped());

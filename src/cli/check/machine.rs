@@ -2,14 +2,14 @@
 
 use std::{io, net::SocketAddr};
 
-use rustix::{
-    io::Errno,
-    process::{Resource, getrlimit},
-};
+use rustix::io::Errno;
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::Finding;
-use crate::{hub, transport::room};
+use crate::{
+    hub,
+    transport::{self, room},
+};
 
 /// With fewer even the gateway's own files may not fit beside its readers.
 const MIN_ROOM: usize = 64;
@@ -21,11 +21,8 @@ const LITTLE_ROOM: usize = 512;
 /// The gateway takes as many as it may have, the hard limit. The default of --max-readers is far
 /// more than most gateways ever have, and nobody's wish.
 pub(super) fn open_files(max_readers: usize) -> Finding {
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    // No value is no limit.
-    let limit = maximum.map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX));
     let is_meant = max_readers != hub::Config::default().max_readers;
-    judge(limit, max_readers, is_meant)
+    judge(transport::open_files(), max_readers, is_meant)
 }
 
 fn judge(limit: usize, max_readers: usize, is_meant: bool) -> Finding {

@@ -16,7 +16,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "max-readers-per-address",
-        default: "half of --max-readers",
+        default: "half of --max-readers, or of the open files",
         value: "COUNT",
         help: "Readers of one client address (of IPv6, of one /64) at one time, and as many \
                connections to each listener that are none yet (64 at least); the next is refused. Behind a proxy that is not \
@@ -33,7 +33,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     },
     Setting {
         name: "max-readers-per-token",
-        default: "half of --max-readers",
+        default: "half of --max-readers, or of the open files",
         value: "COUNT",
         help: "Readers with tokens of one `sub`, or with one token that has none, at one time; \
                the next is refused",

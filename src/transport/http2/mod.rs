@@ -4,6 +4,7 @@
 mod request;
 mod response;
 mod stall;
+mod unused;
 
 use std::{
     iter::once,
@@ -29,6 +30,10 @@ use self::stall::{Read, Watched};
 pub(super) use self::{
     response::{StreamHandOver, TakesStream},
     stall::{OfReader, Stall},
+};
+use self::{
+    stall::Watched,
+    unused::{Look, Unused},
 };
 use super::{
     admission::Settings,
@@ -93,7 +98,7 @@ where
                 }
             }
             Next::Told if connection.unasked.is_some() => return Ok(()),
-            Next::Told => connection.h2.graceful_shutdown(),
+            Next::Told | Next::Unused => connection.h2.graceful_shutdown(),
             Next::Ended(result) => return result,
         }
     }
@@ -107,6 +112,8 @@ fn limit(number: usize) -> u32 {
 enum Next {
     Asked(Box<(Request<RecvStream>, SendResponse<Bytes>)>),
     Told,
+    /// It has had no stream for long.
+    Unused,
     Ended(Result<(), h2::Error>),
 }
 
@@ -116,6 +123,7 @@ struct Connection<IO> {
     read: Read,
     pings: Option<PingPong>,
     idle: Idle,
+    unused: Unused,
     /// Runs until the first request.
     unasked: Option<Pin<Box<Sleep>>>,
 }
@@ -132,6 +140,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             stall,
             read,
             idle: settings.answered_idle(),
+            unused: Unused::default(),
             unasked: Some(Box::pin(sleep(settings.request_timeout))),
         }
     }
@@ -140,6 +149,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         match self.h2.poll_accept(cx) {
             Poll::Ready(Some(Ok(asked))) => {
                 self.unasked = None;
+                self.unused.asked();
                 return Poll::Ready(Next::Asked(Box::new(asked)));
             }
             Poll::Ready(Some(Err(error))) => return Poll::Ready(Next::Ended(Err(error))),
@@ -149,6 +159,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         let unasked = self.unasked.as_mut();
         if unasked.is_some_and(|unasked| unasked.as_mut().poll(cx).is_ready()) {
             return Poll::Ready(Next::Ended(Ok(())));
+        }
+        match self.unused.poll_look(cx, &self.stall) {
+            Poll::Ready(Look::Unused) => return Poll::Ready(Next::Unused),
+            Poll::Ready(Look::Refuses) => return Poll::Ready(Next::Ended(Ok(()))),
+            Poll::Pending => {}
         }
         self.poll_gone(cx).map(|()| Next::Ended(Ok(())))
     }

@@ -90,7 +90,10 @@ pub(super) async fn answer(
     drop(place);
     match sent {
         Ok(Some(serve)) => {
-            tokio::spawn(serve);
+            tokio::spawn(async move {
+                serve.await;
+                drop(stall);
+            });
         }
         Ok(None) => {}
         Err(broken) => {

@@ -16,13 +16,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::super::{admission::Admission, codes::Code};
 
-/// Of one connection.
+/// Of one connection, and of each stream as long as it lasts.
 #[derive(Debug, Clone, Default)]
 pub(in crate::transport) struct Stall(Arc<AtomicBool>);
 
 impl Stall {
     pub(super) fn note(&self) {
         self.0.store(true, Ordering::Release);
+    }
+
+    /// Whether no stream is left that would look here: the connection itself has
+    /// one, and so has what watches its bytes.
+    pub(super) fn is_of_no_stream(&self) -> bool {
+        Arc::strong_count(&self.0) <= 2
     }
 
     pub(in crate::transport) fn is_noted(&self) -> bool {

@@ -17,14 +17,30 @@ const QUIET: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(in crate::transport) struct Counts<K> {
     held: Mutex<HashMap<K, u32>>,
-    said: Mutex<Option<Instant>>,
+    news: News,
+}
+
+/// A limit that may be reached again and again.
+#[derive(Debug, Default)]
+pub(in crate::transport) struct News(Mutex<Option<Instant>>);
+
+impl News {
+    /// Whether it is worth a word.
+    pub(in crate::transport) fn is_news(&self) -> bool {
+        let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = said.is_none_or(|at| at.elapsed() >= QUIET);
+        if is_news {
+            *said = Some(Instant::now());
+        }
+        is_news
+    }
 }
 
 impl<K> Default for Counts<K> {
     fn default() -> Self {
         Self {
             held: Mutex::default(),
-            said: Mutex::default(),
+            news: News::default(),
         }
     }
 }
@@ -56,12 +72,7 @@ impl<K: Copy + Eq + Hash> Counts<K> {
 
     /// Whether a limit that was reached is worth a word.
     pub(in crate::transport) fn is_news(&self) -> bool {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news = said.is_none_or(|at| at.elapsed() >= QUIET);
-        if is_news {
-            *said = Some(Instant::now());
-        }
-        is_news
+        self.news.is_news()
     }
 
     fn held(&self) -> MutexGuard<'_, HashMap<K, u32>> {

@@ -19,7 +19,7 @@ pub use self::proxies::{Network, NetworkError, Proxies};
 use self::rates::{Rates, Refused};
 pub(super) use self::{
     address::{Address, Peer},
-    counts::{Counted, Counts},
+    counts::{Counted, Counts, News},
     pool::{Pool, PoolPlace},
     rates::{Pace, Rate},
 };
