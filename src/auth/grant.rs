@@ -132,6 +132,11 @@ impl Grant {
         self.proof.is_some() && is_none(&self.subscribe) && is_none(&self.publish) && !self.metrics
     }
 
+    /// Whether both may read the same channels.
+    pub fn reads_as(&self, other: &Self) -> bool {
+        self.allowed == other.allowed && self.subscribe == other.subscribe
+    }
+
     /// When it ends, by the wall clock; an open gateway's never does.
     pub fn expires(&self) -> Option<SystemTime> {
         self.expires

@@ -16,6 +16,7 @@ use super::{
     counters::{Counters, Totals},
     credentials::Credentials,
     idle::Idle,
+    known_channels::{KnownChannels, Named},
     limits::{Address, Clients, Limits, Pool, PoolPlace, Presence},
     origin::Browsers,
     refused_origins::RefusedOrigins,
@@ -41,6 +42,7 @@ struct Shared {
     auth: Authenticator,
     browsers: RwLock<Arc<Browsers>>,
     refused_origins: RefusedOrigins,
+    known_channels: KnownChannels,
     settings: RwLock<Settings>,
     clients: Clients,
     counters: Counters,
@@ -121,6 +123,7 @@ impl Admission {
             auth,
             browsers: RwLock::new(Arc::new(browsers)),
             refused_origins: RefusedOrigins::default(),
+            known_channels: KnownChannels::default(),
             settings: RwLock::new(settings),
             clients: Clients::new(limits),
             counters: Counters::default(),
@@ -183,6 +186,11 @@ impl Admission {
 
     pub(super) fn refused_origins(&self) -> &RefusedOrigins {
         &self.shared.refused_origins
+    }
+
+    /// The channels that this client may read, for a page that shows them.
+    pub(super) fn named_channels(&self, grant: &Arc<Grant>) -> Named {
+        self.shared.known_channels.of(grant, self.hub())
     }
 
     /// What a request shows for itself.

@@ -35,6 +35,7 @@ mod http1;
 mod http2;
 mod idle;
 mod json;
+mod known_channels;
 mod limits;
 mod list_header;
 mod newcomers;

@@ -16,6 +16,7 @@ use super::{
     codes::{Code, Refusal},
     json::timestamp,
     pages::{Pages, Side},
+    rights::without_right,
 };
 use crate::{
     auth::{AuthError, Grant, Patterns},
@@ -23,10 +24,6 @@ use crate::{
     event::{GapReason, WireName},
     hub::ChannelView,
 };
-
-/// Channels that are told by name, those with the most readers: a page shows no
-/// more. The rest are a number.
-const CHANNELS: usize = 200;
 
 /// See the module; the words are the contract's.
 #[derive(Debug, Serialize)]
@@ -117,6 +114,10 @@ pub(super) async fn status(
         }
         grant => grant?,
     };
+    if grant.is_empty() {
+        let rule = "the status is for those who may read, publish or see the metrics";
+        return Err(without_right(&grant, rule.to_owned()));
+    }
     let status = look(&admission, &grant);
     // Texts and numbers with named fields: nothing can fail.
     let text = serde_json::to_string(&status).unwrap_or_default();
@@ -127,9 +128,9 @@ pub(super) async fn status(
     Ok((headers, text).into_response())
 }
 
-fn look(admission: &Admission, grant: &Grant) -> Status {
+fn look(admission: &Admission, grant: &Arc<Grant>) -> Status {
     let (seen, totals) = (admission.hub().view(), admission.totals());
-    let (channels, more_channels) = channels(admission.hub().channels(), grant);
+    let (channels, more_channels) = admission.named_channels(grant);
     let (state, since) = seen.source;
     let [hit, miss] = seen.resumes;
     Status {
@@ -155,31 +156,17 @@ fn look(admission: &Admission, grant: &Grant) -> Status {
         },
         latency: latency(&seen.latency),
         channel_count: seen.channels,
-        channels,
+        channels: channels.into_iter().map(told).collect(),
         more_channels,
     }
 }
 
-/// Those that `grant` is for, and how many are left out.
-fn channels(mut all: Vec<ChannelView>, grant: &Grant) -> (Vec<Channel>, usize) {
-    all.retain(|channel| grant.may_subscribe(&channel.name));
-    let more = all.len().saturating_sub(CHANNELS);
-    let order = |one: &ChannelView, other: &ChannelView| {
-        let by_readers = other.readers.cmp(&one.readers);
-        by_readers.then_with(|| one.name.cmp(&other.name))
-    };
-    if more > 0 {
-        // The rest is not put in order: who asks may do so all the time.
-        all.select_nth_unstable_by(CHANNELS, order);
-        all.truncate(CHANNELS);
-    }
-    all.sort_unstable_by(order);
-    let told = all.into_iter().map(|channel| Channel {
+fn told(channel: ChannelView) -> Channel {
+    Channel {
         channel: channel.name.as_str().to_owned(),
         readers: channel.readers,
         events: channel.events,
-    });
-    (told.collect(), more)
+    }
 }
 
 fn by<const N: usize, T: Into<Value>>(words: [&'static str; N], numbers: [T; N]) -> Value {
@@ -198,36 +185,5 @@ fn latency(spread: &Spread) -> Latency {
         count: spread.count,
         sum_seconds: spread.sum.as_secs_f64(),
         buckets: buckets.collect(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::cmp::Reverse;
-
-    use super::*;
-    use crate::event::ChannelName;
-
-    /// `count` channels, the later with more readers, two with as many each.
-    fn views(count: usize) -> Vec<ChannelView> {
-        let view = |n: usize| ChannelView {
-            name: ChannelName::new(&format!("c{n:05}")).unwrap(),
-            readers: n / 2,
-            events: 0,
-        };
-        (0..count).map(view).collect()
-    }
-
-    #[test]
-    fn those_with_the_most_readers_are_told_and_the_rest_is_a_number() {
-        let grant = Grant::open(Patterns::all(), false);
-        for (count, more) in [(10_000, 9_800), (202, 2), (200, 0), (3, 0)] {
-            let (told, left_out) = channels(views(count), &grant);
-            assert_eq!((told.len(), left_out), (count - more, more));
-            let mut expected: Vec<_> = views(count).split_off(more);
-            expected.sort_by_key(|view| (Reverse(view.readers), view.name.clone()));
-            let told = told.iter().map(|channel| channel.channel.as_str());
-            assert!(told.eq(expected.iter().map(|view| view.name.as_str())));
-        }
     }
 }

@@ -64,6 +64,8 @@ mod proxies;
 mod publishing;
 /// Clients that take all the time there is.
 mod slow;
+/// Who asks how the gateway does, all the time.
+mod status;
 /// More channels than anybody reads.
 mod subscriptions;
 /// Services that ask for no token.
