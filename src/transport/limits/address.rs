@@ -9,7 +9,7 @@ use std::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::transport) struct Peer(pub(in crate::transport) IpAddr);
 
-/// An address of IPv4, or a network of IPv6 with 64 bits: so much each
+/// An address of IPv4, in whatever form, or a network of IPv6 with 64 bits: so much each
 /// customer has at least, and every machine there as many addresses as it
 /// likes (RFC 6177, RFC 8981).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,10 +28,28 @@ impl From<IpAddr> for Address {
             IpAddr::V4(address) => Self::V4(address),
             IpAddr::V6(address) => {
                 let [a, b, c, d, ..] = address.segments();
-                Self::V6([a, b, c, d])
+                of_ipv4(address).map_or(Self::V6([a, b, c, d]), Self::V4)
             }
         }
     }
+}
+
+/// Whose address of IPv4 it holds: of one client there would be two counts, or
+/// of all clients of a translator one. That is so with NAT64 (64:ff9b::/96,
+/// RFC 6052), 6to4 (2002::/16, RFC 3056) and Teredo (2001::/32, RFC 4380, with
+/// each bit inverted), and where it is compatible (::/96, RFC 4291, section
+/// 2.5.5.1, but for ::1 and its like). What is mapped is canonical already. It
+/// is for counting alone: no proxy is trusted for what its address holds.
+fn of_ipv4(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let (high, low) = match address.segments() {
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => (high, low),
+        [0x2001, 0, _, _, _, _, high, low] => (!high, !low),
+        [0x2002, high, low, ..] => (high, low),
+        // The first network of IPv4 is no host's.
+        [0, 0, 0, 0, 0, 0, high @ 0x100..=0xffff, low] => (high, low),
+        _ => return None,
+    };
+    Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
 }
 
 impl fmt::Display for Address {
@@ -59,6 +77,14 @@ mod tests {
             ("2001:db8:1:2::", "2001:db8:1:2::/64"),
             ("2001:db8:1:3::", "2001:db8:1:3::/64"),
             ("::1", "::/64"),
+            ("::", "::/64"),
+            ("64:ff9b::192.0.2.1", "192.0.2.1"),
+            ("64:ff9b::192.0.2.2", "192.0.2.2"),
+            ("2001:0:c633:6401:8000:f000:3fff:fdfe", "192.0.2.1"),
+            ("64:ff9b:0:1::192.0.2.1", "64:ff9b:0:1::/64"),
+            ("2002:c000:201::7", "192.0.2.1"),
+            ("2002:c000:201:ffff:1:2:3:4", "192.0.2.1"),
+            ("::192.0.2.1", "192.0.2.1"),
         ] {
             assert_eq!(address(text), expected, "{text}");
         }
