@@ -137,6 +137,11 @@ impl Grant {
         self.allowed == other.allowed && self.subscribe == other.subscribe
     }
 
+    /// Whether it is a token's, and no channel can be read with it.
+    pub fn reads_nothing(&self) -> bool {
+        self.proof.is_some() && self.subscribe.iter().next().is_none()
+    }
+
     /// When it ends, by the wall clock; an open gateway's never does.
     pub fn expires(&self) -> Option<SystemTime> {
         self.expires

@@ -19,8 +19,9 @@ use super::{grant::Grant, subject::Subject};
 /// From the answer to the next request of the same page.
 pub(super) const LIFETIME: Duration = Duration::from_secs(30);
 
-/// At one time: 136 new readers a second. At the limit there is none for the
-/// next until the oldest are over. Each is at most 12 KiB, with its patterns.
+/// At one time: 136 new readers a second. At the limit one more takes the place
+/// of the oldest of whoever has most of them, if that is somebody else with more.
+/// Each is at most 12 KiB, with its patterns.
 const MAX_TICKETS: usize = 4096;
 
 /// Of one token's subject, and of all who have none: an eighth, so that one
@@ -82,8 +83,11 @@ impl Tickets {
         held.forget_the_old();
         let to = grant.subject();
         let of_subject = held.of_subjects.get(&to).copied().unwrap_or(0);
-        if held.by_age.len() >= MAX_TICKETS || of_subject >= MAX_OF_ONE {
+        if of_subject >= MAX_OF_ONE {
             return Err(TooManyTickets);
+        }
+        if held.by_age.len() >= MAX_TICKETS {
+            held.take_from_the_richest(of_subject)?;
         }
         let (at, hash) = (Instant::now(), hash(ticket.as_str()));
         held.grants.insert(hash, grant);
@@ -106,12 +110,32 @@ impl Held {
         while self.by_age.front().is_some_and(is_old)
             && let Some(old) = self.by_age.pop_front()
         {
-            self.grants.remove(&old.hash);
-            if let Entry::Occupied(mut count) = self.of_subjects.entry(old.to) {
-                *count.get_mut() -= 1;
-                if *count.get() == 0 {
-                    count.remove();
-                }
+            self.forget(&old);
+        }
+    }
+
+    /// For one who has so few: afterwards that one has no more than the other.
+    /// A look through all of them, of some microseconds.
+    fn take_from_the_richest(&mut self, few: usize) -> Result<(), TooManyTickets> {
+        let most = self.of_subjects.iter().max_by_key(|(_, count)| **count);
+        let richest = most.filter(|(_, count)| **count > few + 1);
+        let richest = richest.map(|(subject, _)| *subject);
+        let oldest = richest.and_then(|richest| {
+            let is_its = |issued: &Issued| issued.to == richest;
+            let at = self.by_age.iter().position(is_its)?;
+            self.by_age.remove(at)
+        });
+        self.forget(&oldest.ok_or(TooManyTickets)?);
+        Ok(())
+    }
+
+    /// What has left the queue.
+    fn forget(&mut self, issued: &Issued) {
+        self.grants.remove(&issued.hash);
+        if let Entry::Occupied(mut count) = self.of_subjects.entry(issued.to) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
             }
         }
     }
@@ -176,9 +200,41 @@ mod tests {
             }
             assert_eq!(tickets.issue(of(client)).unwrap_err(), TooManyTickets);
         }
-        assert_eq!(tickets.issue(of(8)).unwrap_err(), TooManyTickets);
+        assert_eq!(tickets.0.lock().unwrap().by_age.len(), MAX_TICKETS);
         advance(LIFETIME).await;
         assert!(tickets.issue(grant()).is_ok() && tickets.issue(of(8)).is_ok());
         assert_eq!(tickets.0.lock().unwrap().of_subjects.len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_few_takes_the_place_of_who_has_most() {
+        let tickets = Tickets::default();
+        for client in 0..8 {
+            while tickets.issue(of(client)).is_ok() {}
+        }
+        // A ninth has as many as the others in the end, and no more.
+        let mut of_ninth = Vec::new();
+        while let Ok(ticket) = tickets.issue(of(9)) {
+            of_ninth.push(ticket);
+        }
+        assert_eq!(of_ninth.len(), MAX_TICKETS / 9);
+        for ticket in of_ninth {
+            assert!(tickets.redeem(ticket.as_str()).is_some());
+        }
+        let held = tickets.0.lock().unwrap();
+        assert_eq!(held.by_age.len(), MAX_TICKETS);
+        assert_eq!(held.of_subjects.values().sum::<usize>(), MAX_TICKETS);
+        assert!(held.grants.len() <= MAX_TICKETS);
+    }
+
+    /// Each with one: none has more than another.
+    #[tokio::test(start_paused = true)]
+    async fn where_all_have_as_few_the_next_is_refused() {
+        let tickets = Tickets::default();
+        for client in 0..MAX_TICKETS as u32 {
+            tickets.issue(of(client)).unwrap();
+        }
+        let next = tickets.issue(of(u32::MAX));
+        assert_eq!(next.unwrap_err(), TooManyTickets);
     }
 }

@@ -23,7 +23,7 @@ use super::{
     rights::{reserved, without_right},
 };
 use crate::{
-    auth::{AuthError, Authenticator, Grant, Ticket, TooManyTickets},
+    auth::{AuthError, Authenticator, Grant, Ticket},
     event::{ChannelName, Payload, WireName},
     hub::{Cursor, Hub, Readiness, Unready},
     publish::Publisher,
@@ -229,9 +229,14 @@ impl Admission {
         place.ok_or_else(|| Refusal::new(Code::TooMany, "too many calls of this service"))
     }
 
-    /// Good once, for a client that can show nothing else.
-    pub(super) fn ticket(&self, grant: &Arc<Grant>) -> Result<(Ticket, Duration), TooManyTickets> {
-        self.shared.auth.ticket(grant)
+    /// Good once, for a reader that can show nothing else; there are not many,
+    /// and none for who can read nothing.
+    pub(super) fn ticket(&self, grant: &Arc<Grant>) -> Result<(Ticket, Duration), Refusal> {
+        if grant.reads_nothing() {
+            let rule = "a ticket is for reading, and the token reads no channel";
+            return Err(without_right(grant, rule.to_owned()));
+        }
+        Ok(self.shared.auth.ticket(grant)?)
     }
 
     /// A reader of `channels` by `wire`; of none, where it can ask for them

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::{
     support::{Answer, Database, EventStream, TestGateway, get, post_with, within},
-    tokens::{WITH_TOKENS, forged, lasting, token},
+    tokens::{WITH_TOKENS, forged, lasting, now, token, with_claims},
 };
 
 async fn ask_for_ticket(gateway: &TestGateway, headers: &[(&str, &str)]) -> Answer {
@@ -105,4 +107,31 @@ async fn nothing_else_in_a_url_lets_anybody_in() {
     assert_eq!(refused.err(), Some(400));
     let path = format!("/v1/sse?channel=a&ticket={ticket}");
     EventStream::open(gateway.address, &path, &[]).await;
+}
+
+/// Those who can read nothing have no use for one; a few of them had all.
+#[tokio::test(flavor = "multi_thread")]
+async fn attack_32_tickets_are_for_those_who_can_read() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[WITH_TOKENS]).await;
+    let of = |subject: &str, pgfan: serde_json::Value| {
+        let claims = json!({"sub": subject, "exp": now() + 3600, "pgfan": pgfan});
+        format!("Bearer {}", with_claims(&claims))
+    };
+    for rights in [
+        json!({}),
+        json!({"subscribe": []}),
+        json!({"publish": ["a"]}),
+        json!({"metrics": true}),
+    ] {
+        for n in 0..8 {
+            let bearer = of(&format!("nobody {n}"), rights.clone());
+            let answer = ask_for_ticket(&gateway, &[("authorization", &bearer)]).await;
+            let told = (answer.status, answer.code());
+            assert_eq!(told, (403, "forbidden".into()), "{rights}");
+        }
+    }
+    let bearer = of("ann", json!({"subscribe": ["a"]}));
+    let answer = ask_for_ticket(&gateway, &[("authorization", &bearer)]).await;
+    assert_eq!(answer.status, 201);
 }
