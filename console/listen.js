@@ -71,6 +71,8 @@ class Wire {
 
   #hear(message) {
     this.cursor = message.cursor || message.id || this.cursor;
+    // A sign of life, and no news: it has no row, and puts none aside.
+    if (message.type === "heartbeat") return;
     this.#isReady ||= message.type === "ready";
     if (message.type === "ready" || message.type === "live") this.#show("live", "live");
     else if (message.type === "interrupted") this.#show("interrupted", "interrupted");

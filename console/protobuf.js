@@ -18,8 +18,8 @@ const STATUSES = {
 export function subscribeRequest(channels, cursor) {
   const fields = channels.map((name) => text(1, name));
   if (cursor) fields.push(text(2, cursor));
-  // heartbeat: true
-  fields.push(Uint8Array.of(3 << 3, 1));
+  // Asks for `heartbeat`: a page sees no ping of HTTP/2.
+  fields.push(Uint8Array.of((3 << 3) | 0, 1));
   const length = fields.reduce((sum, field) => sum + field.length, 0);
   const frame = new Uint8Array(5 + length);
   new DataView(frame.buffer).setUint32(1, length);
@@ -97,6 +97,7 @@ function message(bytes) {
     case 3: return { type: "gap", id: string(1), reason: REASONS[all(2)[0]] ?? REASONS[0] };
     case 4: return { type: "interrupted", since: time(all(1)[0]) };
     case 5: return { type: "live", cursor: string(1) };
+    // A sign of life of an idle stream; it is no news.
     case 6: return { type: "heartbeat", cursor: string(1) };
     // A later gateway may send more; it could be a loss.
     default: return { type: "gap", reason: "not_understood" };

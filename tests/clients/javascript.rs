@@ -155,3 +155,11 @@ async fn npms_eventsource_comes_back() {
 async fn httpx_sse_comes_back() {
     comes_back("venv-new/bin/python", "httpx_sse_reader.py").await;
 }
+
+/// What the console asks for, and what it takes for a sign of life and for a loss.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_console_takes_a_heartbeat_for_no_gap() {
+    let ended = run(&mut program(NODE, "console_decoder.mjs")).await;
+    assert_eq!(ended.status.code(), Some(0), "{ended:?}");
+    assert_eq!(ended.stdout, "decoded\n");
+}
