@@ -55,7 +55,7 @@ function grpcWeb({ channels, cursor, token }, hear) {
     if (!response.ok) return problem(response);
     for await (const message of responses(response.body)) {
       if (message.type === "end") return message;
-      if (message.type !== "heartbeat") hear(message);
+      hear(message);
     }
     return undefined;
   });

@@ -26,13 +26,12 @@ use tokio::{
     time::{Sleep, sleep, timeout},
 };
 
-use self::stall::{Read, Watched};
 pub(super) use self::{
     response::{StreamHandOver, TakesStream},
     stall::{OfReader, Stall},
 };
 use self::{
-    stall::Watched,
+    stall::{Read, Watched},
     unused::{Look, Unused},
 };
 use super::{

@@ -86,9 +86,29 @@ mod tests {
 
     use super::*;
     use crate::{
+        auth::{Authenticator, Config},
+        demand::Demand,
+        hub::Hub,
         shutdown::Shutdown,
-        transport::{admission::Settings, http2::serve, limits::Peer},
+        transport::{
+            Browsers, Limits,
+            admission::{Admission, Settings},
+            http2::serve,
+            limits::Peer,
+            waiting::Waiting,
+        },
     };
+
+    fn waiting() -> Waiting {
+        Waiting::new(Admission::new(
+            Hub::new(crate::hub::Config::default(), Demand::default()),
+            crate::publish::channel().0,
+            Authenticator::new(Config::open(false)),
+            Browsers::default(),
+            Settings::default(),
+            Limits::default(),
+        ))
+    }
 
     /// What answers at once, and what never ends.
     fn app() -> Router {
@@ -114,7 +134,8 @@ mod tests {
         let served = tokio::spawn(async move {
             let peer = Peer([127, 0, 0, 1].into());
             let settings = Settings::default();
-            serve(theirs, peer, app(), settings, &Shutdown::default()).await
+            let app = (app(), waiting());
+            serve(theirs, peer, app, settings, &Shutdown::default()).await
         });
         let (requests, connection) = handshake(ours).await.unwrap();
         Client {
