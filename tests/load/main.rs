@@ -22,4 +22,7 @@ mod flood;
 /// Clients that come and go.
 mod churn;
 
+/// Readers that move between wires, under faults, and a judge.
+mod stress;
+
 static MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

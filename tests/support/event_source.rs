@@ -5,7 +5,10 @@
 use std::{collections::VecDeque, net::SocketAddr};
 
 use http_body_util::BodyExt;
-use hyper::body::{Bytes, Incoming};
+use hyper::{
+    Response,
+    body::{Bytes, Incoming},
+};
 use tokio::net::TcpStream;
 
 use super::{Connection, http::request_over, within};
@@ -143,7 +146,11 @@ impl EventStream {
         path: &str,
         headers: &[(&str, &str)],
     ) -> Result<Self, u16> {
-        let answered = request_over(socket, "GET", path, headers, Bytes::new()).await;
+        Self::of(request_over(socket, "GET", path, headers, Bytes::new()).await)
+    }
+
+    /// Of an answer, if there was one.
+    pub fn of(answered: Option<Response<Incoming>>) -> Result<Self, u16> {
         let (head, body) = answered.ok_or(0_u16)?.into_parts();
         if head.status != 200 {
             return Err(head.status.as_u16());

@@ -33,7 +33,7 @@ pub async fn grpc_over(socket: impl Connection) -> Result<GatewayServiceClient<C
     Ok(GatewayServiceClient::new(channel))
 }
 
-pub(super) fn subscribe_request(channels: &[&str], cursor: Option<&str>) -> SubscribeRequest {
+pub fn subscribe_request(channels: &[&str], cursor: Option<&str>) -> SubscribeRequest {
     SubscribeRequest {
         channels: channels.iter().map(|name| name.to_string()).collect(),
         cursor: cursor.unwrap_or_default().to_owned(),
@@ -72,7 +72,7 @@ fn status_of(status: &tonic::Status) -> Said {
     Said::Closed(status.code() as i32, status.message().to_owned())
 }
 
-fn from_proto(response: SubscribeResponse) -> Said {
+pub fn from_proto(response: SubscribeResponse) -> Said {
     match response.message.expect("every response has a message") {
         Message::Ready(ready) => Said::Ready {
             channels: ready.channels,

@@ -151,15 +151,28 @@ pub async fn get_h2_over(
     path: &str,
     headers: &[(&str, &str)],
 ) -> Response<Incoming> {
+    let answered = request_h2_over(socket, "GET", path, headers, Bytes::new());
+    answered.await.expect("an answer")
+}
+
+/// The same with any method; nothing where the connection ends before the
+/// answer.
+pub async fn request_h2_over(
+    socket: impl Connection,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: Bytes,
+) -> Option<Response<Incoming>> {
     let io = TokioIo::new(socket);
     let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
-    let (mut sender, connection) = handshake.await.unwrap();
+    let (mut sender, connection) = handshake.await.ok()?;
     tokio::spawn(connection);
     let uri = format!("http://pgfan{path}");
-    let mut request = Request::get(uri);
+    let mut request = Request::builder().method(method).uri(uri);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let request = request.body(Full::new(Bytes::new())).unwrap();
-    sender.send_request(request).await.unwrap()
+    let request = request.body(Full::new(body)).unwrap();
+    sender.send_request(request).await.ok()
 }

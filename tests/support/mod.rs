@@ -26,10 +26,10 @@ pub use connection::Connection;
 pub use database::{Database, own_server, promote, standby_of};
 pub use event_source::{EventSource, EventStream};
 pub use gateway::{TestGateway, environment};
-pub use grpc::{grpc_client, grpc_over};
+pub use grpc::{from_proto, grpc_client, grpc_over, subscribe_request};
 pub use http::{
     Answer, answer_over, ask, get, get_h2, get_h2_over, get_h2_with, post, post_with, request,
-    request_over,
+    request_h2_over, request_over,
 };
 pub use link::Link;
 pub use reader::{Reader, Wire};
