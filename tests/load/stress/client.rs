@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{
     judge::Judge,
-    ledger::{CHANNELS, GATEWAYS, name},
+    ledger::{CHANNELS, COMMON, GATEWAYS, name},
     position::{Cursor, Violation, violation},
     shared::Shared,
     stream::{Received, Stream, Wire},
@@ -131,9 +131,7 @@ impl Client {
         }
         let wire = *self.rng.choice(&Wire::ALL).expect("there are wires");
         let is_slow = self.rng.u32(0..4) == 0;
-        let mut channels: Vec<_> = (0..CHANNELS).collect();
-        self.rng.shuffle(&mut channels);
-        channels.truncate(self.rng.usize(1..=5));
+        let mut channels = self.some_channels(5);
         if wire == Wire::PgCacheWatch {
             channels.truncate(1);
         }
@@ -161,6 +159,17 @@ impl Client {
             })),
             Err(status) => self.ended(wire, status.into(), "").map(|()| None),
         }
+    }
+
+    /// Of those that are not common one at times: about one reader in 32 has it.
+    fn some_channels(&mut self, most: usize) -> Vec<usize> {
+        let mut channels: Vec<_> = (0..COMMON).collect();
+        self.rng.shuffle(&mut channels);
+        channels.truncate(self.rng.usize(1..=most));
+        if self.rng.u32(0..8) == 0 {
+            channels[0] = self.rng.usize(COMMON..CHANNELS);
+        }
+        channels
     }
 
     /// The newest mostly; at the end nothing else, so that all is judged.
@@ -291,12 +300,11 @@ impl Client {
 
     async fn subscribe(&mut self, visit: &mut Visit) -> Judged<Next> {
         let read = visit.judge.channels();
-        let mut channels: Vec<_> = (0..CHANNELS).filter(|c| !read.contains(c)).collect();
+        let mut channels = self.some_channels(3);
+        channels.retain(|channel| !read.contains(channel));
         if visit.judge.is_joining() || channels.is_empty() {
             return Ok(Next::Stay);
         }
-        self.rng.shuffle(&mut channels);
-        channels.truncate(self.rng.usize(1..=3));
         let cursor = self.cursor();
         let names: Vec<_> = channels.iter().map(|channel| name(*channel)).collect();
         let mut frame = json!({"type": "subscribe", "channels": names});

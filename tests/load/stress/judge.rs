@@ -230,7 +230,7 @@ impl Judge {
                     track.due = ledger.end();
                 }
             }
-            "unknown_cursor" | "cursor_too_old" => self.refused(reason)?,
+            "unknown_cursor" | "cursor_too_old" => self.refused(reason, ledger)?,
             _ => return Err(violation(format!("gap: {reason}"))),
         }
         if self.keeps_cursors() && !id.is_empty() {
@@ -239,8 +239,9 @@ impl Judge {
         Ok(())
     }
 
-    /// One gap before the `ready`, and nothing before the gap.
-    fn refused(&mut self, reason: &str) -> Judged {
+    /// One gap before the `ready`. A history that is overtaken in the middle of a
+    /// replay has the gap in the place of the rest.
+    fn refused(&mut self, reason: &str, ledger: &Ledger) -> Judged {
         let gateway = self.gateway;
         let joining = self.joining.as_mut();
         let joining = joining.ok_or_else(|| violation(format!("{reason} after `ready`")))?;
@@ -250,12 +251,10 @@ impl Judge {
         ensure(is_strange == (reason == "unknown_cursor"), || {
             format!("{reason} for a cursor of gateway {}", cursor.gateway)
         })?;
-        ensure(is_strange || joining.last == cursor.low, || {
-            format!("{reason} after a part of the replay")
-        })?;
-        joining.is_refused = true;
+        let is_overtaken = !is_strange && joining.last > cursor.low;
+        joining.is_refused = !is_overtaken;
         for track in self.tracks.values_mut().filter(|track| track.is_joining) {
-            track.due = u64::MAX;
+            track.due = if is_overtaken { ledger.end() } else { u64::MAX };
         }
         Ok(())
     }

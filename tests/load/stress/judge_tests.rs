@@ -168,11 +168,12 @@ fn what_was_before_the_cursor_is_found() {
 }
 
 #[test]
-fn a_part_of_a_replay_and_then_a_gap_is_found() {
+fn two_gaps_for_one_cursor_are_found() {
     let mut case = written();
     case.receives(&[event(0, 0)]);
     case.comes_back();
-    case.finds(&[event(1, 1), gap("cursor_too_old", 13)], "a part of");
+    let too_old = || gap("cursor_too_old", 13);
+    case.finds(&[too_old(), too_old()], "or again");
 }
 
 #[test]

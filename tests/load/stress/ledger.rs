@@ -4,8 +4,12 @@
 //! One session writes, one transaction after the other, so the numbers of the
 //! notes are the order of the commits.
 
-/// Few, so that readers share them and each is given up and listened to again.
-pub const CHANNELS: usize = 8;
+/// Few, so that each reader has a good part of all notes.
+pub const CHANNELS: usize = 12;
+
+/// These always have readers. Each of the others has none at times, for longer than
+/// `--linger`: the gateway gives it up, and listens to it again.
+pub const COMMON: usize = 8;
 
 /// One plain, one over TLS; each has a log, and cursors, of its own.
 pub const GATEWAYS: usize = 2;
