@@ -4,7 +4,7 @@
 //!
 //! It does no I/O and reads no clock.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::{
     ledger::{CHANNELS, Id, Ledger, name},
@@ -18,9 +18,10 @@ pub struct Judge {
     /// The wire carries events alone; the 101 counts as `ready`.
     is_raw: bool,
     tracks: BTreeMap<usize, Track>,
-    joining: Option<Joining>,
-    /// Whether anything was asked for before.
-    is_asked: bool,
+    /// Answered one after the other.
+    joining: VecDeque<Joining>,
+    /// How many there were.
+    joins: u32,
     /// After the last note of the channels that are ready.
     last: u64,
     /// The sequence of the newest message, without the replay of a later join.
@@ -39,8 +40,8 @@ impl Judge {
             gateway,
             is_raw,
             tracks: BTreeMap::new(),
-            joining: None,
-            is_asked: false,
+            joining: VecDeque::new(),
+            joins: 0,
             last: 0,
             sequence: 0,
             is_interrupted: false,
@@ -50,28 +51,28 @@ impl Judge {
         }
     }
 
-    /// Called before the request is sent; one at a time, for channels that it
-    /// does not read.
+    /// Called before the request is sent, for channels that it does not read.
     pub fn subscribe(&mut self, channels: &[usize], cursor: Option<Cursor>, ledger: &Ledger) {
         let seen = ledger.seen_by(self.gateway);
         let own = cursor.as_ref().filter(|c| c.gateway == self.gateway);
         let low = own.map_or(seen, |cursor| cursor.low);
+        self.joins += 1;
         for &channel in channels {
             let track = Track {
                 next: ledger.index(channel, low),
                 due: own.map_or(u64::MAX, |cursor| cursor.due[channel]),
-                is_joining: true,
+                join: self.joins,
                 is_leaving: false,
             };
             self.tracks.insert(channel, track);
         }
-        self.joining = Some(Joining {
+        self.joining.push_back(Joining {
+            number: self.joins,
             channels: channels.iter().map(|channel| name(*channel)).collect(),
             cursor,
             seen,
             last: low,
             is_refused: false,
-            is_first: !std::mem::replace(&mut self.is_asked, true),
         });
     }
 
@@ -116,10 +117,10 @@ impl Judge {
     fn left(&mut self, names: &[&str]) {
         let is_left = |text: &str| names.contains(&text);
         self.tracks.retain(|channel, _| !is_left(&name(*channel)));
-        if let Some(joining) = &mut self.joining {
+        for joining in &mut self.joining {
             joining.channels.retain(|channel| !is_left(channel));
         }
-        self.joining.take_if(|joining| joining.channels.is_empty());
+        self.joining.retain(|joining| !joining.channels.is_empty());
     }
 
     fn event(&mut self, id: &str, channel: &str, payload: &str, ledger: &mut Ledger) -> Judged {
@@ -132,15 +133,15 @@ impl Judge {
         let track = self.tracks.get(&channel);
         let track =
             track.ok_or_else(|| violation(format!("{note} of a channel that was not asked")))?;
-        let is_joining = track.is_joining;
-        let last = match self.joining.as_mut().filter(|_| is_joining) {
+        let join = track.join;
+        let last = match self.joining.iter_mut().find(|j| j.number == join) {
             Some(joining) => joining.replayed(note, id.as_ref())?,
             None => &mut self.last,
         };
         let before = std::mem::replace(last, note + 1);
         ensure(note >= before, || format!("{note} after {before}"))?;
         for (channel, track) in &mut self.tracks {
-            if track.is_joining == is_joining {
+            if track.join == join {
                 track.pass(ledger.of(*channel), note, ledger)?;
                 // Whatever follows it in the log has to come.
                 track.due = track.due.min(note + 1);
@@ -161,7 +162,7 @@ impl Judge {
 
     /// Ids of a later join's replay are older than the stream's.
     fn keeps_cursors(&self) -> bool {
-        self.joining.as_ref().is_none_or(|joining| joining.is_first)
+        self.joining.front().is_none_or(|join| join.number == 1)
     }
 
     fn advance(&mut self, id: Option<Id>, note: u64) -> Judged {
@@ -181,7 +182,7 @@ impl Judge {
     }
 
     fn ready(&mut self, channels: &[String], cursor: &str, ledger: &Ledger) -> Judged {
-        let joining = self.joining.take();
+        let joining = self.joining.pop_front();
         let joining = joining.ok_or_else(|| violation("`ready` that nobody asked for"))?;
         ensure(!self.is_interrupted, || "`ready` while interrupted".into())?;
         ensure(channels == joining.channels, || {
@@ -194,23 +195,24 @@ impl Judge {
             })?;
             self.resumes += 1;
         }
+        for track in self.tracks.values_mut() {
+            if track.join == joining.number {
+                track.join = 0;
+                // Nothing before the `ready` was due of a join without a cursor.
+                track.due = if is_resumed { track.due } else { ledger.end() };
+            }
+        }
         if !self.is_raw {
             self.up_to_date(joining.seen, ledger)?;
             self.last = self.last.max(joining.seen);
         }
         self.last = self.last.max(joining.last);
-        for track in self.tracks.values_mut().filter(|track| track.is_joining) {
-            track.is_joining = false;
-            if !is_resumed {
-                track.due = ledger.end();
-            }
-        }
         self.moved_to(cursor, ledger)
     }
 
     /// Fails if a note before `end` is due and was not delivered.
     fn up_to_date(&self, end: u64, ledger: &Ledger) -> Judged {
-        let mut tracks = self.tracks.iter();
+        let mut tracks = self.tracks.iter().filter(|(_, track)| track.join == 0);
         let missing = tracks.find_map(|(channel, t)| t.missing(ledger.of(*channel), end, ledger));
         missing.map_or(Ok(()), |note| {
             Err(violation(format!(
@@ -243,7 +245,7 @@ impl Judge {
     /// replay has the gap in the place of the rest.
     fn refused(&mut self, reason: &str, ledger: &Ledger) -> Judged {
         let gateway = self.gateway;
-        let joining = self.joining.as_mut();
+        let joining = self.joining.front_mut();
         let joining = joining.ok_or_else(|| violation(format!("{reason} after `ready`")))?;
         let cursor = joining.cursor.as_ref().filter(|_| !joining.is_refused);
         let cursor = cursor.ok_or_else(|| violation(format!("{reason}: no cursor, or again")))?;
@@ -253,7 +255,8 @@ impl Judge {
         })?;
         let is_overtaken = !is_strange && joining.last > cursor.low;
         joining.is_refused = !is_overtaken;
-        for track in self.tracks.values_mut().filter(|track| track.is_joining) {
+        let number = joining.number;
+        for track in self.tracks.values_mut().filter(|t| t.join == number) {
             track.due = if is_overtaken { ledger.end() } else { u64::MAX };
         }
         Ok(())
@@ -273,7 +276,7 @@ impl Judge {
             format!("cursor {cursor} after {}", self.sequence)
         })?;
         self.sequence = id.sequence;
-        let low = self.joining.as_ref().map_or(0, Joining::reached);
+        let low = self.joining.front().map_or(0, Joining::reached);
         let may_come = |channel: usize| {
             let track = self
                 .tracks
@@ -296,13 +299,13 @@ impl Judge {
         self.tracks.keys().copied().collect()
     }
 
-    pub fn is_joining(&self) -> bool {
-        self.joining.is_some()
+    pub fn joining(&self) -> usize {
+        self.joining.len()
     }
 
     /// The first delivery that is due, after the last note was written.
     pub fn waits_for(&self, ledger: &Ledger) -> Option<Violation> {
-        if self.joining.is_some() || self.is_interrupted {
+        if !self.joining.is_empty() || self.is_interrupted {
             return Some(violation("neither ready nor live"));
         }
         let mut tracks = self.tracks.iter();

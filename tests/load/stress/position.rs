@@ -31,7 +31,8 @@ pub struct Track {
     pub next: usize,
     /// From here on all that is committed has to come.
     pub due: u64,
-    pub is_joining: bool,
+    /// The join that it waits for; 0 after its `ready`.
+    pub join: u32,
     /// `unsubscribe` is on its way: nothing has to come.
     pub is_leaving: bool,
 }
@@ -39,6 +40,8 @@ pub struct Track {
 /// A `subscribe` that waits for its `ready`.
 #[derive(Debug)]
 pub struct Joining {
+    /// The first join of a stream is 1.
+    pub number: u32,
     pub channels: Vec<String>,
     pub cursor: Option<Cursor>,
     /// The gateway had all before this note when it was asked.
@@ -47,8 +50,6 @@ pub struct Joining {
     pub last: u64,
     /// Whether the cursor was answered by a gap.
     pub is_refused: bool,
-    /// The stream was asked for nothing before.
-    pub is_first: bool,
 }
 
 pub fn violation(text: impl Into<String>) -> Violation {
