@@ -292,7 +292,7 @@ impl Client {
             0..2 => return Ok(Next::Leave),
             2 => {
                 visit.is_pausing = true;
-                visit.next_act += Duration::from_millis(self.rng.u64(0..3000));
+                visit.next_act += Duration::from_millis(self.rng.u64(0..4000));
             }
             3 => self.keep(visit.judge.cursor.clone()),
             4..8 if visit.wire == Wire::WebSocket => return self.subscribe(visit).await,

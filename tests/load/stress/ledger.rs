@@ -74,7 +74,7 @@ pub fn payload(note: u64) -> String {
     let length = if note.is_multiple_of(40) {
         4000
     } else {
-        note % 300
+        200 + note % 600
     };
     format!("{note} {}", ".".repeat(length as usize))
 }

@@ -31,10 +31,10 @@ const SETTINGS: [(&str, &str); 7] = [
     ("PGFAN_HEARTBEAT_INTERVAL", "500ms"),
     ("PGFAN_HEARTBEAT_TIMEOUT", "1500ms"),
     ("PGFAN_LINGER", "300ms"),
-    ("PGFAN_HISTORY_EVENTS", "150"),
+    ("PGFAN_HISTORY_EVENTS", "100"),
     ("PGFAN_HISTORY_BYTES", "2MiB"),
     ("PGFAN_KEEPALIVE", "100ms"),
-    ("PGFAN_WRITE_TIMEOUT", "2s"),
+    ("PGFAN_WRITE_TIMEOUT", "3s"),
 ];
 
 /// The receive buffer and segment size of a slow client. Small segments keep the
@@ -46,7 +46,7 @@ const SMALL_SEGMENT: u32 = 536;
 const WRITE: &str = "SELECT count(pg_notify(channel, payload)) / $3::int \
     FROM unnest($1::text[], $2::text[]) AS note (channel, payload)";
 
-/// Notes of one transaction: on each channel a third of its history.
+/// Notes of one transaction: on each channel half of its history.
 const BURST: usize = 600;
 
 const PACE: Duration = Duration::from_millis(8);
