@@ -18,6 +18,8 @@ mod position;
 mod shared;
 /// The wires.
 mod stream;
+/// One connection of a client.
+mod visit;
 /// Gateways, server, writer and faults.
 mod world;
 

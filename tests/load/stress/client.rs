@@ -16,6 +16,7 @@ use super::{
     position::{Cursor, Violation, violation},
     shared::Shared,
     stream::{Received, Stream, Wire},
+    visit::{Next, Visit},
     world::Endpoints,
 };
 use crate::support::Said;
@@ -49,24 +50,6 @@ pub struct Client {
     cursors: Vec<Cursor>,
     trace: VecDeque<String>,
     settling: Option<Instant>,
-}
-
-/// One connection.
-struct Visit {
-    wire: Wire,
-    judge: Judge,
-    stream: Stream,
-    /// Since when it waits for a `ready`.
-    asked: Instant,
-    next_act: Instant,
-    is_pausing: bool,
-}
-
-/// Whether the connection goes on.
-#[derive(Debug, PartialEq, Eq)]
-enum Next {
-    Stay,
-    Leave,
 }
 
 type Judged<T> = Result<T, Violation>;
@@ -152,14 +135,7 @@ impl Client {
         let opening = Stream::open(wire, socket, &names, text.as_deref());
         let opened = timeout(READY, opening).await;
         match opened.map_err(|_| violation("no answer to its request"))? {
-            Ok(stream) => Ok(Some(Visit {
-                wire,
-                judge,
-                stream,
-                asked: Instant::now(),
-                next_act: Instant::now(),
-                is_pausing: false,
-            })),
+            Ok(stream) => Ok(Some(Visit::new(wire, judge, stream))),
             Err(status) => self.ended(wire, status.into(), "").map(|()| None),
         }
     }
