@@ -5,22 +5,40 @@ use std::{future::pending, pin::Pin, sync::Arc};
 use tokio_postgres::Client;
 use tracing::info;
 
-use super::statements::{Failure, run};
+use super::{
+    private::Word,
+    statements::{Failure, run},
+};
 use crate::event::ChannelName;
 
 type Sent = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
 
 /// One that is not answered yet, if there is one.
 #[derive(Default)]
-pub(super) struct Beat(Option<Sent>);
+pub(super) struct Beat {
+    unanswered: Option<Sent>,
+    latest: u64,
+}
 
 impl Beat {
+    /// The number of the next.
+    pub(super) fn next(&self) -> u64 {
+        self.latest + 1
+    }
+
+    /// Whether no other was sent after it.
+    pub(super) fn is_latest(&self, number: u64) -> bool {
+        number == self.latest
+    }
+
     /// Sends another, to `private`; after the one before, should that not be
     /// answered yet.
     pub(super) fn send(&mut self, client: &Arc<Client>, private: &ChannelName) {
-        let (client, before) = (Arc::clone(client), self.0.take());
-        let sql = format!("SELECT pg_catalog.pg_notify('{}', '')", private.as_str());
-        self.0 = Some(Box::pin(async move {
+        let (client, before) = (Arc::clone(client), self.unanswered.take());
+        self.latest = self.next();
+        let (private, text) = (private.as_str(), Word::Beat(self.latest).text());
+        let sql = format!("SELECT pg_catalog.pg_notify('{private}', '{text}')");
+        self.unanswered = Some(Box::pin(async move {
             if let Some(before) = before {
                 before.await?;
             }
@@ -32,11 +50,11 @@ impl Beat {
     /// nothing, and a beat that was not sent is seen in the notification that
     /// does not come. Cancel-safe.
     pub(super) async fn answered(&mut self) -> Result<(), Failure> {
-        let answer = match &mut self.0 {
+        let answer = match &mut self.unanswered {
             Some(sent) => sent.await,
             None => pending().await,
         };
-        self.0 = None;
+        self.unanswered = None;
         match answer {
             Err(failure @ Failure::Undone(_)) => {
                 info!(reason = %failure, "a heartbeat could not be sent");

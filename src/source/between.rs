@@ -2,16 +2,30 @@
 
 use tokio::{select, sync::watch};
 
-use crate::publish::{PublishQueue, PublishRequest, Publisher};
+use crate::{
+    event::ChannelName,
+    publish::{PublishQueue, PublishRequest, Publisher},
+};
 
 /// What the last look at the server showed.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Inspection {
     /// `pg_notification_queue_usage()`: 0 to 1, full at 1. `None` when nobody
     /// could look for long.
     pub(super) queue_usage: Option<f64>,
     /// The server takes no new session, and waits for those it has to end.
     pub(super) shutting_down: bool,
+    /// The newest that has committed.
+    pub(super) proof: Option<Proof>,
+}
+
+/// What the second session has notified to find out whether it is heard.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Proof {
+    /// The private channel of the session that is to hear it.
+    pub(super) to: ChannelName,
+    /// Rises, and is never used twice.
+    pub(super) number: u64,
 }
 
 /// What became of the listening session.
@@ -21,6 +35,10 @@ pub(super) struct Whereabouts {
     pub(super) host: Option<String>,
     /// How many were lost after they had been live.
     pub(super) losses: u64,
+    /// The private channel of one that is live.
+    pub(super) live: Option<ChannelName>,
+    /// The newest proof that was heard.
+    pub(super) heard: u64,
 }
 
 /// What the second session is to notify.
@@ -67,6 +85,7 @@ impl Second {
     pub(super) fn left(&self, was_live: bool) {
         self.listening.send_modify(|seen| {
             seen.host = None;
+            seen.live = None;
             seen.losses += u64::from(was_live);
         });
     }

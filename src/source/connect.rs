@@ -61,6 +61,11 @@ pub(super) enum SessionError {
          pooler in transaction or statement mode in between? LISTEN needs a session of its own"
     )]
     Deaf,
+    #[error(
+        "the name of its host leads to another server now: what a new session notifies there \
+         does not arrive here"
+    )]
+    Elsewhere,
     #[error("the server is shutting down, and waits for its sessions to end")]
     ShuttingDown,
     #[error("there is nothing more to do")]

@@ -19,6 +19,11 @@ const SET_UP: Duration = Duration::from_secs(30);
 /// leads now. What stands before it is what was committed since the LISTENs.
 const PROBE: Duration = Duration::from_secs(10);
 
+/// How long the beat behind a proof may be on its way, whatever else is heard:
+/// events that come faster than they are read must not hide another server for
+/// ever. Within that time millions are read.
+const FENCED: Duration = Duration::from_secs(30);
+
 /// What is to be done now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
@@ -83,6 +88,11 @@ impl Heartbeat {
     /// Another session committed just now the notification that proves this one.
     pub(super) fn probed(&mut self, now: Instant) {
         self.wait(now, Some(now + PROBE.max(self.timeout)));
+    }
+
+    /// A beat was sent that decides whether a proof is missing.
+    pub(super) fn fenced(&mut self, now: Instant) {
+        self.wait(now, Some(now + FENCED.max(self.timeout)));
     }
 
     /// What was sent now must arrive.
@@ -161,6 +171,18 @@ mod tests {
         heartbeat.progress(now + S);
         assert_eq!(heartbeat.due(now + 29 * S), Due::Nothing);
         assert_eq!(heartbeat.due(now + SET_UP), Due::Overdue);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_flood_does_not_hide_a_missing_proof_for_ever() {
+        let now = Instant::now();
+        let mut heartbeat = live(now);
+        heartbeat.fenced(now + S);
+        for second in 1..31 {
+            assert_eq!(heartbeat.due(now + second * S), Due::Nothing);
+            heartbeat.progress(now + second * S);
+        }
+        assert_eq!(heartbeat.due(now + S + FENCED), Due::Overdue);
     }
 
     #[tokio::test(start_paused = true)]

@@ -6,12 +6,14 @@ mod between;
 mod connect;
 pub mod conninfo;
 mod counters;
+mod fence;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
 mod heartbeat;
 mod listen;
 mod listening;
 mod postgres;
+mod private;
 mod row;
 mod second_session;
 mod session;

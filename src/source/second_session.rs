@@ -11,18 +11,22 @@ use std::{pin::pin, sync::Arc, time::Duration};
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::{
     select,
-    sync::watch,
+    sync::{oneshot, watch},
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 use tokio_postgres::{Client, SimpleQueryMessage, types::Type};
 use tracing::{debug, warn};
 
 use super::{
-    between::{Inspection, Requests, Second, Whereabouts},
+    between::{Inspection, Proof, Requests, Second, Whereabouts},
     connect::{Connected, SessionError, connect, describe, drive, is_about_the_text, message},
     conninfo::ConnInfo,
+    private::Word,
 };
-use crate::publish::{PublishError, PublishQueue, PublishRequest, TIME_LIMIT, private_channel};
+use crate::{
+    event::ChannelName,
+    publish::{PublishError, PublishQueue, PublishRequest, TIME_LIMIT, private_channel},
+};
 
 /// How often the queue is looked at. The look itself is what frees a queue
 /// that once was full.
@@ -57,6 +61,10 @@ pub struct SecondSession {
     inspection: watch::Sender<Inspection>,
     looked: Instant,
     listening: watch::Receiver<Whereabouts>,
+    /// Proofs that were notified.
+    proofs: u64,
+    /// The listening session that has heard the present one.
+    heard_by: Option<ChannelName>,
 }
 
 /// The two ends.
@@ -75,6 +83,8 @@ pub(super) fn pair(conninfo: Arc<ConnInfo>, clients: PublishQueue) -> (Second, S
         inspection,
         looked: Instant::now(),
         listening: seen,
+        proofs: 0,
+        heard_by: None,
     };
     (second, session)
 }
@@ -145,11 +155,38 @@ impl SecondSession {
             );
         }
         self.looked = Instant::now();
-        self.inspection.send_replace(Inspection {
-            queue_usage: Some(usage),
-            shutting_down: false,
+        let proven = self.prove(&mut connected).await;
+        // Told also where nothing can be notified: a full queue is why.
+        self.inspection.send_modify(|seen| {
+            seen.queue_usage = Some(usage);
+            seen.shutting_down = false;
         });
-        Ok(connected)
+        proven.map(|()| connected)
+    }
+
+    /// The host's name may lead elsewhere by now, while the listening session
+    /// lives on: nothing is published before a live one has heard this one. One
+    /// that does not is lost, at the latest by its heartbeat, and that ends the
+    /// wait.
+    async fn prove(&mut self, connected: &mut Connected) -> Result<(), SessionError> {
+        let mut listening = self.listening.clone();
+        self.heard_by = listening.borrow_and_update().live.clone();
+        let Some(to) = self.heard_by.clone() else {
+            return Ok(());
+        };
+        self.proofs += 1;
+        let (number, inspection) = (self.proofs, &self.inspection);
+        let Connected {
+            client, connection, ..
+        } = connected;
+        drive(connection, async {
+            commit(client, to.clone(), Word::Proof(number)).await?;
+            inspection.send_modify(|seen| seen.proof = Some(Proof { to, number }));
+            // An error when there is no source any more.
+            let _ = listening.wait_for(|seen| seen.heard >= number).await;
+            Ok(())
+        })
+        .await
     }
 
     /// Again, where the listening session went elsewhere meanwhile.
@@ -174,7 +211,8 @@ impl SecondSession {
     }
 
     /// Ends when there is nothing more to do, at the end of its life, or when
-    /// the listening session has gone elsewhere or is lost.
+    /// the listening session has gone elsewhere, is lost, or is another one that
+    /// has not heard this one since it is live.
     async fn serve(&mut self, first: Option<PublishRequest>, connected: Connected) -> SessionError {
         let (client, mut connection) = (connected.client, connected.connection);
         let here = connected.host;
@@ -192,7 +230,8 @@ impl SecondSession {
                 let seen = self.listening.borrow_and_update();
                 let is_elsewhere = seen.host.as_ref().is_some_and(|host| *host != here);
                 let is_lost = seen.losses != losses;
-                if is_elsewhere || is_lost {
+                let is_unheard = seen.live.is_some() && seen.live != self.heard_by;
+                if is_elsewhere || is_lost || is_unheard {
                     end = end.min(now);
                 }
                 if is_lost {
@@ -240,6 +279,20 @@ async fn queue_usage(client: &Client) -> Result<f64, SessionError> {
         _ => None,
     });
     last.ok_or(SessionError::Closed)
+}
+
+async fn commit(client: &Client, channel: ChannelName, word: Word) -> Result<(), SessionError> {
+    let (reply, answer) = oneshot::channel();
+    let request = PublishRequest {
+        channel,
+        payload: word.payload(),
+        reply,
+    };
+    if !notify(client, request).await {
+        return Err(SessionError::Overdue);
+    }
+    let answer = answer.await.unwrap_or(Err(PublishError::Unavailable));
+    Ok(answer?)
 }
 
 /// Each notification is a transaction of its own. Returns whether the server

@@ -17,17 +17,19 @@ use tracing::info;
 use super::{
     Config, SourceItem,
     beat::Beat,
-    between::{Inspection, Second},
+    between::{Inspection, Second, Whereabouts},
     connect::{Connected, SessionError, message},
     conninfo::Connection,
+    fence::Fence,
     heartbeat::{Due, Heartbeat},
     listening::{Listening, Wanted},
+    private::{self, Word},
     row::Row,
 };
 use crate::{
     backoff::Backoff,
     demand::Demand,
-    event::{ChannelName, Notification, Payload},
+    event::{ChannelName, Notification},
     publish::{PublishError, Publisher},
 };
 
@@ -52,11 +54,14 @@ pub(super) struct Session {
     stage: Stage,
     prober: Publisher,
     inspections: watch::Receiver<Inspection>,
+    /// What the second session knows of this one.
+    whereabouts: watch::Sender<Whereabouts>,
     heartbeat: Heartbeat,
     timer: Pin<Box<Sleep>>,
     /// Where the session is notified by itself, and probed.
     private: ChannelName,
     beat: Beat,
+    fence: Fence,
     /// A beat of its own has arrived after it became live.
     beats: bool,
     row: Row,
@@ -73,7 +78,7 @@ impl Session {
         second.listens_on(connected.host);
         let now = Instant::now();
         let heartbeat = Heartbeat::new(config.heartbeat_interval, config.heartbeat_timeout, now);
-        let private = private_channel();
+        let private = private::channel();
         let client = Arc::new(connected.client);
         let names = wanted.keys().cloned().chain([private.clone()]);
         let mut inspections = second.inspections.clone();
@@ -85,10 +90,12 @@ impl Session {
             stage: Stage::SettingUp,
             prober: second.prober.clone(),
             inspections,
+            whereabouts: second.listening.clone(),
             timer: Box::pin(sleep_until(heartbeat.wakes_at())),
             heartbeat,
             private,
             beat: Beat::default(),
+            fence: Fence::default(),
             beats: false,
             row: Row::default(),
         }
@@ -120,7 +127,7 @@ impl Session {
                 return Ok(item);
             }
             let item = match self.following() {
-                Some(message) => self.hear(message?),
+                Some(message) => self.hear(message?)?,
                 None => self.look_at_all(demand, wanted).await?,
             };
             if let Some(item) = item {
@@ -150,7 +157,7 @@ impl Session {
             self.probe();
         }
         let item = select! {
-            message = message(&mut self.connection) => self.hear(message?),
+            message = message(&mut self.connection) => self.hear(message?)?,
             committed = self.listening.advance(wanted) => {
                 committed?;
                 None
@@ -179,7 +186,7 @@ impl Session {
     fn probe(&mut self) {
         let (prober, private) = (self.prober.clone(), self.private.clone());
         self.stage = Stage::Probing(Box::pin(async move {
-            prober.publish(private, Payload::default()).await
+            prober.publish(private, Word::Probe.payload()).await
         }));
     }
 
@@ -190,9 +197,17 @@ impl Session {
     }
 
     fn inspected(&mut self) -> Result<SourceItem, SessionError> {
-        let seen = *self.inspections.borrow_and_update();
+        let seen = self.inspections.borrow_and_update().clone();
         if seen.shutting_down {
             return Err(SessionError::ShuttingDown);
+        }
+        if let Some(proof) = seen.proof
+            && proof.to == self.private
+            && self.fence.committed(proof.number, self.beat.next())
+        {
+            self.beat.send(&self.client, &self.private);
+            self.heartbeat.fenced(Instant::now());
+            self.timer.as_mut().reset(self.heartbeat.wakes_at());
         }
         Ok(SourceItem::QueueUsage(seen.queue_usage))
     }
@@ -200,7 +215,7 @@ impl Session {
     fn look_at_the_clock(&mut self) -> Result<Option<SourceItem>, SessionError> {
         // The process may have slept: what waits in the socket counts first.
         if let Some(message) = message(&mut self.connection).now_or_never() {
-            return Ok(self.hear(message?));
+            return self.hear(message?);
         }
         match (self.heartbeat.due(Instant::now()), &self.stage) {
             (Due::Nothing, _) => {}
@@ -213,11 +228,13 @@ impl Session {
     }
 
     /// Notifications before `Live` belong to the gap that comes before it.
-    fn hear(&mut self, message: AsyncMessage) -> Option<SourceItem> {
+    fn hear(&mut self, message: AsyncMessage) -> Result<Option<SourceItem>, SessionError> {
         self.row.heard();
         self.heartbeat.progress(Instant::now());
-        match message {
-            AsyncMessage::Notification(n) if n.channel() == self.private.as_str() => self.proven(),
+        let item = match message {
+            AsyncMessage::Notification(n) if n.channel() == self.private.as_str() => {
+                return self.hear_private(Word::read(n.payload()));
+            }
             AsyncMessage::Notification(n) if self.is_live() => {
                 Some(SourceItem::Notification(Notification {
                     channel: n.channel().into(),
@@ -233,22 +250,42 @@ impl Session {
                 None
             }
             _ => None,
-        }
+        };
+        Ok(item)
     }
 
-    /// A beat or the probe has arrived; the probe perhaps before the answer to
-    /// its statement.
-    fn proven(&mut self) -> Option<SourceItem> {
+    fn hear_private(&mut self, word: Option<Word>) -> Result<Option<SourceItem>, SessionError> {
+        match word {
+            Some(Word::Beat(number)) if self.fence.is_overtaken_by(number) => {
+                return Err(SessionError::Elsewhere);
+            }
+            Some(Word::Beat(number)) if self.beat.is_latest(number) => {
+                self.proven();
+                self.beats = true;
+            }
+            Some(Word::Proof(number)) => {
+                self.fence.proof(number);
+                self.whereabouts.send_modify(|seen| seen.heard = number);
+            }
+            // Perhaps before the answer to its statement.
+            Some(Word::Probe) if !self.is_live() => {
+                self.proven();
+                self.stage = Stage::Live {
+                    since: Instant::now(),
+                };
+                let private = self.private.clone();
+                self.whereabouts
+                    .send_modify(|seen| seen.live = Some(private));
+                return Ok(Some(SourceItem::Live { lost: false }));
+            }
+            Some(Word::Beat(_) | Word::Probe) | None => {}
+        }
+        Ok(None)
+    }
+
+    fn proven(&mut self) {
         self.heartbeat.proven();
         self.timer.as_mut().reset(self.heartbeat.wakes_at());
-        if self.is_live() {
-            self.beats = true;
-            return None;
-        }
-        self.stage = Stage::Live {
-            since: Instant::now(),
-        };
-        Some(SourceItem::Live { lost: false })
     }
 }
 
@@ -258,12 +295,4 @@ async fn probe_sent(stage: &mut Stage) -> Result<(), PublishError> {
         Stage::Probing(sent) => sent.await,
         _ => std::future::pending().await,
     }
-}
-
-/// One of this process alone: gateways on the same database do not hear each
-/// other's beats. Within 63 bytes, and without a quote.
-fn private_channel() -> ChannelName {
-    let prefix = ChannelName::RESERVED_PREFIX;
-    let name = format!("{prefix}heartbeat:{:016x}", fastrand::u64(..));
-    ChannelName::new(&name).expect("a short text without NUL is a channel name")
 }

@@ -1,16 +1,11 @@
 //! F8, F11 and F26: standbys.
-//!
-//! F10, an old primary that is alive but fenced off, cannot be told from a
-//! live one by who is connected to it: fencing has to end its sessions.
 
-use std::time::Duration;
-
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::{
     audience::{AT_ONCE, Audience, newcomers_are_turned_away},
     support::{
-        Database, Link, TestGateway, gateway_process::GatewayProcess, own_server, post, promote,
+        Database, TestGateway, gateway_process::GatewayProcess, own_server, post, promote,
         standby_of, until,
     },
 };
@@ -75,43 +70,6 @@ async fn f26_a_synchronous_standby_that_is_away_does_not_silence_the_gateway() {
         .run("SET synchronous_commit = local; NOTIFY a, 'again'")
         .await;
     audience.hear("again").await;
-}
-
-/// One name leads to another server while a new session is set up on the old
-/// one, which goes on notifying: what is notified through the name never
-/// arrives, and whatever else does must not make up for it.
-#[tokio::test(flavor = "multi_thread")]
-async fn f10_a_session_that_stayed_with_the_old_server_is_given_up() {
-    let (old, new) = (own_server(&[]).await, own_server(&[]).await);
-    let link = Link::to(old.port()).await;
-    let url = format!("postgresql://pgfan@127.0.0.1:{}/postgres", link.port);
-    let gateway = TestGateway::starting(&url, &[]);
-    gateway.ready().await;
-    let mut audience = Audience::of(gateway.address).await;
-    let database = Database::at(old.url()).await;
-    // Set up slowly enough that the name can change meanwhile.
-    link.delay(Duration::from_millis(50));
-    let lost = Instant::now();
-    let before = link.accepted();
-    assert!(database.terminate().await >= 1);
-    audience.are_interrupted(lost, AT_ONCE).await;
-    until("a new session begins", || async {
-        link.accepted() > before
-    })
-    .await;
-    link.lead_to(new.port());
-    link.delay(Duration::ZERO);
-    let busy = tokio::spawn(async move {
-        loop {
-            database.notify("a", "of the old one").await;
-            sleep(Duration::from_millis(100)).await;
-        }
-    });
-    audience.are_live_again().await;
-    busy.abort();
-    let database = Database::at(new.url()).await;
-    database.notify("a", "of the new one").await;
-    audience.hear("of the new one").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -25,8 +25,11 @@ mod lost_session;
 /// F5 to F7: packets are dropped, held back, or late.
 mod dead_link;
 
-/// F8, F10, F11, F26: standbys.
+/// F8, F11, F26: standbys.
 mod failover;
+
+/// F10: the old primary lives on, and the name leads elsewhere.
+mod elsewhere;
 
 /// F12: a PgBouncer in between.
 mod pooler;

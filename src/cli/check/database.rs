@@ -194,7 +194,8 @@ async fn queue(session: &Session) -> Result<Finding, DatabaseError> {
 }
 
 const POOLER: &str = "connect to PostgreSQL itself, past the pooler, or to a database of it \
-    with pool_mode=session: LISTEN needs a session of its own";
+    with pool_mode=session, and by a name that leads to one server: LISTEN needs a session of \
+    its own, and hears one server";
 
 /// What another session notifies must arrive on the first.
 async fn second_session(
@@ -255,7 +256,8 @@ async fn probe(
     } else {
         let says = format!(
             "LISTEN was accepted, but what another session notified did not arrive in {limit:?}: \
-             is there a pooler in transaction or statement mode in between?"
+             is there a pooler in transaction or statement mode in between, or does one name \
+             lead to several servers?"
         );
         Finding::fail("probe", says, POOLER)
     })
