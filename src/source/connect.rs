@@ -100,6 +100,14 @@ pub(super) struct Connected {
     pub(super) encoding: String,
 }
 
+impl Connected {
+    /// Whether a text may come back as another one: some letters of UTF-8 share
+    /// one in such an encoding (U+00A6 and U+FFE4 in EUC_JP).
+    pub(super) fn respells(&self) -> bool {
+        !matches!(self.encoding.as_str(), "UTF8" | "SQL_ASCII")
+    }
+}
+
 /// The first host that will do, or `only` that one; of several that will not,
 /// the last one's error.
 pub(super) async fn connect(

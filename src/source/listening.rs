@@ -15,7 +15,7 @@ use tracing::debug;
 
 use super::{
     SourceItem, listen,
-    statements::{Failure, run},
+    statements::{Failure, are_kept, run},
 };
 use crate::{
     demand::{Generation, Wish},
@@ -42,6 +42,8 @@ type InFlight = Pin<Box<dyn Future<Output = (Batch, Result<(), Failure>)> + Send
 /// See the module.
 pub(super) struct Listening {
     client: Arc<Client>,
+    /// The server's encoding may change a name.
+    respells: bool,
     committed: HashSet<ChannelName>,
     todo: VecDeque<Batch>,
     in_flight: Option<InFlight>,
@@ -53,9 +55,10 @@ pub(super) struct Listening {
 
 impl Listening {
     /// Begins to listen to `names`.
-    pub(super) fn begin(client: Arc<Client>, names: Vec<ChannelName>) -> Self {
+    pub(super) fn begin(client: Arc<Client>, respells: bool, names: Vec<ChannelName>) -> Self {
         let mut listening = Self {
             client,
+            respells,
             committed: HashSet::new(),
             todo: VecDeque::new(),
             in_flight: None,
@@ -134,11 +137,15 @@ impl Listening {
 
     fn send_next(&mut self) {
         let batch = self.todo.pop_front();
+        let respells = self.respells;
         self.in_flight = batch.map(|batch| -> InFlight {
             let client = Arc::clone(&self.client);
             Box::pin(async move {
                 let sql = listen::statements(batch.listen.iter(), batch.unlisten.iter());
-                let result = run(&client, &sql).await;
+                let mut result = run(&client, &sql).await;
+                if respells && result.is_ok() && !batch.listen.is_empty() {
+                    result = are_kept(&client, &batch.listen).await;
+                }
                 (batch, result)
             })
         });

@@ -176,11 +176,12 @@ impl SecondSession {
         };
         self.proofs += 1;
         let (number, inspection) = (self.proofs, &self.inspection);
+        let respells = connected.respells();
         let Connected {
             client, connection, ..
         } = connected;
         drive(connection, async {
-            commit(client, to.clone(), Word::Proof(number)).await?;
+            commit(client, respells, to.clone(), Word::Proof(number)).await?;
             inspection.send_modify(|seen| seen.proof = Some(Proof { to, number }));
             // An error when there is no source any more.
             let _ = listening.wait_for(|seen| seen.heard >= number).await;
@@ -214,10 +215,11 @@ impl SecondSession {
     /// the listening session has gone elsewhere, is lost, or is another one that
     /// has not heard this one since it is live.
     async fn serve(&mut self, first: Option<PublishRequest>, connected: Connected) -> SessionError {
+        let respells = connected.respells();
         let (client, mut connection) = (connected.client, connected.connection);
         let here = connected.host;
         let mut pipeline = FuturesUnordered::new();
-        pipeline.extend(first.map(|request| notify(&client, request)));
+        pipeline.extend(first.map(|request| notify(&client, respells, request)));
         let mut end = Instant::now() + LIFE;
         let mut rest = Instant::now() + REST;
         let mut patience = end + TIME_LIMIT;
@@ -250,7 +252,7 @@ impl SecondSession {
                 Ok(()) = self.listening.changed() => self.listening.mark_changed(),
                 request = self.requests.next(), if takes => match request {
                     Some(request) => {
-                        pipeline.push(notify(&client, request));
+                        pipeline.push(notify(&client, respells, request));
                         rest = now + REST;
                     }
                     None => return SessionError::Done,
@@ -281,14 +283,19 @@ async fn queue_usage(client: &Client) -> Result<f64, SessionError> {
     last.ok_or(SessionError::Closed)
 }
 
-async fn commit(client: &Client, channel: ChannelName, word: Word) -> Result<(), SessionError> {
+async fn commit(
+    client: &Client,
+    respells: bool,
+    channel: ChannelName,
+    word: Word,
+) -> Result<(), SessionError> {
     let (reply, answer) = oneshot::channel();
     let request = PublishRequest {
         channel,
         payload: word.payload(),
         reply,
     };
-    if !notify(client, request).await {
+    if !notify(client, respells, request).await {
         return Err(SessionError::Overdue);
     }
     let answer = answer.await.unwrap_or(Err(PublishError::Unavailable));
@@ -297,7 +304,7 @@ async fn commit(client: &Client, channel: ChannelName, word: Word) -> Result<(),
 
 /// Each notification is a transaction of its own. Returns whether the server
 /// answered.
-async fn notify(client: &Client, request: PublishRequest) -> bool {
+async fn notify(client: &Client, respells: bool, request: PublishRequest) -> bool {
     if request.reply.is_closed() {
         // It was told that the notification was not confirmed.
         return true;
@@ -306,11 +313,26 @@ async fn notify(client: &Client, request: PublishRequest) -> bool {
     let sql = "SELECT pg_catalog.pg_notify($1, $2)";
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
         [(&channel, Type::TEXT), (&payload, Type::TEXT)];
-    let Ok(answer) = timeout(TIME_LIMIT, client.query_typed(sql, &parameters)).await else {
+    let notified = async {
+        if respells {
+            // Else it would be committed as what nobody has sent.
+            let back = client.query_typed("SELECT $1, $2", &parameters).await?;
+            let is = |column, text: &str| {
+                back.iter()
+                    .all(|row| row.try_get::<_, &str>(column).ok() == Some(text))
+            };
+            if !is(0, channel) || !is(1, payload) {
+                return Ok(false);
+            }
+        }
+        client.query_typed(sql, &parameters).await.map(|_| true)
+    };
+    let Ok(answer) = timeout(TIME_LIMIT, notified).await else {
         return false;
     };
     let result = match answer {
-        Ok(_) => Ok(()),
+        Ok(true) => Ok(()),
+        Ok(false) => Err(PublishError::Unrepresentable),
         Err(error) if is_about_the_text(&error) => Err(PublishError::Unrepresentable),
         Err(error) => {
             warn!(reason = %describe(&error), "a notification was not committed");

@@ -75,6 +75,7 @@ impl Session {
         second: &Second,
         wanted: &Wanted,
     ) -> Self {
+        let respells = connected.respells();
         second.listens_on(connected.host);
         let now = Instant::now();
         let heartbeat = Heartbeat::new(config.heartbeat_interval, config.heartbeat_timeout, now);
@@ -84,7 +85,7 @@ impl Session {
         let mut inspections = second.inspections.clone();
         inspections.mark_unchanged();
         Self {
-            listening: Listening::begin(Arc::clone(&client), names.collect()),
+            listening: Listening::begin(Arc::clone(&client), respells, names.collect()),
             client,
             connection: connected.connection,
             stage: Stage::SettingUp,

@@ -5,15 +5,17 @@
 //! that has committed, after which an older server (16.2 was seen to) goes on
 //! with the session as if nothing were missing.
 
-use std::pin::pin;
+use std::{collections::HashSet, pin::pin};
 
 use futures_util::TryStreamExt;
 use tokio_postgres::{
     Client, Error, SimpleQueryMessage,
     error::{Severity, SqlState},
+    types::Type,
 };
 
 use super::connect::describe;
+use crate::event::ChannelName;
 
 /// Why statements have no good answer.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +23,11 @@ pub(super) enum Failure {
     /// None of them was completed: they have changed nothing.
     #[error("{}", describe(.0))]
     Undone(Error),
+    /// A channel that was listened to has another name when the server says it:
+    /// its encoding has no letter of its own for one of the name, and takes
+    /// another.
+    #[error("a name has changed in the server's encoding")]
+    Respelt,
     /// After that nobody knows what was passed on.
     #[error("after a statement: {}", describe(.0))]
     Late(Error),
@@ -32,8 +39,10 @@ impl Failure {
     /// It is turned into that before anything else is done, and the session
     /// goes on.
     pub(super) fn is_about_the_text(&self) -> bool {
-        let Self::Undone(error) = self else {
-            return false;
+        let error = match self {
+            Self::Undone(error) => error,
+            Self::Respelt => return true,
+            Self::Late(_) => return false,
         };
         error.as_db_error().is_some_and(|error| {
             *error.code() == SqlState::UNTRANSLATABLE_CHARACTER
@@ -55,6 +64,22 @@ pub(super) async fn run(client: &Client, sql: &str) -> Result<(), Failure> {
             Err(error) if is_undone => return Err(Failure::Undone(error)),
             Err(error) => return Err(Failure::Late(error)),
         }
+    }
+}
+
+/// Whether each of the names, whose LISTENs have committed, is what the server
+/// says it listens to, after both were in its encoding.
+pub(super) async fn are_kept(client: &Client, names: &[ChannelName]) -> Result<(), Failure> {
+    let sql = "SELECT name FROM pg_catalog.pg_listening_channels() AS listening (name) \
+               WHERE name OPERATOR(pg_catalog.=) ANY ($1)";
+    let sent: Vec<_> = names.iter().map(ChannelName::as_str).collect();
+    let rows = client.query_typed(sql, &[(&sent, Type::TEXT_ARRAY)]).await;
+    let rows = rows.map_err(Failure::Late)?;
+    let said = rows.iter().map(|row| row.try_get::<_, &str>(0));
+    let said: HashSet<_> = said.collect::<Result<_, _>>().map_err(Failure::Late)?;
+    match sent.iter().all(|name| said.contains(name)) {
+        true => Ok(()),
+        false => Err(Failure::Respelt),
     }
 }
 

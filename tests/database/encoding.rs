@@ -121,3 +121,46 @@ async fn among_many_names_only_the_bad_one_is_refused() {
         assert_eq!(readers[n].event().await.1, "heard");
     }
 }
+
+/// Two letters of UTF-8 that are one there; the second is what comes back.
+const TWINS: [&str; 2] = ["\u{a6}", "\u{ffe4}"];
+
+/// Its events would be those of another name, and nobody's. Who is there hears on,
+/// on the same session: there is no gap.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_comes_back_as_another_is_refused_and_touches_nobody() {
+    let database = Database::with_encoding("EUC_JP").await;
+    let gateway = TestGateway::on(&database).await;
+    let [respelt, kept] = TWINS;
+    let mut others = Vec::new();
+    for wire in Wire::ALL {
+        others.push(gateway.reader(wire, kept).await);
+    }
+    for wire in Wire::ALL {
+        let mut reader = Reader::open(wire, gateway.address, &[respelt, "a"], None).await;
+        let said = reader.said().await;
+        assert!(is_invalid_request(wire, &said), "{wire:?}: {said:?}");
+        database.notify(kept, "still here").await;
+        for other in &mut others {
+            assert_eq!(other.event().await.1, "still here", "{wire:?}");
+        }
+    }
+}
+
+/// What is published would be committed as what nobody has sent.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_back_as_another_text_cannot_be_published() {
+    let database = Database::with_encoding("EUC_JP").await;
+    let gateway = TestGateway::with(&database, &[("allow-publish", "on")]).await;
+    let [respelt, kept] = TWINS;
+    let mut reader = gateway.reader(Wire::Sse, "a").await;
+    for (channel, payload) in [("%C2%A6", "x"), ("a", respelt)] {
+        let path = format!("/v1/channels/{channel}");
+        let answer = post(gateway.address, &path, payload).await;
+        assert_eq!(answer.status, 400, "{path} {payload}");
+        assert_eq!(answer.code(), "invalid_request");
+    }
+    let answer = post(gateway.address, "/v1/channels/a", kept).await;
+    assert_eq!(answer.status, 204);
+    assert_eq!(reader.event().await.1, kept);
+}
