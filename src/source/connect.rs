@@ -21,15 +21,18 @@ const SET_UP: Duration = Duration::from_secs(10);
 /// alive, and tells of names that LISTEN has cut; the numbers are those of
 /// `DEFAULT_TCP_USER_TIMEOUT` and its like, for the server's end of the socket.
 /// Sent as a query and not at start-up, so that a server which does not know one
-/// of them does not mind.
-const SETTINGS: &str = "SELECT name || ' = ' || pg_catalog.set_config(name, value, false) FROM (VALUES \
+/// of them does not mind. Operators have their schema, here and in all statements
+/// of the source: a database's `search_path` may put others before PostgreSQL's.
+const SETTINGS: &str = "SELECT setting.name OPERATOR(pg_catalog.||) ' = ' \
+    OPERATOR(pg_catalog.||) pg_catalog.set_config(setting.name, value, false) FROM (VALUES \
     ('client_min_messages', 'notice'), \
     ('idle_session_timeout', '0'), \
     ('tcp_keepalives_idle', '3'), \
     ('tcp_keepalives_interval', '2'), \
     ('tcp_keepalives_count', '2'), \
     ('tcp_user_timeout', '7000')) AS wanted (name, value) \
-    JOIN pg_catalog.pg_settings USING (name)";
+    JOIN pg_catalog.pg_settings AS setting \
+    ON setting.name OPERATOR(pg_catalog.=) wanted.name";
 
 const STATE: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
     pg_catalog.current_setting('transaction_read_only'), \

@@ -126,3 +126,37 @@ async fn no_statement_timeout_ends_the_look_at_the_queue() {
     let own = "SELECT pg_catalog.set_config('statement_timeout', '0', true); ";
     assert!(look.unwrap().starts_with(own), "{look:?}");
 }
+
+/// A database's `search_path` may put operators before PostgreSQL's: they would
+/// run with the rights of the gateway's role.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_operator_or_function_of_another_schema_is_run() {
+    let database = Database::with_encoding("EUC_JP").await;
+    let name = database.url.rsplit('/').next().unwrap();
+    let mut sql = "CREATE SCHEMA odd;".to_owned();
+    for (function, arguments, result) in [
+        ("joined", "text, text", "text"),
+        ("same", "text, text", "boolean"),
+        ("pg_notify", "text, text", "void"),
+        ("set_config", "text, text, boolean", "text"),
+        ("current_setting", "text", "text"),
+        ("pg_is_in_recovery", "", "boolean"),
+        ("pg_notification_queue_usage", "", "float8"),
+        ("pg_listening_channels", "", "SETOF text"),
+    ] {
+        sql += &format!(
+            "CREATE FUNCTION odd.{function}({arguments}) RETURNS {result} \
+             LANGUAGE plpgsql AS $$ BEGIN RAISE 'odd'; END $$;"
+        );
+    }
+    sql += &format!(
+        "CREATE OPERATOR odd.|| (LEFTARG = text, RIGHTARG = text, FUNCTION = odd.joined); \
+         CREATE OPERATOR odd.= (LEFTARG = text, RIGHTARG = text, FUNCTION = odd.same); \
+         ALTER DATABASE {name} SET search_path = odd, pg_catalog"
+    );
+    database.run(&sql).await;
+    let gateway = TestGateway::with(&database, &[("allow-publish", "on")]).await;
+    let mut reader = gateway.reader(Wire::WebSocket, "a").await;
+    publish(&gateway, "heard".to_owned()).await;
+    assert_eq!(reader.event().await.1, "heard");
+}
