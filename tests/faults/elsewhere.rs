@@ -205,8 +205,10 @@ async fn f10_a_slow_link_is_not_taken_for_another_server() {
         assert_eq!(answer.status, 204);
         audience.hear(&n.to_string()).await;
         n += 1;
-        // Until the second session has left.
-        sleep(Duration::from_millis(1200)).await;
+        until("the second session has left", || async {
+            publishing(&database, listening[0]).await.is_none()
+        })
+        .await;
     }
     assert_eq!(database.listeners().await, listening, "the same session");
     // And a loss is told as ever.
