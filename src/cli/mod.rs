@@ -38,6 +38,7 @@ type CommandResult = Result<(), Box<dyn std::error::Error>>;
 /// Runs the chosen command. 0: it ended as it should; 1: it could not; 2: it
 /// was not understood.
 pub fn main() -> ExitCode {
+    leave_no_core_dump();
     let matches = match command().try_get_matches() {
         Ok(matches) => matches,
         Err(error) => return not_understood(error),
@@ -51,6 +52,18 @@ pub fn main() -> ExitCode {
     let result = result.map_err(|mistake| Mistakes::from(mistake).into());
     let result = result.and_then(|()| run(&matches));
     result.map_or_else(|error| failed(&*error, format), |()| ExitCode::SUCCESS)
+}
+
+/// Memory holds secrets and tokens: it is not written to a disk when the process
+/// dies, and no debugger of the same user may read it. Where the system knows
+/// no such thing the limit of the unit (`LimitCORE=0`) is left.
+fn leave_no_core_dump() {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+        // It fails for a value that the kernel does not know.
+        let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    }
 }
 
 /// Each mistake with what to do. A collector of JSON gets it as it gets the log.

@@ -6,8 +6,11 @@ use std::{fs, net::SocketAddr};
 use crate::{
     attempts::{Wire, publish, read, repeat},
     support::{
-        Database, EventStream, WebSocket, gateway_process::GatewayProcess, get, get_h2_with,
-        post_with, within,
+        Database, EventStream, WebSocket,
+        gateway_process::GatewayProcess,
+        get, get_h2_with, post_with,
+        program::{self, Program},
+        within,
     },
     tokens::{SECRET, expired, forged, token},
 };
@@ -132,4 +135,37 @@ async fn attack_3_no_secret_is_ever_said() {
         let line = log.lines().find(|line| line.contains(canary));
         assert_eq!(line, None, "logged: {canary}");
     }
+}
+
+/// Of a process that may dump as much as it likes. The other program shows that
+/// here one does.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_that_dies_leaves_no_core_dump() {
+    use std::os::unix::process::ExitStatusExt;
+
+    let folder = tempfile::TempDir::new().unwrap();
+    let dies = async |script: &str| {
+        let mut shell = program::command("/bin/sh");
+        let script = format!("ulimit -c unlimited && {script}");
+        shell.current_dir(folder.path()).args(["-c", &script]);
+        let mut program = Program::start(&mut shell);
+        let started = program
+            .stderr
+            .until("start", |said| (!said.is_empty()).then_some(()));
+        started.await;
+        program.signal("ABRT").await;
+        program.ended().await.status
+    };
+    let other = dies("echo started >&2; exec sleep 60").await;
+    if !other.core_dumped() {
+        println!("skipped: no process leaves a core dump here");
+        return;
+    }
+    let pgfan = env!("CARGO_BIN_EXE_pgfan");
+    let url = "postgresql://nobody@127.0.0.1:1/none";
+    let arguments = format!("serve --listen 127.0.0.1:0 --database-url {url}");
+    let gateway = dies(&format!("exec {pgfan} {arguments}")).await;
+    assert_eq!(gateway.signal(), Some(6), "{gateway:?}");
+    assert!(!gateway.core_dumped());
 }
