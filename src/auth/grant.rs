@@ -147,6 +147,11 @@ impl Grant {
         self.expires
     }
 
+    /// Whether it has ended.
+    pub(super) fn is_over(&self, now: SystemTime) -> bool {
+        self.expires.is_some_and(|expires| expires <= now)
+    }
+
     /// Whom its token is of; without one it is of nobody in particular.
     pub fn subject(&self) -> Option<Subject> {
         self.subject

@@ -25,7 +25,7 @@ mod token;
 use std::{
     future::pending,
     sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 pub use claims::{ClaimPath, ClaimPathError};
@@ -211,6 +211,24 @@ impl Authenticator {
         Ok(Arc::new(grant.of_version(version)))
     }
 
+    /// What a client with an earlier grant may do at the moment of use: time may have
+    /// passed since it was given, for a ticket or the body of a request. The grant itself,
+    /// while its token holds and the settings are the same.
+    ///
+    /// # Errors
+    /// As [`again`](Self::again), and where its token has expired since.
+    pub fn at_use(&self, grant: &Arc<Grant>) -> Result<Arc<Grant>, AuthError> {
+        let grant = match grant.version() == self.version() {
+            true => Arc::clone(grant),
+            // Where tokens were given up since, that of an open gateway.
+            false => self.again(grant)?,
+        };
+        match grant.is_over(SystemTime::now()) {
+            true => Err(AuthError::Token),
+            false => Ok(grant),
+        }
+    }
+
     /// Whether there are tokens here at all.
     pub fn has_tokens(&self) -> bool {
         self.policy().1.keys.is_some()
@@ -280,17 +298,14 @@ impl Authenticator {
     /// What a client with this ticket may do, this once.
     ///
     /// # Errors
-    /// The ticket is not good, or that with which it was asked for no longer.
+    /// The ticket is not good, or the token with which it was asked for no longer.
     pub fn with_ticket(&self, ticket: &str) -> Result<Arc<Grant>, AuthError> {
         let grant = self
             .shared
             .tickets
             .redeem(ticket)
             .ok_or(AuthError::Ticket)?;
-        match grant.version() == self.version() {
-            true => Ok(grant),
-            false => self.again(&grant).map_err(|_| AuthError::Ticket),
-        }
+        self.at_use(&grant).map_err(|_| AuthError::Ticket)
     }
 
     /// Looks for new keys from time to time, where they can change. Never

@@ -9,7 +9,7 @@ use std::{
 use http::{Extensions, HeaderMap};
 use tokio::sync::watch;
 
-pub(super) use super::rights::{readable, unreadable};
+pub(super) use super::rights::unreadable;
 use super::{
     admitted::Admitted,
     codes::{Code, Refusal},
@@ -20,7 +20,7 @@ use super::{
     limits::{Address, Clients, Limits, Pool, PoolPlace, Presence},
     origin::Browsers,
     refused_origins::RefusedOrigins,
-    rights::{reserved, without_right},
+    rights::{readable, reserved, without_right},
 };
 use crate::{
     auth::{AuthError, Authenticator, Grant, Ticket},
@@ -249,6 +249,7 @@ impl Admission {
         channels: &[String],
         cursor: Option<Cursor>,
     ) -> Result<Admitted, Refusal> {
+        let grant = &self.shared.auth.at_use(grant)?;
         let channels = readable(grant, channels)?;
         let presence = self.enter(address, grant)?;
         let mut subscription = self.shared.hub.subscribe(wire)?;
@@ -281,31 +282,51 @@ impl Admission {
         })
     }
 
+    /// What a reader that is there may join now.
+    pub(super) fn joinable(
+        &self,
+        grant: &Arc<Grant>,
+        channels: &[String],
+    ) -> Result<Vec<ChannelName>, Refusal> {
+        readable(&*self.shared.auth.at_use(grant)?, channels)
+    }
+
     /// The channel, if this client may publish on it, and now.
     pub(super) fn publishable(
         &self,
-        grant: &Grant,
+        grant: &Arc<Grant>,
         address: Address,
         channel: &str,
     ) -> Result<ChannelName, Refusal> {
         let channel = ChannelName::new(channel)?;
-        if channel.is_reserved() {
-            return Err(reserved());
-        }
-        if !grant.may_publish(&channel) {
-            let message = format!("{channel:?} cannot be published on");
-            return Err(without_right(grant, message));
-        }
+        self.check_publish(grant, &channel)?;
         self.shared.clients.publish(address, grant)?;
         Ok(channel)
     }
 
-    /// Notifies, and returns after the commit.
+    fn check_publish(&self, grant: &Arc<Grant>, channel: &ChannelName) -> Result<(), Refusal> {
+        if channel.is_reserved() {
+            return Err(reserved());
+        }
+        let grant = self.shared.auth.at_use(grant)?;
+        match grant.may_publish(channel) {
+            true => Ok(()),
+            false => {
+                let message = format!("{channel:?} cannot be published on");
+                Err(without_right(&grant, message))
+            }
+        }
+    }
+
+    /// Notifies, and returns after the commit. The right is looked at once more: the body
+    /// may have come long after the head.
     pub(super) async fn publish(
         &self,
+        grant: &Arc<Grant>,
         channel: ChannelName,
         payload: String,
     ) -> Result<(), Refusal> {
+        self.check_publish(grant, &channel)?;
         let payload = Payload::new(payload)?;
         let published = self.shared.publisher.publish(channel, payload).await;
         self.shared.counters.published(&published);

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tungstenite::Message;
 
 use super::{
-    admission::{Admission, readable, unreadable},
+    admission::{Admission, unreadable},
     admitted::Admitted,
     close::{End, close},
     codes::Refusal,
@@ -250,7 +250,7 @@ impl Connection {
         if channels.is_empty() {
             return Err(Refusal::invalid("`channels` is empty"));
         }
-        let names = readable(self.grant(), channels)?;
+        let names = self.admission.joinable(self.grant(), channels)?;
         let cursor = match handed_in {
             Value::Null => None,
             Value::String(text) => cursor(text.as_bytes()),
@@ -271,7 +271,7 @@ impl Connection {
         let address = self.reader.outbound.subscription.address();
         self.doing = Some(Box::pin(async move {
             let result = match admission.publishable(&grant, address, &channel) {
-                Ok(channel) => admission.publish(channel, payload).await,
+                Ok(channel) => admission.publish(&grant, channel, payload).await,
                 Err(refusal) => Err(refusal),
             };
             Done::Published(reference, result)

@@ -1,11 +1,15 @@
 //! Tickets, for a page's `EventSource`, which has nothing but its URL.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::{
-    support::{Answer, Database, EventStream, TestGateway, get, post_with, within},
+    support::{Answer, Database, EventStream, TestGateway, get, post_with, until, within},
     tokens::{WITH_TOKENS, forged, lasting, now, token, with_claims},
 };
 
@@ -134,4 +138,66 @@ async fn attack_32_tickets_are_for_those_who_can_read() {
     let bearer = of("ann", json!({"subscribe": ["a"]}));
     let answer = ask_for_ticket(&gateway, &[("authorization", &bearer)]).await;
     assert_eq!(answer.status, 201);
+}
+
+/// A token that lasts until the next second but one, and that moment.
+fn short() -> (String, Duration) {
+    let claims = json!({"exp": now() + 2, "pgfan": {"subscribe": ["a"], "publish": ["a"]}});
+    (with_claims(&claims), Duration::from_secs(now() as u64 + 2))
+}
+
+/// Returns when the clock has passed it.
+async fn past(moment: Duration) {
+    until("the token has expired", || async {
+        SystemTime::now() > SystemTime::UNIX_EPOCH + moment
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attack_29_a_ticket_ends_with_its_token() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[WITH_TOKENS]).await;
+    let (short, end) = short();
+    let late = ticket(&gateway, &short).await;
+    let mut reader = EventStream::open(
+        gateway.address,
+        &format!(
+            "/v1/sse?channel=a&ticket={}",
+            ticket(&gateway, &token(&["a"])).await
+        ),
+        &[],
+    )
+    .await;
+    reader.message().await;
+    database.notify("a", "of the history").await;
+    reader.message().await;
+    past(end).await;
+    let path = format!("/v1/sse?channel=a&ticket={late}&cursor=0");
+    let answer = get(gateway.address, &path, &[]).await;
+    assert_eq!(
+        (answer.status, answer.code()),
+        (401, "unauthenticated".into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attack_29_a_publish_whose_body_comes_after_the_token_s_end() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[WITH_TOKENS]).await;
+    let (short, end) = short();
+    let mut socket = TcpStream::connect(gateway.address).await.unwrap();
+    let head = format!(
+        "POST /v1/channels/a HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {short}\r\n\
+         content-length: 1\r\nconnection: close\r\n\r\n",
+        gateway.address
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    past(end).await;
+    socket.write_all(b"1").await.unwrap();
+    let mut answer = String::new();
+    within("the answer", socket.read_to_string(&mut answer))
+        .await
+        .unwrap();
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
 }

@@ -106,7 +106,7 @@ impl Grpc {
         let (grant, address) = self.admit(&request)?;
         let pb::PublishRequest { channel, payload } = request.into_inner();
         let channel = self.admission.publishable(&grant, address, &channel)?;
-        self.admission.publish(channel, payload).await
+        self.admission.publish(&grant, channel, payload).await
     }
 
     fn refuse(&self, refusal: Refusal) -> Status {
