@@ -5,7 +5,11 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use jsonwebtoken::{AlgorithmFamily, Header, Validation, decode, decode_header, errors::ErrorKind};
+use jsonwebtoken::{
+    AlgorithmFamily, Header, Validation, dangerous::insecure_decode_claims, decode, decode_header,
+    errors::ErrorKind,
+};
+use serde_json::{Map, Value};
 
 use super::{
     claims::{Channels, ClaimPath, Claims, GrantsError},
@@ -98,7 +102,7 @@ impl<'a> Unchecked<'a> {
         }
         let header = decode_header(text).map_err(|_| TokenError::Malformed)?;
         // RFC 7515, section 4.1.11; pgfan knows no extension.
-        if header.crit.is_some() {
+        if header.crit.is_some() || names_crit(text) {
             return Err(TokenError::Critical);
         }
         Ok(Self { text, header })
@@ -168,6 +172,14 @@ impl<'a> Unchecked<'a> {
             expires: SystemTime::UNIX_EPOCH + expires,
         })
     }
+}
+
+/// Whether the header has `crit`, of whatever value: `null` is read as if it were not there.
+fn names_crit(text: &str) -> bool {
+    let head = text.split('.').next().unwrap_or_default();
+    // Read as claims, which may have any name; nothing is taken from it.
+    let head = insecure_decode_claims::<Map<String, Value>>(format!("{head}.{head}."));
+    head.is_ok_and(|head| head.contains_key("crit"))
 }
 
 fn reason(kind: &ErrorKind) -> TokenError {
