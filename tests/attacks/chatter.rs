@@ -99,7 +99,7 @@ const WEB_SOCKETS: [&str; 3] = ["/v1/ws", "/v1/ws?channel=a&format=raw", "/pgpub
 
 /// Parts of one message, that it need not end.
 #[tokio::test(flavor = "multi_thread")]
-async fn a35_the_parts_of_a_message_are_counted_too() {
+async fn a31_the_parts_of_a_message_are_counted_too() {
     let _alone = PROCESSOR.lock().await;
     let besieged = Besieged::new().await;
     let (begin, again) = (client_frame(0x01, 1, b"x"), client_frame(0x00, 0, b""));
@@ -114,7 +114,7 @@ async fn a35_the_parts_of_a_message_are_counted_too() {
 
 /// Of one who answers each ping, or asks for an answer.
 #[tokio::test(flavor = "multi_thread")]
-async fn a35_a_message_that_never_ends_is_not_waited_for() {
+async fn a31_a_message_that_never_ends_is_not_waited_for() {
     let settings = ["--keepalive", "1s", "--request-timeout", "2s"];
     let mut besieged = Besieged::with(&settings).await;
     for path in WEB_SOCKETS {

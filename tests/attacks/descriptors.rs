@@ -75,7 +75,7 @@ async fn asks_once(from: IpAddr, gateway: &GatewayProcess) -> TcpStream {
 
 /// Readers, connections that say nothing, and those that have asked once.
 #[tokio::test(flavor = "multi_thread")]
-async fn a34_one_address_has_half_of_the_descriptors_at_most() {
+async fn a30_one_address_has_half_of_the_descriptors_at_most() {
     let database = Database::new().await;
     let (mut gateway, mut readers) = gateway(&database, &[]).await;
     let before = gateway.open_files();
@@ -117,7 +117,7 @@ async fn a34_one_address_has_half_of_the_descriptors_at_most() {
 
 /// Each client of a proxy is another, and none of them has many connections.
 #[tokio::test(flavor = "multi_thread")]
-async fn a34_a_crowd_behind_a_trusted_proxy_leaves_room_for_probes_and_the_database() {
+async fn a30_a_crowd_behind_a_trusted_proxy_leaves_room_for_probes_and_the_database() {
     let database = Database::new().await;
     let flags = [
         "--trusted-proxies",
@@ -181,7 +181,7 @@ async fn a34_a_crowd_behind_a_trusted_proxy_leaves_room_for_probes_and_the_datab
 /// One of HTTP/1.1 that is kept and not used; of HTTP/2, see
 /// `a_connection_without_a_stream_is_over_within_two_minutes`.
 #[tokio::test(flavor = "multi_thread")]
-async fn a34_a_connection_that_is_kept_and_asks_nothing_more_is_closed() {
+async fn a30_a_connection_that_is_kept_and_asks_nothing_more_is_closed() {
     let database = Database::new().await;
     let (gateway, readers) = gateway(&database, &["--request-timeout", "1s"]).await;
     let mut kept = connect(loopback(2), gateway.address).await;

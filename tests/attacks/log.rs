@@ -15,10 +15,11 @@ async fn say_it_everywhere(gateway: &GatewayProcess) {
     let escaped = utf8_percent_encode(FORGED, NON_ALPHANUMERIC).to_string();
     for wire in Wire::ALL {
         let mut reader = Reader::open(wire, address, &[FORGED], Some(FORGED)).await;
-        assert!(
-            matches!(reader.said().await, Said::Ready { .. }),
-            "{wire:?}"
-        );
+        if wire != Wire::PgCacheWatch {
+            // A cursor that is none.
+            assert!(matches!(reader.said().await, Said::Gap { .. }), "{wire:?}");
+        }
+        reader.ready().await;
     }
     let path = format!("/v1/channels/{escaped}");
     assert_eq!(post(address, &path, FORGED).await.status, 204);

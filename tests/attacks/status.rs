@@ -46,7 +46,7 @@ async fn subscribe(besieged: &Besieged, reader: usize) -> WebSocket {
 /// Ten thousand channels cost who asks nothing, and a token of many patterns
 /// does not either.
 #[tokio::test(flavor = "multi_thread")]
-async fn a37_a_status_costs_as_much_with_ten_thousand_channels() {
+async fn a32_a_status_costs_as_much_with_ten_thousand_channels() {
     let _alone = PROCESSOR.lock().await;
     let besieged = Besieged::with(&FLAGS).await;
     let patterns: Vec<_> = (0..100).map(|n| format!("none.{n}")).collect();
@@ -71,7 +71,7 @@ async fn a37_a_status_costs_as_much_with_ten_thousand_channels() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a37_a_token_that_grants_nothing_is_told_nothing() {
+async fn a32_a_token_that_grants_nothing_is_told_nothing() {
     let besieged = Besieged::with(&FLAGS).await;
     for (rights, status) in [
         (json!({}), 403),

@@ -253,6 +253,8 @@ async fn a_gateway_that_went_away_is_waited_for_and_each_try_told() {
     let gateway = TestGateway::on(&database).await;
     link.lead_to(gateway.address.port());
     for program in &mut programs {
+        // Its cursor is of another life of the gateway.
+        object(program, "gap").await;
         object(program, "ready").await;
     }
 }

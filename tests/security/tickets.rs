@@ -115,7 +115,7 @@ async fn nothing_else_in_a_url_lets_anybody_in() {
 
 /// Those who can read nothing have no use for one; a few of them had all.
 #[tokio::test(flavor = "multi_thread")]
-async fn attack_32_tickets_are_for_those_who_can_read() {
+async fn attack_29_tickets_are_for_those_who_can_read() {
     let database = Database::new().await;
     let gateway = TestGateway::with(&database, &[WITH_TOKENS]).await;
     let of = |subject: &str, pgfan: serde_json::Value| {
@@ -155,7 +155,7 @@ async fn past(moment: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn attack_29_a_ticket_ends_with_its_token() {
+async fn attack_28_a_ticket_ends_with_its_token() {
     let database = Database::new().await;
     let gateway = TestGateway::with(&database, &[WITH_TOKENS]).await;
     let (short, end) = short();
@@ -182,7 +182,7 @@ async fn attack_29_a_ticket_ends_with_its_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn attack_29_a_publish_whose_body_comes_after_the_token_s_end() {
+async fn attack_28_a_publish_whose_body_comes_after_the_token_s_end() {
     let database = Database::new().await;
     let gateway = TestGateway::with(&database, &[WITH_TOKENS]).await;
     let (short, end) = short();

@@ -10,7 +10,8 @@ async fn a_file_that_is_not_there_is_to_be_created() {
     let root = home.path().join(".postgresql/root.crt");
     let root = format!("database: sslrootcert: {}: does not exist", root.display());
     let authority = "put the certificate of the server's authority into that file, or name the one";
-    let create = "create the file, or give the path of one that exists: --token-secret-file FILE\n";
+    let create =
+        "create the file, or give the path of one that exists: --token-secret-file FILE,…\n";
     for (flag, value, says, remedy) in [
         (
             "--token-secret-file",
