@@ -5,9 +5,10 @@ use tokio::time::Instant;
 
 use super::{
     Cursor, Delivery, Ended, SourceState, State,
+    catch_up::{CatchUp, Replay},
     counters::Counters,
     log::{HistoryKey, Log},
-    reader::{CatchUp, Membership, Reader, Replay},
+    reader::{Membership, Reader},
     readers::{ChannelKey, Listening},
 };
 use crate::event::{ChannelName, EventId, GapReason};

@@ -7,6 +7,7 @@
 //! the order every reader sees.
 
 mod burst;
+mod catch_up;
 mod counters;
 mod delivery;
 mod history;

@@ -8,6 +8,7 @@ use std::{collections::VecDeque, mem, sync::Arc};
 
 use super::{
     Delivery, Ended, SourceState, State,
+    catch_up::CatchUp,
     counters::Counters,
     join::Pending,
     log::{Entry, HistoryKey, Log, Look, Mark, Overtaken, Signal},
@@ -21,11 +22,11 @@ use crate::event::{ChannelName, GapReason};
 /// alive beyond the log's limits at the most: 512 KiB, shared by all readers
 /// that are at the same place.
 #[cfg(not(test))]
-const BATCH: usize = 64;
+pub(super) const BATCH: usize = 64;
 
 /// Few, so that the tests meet every boundary.
 #[cfg(test)]
-const BATCH: usize = 3;
+pub(super) const BATCH: usize = 3;
 
 /// Deliveries that a waiting reader keeps room for.
 const FEW: usize = 4;
@@ -40,24 +41,6 @@ pub(super) struct Membership {
     pub(super) after: u64,
     /// Whether a writer serves the reader here.
     pub(super) seated: bool,
-}
-
-/// What a `join` with a cursor missed, up to where the reader was.
-#[derive(Debug)]
-pub(super) struct Replay {
-    pub(super) histories: Vec<(ChannelKey, HistoryKey)>,
-    pub(super) after: u64,
-    pub(super) until: u64,
-}
-
-/// A `join` whose position is taken, and whose `ready` stands behind all that
-/// the log had by then.
-#[derive(Debug)]
-pub(super) struct CatchUp {
-    pub(super) channels: Vec<ChannelName>,
-    /// The head when the position was taken.
-    pub(super) until: u64,
-    pub(super) replay: Option<Replay>,
 }
 
 /// See the module.
@@ -178,13 +161,6 @@ impl Reader {
         keys
     }
 
-    /// Whether a gap stands among what comes before the next `ready`.
-    pub(super) fn has_gap_ahead(&self, log: &Log) -> bool {
-        let is_gap = |delivery: &Delivery| matches!(delivery, Delivery::Gap { .. });
-        let replay = self.catch_up.as_ref().and_then(|c| c.replay.as_ref());
-        self.batch.iter().any(is_gap) || replay.is_some_and(|r| log.has_gap(r.after, r.until))
-    }
-
     /// The position, if everything up to it was delivered and nothing waits.
     pub(super) fn drained(&self) -> Option<u64> {
         let waits = !self.batch.is_empty() || !self.pending.is_empty() || self.catch_up.is_some();
@@ -250,28 +226,6 @@ impl Reader {
         replays || self.joined_at.is_some() && self.position < self.reads_until(log)
     }
 
-    /// Nothing stands before a `ready` that came after it, but for the end of
-    /// an outage, which `ready` waits for.
-    fn reads_until(&self, log: &Log) -> u64 {
-        match &self.catch_up {
-            Some(catch_up) if self.told_live || self.position < catch_up.until => catch_up.until,
-            _ => log.head(),
-        }
-    }
-
-    /// Of a source that was lost meanwhile, when that is over: nobody is up to
-    /// date before.
-    fn finish_catch_up(&mut self, log: &Log) {
-        let is_there =
-            |c: &mut CatchUp| c.replay.is_none() && self.position >= c.until && self.told_live;
-        if let Some(CatchUp { channels, .. }) = self.catch_up.take_if(is_there) {
-            self.batch.push_back(Delivery::Ready {
-                channels,
-                cursor: log.id(self.position),
-            });
-        }
-    }
-
     /// The server of today may be one that cannot listen to a name which the
     /// one before could.
     fn check_memberships(&self, state: &State) -> Result<(), Ended> {
@@ -281,25 +235,6 @@ impl Reader {
             Some(membership) => Err(Ended::Refused(membership.name.clone())),
             None => Ok(()),
         }
-    }
-
-    /// Returns what is left of it.
-    fn read_replay(&mut self, replay: Replay, log: &Log, look: &mut Look) -> Option<Replay> {
-        let Replay { after, until, .. } = replay;
-        let positions = replay
-            .histories
-            .iter()
-            .map(|(_, history)| (*history, after));
-        if let Err(Overtaken) = log.read(positions, after, until, BATCH, look) {
-            self.batch.push_back(Delivery::Gap {
-                id: log.id(self.position),
-                reason: GapReason::CursorTooOld,
-            });
-            return None;
-        }
-        let after = look.entries.last()?.sequence();
-        self.batch.extend(replayed(look.entries.drain(..), log));
-        Some(Replay { after, ..replay })
     }
 
     fn read_live(&mut self, until: u64, state: &State, look: &mut Look) {
@@ -369,31 +304,4 @@ impl Reader {
             _ => {}
         }
     }
-}
-
-impl CatchUp {
-    /// None where that leaves nothing to be ready on.
-    fn without(mut self, names: &[ChannelName], keys: &[ChannelKey]) -> Option<Self> {
-        self.channels.retain(|name| !names.contains(name));
-        if let Some(replay) = &mut self.replay {
-            replay.histories.retain(|(key, _)| !keys.contains(key));
-        }
-        (!self.channels.is_empty()).then_some(self)
-    }
-}
-
-/// Of a replay, what a later `join` must hear: events and gaps. What the
-/// source went through meanwhile the reader was told at the time.
-fn replayed(entries: impl Iterator<Item = Entry>, log: &Log) -> impl Iterator<Item = Delivery> {
-    entries.filter_map(|entry| match entry {
-        Entry::Event(event) => Some(Delivery::Event(event)),
-        Entry::Mark(Mark {
-            sequence,
-            signal: Signal::Gap(reason),
-        }) => Some(Delivery::Gap {
-            id: log.id(sequence),
-            reason,
-        }),
-        Entry::Mark(_) => None,
-    })
 }
