@@ -1,7 +1,7 @@
 //! How a WebSocket ends: the gateway's close codes, and what a client did
 //! against the protocol (RFC 6455, section 7.4.1).
 
-use std::{future::poll_fn, io, time::Duration};
+use std::{io, time::Duration};
 
 use tokio::time::timeout;
 use tungstenite::{Error as WsError, Message, protocol::CloseFrame};
@@ -72,14 +72,11 @@ impl From<WsError> for End {
 /// says why, or answers the client, and reads to the end. A socket dropped
 /// before that would take the frame with it.
 pub(super) async fn close(mut socket: WebSocket, end: End) {
-    let frame = frame(end);
     let handshake = async {
-        if let Some(frame) = frame
-            && socket.send(Message::Close(Some(frame))).await.is_err()
-        {
+        if say(&mut socket, end).await.is_err() {
             return;
         }
-        while let Some(Ok(_)) = poll_fn(|cx| socket.poll_last(cx)).await {}
+        socket.read_to_close().await;
         // One that cannot be told is gone.
         let _ = socket.shutdown().await;
     };
@@ -87,20 +84,23 @@ pub(super) async fn close(mut socket: WebSocket, end: End) {
     let _ = timeout(HANDSHAKE, handshake).await;
 }
 
-fn frame(end: End) -> Option<CloseFrame> {
+async fn say(socket: &mut WebSocket, end: End) -> Result<(), End> {
     let (code, reason) = match end {
         End::Refused(refusal) => (
             refusal.code.websocket(),
             format!("{}: {}", refusal.code.as_str(), refusal.message),
         ),
         End::Protocol(code, reason) => (code, reason.to_owned()),
-        End::Stalled | End::ByClient => return None,
+        // tungstenite has the answer ready.
+        End::ByClient => return socket.flush().await,
+        End::Stalled => return Ok(()),
     };
     let reason = cut(&reason).into();
-    Some(CloseFrame {
+    let frame = CloseFrame {
         code: code.into(),
         reason,
-    })
+    };
+    socket.send(Message::Close(Some(frame))).await
 }
 
 /// At most `MAX_REASON` bytes, and whole characters.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
     time::Instant,
 };
 
@@ -31,6 +31,7 @@ struct Seen {
     at: Place,
     continuations: usize,
     begun: Option<Instant>,
+    closed: bool,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +49,10 @@ const FIN: u8 = 0x80;
 const OPCODE: u8 = 0x0f;
 /// From here on frames are of the connection, between those of a message.
 const CONTROL: u8 = 0x08;
+const CLOSE: u8 = 0x08;
+
+/// What is read at once of what nobody wants to know any more.
+const DISCARDED: usize = 16 << 10;
 
 impl Frames {
     /// `read` is what was read of it already.
@@ -65,9 +70,20 @@ impl Frames {
         &mut self.socket
     }
 
-    /// Since it was last asked: frames that go on with a message.
+    /// Continuation frames since the last call. Until the next call nothing
+    /// more is read than what brought them.
     pub(super) fn continuations(&mut self) -> usize {
         std::mem::take(&mut self.seen.continuations)
+    }
+
+    /// Discards what the client says, up to its close frame or its end. No
+    /// message is taken apart for that: a client that sends all that it can
+    /// may have filled the buffers of the network.
+    pub(super) async fn read_to_close(&mut self) {
+        let mut buffer = vec![0; DISCARDED];
+        while !self.seen.closed && matches!(self.read(&mut buffer).await, Ok(1..)) {
+            self.continuations();
+        }
     }
 
     /// Since when a message has begun and not ended.
@@ -142,6 +158,7 @@ impl Seen {
 
     fn end(&mut self) {
         self.at = Place::First;
+        self.closed |= self.first & OPCODE == CLOSE;
         if self.first & OPCODE < CONTROL && self.first & FIN != 0 {
             self.begun = None;
         }
@@ -154,6 +171,12 @@ impl AsyncRead for Frames {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        // A client that sends faster than its frames are read would otherwise
+        // keep the reader inside one message.
+        if self.seen.continuations > 0 {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
         self.seen.see(&buffer.filled()[before..]);
@@ -202,7 +225,11 @@ mod tests {
                 frame.chunks(size).for_each(|part| seen.see(part));
                 assert_eq!(seen.continuations, continuations);
                 assert_eq!(seen.begun.is_some(), is_begun);
+                assert!(!seen.closed);
             }
+            let close = [0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8];
+            close.chunks(size).for_each(|part| seen.see(part));
+            assert!(seen.closed);
         }
     }
 }

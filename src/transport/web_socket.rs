@@ -12,7 +12,7 @@ use futures_util::{SinkExt, StreamExt};
 use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::WebSocketStream;
 use tungstenite::{
-    Error as WsError, Message,
+    Message,
     protocol::frame::{
         Frame,
         coding::{Data, OpCode},
@@ -54,7 +54,7 @@ impl WebSocket {
     /// much is ended, since to skip a message could lose a `subscribe`, and to
     /// answer each is a flood too.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, End>>> {
-        let polled = self.poll_last(cx);
+        let polled = self.stream.poll_next_unpin(cx);
         if let Err(refusal) = self.check() {
             return Poll::Ready(Some(Err(End::Refused(refusal))));
         }
@@ -79,12 +79,9 @@ impl WebSocket {
         }
     }
 
-    /// The same, of a client to which nothing is said any more.
-    pub(super) fn poll_last(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Message, WsError>>> {
-        self.stream.poll_next_unpin(cx)
+    /// See [`Frames::read_to_close`].
+    pub(super) async fn read_to_close(&mut self) {
+        self.stream.get_mut().read_to_close().await;
     }
 
     /// What the client has said already.

@@ -108,7 +108,7 @@ async fn a31_the_parts_of_a_message_are_counted_too() {
         assert_eq!(code, 1013, "{path}");
     }
     besieged
-        .stands("continuation frames", Duration::from_secs(3))
+        .stands("continuation frames", Duration::from_secs(1))
         .await;
 }
 
