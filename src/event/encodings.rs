@@ -26,16 +26,40 @@ pub enum Form {
 /// How many there are.
 pub const FORMS: usize = 5;
 
-/// The bytes of all encodings of the events that the log holds. Cheap to
-/// clone; all clones are the same.
+/// The bytes of all encodings of the events that the log holds, or of one channel's.
+/// Cheap to clone; all clones are the same.
 #[derive(Debug, Clone, Default)]
-pub struct Footprint(Arc<AtomicUsize>);
+pub struct Footprint(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    bytes: AtomicUsize,
+    /// Counts them too.
+    total: Option<Footprint>,
+}
 
 impl Footprint {
+    /// A part of this one.
+    pub fn part(&self) -> Self {
+        let total = Some(self.clone());
+        let bytes = AtomicUsize::default();
+        Self(Arc::new(Inner { bytes, total }))
+    }
+
+    fn add(&self, bytes: usize) {
+        self.0.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.0.total.iter().for_each(|total| total.add(bytes));
+    }
+
+    fn subtract(&self, bytes: usize) {
+        self.0.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.0.total.iter().for_each(|total| total.subtract(bytes));
+    }
+
     /// For a moment it may be off by an encoding that is just being made.
     pub fn bytes(&self) -> usize {
         // An encoding can be taken off before it is put on.
-        let bytes = self.0.load(Ordering::Relaxed);
+        let bytes = self.0.bytes.load(Ordering::Relaxed);
         usize::try_from(bytes.cast_signed()).unwrap_or(0)
     }
 }
@@ -70,7 +94,7 @@ impl Encodings {
             let bytes = encode();
             let before = self.own.fetch_add(bytes.len(), Ordering::Relaxed);
             if before & RELEASED == 0 {
-                self.footprint.0.fetch_add(bytes.len(), Ordering::Relaxed);
+                self.footprint.add(bytes.len());
             }
             bytes
         })
@@ -79,13 +103,27 @@ impl Encodings {
     /// The log lets the event go.
     pub fn release(&self) {
         let own = self.own.fetch_or(RELEASED, Ordering::Relaxed) & !RELEASED;
-        self.footprint.0.fetch_sub(own, Ordering::Relaxed);
+        self.footprint.subtract(own);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_is_counted_in_the_total_too() {
+        let total = Footprint::default();
+        let (one, other) = (total.part(), total.part());
+        let of = |part: &Footprint| Encodings::new(part.clone());
+        let (first, second) = (of(&one), of(&other));
+        for encodings in [&first, &second] {
+            encodings.get_or_encode(Form::Sse, || Bytes::from_static(b"12345"));
+        }
+        assert_eq!([&one, &other, &total].map(Footprint::bytes), [5, 5, 10]);
+        first.release();
+        assert_eq!([&one, &other, &total].map(Footprint::bytes), [0, 5, 5]);
+    }
 
     #[test]
     fn a_form_is_encoded_once_and_counted_until_it_is_released() {

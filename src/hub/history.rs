@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use crate::event::Event;
+use crate::event::{Event, Footprint};
 
 /// Room for so many events is nothing to give back.
 const LITTLE: usize = 64;
@@ -15,15 +15,25 @@ pub(super) struct History {
     pub(super) since: u64,
     /// The newest event that left.
     pub(super) evicted_to: u64,
+    /// Of the events themselves.
+    pub(super) bytes: usize,
+    /// Of their encodings.
+    pub(super) encoded: Footprint,
 }
 
 impl History {
-    pub(super) fn new(since: u64) -> Self {
+    pub(super) fn new(since: u64, encoded: Footprint) -> Self {
         Self {
             events: VecDeque::new(),
             since,
             evicted_to: 0,
+            bytes: 0,
+            encoded,
         }
+    }
+
+    pub(super) fn total_bytes(&self) -> usize {
+        self.bytes + self.encoded.bytes()
     }
 
     /// Lets the oldest event go. The room of a burst goes with it: `bytes` bounds
@@ -85,7 +95,7 @@ mod tests {
     #[test]
     fn after_a_burst_its_room_is_given_back() {
         let epoch = Epoch::random();
-        let mut history = History::new(1);
+        let mut history = History::new(1, Footprint::default());
         history.events.extend((2..10_002).map(|n| event(epoch, n)));
         for left in (0..10_000).rev() {
             let gone = history.evict().unwrap();

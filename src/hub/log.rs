@@ -29,6 +29,10 @@ use crate::event::{ChannelName, Encodings, Epoch, Event, EventId, Followed, Foot
 /// are the first to go.
 pub(super) const READER_GRACE: Duration = Duration::from_secs(30);
 
+/// Part of `bytes` that one channel may hold if the log is full: a channel that
+/// holds more gives up its own events before those of others.
+const CHANNEL_SHARE: usize = 4;
+
 /// Three marks an outage, so 1,024 remember the last 340 outages. At the limit
 /// the oldest leaves, and a cursor before it is too old.
 const MAX_MARKS: usize = 1024;
@@ -83,6 +87,8 @@ pub(super) struct Log {
     /// No burst reaches past this place to a reader that has not.
     barrier: u64,
     histories: Slab<History>,
+    /// Channels that held more than their share at their last event.
+    heavy: Vec<HistoryKey>,
     /// Oldest first; those whose event has left already are skipped, and
     /// cleared away when they are the greater part.
     arrivals: VecDeque<Arrival>,
@@ -109,6 +115,7 @@ impl Log {
             head: 1,
             barrier: 0,
             histories: Slab::new(),
+            heavy: Vec::new(),
             arrivals: VecDeque::new(),
             excess: VecDeque::new(),
             events: 0,
@@ -179,7 +186,8 @@ impl Log {
     /// channel was listened to an earlier time, does not reach back.
     pub(super) fn open(&mut self) -> HistoryKey {
         self.head += 1;
-        self.histories.insert(History::new(self.head))
+        let encoded = self.encoded.part();
+        self.histories.insert(History::new(self.head, encoded))
     }
 
     /// Forgets a channel's history: it is no longer listened to.
@@ -200,18 +208,20 @@ impl Log {
         followed: Followed,
     ) {
         self.head += 1;
+        let encoded = self.histories[key].encoded.clone();
         let event = Arc::new(Event {
             id: self.id(self.head),
             channel,
             payload,
             received_at,
-            encodings: Encodings::new(self.encoded.clone()),
+            encodings: Encodings::new(encoded),
             followed,
         });
         self.events += 1;
         self.appended += 1;
         self.bytes += cost(&event);
         let history = &mut self.histories[key];
+        history.bytes += cost(&event);
         history.events.push_back(event);
         let arrival = |sequence| Arrival {
             at: now,
@@ -222,6 +232,7 @@ impl Log {
         if let Some(event) = history.beyond(self.limits.events) {
             self.excess.push_back(arrival(event.id.sequence));
         }
+        self.note_if_heavy(key);
         self.trim(now);
     }
 
@@ -245,8 +256,40 @@ impl Log {
         self.barrier = self.head;
     }
 
+    fn is_heavy(&self, key: HistoryKey) -> bool {
+        let share = self.limits.bytes / CHANNEL_SHARE;
+        let history = self.histories.get(key);
+        history.is_some_and(|history| history.total_bytes() > share)
+    }
+
+    /// Few channels can be heavy at one time, so the list stays short.
+    fn note_if_heavy(&mut self, key: HistoryKey) {
+        if !self.is_heavy(key) || self.heavy.contains(&key) {
+            return;
+        }
+        if self.heavy.len() >= 2 * CHANNEL_SHARE {
+            let mut heavy = mem::take(&mut self.heavy);
+            heavy.retain(|&key| self.is_heavy(key));
+            self.heavy = heavy;
+        }
+        self.heavy.push(key);
+    }
+
+    /// Evicts events of heavy channels while the log is full.
+    fn trim_heavy(&mut self) {
+        while self.bytes() > self.limits.bytes
+            && let Some(&key) = self.heavy.last()
+        {
+            match self.is_heavy(key) {
+                true => self.evict(key),
+                false => drop(self.heavy.pop()),
+            }
+        }
+    }
+
     /// Lets everything go that is over a limit at this moment.
     pub(super) fn trim(&mut self, now: Instant) {
+        self.trim_heavy();
         while let Some(oldest) = self.excess.front().copied() {
             if self.is_held(oldest) {
                 if !self.is_over(oldest, READER_GRACE, now) {
@@ -290,7 +333,9 @@ impl Log {
     }
 
     fn evict(&mut self, key: HistoryKey) {
-        if let Some(event) = self.histories[key].evict() {
+        let history = &mut self.histories[key];
+        if let Some(event) = history.evict() {
+            history.bytes -= cost(&event);
             self.let_go(&event);
         }
     }

@@ -52,6 +52,39 @@ async fn an_overtaken_reader_hears_what_became_of_the_source() {
     assert_eq!(now(&mut slow), ["slow_reader", "live"]);
 }
 
+/// Several times as many bytes as the log holds.
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_fills_the_log_evicts_its_own_events() {
+    let mut config = small_history(10_000);
+    config.history.bytes = 1 << 20;
+    let fixture = Fixture::live(config);
+    let mut readers = ["a", "b"].map(|name| fixture.reader(&[name]));
+    let cursor = last_cursor(&mut fixture.subscribe(&["quiet"], None));
+    fixture.notify("quiet", "1");
+    for _ in 0..300 {
+        for name in ["a", "b"] {
+            fixture.notify(name, &"x".repeat(7999));
+        }
+        // Encodings are added after the append; the sweep finds the log full.
+        for reader in &mut readers {
+            for delivery in std::iter::from_fn(|| reader.next().now_or_never()) {
+                if let Some(Ok(Delivery::Event(event))) = delivery {
+                    let encode = || bytes::Bytes::from(vec![0; 48_000]);
+                    event
+                        .encodings
+                        .get_or_encode(crate::event::Form::Sse, encode);
+                }
+            }
+        }
+        fixture.hub.sweep();
+    }
+    fixture.notify("quiet", "2");
+    assert!(fixture.hub.view().log_bytes <= 1 << 20);
+    let mut resumed = fixture.subscribe(&["quiet"], cursor);
+    let expected = [r#""quiet" 1"#, r#""quiet" 2"#, r#"ready ["quiet"]"#];
+    assert_eq!(now(&mut resumed), expected);
+}
+
 #[tokio::test(start_paused = true)]
 async fn events_leave_at_their_age() {
     let fixture = Fixture::live(Config::default());
