@@ -1,7 +1,7 @@
 //! The way back: a reader's wish to notify, on its way to the source's
 //! publishing session. Neither end knows the other.
 
-use std::time::Duration;
+use std::{any::Any, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -12,7 +12,7 @@ use crate::event::{ChannelName, Payload};
 
 /// Requests waiting for the publishing session: at 8 KB each at most 8 MiB.
 /// At the limit a publisher is told `too_many`, it never waits.
-const QUEUE: usize = 1024;
+pub const WAITING: usize = 1024;
 
 /// Requests that nobody waits for any more are skipped; so many may stand
 /// before one that counts. At the limit it is told `too_many`, and tried again.
@@ -26,7 +26,7 @@ pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
     /// The queue is full.
-    #[error("too many publishes are waiting")]
+    #[error("the queue of publishes is full")]
     TooMany,
     /// No answer from PostgreSQL. Whether it committed is unknown.
     #[error("the database did not confirm the notification")]
@@ -48,18 +48,44 @@ pub struct PublishRequest {
     pub reply: oneshot::Sender<Result<(), PublishError>>,
 }
 
+/// A guard that is dropped when the request leaves the queue. A caller that gives up
+/// earlier leaves its request there.
+pub type QueueGuard = Box<dyn Any + Send>;
+
+#[derive(Debug)]
+struct Queued {
+    request: PublishRequest,
+    _guard: Option<QueueGuard>,
+}
+
 /// Hands notifications to the publishing session. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Publisher {
-    queue: mpsc::Sender<PublishRequest>,
+    queue: mpsc::Sender<Queued>,
 }
 
 /// What the publishing session takes its work from.
-pub type PublishQueue = mpsc::Receiver<PublishRequest>;
+#[derive(Debug)]
+pub struct PublishQueue(mpsc::Receiver<Queued>);
+
+impl PublishQueue {
+    /// The next request; `None` when all publishers are dropped. Cancel-safe.
+    pub async fn recv(&mut self) -> Option<PublishRequest> {
+        Some(self.0.recv().await?.request)
+    }
+
+    /// The next request, without waiting.
+    ///
+    /// # Errors
+    /// The queue is empty, or all publishers are dropped.
+    pub fn try_recv(&mut self) -> Result<PublishRequest, mpsc::error::TryRecvError> {
+        Ok(self.0.try_recv()?.request)
+    }
+}
 
 /// The two ends of one bounded queue, for all who publish.
 pub fn channel() -> (Publisher, PublishQueue) {
-    bounded(QUEUE)
+    bounded(WAITING)
 }
 
 /// The same for one who publishes one at a time, and may have given some up.
@@ -69,7 +95,7 @@ pub(crate) fn private_channel() -> (Publisher, PublishQueue) {
 
 fn bounded(length: usize) -> (Publisher, PublishQueue) {
     let (queue, requests) = mpsc::channel(length);
-    (Publisher { queue }, requests)
+    (Publisher { queue }, PublishQueue(requests))
 }
 
 impl Publisher {
@@ -82,13 +108,30 @@ impl Publisher {
         channel: ChannelName,
         payload: Payload,
     ) -> Result<(), PublishError> {
+        self.publish_guarded(channel, payload, None).await
+    }
+
+    /// As [`Self::publish`], with a guard for the time in the queue.
+    ///
+    /// # Errors
+    /// As [`Self::publish`].
+    pub async fn publish_guarded(
+        &self,
+        channel: ChannelName,
+        payload: Payload,
+        guard: Option<QueueGuard>,
+    ) -> Result<(), PublishError> {
         let (reply, answer) = oneshot::channel();
         let request = PublishRequest {
             channel,
             payload,
             reply,
         };
-        self.queue.try_send(request).map_err(|error| match error {
+        let queued = Queued {
+            request,
+            _guard: guard,
+        };
+        self.queue.try_send(queued).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => PublishError::TooMany,
             mpsc::error::TrySendError::Closed(_) => PublishError::Unavailable,
         })?;
@@ -96,5 +139,33 @@ impl Publisher {
             Ok(Ok(result)) => result,
             Ok(Err(_)) | Err(_) => Err(PublishError::Unavailable),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    /// Otherwise a client could fill the queue with requests that it gives up.
+    #[tokio::test]
+    async fn an_abandoned_request_keeps_its_guard_until_it_leaves_the_queue() {
+        let (publisher, mut queue) = channel();
+        let place = Arc::new(());
+        let (channel, payload) = (
+            ChannelName::new("a").unwrap(),
+            Payload::new("x".into()).unwrap(),
+        );
+        let guard: QueueGuard = Box::new(Arc::clone(&place));
+        let publishing = publisher.publish_guarded(channel, payload, Some(guard));
+        assert!(publishing.now_or_never().is_none(), "queued, and abandoned");
+        assert_eq!(Arc::strong_count(&place), 2);
+        let request = queue.recv().await.unwrap();
+        assert!(request.reply.is_closed());
+        assert_eq!(Arc::strong_count(&place), 1);
+        assert!(queue.try_recv().is_err());
     }
 }
