@@ -129,7 +129,7 @@ mod tests {
     use tokio::select;
 
     use super::*;
-    use crate::{demand::Demand, event::WireName};
+    use crate::{demand::Demand, event::WireName, hub::CLIENT};
 
     /// Of these flags.
     fn config(flags: &[(&str, &str)]) -> Config {
@@ -181,7 +181,7 @@ mod tests {
     #[tokio::test]
     async fn when_a_reload_is_over_all_readers_are_woken() {
         let (parts, begun) = parts(config(&[]));
-        let mut reader = parts.hub.subscribe(WireName::WebSocket).unwrap();
+        let mut reader = parts.hub.subscribe(WireName::WebSocket, CLIENT).unwrap();
         let woken = Arc::new(Woken::default());
         let waker = Waker::from(woken.clone());
         let item = reader.poll_next_unpin(&mut Context::from_waker(&waker));

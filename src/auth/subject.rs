@@ -32,6 +32,20 @@ impl Subject {
         Self::of(signed)
     }
 
+    /// The raw hash.
+    pub fn id(self) -> [u8; 16] {
+        self.0
+    }
+
+    /// The first half of the hash in hex, for log lines: does not reveal the `sub`,
+    /// and can be computed from it.
+    pub fn fingerprint(self) -> String {
+        self.0[..8]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+
     fn of(text: &str) -> Self {
         let mut half = [0; 16];
         half.copy_from_slice(&digest(&SHA256, text.as_bytes()).as_ref()[..16]);
@@ -66,5 +80,14 @@ mod tests {
         assert_eq!(of("head.claims.one"), of("head.claims.two"));
         assert_ne!(of("head.claims.one"), of("head.others.one"));
         assert_eq!(format!("{:?}", of("a.b.c")), "Subject(…)");
+    }
+
+    /// As the guide has it: `printf '"https://a"\0"ann"' | sha256sum`.
+    #[test]
+    fn the_fingerprint_can_be_computed_from_the_sub() {
+        let named = Subject::named(Some(&json!("https://a")), &json!("ann"));
+        assert_eq!(named.fingerprint(), "f53f578feb33ff00");
+        let unsaid = Subject::named(None, &json!("ann"));
+        assert_ne!(named.fingerprint(), unsaid.fingerprint());
     }
 }

@@ -8,11 +8,18 @@ use crate::transport::{self, Network, Proxies};
 pub(super) struct Limits {
     pub(super) readers_per_address: Option<usize>,
     pub(super) readers_per_token: Option<usize>,
+    pub(super) channels_per_client: Option<usize>,
     pub(super) publish_rate: Option<usize>,
     pub(super) proxies: Proxies,
 }
 
 impl Limits {
+    /// Half of all channels by default: one client leaves the other half.
+    pub(super) fn channels_per_client(&self, max_channels: usize) -> usize {
+        let half = max_channels.div_ceil(2);
+        self.channels_per_client.unwrap_or(half)
+    }
+
     /// Half of all readers, where nothing else is said: whoever is one client
     /// to pgfan and none of harm, a proxy it does not know or a token that many
     /// share, has room for long, and nobody alone takes all there is. Nor is

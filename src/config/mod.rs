@@ -258,6 +258,8 @@ impl Draft {
             self.fixed.note("tls-cert", "on");
         }
         let is_for_loopback = self.access.is_for_loopback();
+        let max_channels = self.hub.max_channels;
+        self.hub.max_channels_per_client = self.limits.channels_per_client(max_channels);
         let (auth, browsers) = self.access.done(self.transport.max_header_bytes);
         Config {
             listen: self.listen,

@@ -115,6 +115,7 @@ fn each_setting_arrives_where_it_belongs() {
         keepalive = '7s'\n subscribe-timeout = '8s'\n write-timeout = '9s'
         drain-timeout = '10s'\n max-client-frame = 1100
         max-readers = 12\n max-channels = 13\n max-channels-per-reader = 14
+        max-channels-per-client = 22
         max-readers-per-address = 15\n trusted-proxies = '10.0.0.1,fd00::/8'
         max-readers-per-token = 16\n max-publish-rate = 17\n max-frame-rate = 18
         request-timeout = '19s'\n max-header-bytes = 20000\n max-streams = 21
@@ -146,6 +147,7 @@ fn each_setting_arrives_where_it_belongs() {
         subscribe_timeout: s(8),
         max_readers: 12,
         max_channels: 13,
+        max_channels_per_client: 22,
         max_channels_per_reader: 14,
     };
     assert_eq!(config.hub, expected);
@@ -184,6 +186,7 @@ fn the_default_that_is_shown_is_the_one_that_is_used() {
         "the libpq variables",
         "the gateway's host",
         "half of --max-readers, or of the open files",
+        "half of --max-channels",
         "none",
     ];
     let values = SETTINGS.iter().filter(|s| !words.contains(&s.default));
@@ -213,6 +216,11 @@ fn every_number_has_its_bounds() {
         ("max-streams", ["1", "0"], ["1000000", "1000001"]),
         ("max-readers", ["1", "0"], ["10000000", "10000001"]),
         ("max-channels", ["1", "0"], ["1000000", "1000001"]),
+        (
+            "max-channels-per-client",
+            ["1", "0"],
+            ["10000000", "10000001"],
+        ),
         (
             "max-channels-per-reader",
             ["1", "0"],
@@ -326,6 +334,14 @@ fn nobody_alone_has_more_than_half_of_the_readers() {
         let limits = super::limits::Limits::default().done(readers, room);
         let both = [limits.readers_per_address, limits.readers_per_token];
         assert_eq!(both, [half; 2], "{readers} {room}");
+    }
+}
+
+#[test]
+fn nobody_alone_has_more_than_half_of_the_channels() {
+    for (channels, half) in [("7", 4), ("1", 1), ("10000", 5000)] {
+        let hub = flag("max-channels", channels).unwrap().hub;
+        assert_eq!(hub.max_channels_per_client, half, "{channels}");
     }
 }
 

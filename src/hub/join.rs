@@ -6,10 +6,11 @@ use tokio::time::Instant;
 use super::{
     Cursor, Delivery, Ended, SourceState, State,
     catch_up::{CatchUp, Replay},
+    channel::Listening,
     counters::Counters,
     log::{HistoryKey, Log},
     reader::{Membership, Reader},
-    readers::{ChannelKey, Listening},
+    readers::ChannelKey,
 };
 use crate::event::{ChannelName, EventId, GapReason};
 

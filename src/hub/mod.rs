@@ -8,6 +8,8 @@
 
 mod burst;
 mod catch_up;
+mod channel;
+mod channel_quota;
 mod counters;
 mod delivery;
 mod history;
@@ -38,11 +40,15 @@ use crate::{
     event::{Epoch, WireName},
 };
 pub use burst::Burst;
+#[cfg(test)]
+pub(crate) use channel_quota::CLIENT;
+pub use channel_quota::ClientKey;
 use counters::Counters;
 pub use delivery::{Cursor, Delivery};
 pub use intake::Intake;
 pub use log::Limits;
 use log::{Log, Look};
+pub use readers::NewChannels;
 use readers::Readers;
 pub use readiness::{Readiness, Unready};
 pub use seat::{Outlet, Seat};
@@ -65,6 +71,8 @@ pub struct Config {
     pub max_readers: usize,
     /// Channels listened to at one time; the next is refused.
     pub max_channels: usize,
+    /// Channels that one client may own; the next is refused.
+    pub max_channels_per_client: usize,
     /// Channels of one reader; the next is refused.
     pub max_channels_per_reader: usize,
 }
@@ -81,6 +89,7 @@ impl Default for Config {
             subscribe_timeout: Duration::from_secs(10),
             max_readers: 100_000,
             max_channels: 10_000,
+            max_channels_per_client: 5000,
             max_channels_per_reader: 128,
         }
     }
@@ -146,7 +155,7 @@ impl Hub {
         let state = State {
             config,
             log: Log::new(Epoch::random(), config.history),
-            readers: Readers::new(demand, config.max_channels),
+            readers: Readers::new(demand, config.max_channels, config.max_channels_per_client),
             inboxes: Inboxes::default(),
             source: SourceState::Starting,
             source_since: SystemTime::now(),
@@ -166,11 +175,15 @@ impl Hub {
         }
     }
 
-    /// A new reader by this wire, that has no channel yet.
+    /// A new reader of this client by this wire, that has no channel yet.
     ///
     /// # Errors
     /// There are as many as may be, or the hub is closed.
-    pub fn subscribe(&self, wire: WireName) -> Result<Subscription, SubscribeError> {
+    pub fn subscribe(
+        &self,
+        wire: WireName,
+        client: ClientKey,
+    ) -> Result<Subscription, SubscribeError> {
         let mut state = self.lock();
         if state.closing {
             return Err(SubscribeError::ShuttingDown);
@@ -178,7 +191,7 @@ impl Hub {
         if state.readers.count() >= state.config.max_readers {
             return Err(SubscribeError::TooMany);
         }
-        let reader = state.readers.enter(wire);
+        let reader = state.readers.enter(wire, client);
         drop(state);
         Ok(Subscription::new(self.clone(), reader, wire))
     }
@@ -189,7 +202,10 @@ impl Hub {
         let mut state = self.lock();
         state.config = config;
         state.log.set_limits(config.history, Instant::now());
-        state.readers.set_max_channels(config.max_channels);
+        let client_limit = config.max_channels_per_client;
+        state
+            .readers
+            .set_max_channels(config.max_channels, client_limit);
     }
 
     /// Wakes every reader: something has changed of which the hub knows

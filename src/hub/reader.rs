@@ -9,10 +9,11 @@ use std::{collections::VecDeque, mem, sync::Arc};
 use super::{
     Delivery, Ended, SourceState, State,
     catch_up::CatchUp,
+    channel::Listening,
     counters::Counters,
     join::Pending,
     log::{Entry, HistoryKey, Log, Look, Mark, Overtaken, Signal},
-    readers::{ChannelKey, Listening, ReaderKey},
+    readers::{ChannelKey, ReaderKey},
     seat::Seat,
     writer::WriterKey,
 };

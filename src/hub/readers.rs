@@ -1,15 +1,18 @@
 //! Who reads which channel, and what is wanted from the source. No async.
 
-use std::{
-    collections::{HashMap, HashSet},
-    task::Waker,
-    time::Duration,
-};
+mod limits;
+
+use std::{collections::HashMap, task::Waker, time::Duration};
+
+pub(super) use limits::LimitReached;
+pub use limits::NewChannels;
 
 use slab::Slab;
 use tokio::time::Instant;
 
 use super::{
+    channel::{Channel, Listening},
+    channel_quota::{ChannelQuota, ClientKey},
     lingering::Lingering,
     log::{HistoryKey, Log},
     view::ChannelView,
@@ -26,57 +29,15 @@ pub(super) type ReaderKey = usize;
 /// Names one channel. Valid as long as a reader has joined it.
 pub(super) type ChannelKey = usize;
 
-/// How far the source has come with a channel.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Listening {
-    /// LISTEN has not committed yet.
-    Asked,
-    /// LISTEN has committed; a lost session repeats it before it is live.
-    Committed(HistoryKey),
-    /// PostgreSQL cannot listen to this name, in its encoding; an earlier
-    /// server perhaps could.
-    Refused(Option<HistoryKey>),
-}
-
-impl Listening {
-    fn history(self) -> Option<HistoryKey> {
-        match self {
-            Self::Asked => None,
-            Self::Committed(history) => Some(history),
-            Self::Refused(history) => history,
-        }
-    }
-}
-
 /// One reader's, until it leaves.
 #[derive(Debug)]
 struct Place {
     wire: WireName,
+    client: ClientKey,
     waker: Option<Waker>,
     /// The gateway is shutting down, and it is this reader's turn.
     ended: bool,
 }
-
-#[derive(Debug)]
-struct Channel {
-    name: ChannelName,
-    generation: Generation,
-    listening: Listening,
-    /// Those that are woken for its events.
-    readers: HashSet<ReaderKey>,
-    /// How many readers are served by a writer.
-    seated: usize,
-    /// The writers that have, or once had, one of those.
-    writers: WriterSet,
-    /// When the last reader left.
-    idle_since: Option<Instant>,
-    /// What came on it since somebody reads it.
-    events: u64,
-}
-
-/// Every place for a channel is taken by one that has readers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NoRoom;
 
 /// See the module.
 #[derive(Debug)]
@@ -85,6 +46,7 @@ pub(super) struct Readers {
     max_channels: usize,
     names: HashMap<ChannelName, ChannelKey>,
     channels: Slab<Channel>,
+    quota: ChannelQuota,
     lingering: Lingering,
     places: Slab<Place>,
     by_wire: [usize; WIRES],
@@ -94,12 +56,13 @@ pub(super) struct Readers {
 }
 
 impl Readers {
-    pub(super) fn new(demand: Demand, max_channels: usize) -> Self {
+    pub(super) fn new(demand: Demand, max_channels: usize, client_limit: usize) -> Self {
         Self {
             demand,
             max_channels,
             names: HashMap::new(),
             channels: Slab::new(),
+            quota: ChannelQuota::new(client_limit),
             lingering: Lingering::default(),
             places: Slab::new(),
             by_wire: [0; WIRES],
@@ -108,8 +71,9 @@ impl Readers {
         }
     }
 
-    pub(super) fn set_max_channels(&mut self, max_channels: usize) {
+    pub(super) fn set_max_channels(&mut self, max_channels: usize, client_limit: usize) {
         self.max_channels = max_channels;
+        self.quota.limit = client_limit;
     }
 
     pub(super) fn count(&self) -> usize {
@@ -126,14 +90,14 @@ impl Readers {
 
     /// Those of one channel.
     pub(super) fn of(&self, key: ChannelKey) -> usize {
-        let channel = &self.channels[key];
-        channel.readers.len() + channel.seated
+        self.channels[key].count()
     }
 
-    pub(super) fn enter(&mut self, wire: WireName) -> ReaderKey {
+    pub(super) fn enter(&mut self, wire: WireName, client: ClientKey) -> ReaderKey {
         self.by_wire[wire as usize] += 1;
         self.places.insert(Place {
             wire,
+            client,
             waker: None,
             ended: false,
         })
@@ -156,7 +120,7 @@ impl Readers {
         let channels = (first..end).filter_map(|key| self.channels.get(key));
         views.extend(channels.map(|channel| ChannelView {
             name: channel.name.clone(),
-            readers: channel.readers.len() + channel.seated,
+            readers: channel.count(),
             events: channel.events,
         }));
         (end < self.channels.capacity()).then_some(end)
@@ -170,24 +134,27 @@ impl Readers {
         }
     }
 
-    /// Joins `names`, all or none, in their order; asks the source for those
-    /// that nobody has read. At `max_channels` a channel that only lingers
-    /// gives its place to a new one. Where the reader `is_seated` it stays so.
+    /// Joins `names`, all or none, in their order. Creates the channels that do not
+    /// exist, within the limits and if `may_create` permits it, and asks the source
+    /// for them. A reader that `is_seated` on a channel stays seated.
     pub(super) fn join(
         &mut self,
         reader: ReaderKey,
         names: &[ChannelName],
         is_seated: impl Fn(ChannelKey) -> bool,
+        may_create: impl FnOnce(NewChannels) -> bool,
         log: &mut Log,
-    ) -> Result<Vec<ChannelKey>, NoRoom> {
-        self.make_room(names, log)?;
-        let keys: Vec<_> = names.iter().map(|name| self.find_or_ask(name)).collect();
+    ) -> Result<Vec<ChannelKey>, LimitReached> {
+        self.make_room(self.places[reader].client, names, may_create, log)?;
+        let asked = names.iter().map(|name| self.find_or_ask(name, reader));
+        let keys: Vec<_> = asked.collect();
         for &key in keys.iter().filter(|key| !is_seated(**key)) {
             let channel = &mut self.channels[key];
-            channel.readers.insert(reader);
+            channel.woken.insert(reader);
             if let Some(since) = channel.idle_since.take() {
-                self.lingering.remove(since, key);
+                self.lingering.remove(channel.owner, since, key);
             }
+            self.offer(key, reader);
         }
         Ok(keys)
     }
@@ -195,68 +162,40 @@ impl Readers {
     /// From now on `writer` serves the reader on this channel.
     pub(super) fn seat(&mut self, reader: ReaderKey, key: ChannelKey, writer: WriterKey) {
         let channel = &mut self.channels[key];
-        channel.readers.remove(&reader);
-        channel.seated += 1;
+        channel.woken.remove(&reader);
+        channel.seated.insert(reader);
         channel.writers.insert(writer);
     }
 
     /// Who serves readers of this channel.
     pub(super) fn writers(&self, key: ChannelKey) -> WriterSet {
-        let channel = self.channels.get(key).filter(|channel| channel.seated > 0);
+        let channel = self.channels.get(key);
+        let channel = channel.filter(|channel| !channel.seated.is_empty());
         channel.map(|channel| channel.writers).unwrap_or_default()
     }
 
-    fn make_room(&mut self, names: &[ChannelName], log: &mut Log) -> Result<(), NoRoom> {
-        let new = names
-            .iter()
-            .filter(|n| !self.names.contains_key(*n))
-            .count();
-        let excess = (self.channels.len() + new).saturating_sub(self.max_channels);
-        // Over a limit that was lowered, who asks for nothing new takes no place.
-        if new == 0 || excess == 0 {
-            return Ok(());
-        }
-        let lingering = self.lingering.keys();
-        let unasked = lingering.filter(|&key| !names.contains(&self.channels[key].name));
-        let longest: Vec<_> = unasked.take(excess).collect();
-        if longest.len() < excess {
-            return Err(NoRoom);
-        }
-        for key in longest {
-            self.give_up(key, log);
-        }
-        Ok(())
-    }
-
-    fn find_or_ask(&mut self, name: &ChannelName) -> ChannelKey {
+    fn find_or_ask(&mut self, name: &ChannelName, reader: ReaderKey) -> ChannelKey {
         if let Some(&key) = self.names.get(name) {
             return key;
         }
         self.generation += 1;
-        self.demand
-            .wish(name.clone(), Wish::Listen(self.generation));
-        let key = self.channels.insert(Channel {
-            name: name.clone(),
-            generation: self.generation,
-            listening: Listening::Asked,
-            readers: HashSet::new(),
-            seated: 0,
-            writers: WriterSet::default(),
-            idle_since: None,
-            events: 0,
-        });
+        let (generation, client) = (self.generation, self.places[reader].client);
+        self.demand.wish(name.clone(), Wish::Listen(generation));
+        self.quota.add(client);
+        let channel = Channel::new(name.clone(), generation, (client, reader));
+        let key = self.channels.insert(channel);
         self.names.insert(name.clone(), key);
         key
     }
 
     pub(super) fn part(&mut self, reader: ReaderKey, key: ChannelKey, now: Instant) {
         let channel = &mut self.channels[key];
-        if !channel.readers.remove(&reader) {
-            channel.seated -= 1;
-        }
-        if channel.readers.is_empty() && channel.seated == 0 {
+        channel.leave(reader);
+        if channel.count() == 0 {
             channel.idle_since = Some(now);
-            self.lingering.insert(now, key);
+            self.lingering.insert(channel.owner, now, key);
+        } else {
+            self.find_owner(key);
         }
     }
 
@@ -270,8 +209,9 @@ impl Readers {
     fn give_up(&mut self, key: ChannelKey, log: &mut Log) {
         let channel = self.channels.remove(key);
         if let Some(since) = channel.idle_since {
-            self.lingering.remove(since, key);
+            self.lingering.remove(channel.owner, since, key);
         }
+        self.quota.remove(channel.owner);
         if let Listening::Refused(_) = channel.listening {
             self.refusals -= 1;
         }
@@ -353,7 +293,7 @@ impl Readers {
         let Some(channel) = self.channels.get(key) else {
             return;
         };
-        let waiting = channel.readers.iter();
+        let waiting = channel.woken.iter();
         wakers.extend(waiting.filter_map(|&reader| self.places[reader].waker.take()));
     }
 

@@ -13,10 +13,11 @@ use tokio_stream::Stream;
 
 use super::{
     Cursor, Delivery, Hub, State,
+    channel_quota::ClientKey,
     counters::Turn,
     join::Pending,
     reader::Reader,
-    readers::{ChannelKey, ReaderKey},
+    readers::{ChannelKey, LimitReached, NewChannels, ReaderKey},
     seat::Seat,
     writer::WriterKey,
 };
@@ -46,9 +47,15 @@ pub enum JoinError {
     /// Over `max_channels_per_reader`.
     #[error("a reader may have at most {0} channels")]
     TooManyForReader(usize),
+    /// Over `max_channels_per_client`.
+    #[error("this client owns {0} channels, the maximum (--max-channels-per-client)")]
+    TooManyForClient(usize),
     /// Over `max_channels`.
-    #[error("the gateway listens to as many channels as it may")]
+    #[error("the gateway listens to the maximum number of channels (--max-channels)")]
     TooMany,
+    /// The caller refused to create channels.
+    #[error("new channels are not permitted now")]
+    CreationRefused,
 }
 
 /// See the module. What a cursor missed comes first, and `Ready` behind it; the
@@ -96,6 +103,20 @@ impl Subscription {
         channels: &[ChannelName],
         cursor: Option<Cursor>,
     ) -> Result<(), JoinError> {
+        self.join_if(channels, cursor, |_| true)
+    }
+
+    /// As [`Self::join`]; `may_create` decides on the channels that do not exist yet.
+    /// Called at most once, last, under the hub's lock.
+    ///
+    /// # Errors
+    /// As [`Self::join`], or `may_create` refused.
+    pub fn join_if(
+        &mut self,
+        channels: &[ChannelName],
+        cursor: Option<Cursor>,
+        may_create: impl FnOnce(NewChannels) -> bool,
+    ) -> Result<(), JoinError> {
         self.rise();
         let config = self.hub.lock().config;
         let names = each_once(channels);
@@ -111,9 +132,13 @@ impl Subscription {
         }
         let mut state = self.hub.lock();
         let State { log, readers, .. } = &mut *state;
-        let keys = readers
-            .join(self.key, &names, |key| self.reader.is_seated(key), log)
-            .map_err(|_| JoinError::TooMany)?;
+        let is_seated = |key| self.reader.is_seated(key);
+        let joined = readers.join(self.key, &names, is_seated, may_create, log);
+        let keys = joined.map_err(|limit| match limit {
+            LimitReached::Client => JoinError::TooManyForClient(config.max_channels_per_client),
+            LimitReached::Total => JoinError::TooMany,
+            LimitReached::Creation => JoinError::CreationRefused,
+        })?;
         drop(state);
         self.reader.pending.push_back(Pending {
             channels: keys.into_iter().zip(names).collect(),
@@ -121,6 +146,15 @@ impl Subscription {
             deadline: Instant::now() + config.subscribe_timeout,
         });
         Ok(())
+    }
+
+    /// Assigns the reader to another client.
+    pub fn change_client(&mut self, client: ClientKey) {
+        let keys = self.reader.channels();
+        self.hub
+            .lock()
+            .readers
+            .change_client(self.key, client, keys);
     }
 
     /// All that were joined, ready or not.

@@ -9,6 +9,7 @@ mod overtaken;
 mod readiness;
 mod reload;
 mod seats;
+mod shares;
 
 use futures_util::FutureExt;
 use tokio_stream::StreamExt;
@@ -65,7 +66,7 @@ impl Fixture {
     }
 
     fn subscribe(&self, channels: &[&str], cursor: Option<Cursor>) -> Subscription {
-        let mut subscription = self.hub.subscribe(WireName::WebSocket).unwrap();
+        let mut subscription = self.hub.subscribe(WireName::WebSocket, CLIENT).unwrap();
         subscription.join(&names(channels), cursor).unwrap();
         self.obey();
         subscription
@@ -127,7 +128,7 @@ fn small_history(events: usize) -> Config {
 #[tokio::test(start_paused = true)]
 async fn a_reader_is_ready_when_listen_has_committed() {
     let fixture = Fixture::new(Config::default());
-    let mut reader = fixture.hub.subscribe(WireName::WebSocket).unwrap();
+    let mut reader = fixture.hub.subscribe(WireName::WebSocket, CLIENT).unwrap();
     reader.join(&names(&["a", "b", "a"]), None).unwrap();
     assert!(now(&mut reader).is_empty());
     fixture.hub.ingest(|intake| intake.live(false));
@@ -143,14 +144,14 @@ async fn a_reader_is_ready_when_listen_has_committed() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_to_an_older_wish_makes_nobody_ready() {
     let fixture = Fixture::live(Config::default());
-    let mut first = fixture.hub.subscribe(WireName::WebSocket).unwrap();
+    let mut first = fixture.hub.subscribe(WireName::WebSocket, CLIENT).unwrap();
     first.join(&names(&["a"]), None).unwrap();
     let old = fixture.demand.changed().await;
     drop(first);
     let linger = fixture.hub.lock().config.linger;
     tokio::time::advance(linger).await;
     fixture.hub.sweep();
-    let mut second = fixture.hub.subscribe(WireName::WebSocket).unwrap();
+    let mut second = fixture.hub.subscribe(WireName::WebSocket, CLIENT).unwrap();
     second.join(&names(&["a"]), None).unwrap();
     let Wish::Listen(generation) = old.values().next().unwrap() else {
         panic!("{old:?}");
@@ -269,7 +270,7 @@ async fn the_end_comes_to_some_readers_after_the_others() {
     let mut two = fixture.reader(&["a"]);
     fixture.hub.close();
     assert_eq!(
-        fixture.hub.subscribe(WireName::WebSocket).err(),
+        fixture.hub.subscribe(WireName::WebSocket, CLIENT).err(),
         Some(SubscribeError::ShuttingDown)
     );
     let (end, left) = tokio::join!(one.next(), async { fixture.hub.end(1) });

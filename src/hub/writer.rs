@@ -22,8 +22,9 @@ use tokio::{
 use super::{
     Hub, State,
     burst::Burst,
+    channel::Listening,
     log::Log,
-    readers::{ChannelKey, Listening, ReaderKey, Readers},
+    readers::{ChannelKey, ReaderKey, Readers},
     seat::Seat,
 };
 use crate::event::WIRES;

@@ -17,7 +17,7 @@ use super::{
     credentials::Credentials,
     idle::Idle,
     known_channels::{KnownChannels, Named},
-    limits::{Address, Clients, Limits, Pool, PoolPlace, Presence},
+    limits::{Address, Client, Clients, Limits, Pool, PoolPlace, Presence},
     origin::Browsers,
     refused_origins::RefusedOrigins,
     rights::{readable, reserved, without_right},
@@ -25,8 +25,8 @@ use super::{
 use crate::{
     auth::{AuthError, Authenticator, Grant, Ticket},
     event::{ChannelName, Payload, WireName},
-    hub::{Cursor, Hub, Readiness, Unready},
-    publish::Publisher,
+    hub::{Cursor, Hub, Readiness, Subscription, Unready},
+    publish::{PublishError, Publisher},
 };
 
 /// What every transport needs. Cheap to clone.
@@ -252,11 +252,25 @@ impl Admission {
         let grant = &self.shared.auth.at_use(grant)?;
         let channels = readable(grant, channels)?;
         let presence = self.enter(address, grant)?;
-        let mut subscription = self.shared.hub.subscribe(wire)?;
+        let client = Client::of(address, grant);
+        let subscription = self.shared.hub.subscribe(wire, client.key())?;
+        let mut admitted = Admitted::new(subscription, presence, grant, self.clone());
         if !channels.is_empty() {
-            subscription.join(&channels, cursor)?;
+            admitted.join(&channels, cursor)?;
         }
-        Ok(Admitted::new(subscription, presence, grant, self.clone()))
+        Ok(admitted)
+    }
+
+    /// Joins channels that the client may read.
+    pub(super) fn join(
+        &self,
+        client: Client,
+        subscription: &mut Subscription,
+        channels: &[ChannelName],
+        cursor: Option<Cursor>,
+    ) -> Result<(), Refusal> {
+        let clients = &self.shared.clients;
+        clients.join(client, subscription, channels, cursor)
     }
 
     pub(super) fn enter(&self, address: Address, grant: &Grant) -> Result<Presence, Refusal> {
@@ -323,12 +337,21 @@ impl Admission {
     pub(super) async fn publish(
         &self,
         grant: &Arc<Grant>,
+        address: Address,
         channel: ChannelName,
         payload: String,
     ) -> Result<(), Refusal> {
         self.check_publish(grant, &channel)?;
         let payload = Payload::new(payload)?;
-        let published = self.shared.publisher.publish(channel, payload).await;
+        let client = Client::of(address, grant);
+        let guard = Box::new(self.shared.clients.enqueue(client)?);
+        let publisher = &self.shared.publisher;
+        let published = publisher
+            .publish_guarded(channel, payload, Some(guard))
+            .await;
+        if published == Err(PublishError::TooMany) {
+            self.shared.clients.log_full_queue(client);
+        }
         self.shared.counters.published(&published);
         Ok(published?)
     }

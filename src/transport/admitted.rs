@@ -12,12 +12,12 @@ use tokio_stream::Stream;
 use super::{
     admission::{Admission, unreadable},
     codes::{Code, Refusal},
-    limits::{Address, Presence},
+    limits::{Address, Client, Presence},
 };
 use crate::{
     auth::Grant,
     event::ChannelName,
-    hub::{Delivery, Subscription},
+    hub::{Cursor, Delivery, Subscription},
 };
 
 /// See the module: its place is another's when it is dropped. As a stream it is
@@ -94,10 +94,31 @@ impl Admitted {
         self.admission.refused(code);
     }
 
+    /// The client whose limits its channels count against.
+    fn client(&self) -> Client {
+        Client::of(self.address(), &self.grant)
+    }
+
+    /// Joins channels that its client may read; answered by a `Ready`.
+    pub(super) fn join(
+        &mut self,
+        channels: &[ChannelName],
+        cursor: Option<Cursor>,
+    ) -> Result<(), Refusal> {
+        let client = self.client();
+        let subscription = &mut self.subscription;
+        self.admission.join(client, subscription, channels, cursor)
+    }
+
     /// The same reader, with another token.
     pub(super) fn change(&mut self, grant: Arc<Grant>) -> Result<(), Refusal> {
         self.admission.change(&mut self.presence, &grant)?;
+        let before = self.client();
         self.grant = grant;
+        let client = self.client();
+        if client != before {
+            self.subscription.change_client(client.key());
+        }
         Ok(())
     }
 

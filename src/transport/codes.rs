@@ -204,7 +204,10 @@ impl From<JoinError> for Refusal {
     fn from(error: JoinError) -> Self {
         let code = match error {
             JoinError::Joined(_) => Code::InvalidRequest,
-            JoinError::TooMany | JoinError::TooManyForReader(_) => Code::TooMany,
+            JoinError::TooMany
+            | JoinError::TooManyForClient(_)
+            | JoinError::TooManyForReader(_)
+            | JoinError::CreationRefused => Code::TooMany,
         };
         Self::new(code, error)
     }

@@ -246,7 +246,7 @@ async fn publish_body(
         .map_err(unread)?;
     let payload = String::from_utf8(bytes.into())
         .map_err(|_| Refusal::invalid("the payload is not UTF-8"))?;
-    admission.publish(&grant, channel, payload).await
+    admission.publish(&grant, address, channel, payload).await
 }
 
 /// Such a body would be published as it is, and not as it was meant; unpacking

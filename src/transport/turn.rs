@@ -110,7 +110,7 @@ mod tests {
     use crate::{
         demand::Demand,
         event::{Form, WireName},
-        hub::{Config, Hub},
+        hub::{CLIENT, Config, Hub},
         transport::{
             admitted::Admitted,
             frames::Frames,
@@ -139,7 +139,7 @@ mod tests {
         let socket = Frames::of(socket, b"");
         let stream = WebSocketStream::from_raw_socket(socket, Role::Server, None).await;
         let subscription = Hub::new(Config::default(), Demand::default())
-            .subscribe(WireName::WebSocket)
+            .subscribe(WireName::WebSocket, CLIENT)
             .unwrap();
         let idle = Idle::answered(limit, limit);
         let mut reader = Reader::new(

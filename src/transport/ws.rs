@@ -256,7 +256,7 @@ impl Connection {
             Value::String(text) => cursor(text.as_bytes()),
             _ => Some(Cursor::Strange),
         };
-        Ok(self.reader.outbound.subscription.join(&names, cursor)?)
+        self.reader.outbound.subscription.join(&names, cursor)
     }
 
     fn part(&mut self, channels: &[String]) -> Result<Vec<ChannelName>, Refusal> {
@@ -271,7 +271,7 @@ impl Connection {
         let address = self.reader.outbound.subscription.address();
         self.doing = Some(Box::pin(async move {
             let result = match admission.publishable(&grant, address, &channel) {
-                Ok(channel) => admission.publish(&grant, channel, payload).await,
+                Ok(channel) => admission.publish(&grant, address, channel, payload).await,
                 Err(refusal) => Err(refusal),
             };
             Done::Published(reference, result)

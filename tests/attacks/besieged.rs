@@ -47,7 +47,8 @@ impl Besieged {
         (besieged, tap)
     }
 
-    async fn serve(database: Database, url: &str, flags: &[&str]) -> Self {
+    /// With these flags, and its database by this URL.
+    pub async fn serve(database: Database, url: &str, flags: &[&str]) -> Self {
         let mut command = pgfan();
         command.env("PGFAN_DATABASE_URL", url);
         command.args(["serve", "--allow-publish"]).args(flags);

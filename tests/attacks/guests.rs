@@ -33,24 +33,24 @@ impl Kind {
         Self::Grpc,
     ];
 
-    /// A reader of the channel `guests`, of all but gRPC.
-    fn request(self) -> Vec<u8> {
+    /// A reader of the channel, of all but gRPC.
+    fn request(self, channel: &str) -> Vec<u8> {
         let sse = |query: &str| format!("GET /v1/sse?{query} HTTP/1.1\r\nHost: pgfan\r\n\r\n");
         let text = match self {
-            Self::WebSocket => upgrade("/v1/ws?channel=guests"),
-            Self::RawWebSocket => upgrade("/v1/ws?channel=guests&format=raw"),
-            Self::PgCacheWatch => upgrade("/pgpubsub/guests"),
-            Self::Sse => sse("channel=guests"),
-            Self::RawSse => sse("channel=guests&format=raw"),
-            Self::GrpcWeb | Self::Grpc => return grpc_web(&subscribe()),
+            Self::WebSocket => upgrade(&format!("/v1/ws?channel={channel}")),
+            Self::RawWebSocket => upgrade(&format!("/v1/ws?channel={channel}&format=raw")),
+            Self::PgCacheWatch => upgrade(&format!("/pgpubsub/{channel}")),
+            Self::Sse => sse(&format!("channel={channel}")),
+            Self::RawSse => sse(&format!("channel={channel}&format=raw")),
+            Self::GrpcWeb | Self::Grpc => return grpc_web(&subscribe(channel)),
         };
         text.into_bytes()
     }
 }
 
-fn subscribe() -> SubscribeRequest {
+fn subscribe(channel: &str) -> SubscribeRequest {
     SubscribeRequest {
-        channels: vec!["guests".into()],
+        channels: vec![channel.into()],
         cursor: String::new(),
         heartbeat: false,
     }
@@ -92,9 +92,20 @@ pub struct TooMany;
 
 type Headers<'a> = &'a [(&'a str, &'a str)];
 
-/// One that asks to be a reader; no refusal but one is expected.
+/// One that asks to be a reader of `guests`; no refusal but one is expected.
 pub async fn enter(
     kind: Kind,
+    from: IpAddr,
+    to: SocketAddr,
+    headers: Headers<'_>,
+) -> Result<Guest, TooMany> {
+    enter_on(kind, "guests", from, to, headers).await
+}
+
+/// The same, of this channel.
+pub async fn enter_on(
+    kind: Kind,
+    channel: &str,
     from: IpAddr,
     to: SocketAddr,
     headers: Headers<'_>,
@@ -102,15 +113,15 @@ pub async fn enter(
     let socket = connect(from, to).await;
     let entering = async {
         match kind {
-            Kind::Grpc => grpc(socket, headers).await,
-            _ => http(socket, &kind.request(), headers).await,
+            Kind::Grpc => grpc(socket, channel, headers).await,
+            _ => http(socket, &kind.request(channel), headers).await,
         }
     };
     within(&format!("an answer on {kind:?}"), entering).await
 }
 
-async fn grpc(socket: TcpStream, headers: Headers<'_>) -> Result<Guest, TooMany> {
-    let mut request = Request::new(subscribe());
+async fn grpc(socket: TcpStream, channel: &str, headers: Headers<'_>) -> Result<Guest, TooMany> {
+    let mut request = Request::new(subscribe(channel));
     for (name, value) in headers {
         let name = MetadataKey::from_bytes(name.as_bytes()).unwrap();
         request.metadata_mut().append(name, value.parse().unwrap());

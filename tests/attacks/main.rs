@@ -62,6 +62,8 @@ mod names;
 mod proxies;
 /// More notifications than one client has to tell.
 mod publishing;
+/// Global limits that one client could use up.
+mod shares;
 /// Clients that take all the time there is.
 mod slow;
 /// Who asks how the gateway does, all the time.

@@ -16,22 +16,22 @@ use crate::{
 };
 
 #[derive(Debug, Clone, Copy)]
-enum Wire {
+pub enum Wire {
     Http,
     WebSocket,
     Grpc,
     GrpcWeb,
 }
 
-const WIRES: [Wire; 4] = [Wire::Http, Wire::WebSocket, Wire::Grpc, Wire::GrpcWeb];
+pub const WIRES: [Wire; 4] = [Wire::Http, Wire::WebSocket, Wire::Grpc, Wire::GrpcWeb];
 
 /// A second.
 const RATE: usize = 5;
 
-const CHANNEL: &str = "told";
+pub const CHANNEL: &str = "told";
 
 /// Whether it was published, or else was too much.
-async fn publish(wire: Wire, from: IpAddr, to: SocketAddr, token: Option<&str>) -> bool {
+pub async fn publish(wire: Wire, from: IpAddr, to: SocketAddr, token: Option<&str>) -> bool {
     let socket = connect(from, to).await;
     let bearer = token.map(|token| format!("Bearer {token}"));
     let headers: Vec<_> = bearer

@@ -15,7 +15,13 @@ const ASKED: usize = 200;
 const READERS: usize = 78;
 const OF_ONE: usize = 128;
 
-const FLAGS: [&str; 3] = ["--anonymous", "--token-secret", SECRET];
+const FLAGS: [&str; 5] = [
+    "--anonymous",
+    "--token-secret",
+    SECRET,
+    "--max-channels-per-client",
+    "10000",
+];
 
 fn bearer(pgfan: &serde_json::Value) -> String {
     let claims = json!({"sub": "who asks", "exp": now() + 3600, "pgfan": pgfan});

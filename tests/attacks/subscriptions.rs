@@ -1,10 +1,11 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use pgfan::transport::pb::SubscribeRequest;
 use serde_json::json;
 
 use crate::{
     besieged::Besieged,
+    guests::{connect, loopback},
     support::{Said, WebSocket, get, grpc_client},
     tap::Tap,
 };
@@ -21,7 +22,7 @@ fn listened(tap: &Tap) -> usize {
     seen.statements("LISTEN ") - seen.statements("UNLISTEN ")
 }
 
-async fn join(socket: &mut WebSocket, names: &[String]) -> Result<(), String> {
+pub async fn join(socket: &mut WebSocket, names: &[String]) -> Result<(), String> {
     let say = json!({"type": "subscribe", "channels": names});
     socket.say(&say.to_string()).await;
     match socket.said().await {
@@ -34,7 +35,7 @@ async fn join(socket: &mut WebSocket, names: &[String]) -> Result<(), String> {
     }
 }
 
-fn names(first: usize, count: usize) -> Vec<String> {
+pub fn names(first: usize, count: usize) -> Vec<String> {
     (first..first + count)
         .map(|n| format!("flood.{n}"))
         .collect()
@@ -90,7 +91,7 @@ async fn a10_all_clients_have_as_many_channels_as_there_may_be() {
     let mut sockets = Vec::new();
     let mut joined = 0;
     for n in 0..20 {
-        let mut socket = WebSocket::open(address, "/v1/ws").await.unwrap();
+        let mut socket = open_from(loopback(2 + n as u8), address).await;
         let names = names(100_000 + n * OF_A_READER, OF_A_READER);
         joined += usize::from(join(&mut socket, &names).await.is_ok());
         sockets.push(socket);
@@ -100,10 +101,10 @@ async fn a10_all_clients_have_as_many_channels_as_there_may_be() {
     besieged.others_are_served().await;
     // Who gives them back makes room.
     drop(sockets);
-    let mut socket = WebSocket::open(address, "/v1/ws").await.unwrap();
+    let mut socket = open_from(loopback(30), address).await;
     let fresh = names(200_000, OF_A_READER);
     crate::support::until("there is room again", || async {
-        let mut another = WebSocket::open(address, "/v1/ws").await.unwrap();
+        let mut another = open_from(loopback(31), address).await;
         join(&mut another, &names(300_000, 1)).await.is_ok()
     })
     .await;
@@ -111,10 +112,17 @@ async fn a10_all_clients_have_as_many_channels_as_there_may_be() {
     besieged.others_are_served().await;
 }
 
-/// More than there may be, in turn: those that linger make room.
+/// A WebSocket from this address.
+pub async fn open_from(from: IpAddr, to: SocketAddr) -> WebSocket {
+    let socket = connect(from, to).await;
+    WebSocket::over(socket, "/v1/ws").await.unwrap()
+}
+
+/// More channels than the limit, in turn, each by another client: idle ones are
+/// given up.
 async fn takes_and_gives_back(address: SocketAddr, tap: &Tap) {
-    let mut socket = WebSocket::open(address, "/v1/ws").await.unwrap();
     for n in 0..20 {
+        let mut socket = open_from(loopback(40 + n as u8), address).await;
         let names = names(n * OF_A_READER, OF_A_READER);
         assert_eq!(join(&mut socket, &names).await, Ok(()));
         let say = json!({"type": "unsubscribe", "channels": names});

@@ -55,7 +55,11 @@ async fn hear_sample(readers: &mut [Reader]) {
 async fn ten_thousand_channels_take_a_few_round_trips() {
     let database = Database::new().await;
     let tap = Tap::on(&database.url).await;
-    let settings = [("max-channels-per-reader", "1000"), ("linger", "0s")];
+    let settings = [
+        ("max-channels-per-reader", "1000"),
+        ("max-channels-per-client", "10000"),
+        ("linger", "0s"),
+    ];
     let gateway = TestGateway::starting(&tap.url, &settings);
     gateway.ready().await;
     tap.clear();

@@ -48,6 +48,7 @@ async fn serve(world: &World, flags: &[&str], tls: Option<Arc<ClientConfig>>) ->
         .args(["serve", "--listen", "127.0.0.1:0"])
         // All readers are of one address, which has half of the open files otherwise.
         .args(["--max-readers-per-address", "100000"])
+        .args(["--max-channels-per-client", "10000"])
         .args(flags)
         .envs(world.libpq_variables())
         .stderr(Stdio::piped());

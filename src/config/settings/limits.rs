@@ -84,6 +84,15 @@ pub(super) const SETTINGS: &[Setting] = &[
         apply: |draft, text| number(&mut draft.hub.max_channels, text, 1..=1_000_000),
     },
     Setting {
+        name: "max-channels-per-client",
+        default: "half of --max-channels",
+        value: "COUNT",
+        help: "Channels that one client owns at one time (it is identified by its token, else by its \
+               address): those that it was the first to read, until they are given up. Also the \
+               size of its burst of new channels; the rate is 1,000 a second. The next is refused",
+        apply: |draft, text| some_number(&mut draft.limits.channels_per_client, text),
+    },
+    Setting {
         name: "max-channels-per-reader",
         default: "128",
         value: "COUNT",

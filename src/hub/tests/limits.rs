@@ -19,11 +19,11 @@ async fn limits_refuse_the_next_and_leave_the_others_alone() {
     let mut two = fixture.subscribe(&["c"], None);
     assert_eq!(two.join(&names(&["d"]), None), Err(JoinError::TooMany));
     assert_eq!(
-        fixture.hub.subscribe(WireName::WebSocket).err(),
+        fixture.hub.subscribe(WireName::WebSocket, CLIENT).err(),
         Some(SubscribeError::TooMany)
     );
     drop(one);
-    fixture.hub.subscribe(WireName::WebSocket).unwrap();
+    fixture.hub.subscribe(WireName::WebSocket, CLIENT).unwrap();
     two.join(&names(&["d"]), None).unwrap();
     fixture.obey();
     assert_eq!(now(&mut two), [r#"ready ["c"]"#, r#"ready ["d"]"#]);
@@ -71,7 +71,7 @@ async fn a_name_that_can_no_longer_be_listened_to_ends_its_readers() {
 #[tokio::test(start_paused = true)]
 async fn a_name_that_cannot_be_listened_to_ends_its_readers() {
     let fixture = Fixture::live(Config::default());
-    let mut reader = fixture.hub.subscribe(WireName::WebSocket).unwrap();
+    let mut reader = fixture.hub.subscribe(WireName::WebSocket, CLIENT).unwrap();
     let name = names(&["→"]).remove(0);
     reader.join(std::slice::from_ref(&name), None).unwrap();
     fixture.hub.ingest(|intake| intake.refused(&name, 1));
@@ -90,7 +90,7 @@ async fn the_place_of_the_channel_that_lingers_longest_is_taken_first() {
     }
     let _again = fixture.reader(&["a"]);
     let join = |channel: &str| {
-        let mut reader = fixture.hub.subscribe(WireName::WebSocket).unwrap();
+        let mut reader = fixture.hub.subscribe(WireName::WebSocket, CLIENT).unwrap();
         let joined = reader.join(&names(&[channel]), None);
         (reader, joined, fixture.obey())
     };

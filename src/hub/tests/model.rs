@@ -297,7 +297,7 @@ impl Client {
         if self.subscription.is_some() || self.channels.is_empty() {
             return;
         }
-        let mut subscription = hub.subscribe(WireName::WebSocket).unwrap();
+        let mut subscription = hub.subscribe(WireName::WebSocket, CLIENT).unwrap();
         if let Some(tray) = &self.tray {
             subscription.sit(Arc::new(Seat::new(Way(tray.clone()))));
         }
@@ -434,7 +434,7 @@ async fn run(config: Config, calm: bool, ops: Vec<Op>) -> usize {
     hub.ingest(|intake| intake.live(false));
     server.connected = true;
     // Where every channel is always listened to, every cursor is good.
-    let mut keeper = hub.subscribe(WireName::WebSocket).unwrap();
+    let mut keeper = hub.subscribe(WireName::WebSocket, CLIENT).unwrap();
     if calm {
         keeper.join(&names(&CHANNELS), None).unwrap();
         server.obey(&demand);

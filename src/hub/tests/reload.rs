@@ -20,7 +20,7 @@ async fn other_bounds_hold_from_now_on() {
     assert_eq!(now(&mut again), ["cursor_too_old", r#"ready ["a"]"#]);
     let events: Vec<_> = (1..=5).map(|n| format!(r#""a" {n}"#)).collect();
     assert_eq!(now(&mut reader), events);
-    let refused = fixture.hub.subscribe(WireName::Sse).err();
+    let refused = fixture.hub.subscribe(WireName::Sse, CLIENT).err();
     assert_eq!(refused, Some(SubscribeError::TooMany));
     assert_eq!(reader.join(&names(&["b"]), None), Err(JoinError::TooMany));
     assert_eq!(fixture.hub.view().log_events, 5);

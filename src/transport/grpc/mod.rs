@@ -106,7 +106,9 @@ impl Grpc {
         let (grant, address) = self.admit(&request)?;
         let pb::PublishRequest { channel, payload } = request.into_inner();
         let channel = self.admission.publishable(&grant, address, &channel)?;
-        self.admission.publish(&grant, channel, payload).await
+        self.admission
+            .publish(&grant, address, channel, payload)
+            .await
     }
 
     fn refuse(&self, refusal: Refusal) -> Status {

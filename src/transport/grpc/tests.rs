@@ -7,7 +7,7 @@ use crate::{
     auth::Patterns,
     demand::{Demand, Wish},
     event::Notification,
-    hub::{Config, Cursor, Hub, Subscription},
+    hub::{CLIENT, Config, Cursor, Hub, Subscription},
 };
 
 /// A reader of `a` that has `count` events before it.
@@ -16,7 +16,7 @@ fn behind(count: usize) -> Subscription {
     let hub = Hub::new(Config::default(), demand.clone());
     let name = ChannelName::new("a").unwrap();
     let subscribe = |cursor| {
-        let mut subscription = hub.subscribe(WireName::WebSocket).unwrap();
+        let mut subscription = hub.subscribe(WireName::WebSocket, CLIENT).unwrap();
         subscription
             .join(std::slice::from_ref(&name), cursor)
             .unwrap();

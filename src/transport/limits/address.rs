@@ -20,6 +20,14 @@ pub(in crate::transport) enum Address {
 
 impl Address {
     pub(in crate::transport) const UNKNOWN: Self = Self::V4(Ipv4Addr::UNSPECIFIED);
+
+    /// A unique number, of one length for both kinds.
+    pub(super) fn id(self) -> [u8; 16] {
+        match self {
+            Self::V4(address) => address.to_ipv6_mapped().octets(),
+            Self::V6([a, b, c, d]) => Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).octets(),
+        }
+    }
 }
 
 impl From<IpAddr> for Address {

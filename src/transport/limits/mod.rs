@@ -2,6 +2,8 @@
 //! its address, and by what its token says it is.
 
 mod address;
+mod channels;
+mod client;
 mod counts;
 mod pool;
 mod proxies;
@@ -16,15 +18,24 @@ use http::{Extensions, HeaderMap};
 use tracing::warn;
 
 pub use self::proxies::{Network, NetworkError, Proxies};
-use self::rates::{Rates, Refused};
 pub(super) use self::{
     address::{Address, Peer},
+    client::Client,
     counts::{Counted, Counts, News},
     pool::{Pool, PoolPlace},
     rates::{Pace, Rate},
 };
+use self::{
+    channels::Channels,
+    rates::{Rates, Refused},
+};
 use super::codes::{Code, Refusal};
-use crate::auth::{Grant, Subject};
+use crate::{
+    auth::{Grant, Subject},
+    event::ChannelName,
+    hub::{Cursor, Subscription},
+    publish::WAITING,
+};
 
 /// The settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,22 +66,23 @@ impl Default for Limits {
 /// session commits in a second, so that the others have the rest.
 const PUBLISH_RATE: usize = 1000;
 
+/// Queued publishes of one client; the next is refused. A quarter of the queue is
+/// what a client may publish in a quarter of a second by default, and one client
+/// delays the publishes of others by no more than that.
+const WAITING_PER_CLIENT: usize = WAITING / 4;
+
 /// Who is there, and how much each publishes.
 #[derive(Debug)]
 pub(super) struct Clients {
     limits: RwLock<Arc<Limits>>,
     addresses: Arc<Counts<Address>>,
     subjects: Arc<Counts<Subject>>,
-    published: Rates<Publisher>,
+    published: Rates<Client>,
+    publishing: Arc<Counts<Client>>,
+    queue_news: News,
+    channels: Channels,
     /// That somebody who is not among the proxies speaks like one was said.
     said: AtomicBool,
-}
-
-/// Whose publishes are counted together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum Publisher {
-    Subject(Subject),
-    Address(Address),
 }
 
 /// A reader, counted as long as this is held.
@@ -90,6 +102,9 @@ impl Clients {
     pub(super) fn new(limits: Limits) -> Self {
         Self {
             published: Rates::default(),
+            publishing: Arc::default(),
+            queue_news: News::default(),
+            channels: Channels::default(),
             addresses: Arc::default(),
             subjects: Arc::default(),
             said: AtomicBool::new(false),
@@ -153,6 +168,7 @@ impl Clients {
         let Some(counted) = self.subjects.enter(subject, limit) else {
             if self.subjects.is_news() {
                 warn!(
+                    client = %Client::Subject(subject),
                     limit,
                     "a token has all readers it may (--max-readers-per-token)"
                 );
@@ -171,13 +187,22 @@ impl Clients {
         Ok(())
     }
 
-    /// One more notification. Who has a token is known by it wherever it comes
-    /// from.
+    /// Joins `channels` for this client.
+    pub(super) fn join(
+        &self,
+        client: Client,
+        subscription: &mut Subscription,
+        channels: &[ChannelName],
+        cursor: Option<Cursor>,
+    ) -> Result<(), Refusal> {
+        self.channels.join(client, subscription, channels, cursor)
+    }
+
+    /// One more notification.
     pub(super) fn publish(&self, address: Address, grant: &Grant) -> Result<(), Refusal> {
-        let subject = grant.subject().map(Publisher::Subject);
-        let publisher = subject.unwrap_or(Publisher::Address(address));
         let times = self.limits().publish_rate;
-        let taken = self.published.take(publisher, Rate::a_second(times));
+        let client = Client::of(address, grant);
+        let taken = self.published.take(client, Rate::a_second(times));
         taken.map_err(|refused| {
             let rule = match refused {
                 Refused::TooFast => {
@@ -187,5 +212,24 @@ impl Clients {
             };
             Refusal::new(Code::TooMany, rule)
         })
+    }
+    /// A place in the queue of publishes.
+    pub(super) fn enqueue(&self, client: Client) -> Result<Counted<Client>, Refusal> {
+        let limit = WAITING_PER_CLIENT;
+        self.publishing.enter(client, limit).ok_or_else(|| {
+            if self.publishing.is_news() {
+                warn!(%client, limit, "a client has the maximum number of queued publishes");
+            }
+            let rule = format!("at most {limit} queued publishes for one client");
+            Refusal::new(Code::TooMany, rule)
+        })
+    }
+
+    /// Logs that a publish was refused because the queue is full.
+    pub(super) fn log_full_queue(&self, client: Client) {
+        if self.queue_news.is_news() {
+            let limit = WAITING;
+            warn!(%client, limit, "the publish queue is full; a client was refused");
+        }
     }
 }

@@ -16,32 +16,40 @@ use super::super::codes::{Code, Refusal};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Buckets that are not full: so many clients within one second are more than
-/// the database commits in it. Of 48 bytes each at most. At the limit those
+/// Buckets that are not full: more clients than the database serves within
+/// seconds. Of 48 bytes each at most. At the limit those
 /// who have none are refused until some are full.
 const MAX_BUCKETS: usize = 1 << 16;
 
 /// Fewer are not looked through.
 const FEW: usize = 1 << 10;
 
-/// So often, and at once as often as in a second.
+/// A token bucket's rate and size.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::transport) struct Rate {
     times: u32,
+    burst: u32,
 }
 
 impl Rate {
-    /// At least once.
+    /// At least one a second; the bucket holds one second's worth.
     pub(in crate::transport) fn a_second(times: usize) -> Self {
         let times = u32::try_from(times.max(1)).unwrap_or(u32::MAX);
-        Self { times }
+        let burst = times;
+        Self { times, burst }
     }
 
-    /// When a bucket is full again that is at `full_at`, and something is
-    /// taken out now; nothing when it is empty.
-    fn taken(self, full_at: Instant, now: Instant) -> Option<Instant> {
-        let full_at = full_at.max(now) + SECOND / self.times;
-        (full_at - now <= SECOND).then_some(full_at)
+    /// The same rate with a bucket of this size.
+    pub(super) fn with_burst(self, burst: usize) -> Self {
+        let burst = u32::try_from(burst).unwrap_or(u32::MAX);
+        Self { burst, ..self }
+    }
+
+    /// When a bucket that is full at `full_at` is full again after taking `count`
+    /// now; `None` if it holds fewer.
+    fn taken(self, full_at: Instant, now: Instant, count: u32) -> Option<Instant> {
+        let full_at = full_at.max(now) + SECOND * count / self.times;
+        (full_at - now <= SECOND * self.burst / self.times).then_some(full_at)
     }
 }
 
@@ -61,7 +69,7 @@ impl Pace {
     /// # Errors
     /// It was too often.
     pub(in crate::transport) fn take(&mut self) -> Result<(), Refusal> {
-        let taken = self.rate.taken(self.full_at, Instant::now());
+        let taken = self.rate.taken(self.full_at, Instant::now(), 1);
         self.full_at = taken.ok_or_else(|| {
             let rule = format!("at most {} messages a second", self.rate.times);
             Refusal::new(Code::TooMany, rule)
@@ -105,13 +113,19 @@ impl<K> Default for Rates<K> {
 impl<K: Copy + Eq + Hash> Rates<K> {
     /// The rate may be another each time.
     pub(super) fn take(&self, key: K, rate: Rate) -> Result<(), Refused> {
+        self.take_some(key, rate, 1)
+    }
+
+    /// Takes `count`, all or none.
+    pub(super) fn take_some(&self, key: K, rate: Rate, count: usize) -> Result<(), Refused> {
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
         let now = Instant::now();
         let mut buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
         let known = buckets.full_at.get(&key).copied();
         if known.is_none() && !buckets.have_room(now) {
             return Err(Refused::TooManyClients);
         }
-        let taken = rate.taken(known.unwrap_or(now), now);
+        let taken = rate.taken(known.unwrap_or(now), now, count);
         let full_at = taken.ok_or(Refused::TooFast)?;
         buckets.full_at.insert(key, full_at);
         Ok(())
@@ -136,8 +150,13 @@ mod tests {
 
     use super::*;
 
-    const RATE: Rate = Rate { times: 3 };
-    const SLOW: Rate = Rate { times: 1 };
+    const RATE: Rate = of(3);
+    const SLOW: Rate = of(1);
+
+    const fn of(times: u32) -> Rate {
+        let burst = times;
+        Rate { times, burst }
+    }
 
     fn taken(rates: &Rates<u32>, key: u32, times: usize) -> usize {
         (0..times).filter(|_| rates.take(key, RATE).is_ok()).count()
@@ -153,6 +172,19 @@ mod tests {
         assert_eq!(taken(&rates, 1, 10), 1);
         advance(Duration::from_secs(60)).await;
         assert_eq!(taken(&rates, 1, 10), 3, "no more than it holds");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bucket_may_hold_more_than_a_second_s_worth() {
+        let rates = Rates::default();
+        let rate = RATE.with_burst(10);
+        assert_eq!(rates.take_some(1, rate, 11), Err(Refused::TooFast));
+        assert_eq!(rates.take_some(1, rate, 8), Ok(()));
+        assert_eq!(rates.take_some(1, rate, 3), Err(Refused::TooFast));
+        assert_eq!(rates.take_some(1, rate, 2), Ok(()), "all or none");
+        advance(SECOND).await;
+        assert_eq!(rates.take_some(1, rate, 4), Err(Refused::TooFast));
+        assert_eq!(rates.take_some(1, rate, 3), Ok(()));
     }
 
     #[tokio::test(start_paused = true)]

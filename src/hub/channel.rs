@@ -1,0 +1,90 @@
+//! One channel that is listened to, or asked for.
+
+use std::collections::HashSet;
+
+use tokio::time::Instant;
+
+use super::{channel_quota::ClientKey, log::HistoryKey, readers::ReaderKey, writer::WriterSet};
+use crate::{demand::Generation, event::ChannelName};
+
+/// How far the source has come with a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Listening {
+    /// LISTEN has not committed yet.
+    Asked,
+    /// LISTEN has committed; a lost session repeats it before it is live.
+    Committed(HistoryKey),
+    /// PostgreSQL cannot listen to this name, in its encoding; an earlier
+    /// server perhaps could.
+    Refused(Option<HistoryKey>),
+}
+
+impl Listening {
+    pub(super) fn history(self) -> Option<HistoryKey> {
+        match self {
+            Self::Asked => None,
+            Self::Committed(history) => Some(history),
+            Self::Refused(history) => history,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Channel {
+    pub(super) name: ChannelName,
+    pub(super) generation: Generation,
+    pub(super) listening: Listening,
+    /// Readers that are woken for its events.
+    pub(super) woken: HashSet<ReaderKey>,
+    /// Readers that a writer serves.
+    pub(super) seated: HashSet<ReaderKey>,
+    /// The writers that have, or once had, one of those.
+    pub(super) writers: WriterSet,
+    /// When the last reader left.
+    pub(super) idle_since: Option<Instant>,
+    /// Number of its events since it was created.
+    pub(super) events: u64,
+    /// The client whose limit it counts against.
+    pub(super) owner: ClientKey,
+    /// A reader of the owner; `None` if none is known.
+    pub(super) owning_reader: Option<ReaderKey>,
+}
+
+impl Channel {
+    /// A channel that this reader of this client asked for.
+    pub(super) fn new(
+        name: ChannelName,
+        generation: Generation,
+        (owner, reader): (ClientKey, ReaderKey),
+    ) -> Self {
+        Self {
+            name,
+            generation,
+            listening: Listening::Asked,
+            woken: HashSet::new(),
+            seated: HashSet::new(),
+            writers: WriterSet::default(),
+            idle_since: None,
+            events: 0,
+            owner,
+            owning_reader: Some(reader),
+        }
+    }
+
+    pub(super) fn readers(&self) -> impl Iterator<Item = ReaderKey> {
+        self.seated.iter().chain(&self.woken).copied()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.seated.len() + self.woken.len()
+    }
+
+    pub(super) fn leave(&mut self, reader: ReaderKey) {
+        if !self.woken.remove(&reader) {
+            self.seated.remove(&reader);
+        }
+        if self.owning_reader == Some(reader) {
+            self.owning_reader = None;
+        }
+    }
+}
