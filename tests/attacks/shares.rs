@@ -226,7 +226,7 @@ async fn slow_database() -> (Besieged, Link) {
 /// 1,200 publishes from two addresses, one connection each. Returns how many were
 /// refused at once.
 async fn flood(to: SocketAddr, bearer: &str) -> usize {
-    let (told, mut refused) = mpsc::unbounded_channel();
+    let (told, mut refused) = mpsc::channel(1200);
     let mut sent = 0;
     for from in [2, 3] {
         let client = grpc_over(connect(loopback(from), to).await).await.unwrap();
@@ -243,7 +243,7 @@ async fn flood(to: SocketAddr, bearer: &str) -> usize {
             tokio::spawn(async move {
                 let answer = client.publish(request).await;
                 let status = answer.err().map(|status| status.code());
-                let _ = told.send(status);
+                let _ = told.send(status).await;
             });
         }
     }

@@ -21,12 +21,13 @@ const PROTO: &str = include_str!("../../proto/pgfan/v1/pgfan.proto");
 const CACHING: &str = include_str!("../../docs/caching.md");
 
 /// Defaults that are told in words.
-const WORDS: [&str; 5] = [
+const WORDS: [&str; 6] = [
     "off",
     "none",
     "the libpq variables",
     "the gateway's host",
     "half of --max-readers, or of the open files",
+    "half of --max-channels",
 ];
 
 #[test]

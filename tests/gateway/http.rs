@@ -229,6 +229,7 @@ async fn the_next_one_over_a_limit_is_refused_and_the_others_stay() {
         ("max-readers", "2"),
         ("max-readers-per-address", "1000"),
         ("max-channels", "2"),
+        ("max-channels-per-client", "2"),
         ("linger", "1h"),
     ];
     let gateway = TestGateway::with(&database, &limits).await;

@@ -17,11 +17,12 @@ const HEAD: &str = "\
 const WIDTH: usize = 80;
 
 /// Defaults that are told in words.
-const WORDS: [&str; 5] = [
+const WORDS: [&str; 6] = [
     "none",
     "the libpq variables",
     "the gateway's host",
     "half of --max-readers, or of the open files",
+    "half of --max-channels",
     "off",
 ];
 

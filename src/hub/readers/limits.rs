@@ -1,9 +1,10 @@
 //! Limits on the number of channels, in total and per client.
 //!
-//! Each channel is owned by one client, until the hub gives it up: by one that
-//! reads it and is within its limit, or else by its last owner. So a client is
-//! not refused because of channels that only others read, and no number of
-//! clients owns more than the sum of their limits.
+//! Each channel is owned by one client, until the hub gives it up. When the owner
+//! leaves it, a client that reads it and is below its limit becomes the owner, so
+//! that no client is refused because of channels that only others read. If all of
+//! them are at their limits the owner stays: otherwise two clients, one that
+//! creates channels and one that stays on them, could own any number.
 
 use super::{ChannelKey, ReaderKey, Readers};
 use crate::{
