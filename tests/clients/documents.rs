@@ -61,6 +61,7 @@ const SHOWN: &[(&str, &[&str])] = &[
         &["pgfan_events_total ", "\"ready\":true"],
     ),
     ("docs/operating.md", &["200 OK", "listens"]),
+    ("docs/access.md", &["462f6d5f527ecb97"]),
 ];
 
 fn root() -> &'static Path {
