@@ -72,3 +72,4 @@ pub mod shutdown;
 pub mod supervisor;
 pub mod telemetry;
 mod text;
+pub mod turns;

@@ -112,16 +112,18 @@ pub(super) struct Channels {
 impl Claims {
     /// Whom the token is of, if it says so.
     pub(super) fn subject(&self) -> Option<Subject> {
-        let subject = self.0.get("sub").filter(|subject| !subject.is_null())?;
+        let subject = self.get("sub")?;
         Some(Subject::named(self.0.get("iss"), subject))
+    }
+
+    /// A claim that is not `null`.
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).filter(|value| !value.is_null())
     }
 
     /// Seconds since 1970.
     pub(super) fn expires(&self) -> Option<u64> {
-        let exp = self.0.get("exp")?;
-        // RFC 7519 has fractions; the whole number is what was checked.
-        exp.as_u64()
-            .or_else(|| exp.as_f64().map(|seconds| seconds.round() as u64))
+        seconds(self.get("exp")?)
     }
 
     /// `{"subscribe": ["a.*"], "publish": ["b"], "metrics": true}`, or a list of
@@ -160,6 +162,12 @@ impl Claims {
             }
         }
     }
+}
+
+/// RFC 7519 has fractions; the rounded number is what `jsonwebtoken` checks.
+pub(super) fn seconds(value: &Value) -> Option<u64> {
+    let rounded = || value.as_f64().map(|seconds| seconds.round() as u64);
+    value.as_u64().or_else(rounded)
 }
 
 fn words(value: &Value) -> Result<Vec<String>, GrantsError> {

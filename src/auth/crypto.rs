@@ -20,6 +20,7 @@ use ring::{
         RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm,
     },
 };
+use x509_cert::der::{Decode as _, Reader as _, SliceReader, asn1::UintRef};
 
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: |algorithm, key| {
@@ -57,6 +58,33 @@ pub(super) fn install() {
 fn of_one_family(algorithm: Algorithm, family: AlgorithmFamily) -> Result<Scheme, Error> {
     let scheme = scheme(algorithm).filter(|_| algorithm.family() == family);
     scheme.ok_or_else(|| new_error(ErrorKind::InvalidAlgorithm))
+}
+
+/// Length of a signature of this key, if it is known (RFC 7518, section 3; RFC 8037).
+/// A signature of another length needs no verification.
+pub(super) fn signature_bytes(algorithm: Algorithm, key: &DecodingKey) -> Option<usize> {
+    match scheme(algorithm)? {
+        Scheme::Hmac(algorithm) => Some(algorithm.digest_algorithm().output_len()),
+        Scheme::Rsa(..) => match key.kind() {
+            DecodingKeyKind::SecretOrDer(der) => modulus_bytes(der),
+            DecodingKeyKind::RsaModulusExponent { n, .. } => {
+                Some(n.iter().skip_while(|byte| **byte == 0).count())
+            }
+        },
+        Scheme::Ec(..) if algorithm == Algorithm::ES384 => Some(96),
+        Scheme::Ec(..) | Scheme::Ed(_) => Some(64),
+    }
+}
+
+/// Length of the modulus of an `RSAPublicKey` (RFC 8017, appendix A.1.1).
+fn modulus_bytes(der: &[u8]) -> Option<usize> {
+    let mut reader = SliceReader::new(der).ok()?;
+    let modulus = reader.sequence(|reader| {
+        let modulus = UintRef::decode(reader)?.as_bytes().len();
+        UintRef::decode(reader)?;
+        Ok(modulus)
+    });
+    modulus.ok()
 }
 
 struct Verifying {

@@ -8,6 +8,7 @@ use super::{
     keys::Print,
     small_file,
     token::{Checked, Rules, TokenError, Unchecked},
+    toll::Toll,
 };
 
 /// Where the keys for tokens come from.
@@ -50,9 +51,10 @@ impl KeySource {
         &self,
         token: &Unchecked<'_>,
         rules: &Rules,
+        toll: &mut Toll<'_>,
     ) -> Result<Checked, TokenError> {
         let known = self.current();
-        let checked = token.check(&known, rules);
+        let checked = token.check(&known, rules, toll).await;
         let is_of_another = checked.as_ref().is_err_and(TokenError::is_of_key);
         if !is_of_another || token.is_of_secret() {
             return checked;
@@ -61,7 +63,7 @@ impl KeySource {
         let mut pairs = known.iter().zip(&newer);
         match pairs.all(|(known, newer)| Arc::ptr_eq(known, newer)) {
             true => checked,
-            false => token.check(&newer, rules),
+            false => token.check(&newer, rules, toll).await,
         }
     }
 

@@ -5,6 +5,7 @@ mod changes;
 mod claims;
 mod crypto;
 mod each_once;
+mod early;
 mod fetch;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -15,12 +16,15 @@ mod key_source;
 mod keys;
 mod mint;
 mod pattern;
+mod recent;
+mod seen;
 mod small_file;
 mod subject;
 #[cfg(test)]
 mod tests;
 mod tickets;
 mod token;
+mod toll;
 
 use std::{
     future::pending,
@@ -41,13 +45,14 @@ pub use subject::Subject;
 pub use tickets::{Ticket, TooManyTickets};
 pub use token::Rules;
 use tokio::{select, sync::watch};
-use tracing::debug;
+
+use crate::turns::Turns;
+pub use toll::Attempts;
 
 use changes::Changes;
 use futures_util::future::join_all;
-use grant::Proof;
+use seen::Seen;
 use tickets::Tickets;
-use token::{TokenError, Unchecked};
 
 /// Who is let in, and to what.
 #[derive(Debug)]
@@ -65,6 +70,8 @@ pub struct Config {
     /// Of a token, in bytes: what has room in the head of a request. What identity
     /// providers make is 1 to 2 KiB, and with many groups more than 8.
     pub max_token: usize,
+    /// Permits for verifying signatures; not changed by a reload.
+    pub turns: Turns,
 }
 
 impl Config {
@@ -77,6 +84,7 @@ impl Config {
             allow_publish,
             channels: Patterns::all(),
             max_token: 32 << 10,
+            turns: Turns::default(),
         }
     }
 }
@@ -97,6 +105,12 @@ pub enum AuthError {
     /// No key was ever had.
     #[error("tokens cannot be checked now")]
     Unavailable,
+    /// Its address has sent too many forged ones; it was not verified.
+    #[error("too many tokens of this address had a wrong signature")]
+    TooMany,
+    /// It was not verified in time.
+    #[error("too many tokens wait for verification")]
+    Busy,
 }
 
 /// See the module. Cheap to clone.
@@ -110,6 +124,8 @@ struct Shared {
     policy: RwLock<Arc<Policy>>,
     changes: Changes,
     tickets: Tickets,
+    seen: Seen,
+    turns: Turns,
 }
 
 /// What can be set anew.
@@ -155,9 +171,11 @@ impl Authenticator {
     pub fn new(config: Config) -> Self {
         let changes = Changes::default();
         let shared = Shared {
+            turns: config.turns.clone(),
             policy: RwLock::new(Arc::new(Policy::new(config, &changes))),
             changes,
             tickets: Tickets::default(),
+            seen: Seen::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -241,49 +259,6 @@ impl Authenticator {
     pub fn without_token(&self) -> Result<Arc<Grant>, AuthError> {
         let (version, policy) = self.policy();
         policy.without_token(version)
-    }
-
-    /// What a client with this token may do. Where there are no tokens,
-    /// whatever it has is another program's. Takes up to 5 s where keys have
-    /// to be fetched.
-    ///
-    /// # Errors
-    /// The token is not good, or cannot be checked.
-    pub async fn with_token(&self, token: &str) -> Result<Arc<Grant>, AuthError> {
-        let (version, policy) = self.policy();
-        let Some(source) = &policy.keys else {
-            return policy.without_token(version);
-        };
-        let refuse = |error: TokenError| {
-            debug!(%error, claim = %policy.rules.claim, "a token is refused");
-            AuthError::Token
-        };
-        let token = Unchecked::parse(token, policy.max_token).map_err(refuse)?;
-        let checked = match source.check(&token, &policy.rules).await {
-            // Perhaps by one of those that were never had.
-            Err(error) if error.is_of_key() && source.may_miss(&token) => {
-                return Err(AuthError::Unavailable);
-            }
-            checked => checked.map_err(refuse)?,
-        };
-        debug!("a token is taken");
-        let (allowed, channels) = (policy.channels.clone(), checked.channels);
-        let metrics = channels.metrics;
-        let (subscribe, publish) = (channels.subscribe, channels.publish);
-        let grant = Grant::of_token(allowed, subscribe, publish, checked.expires);
-        let proof = Proof {
-            key: checked.key,
-            is_fixed: source.is_fixed(checked.key),
-            rules: Arc::clone(&policy.rules),
-        };
-        let grant = grant.with_metrics(metrics).proven_by(proof);
-        if grant.is_empty() {
-            let claim = &policy.rules.claim;
-            debug!(%claim, "the token grants nothing: this claim names no channels");
-        }
-        Ok(Arc::new(
-            grant.of_subject(checked.subject).of_version(version),
-        ))
     }
 
     /// A ticket for the same, and how long it is good.

@@ -3,6 +3,7 @@
 mod cost;
 mod crafted;
 mod documents;
+mod forged;
 mod rotation;
 mod several;
 
@@ -61,6 +62,7 @@ fn authenticator(keys: KeySource, rules: Rules) -> Authenticator {
         allow_publish: false,
         channels: Patterns::all(),
         max_token: MAX_TOKEN,
+        turns: Turns::default(),
     })
 }
 
@@ -96,11 +98,11 @@ async fn what_is_minted_is_taken_with_every_kind_of_key() {
         let token = mint(&key, &wish("orders.*"), &Rules::default()).unwrap();
         let keys = Keys::of_pem(public.as_bytes()).unwrap();
         let authenticator = authenticator(KeySource::fixed(keys), Rules::default());
-        let grant = authenticator.with_token(&token).await.unwrap();
+        let grant = authenticator.with_token(&token, &()).await.unwrap();
         assert!(may_read(&grant, "orders.new"), "{public}");
         assert!(!may_read(&grant, "orders"), "{public}");
         // And with no other.
-        let other = by_secret(Rules::default()).with_token(&token).await;
+        let other = by_secret(Rules::default()).with_token(&token, &()).await;
         assert_eq!(other, Err(AuthError::Token));
         assert_eq!(
             Keys::of_pem(private.as_bytes()).err(),
@@ -110,7 +112,7 @@ async fn what_is_minted_is_taken_with_every_kind_of_key() {
     let key = SigningKey::of_secret(SECRET);
     let token = mint(&key, &wish("**"), &Rules::default()).unwrap();
     let grant = by_secret(Rules::default())
-        .with_token(&token)
+        .with_token(&token, &())
         .await
         .unwrap();
     assert!(may_read(&grant, "orders.new.eu"));
@@ -130,7 +132,7 @@ async fn all_algorithms_of_a_keys_kind_are_its_own() {
             algorithm,
         );
         let grant = authenticator(keys(), Rules::default())
-            .with_token(&token)
+            .with_token(&token, &())
             .await;
         assert!(grant.is_ok(), "{algorithm:?}");
     }
@@ -142,7 +144,12 @@ async fn all_algorithms_of_a_keys_kind_are_its_own() {
             &secret,
             algorithm,
         );
-        assert!(by_secret(Rules::default()).with_token(&token).await.is_ok());
+        assert!(
+            by_secret(Rules::default())
+                .with_token(&token, &())
+                .await
+                .is_ok()
+        );
     }
 }
 
@@ -160,7 +167,7 @@ async fn a_token_expires_at_its_second_and_the_leeway_after() {
             ..Rules::default()
         };
         let token = of_secret(&header, &json!({"exp": exp_claim}));
-        let grant = by_secret(rules).with_token(&token).await.unwrap();
+        let grant = by_secret(rules).with_token(&token, &()).await.unwrap();
         let expected = SystemTime::UNIX_EPOCH + Duration::from_secs(exp + leeway);
         assert_eq!(grant.expires(), Some(expected));
     }
@@ -176,7 +183,7 @@ async fn a_token_ends_when_a_date_can_be_written_still() {
             leeway,
             ..Rules::default()
         };
-        let grant = by_secret(rules).with_token(&token).await.unwrap();
+        let grant = by_secret(rules).with_token(&token, &()).await.unwrap();
         assert_eq!(grant.expires(), Some(last), "{leeway:?}");
     }
 }
@@ -207,11 +214,19 @@ async fn audience_and_issuer_are_checked_where_they_are_set() {
         ),
     ] {
         let token = of_secret(&header, &claims);
-        let taken = by_secret(rules.clone()).with_token(&token).await.is_ok();
+        let taken = by_secret(rules.clone())
+            .with_token(&token, &())
+            .await
+            .is_ok();
         assert_eq!(taken, expected, "{claims}");
     }
     let token = of_secret(&header, &json!({"exp": exp, "aud": "any", "iss": "any"}));
-    assert!(by_secret(Rules::default()).with_token(&token).await.is_ok());
+    assert!(
+        by_secret(Rules::default())
+            .with_token(&token, &())
+            .await
+            .is_ok()
+    );
 }
 
 /// The public half as RFC 8037 has it.
@@ -269,11 +284,11 @@ async fn an_open_gateway_asks_for_nothing_and_a_closed_one_for_a_token() {
     let open = Authenticator::new(Config::open(false));
     assert!(may_read(&open.without_token().unwrap(), "a"));
     // Of another program on the same host.
-    assert!(open.with_token("no token at all").await.is_ok());
+    assert!(open.with_token("no token at all", &()).await.is_ok());
     let closed = by_secret(Rules::default());
     assert_eq!(closed.without_token(), Err(AuthError::Required));
     assert_eq!(
-        closed.with_token("no token at all").await,
+        closed.with_token("no token at all", &()).await,
         Err(AuthError::Token)
     );
     assert_eq!(closed.with_ticket("none"), Err(AuthError::Ticket));

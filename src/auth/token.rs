@@ -1,4 +1,5 @@
-//! One token: a JWT (RFC 7519, RFC 8725), looked at once a connection.
+//! One token: a JWT (RFC 7519, RFC 8725), looked at once a connection. Cheap checks
+//! come before its signature is verified.
 
 use std::{
     sync::Arc,
@@ -13,8 +14,11 @@ use serde_json::{Map, Value};
 
 use super::{
     claims::{Channels, ClaimPath, Claims, GrantsError},
+    crypto::signature_bytes,
+    early,
     keys::{Key, Keys, Print},
     subject::Subject,
+    toll::Toll,
 };
 
 /// Keys that are tried for one token. More than one is only where two have the
@@ -68,6 +72,12 @@ pub(super) enum TokenError {
     Claim(&'static str),
     #[error("{0}")]
     Grants(#[from] GrantsError),
+    #[error("its key may be one that could not be fetched yet")]
+    Missing,
+    #[error("its address has sent too many with a wrong signature")]
+    TooMany,
+    #[error("it has waited too long for the verification of its signature")]
+    Busy,
 }
 
 impl TokenError {
@@ -119,22 +129,60 @@ impl<'a> Unchecked<'a> {
         self.header.alg.family() == AlgorithmFamily::Hmac
     }
 
-    /// With each key that may be meant. The header's algorithm only leaves out
-    /// keys: none is ever used with an algorithm that is not its own.
-    pub(super) fn check(&self, keys: &[Arc<Keys>], rules: &Rules) -> Result<Checked, TokenError> {
-        let named = || keys.iter().flat_map(|keys| keys.named(self.key_id()));
-        if named().next().is_none() {
-            return Err(TokenError::UnknownKey);
-        }
-        let mut error = TokenError::Algorithm;
-        let fitting = named().filter(|key| key.algorithms.contains(&self.header.alg));
-        for key in fitting.take(MAX_TRIES) {
+    /// With each key that may be meant.
+    pub(super) async fn check(
+        &self,
+        keys: &[Arc<Keys>],
+        rules: &Rules,
+        toll: &mut Toll<'_>,
+    ) -> Result<Checked, TokenError> {
+        self.refuse_early(rules)?;
+        let candidates = self.candidates(keys)?;
+        for key in &candidates {
+            let _turn = match self.is_of_secret() {
+                true => None,
+                false => Some(toll.turn().await?),
+            };
             match self.check_with(key, rules) {
-                Err(TokenError::Signature) => error = TokenError::Signature,
+                Err(TokenError::Signature) => {}
                 checked => return checked,
             }
         }
-        Err(error)
+        if !self.is_of_secret() {
+            toll.failed(candidates.len());
+        }
+        Err(TokenError::Signature)
+    }
+
+    /// Checks that need no signature. They can only refuse: all claims are checked
+    /// again after the signature.
+    fn refuse_early(&self, rules: &Rules) -> Result<(), TokenError> {
+        let claims = insecure_decode_claims(self.text).map_err(|_| TokenError::NoClaims)?;
+        early::refuse(&claims, rules)
+    }
+
+    /// The header's algorithm only leaves out keys: none is ever used with an
+    /// algorithm that is not its own. So does the signature's length.
+    fn candidates<'k>(&self, keys: &'k [Arc<Keys>]) -> Result<Vec<&'k Key>, TokenError> {
+        let named = keys.iter().flat_map(|keys| keys.named(self.key_id()));
+        let named: Vec<_> = named.collect();
+        if named.is_empty() {
+            return Err(TokenError::UnknownKey);
+        }
+        let algorithm = self.header.alg;
+        let fitting = named.into_iter();
+        let fitting = fitting.filter(|key| key.algorithms.contains(&algorithm));
+        let mut fitting = fitting.take(MAX_TRIES).peekable();
+        if fitting.peek().is_none() {
+            return Err(TokenError::Algorithm);
+        }
+        let (_, signature) = self.text.rsplit_once('.').unwrap_or_default();
+        let may_be_its = |key: &&Key| {
+            let bytes = signature_bytes(algorithm, &key.decoding);
+            // In base64url without padding (RFC 7515, section 2).
+            bytes.is_none_or(|bytes| signature.len() == (4 * bytes).div_ceil(3))
+        };
+        Ok(fitting.filter(may_be_its).collect())
     }
 
     /// The signature first, with one of its key's algorithms, then the claims.

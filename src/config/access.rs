@@ -10,6 +10,7 @@ use super::{
 use crate::{
     auth::{self, FileError, KeySource, Keys, Pattern, Patterns, Rules, SigningKey, Url},
     transport::Browsers,
+    turns::Turns,
 };
 
 /// What tokens are checked with. Several of them are for a time: while one takes
@@ -173,6 +174,7 @@ impl Access {
             allow_publish: self.allow_publish,
             channels: self.channels,
             max_token,
+            turns: Turns::of_the_process(),
         };
         (config, self.browsers)
     }

@@ -205,11 +205,18 @@ impl Admission {
 
     /// What this client may do: looked at once a connection. Without tokens,
     /// everybody may do the same.
-    pub(super) async fn admit(&self, credentials: Credentials) -> Result<Arc<Grant>, AuthError> {
+    pub(super) async fn admit(
+        &self,
+        credentials: Credentials,
+        address: Address,
+    ) -> Result<Arc<Grant>, AuthError> {
         let auth = &self.shared.auth;
         match credentials {
             Credentials::None => auth.without_token(),
-            Credentials::Token(token) => auth.with_token(&token).await,
+            Credentials::Token(token) => {
+                auth.with_token(&token, &self.shared.clients.tokens_of(address))
+                    .await
+            }
             Credentials::Ticket(ticket) => auth.with_ticket(&ticket),
             Credentials::Unreadable if auth.has_tokens() => Err(AuthError::Token),
             Credentials::Unreadable => auth.without_token(),

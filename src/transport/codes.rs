@@ -240,6 +240,7 @@ impl From<AuthError> for Refusal {
         let code = match error {
             AuthError::Required | AuthError::Token | AuthError::Ticket => Code::Unauthenticated,
             AuthError::Unavailable => Code::SourceUnavailable,
+            AuthError::TooMany | AuthError::Busy => Code::TooMany,
         };
         Self::new(code, error)
     }

@@ -13,6 +13,7 @@ use super::{
     codes::{Code, Refusal},
     credentials::Credentials,
     json::{ClientMessage, ServerMessage},
+    limits::Address,
     web_socket::WebSocket,
 };
 use crate::auth::Grant;
@@ -25,13 +26,14 @@ const TIME_LIMIT: Duration = Duration::from_secs(10);
 pub(super) async fn admit(
     socket: &mut WebSocket,
     admission: &Admission,
+    address: Address,
 ) -> Result<Arc<Grant>, End> {
     let token = select! {
         token = timeout(TIME_LIMIT, token(socket)) => token,
         end = admission.closed() => return Err(End::Refused(end.into())),
     };
     let token = token.map_err(|_| refused("no token within 10 s"))??;
-    let grant = admission.admit(Credentials::Token(token)).await;
+    let grant = admission.admit(Credentials::Token(token), address).await;
     let grant = grant.map_err(|error| End::Refused(error.into()))?;
     let text = ServerMessage::authenticated(&grant).encode();
     socket.send(Message::Text(text.into())).await?;

@@ -5,7 +5,7 @@ use axum::{
     Router,
     body::{Body, to_bytes},
     extract::{Request, State},
-    http::{HeaderMap, HeaderValue, StatusCode, Uri, Version, header},
+    http::{Extensions, HeaderMap, HeaderValue, StatusCode, Uri, Version, header},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -231,7 +231,8 @@ async fn publish_body(
     address: Address,
     (body, weight): (Body, Weight),
 ) -> Result<(), Refusal> {
-    let grant = admission.admit(admission.credentials(headers)).await?;
+    let credentials = admission.credentials(headers);
+    let grant = admission.admit(credentials, address).await?;
     let channel = admission.publishable(&grant, address, &last_segment(uri.path())?)?;
     if body.size_hint().lower() > Payload::MAX_BYTES as u64 {
         // By its own word: it need not come.
@@ -269,9 +270,12 @@ fn encoded() -> Response {
 /// `POST /v1/tickets`: what a page's `EventSource` can put into its URL.
 async fn ticket(
     State(admission): State<Admission>,
+    extensions: Extensions,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let grant = admission.admit(admission.credentials(&headers)).await?;
+    let address = admission.address(&extensions, &headers);
+    let credentials = admission.credentials(&headers);
+    let grant = admission.admit(credentials, address).await?;
     let (ticket, lifetime) = admission.ticket(&grant)?;
     let body = serde_json::json!({
         "ticket": ticket.as_str(),

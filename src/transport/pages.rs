@@ -6,7 +6,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, header};
+use http::{Extensions, HeaderMap, header};
 
 use super::{
     admission::Admission,
@@ -55,12 +55,15 @@ impl fmt::Debug for Pages {
 /// so.
 pub(super) async fn metrics(
     State((admission, pages, side)): State<(Admission, Pages, Side)>,
+    extensions: Extensions,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let may_see = match side {
         Side::Admin => true,
         Side::Whole | Side::Public => {
-            let grant = admission.admit(admission.credentials(&headers)).await?;
+            let address = admission.address(&extensions, &headers);
+            let credentials = admission.credentials(&headers);
+            let grant = admission.admit(credentials, address).await?;
             grant.may_see_metrics()
         }
     };

@@ -29,7 +29,7 @@ pub(super) async fn pgpubsub(
     let credentials = admission.credentials(request.headers());
     let address = admission.address(request.extensions(), request.headers());
     drop(request);
-    let grant = admission.admit(credentials).await?;
+    let grant = admission.admit(credentials, address).await?;
     let (wire, channels) = (WireName::PgCacheWatch, [channel]);
     let subscription = admission.subscribe(wire, &grant, address, &channels, None)?;
     let frames = ClientFrames::Ignored;

@@ -7,7 +7,7 @@ use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, header};
+use http::{Extensions, HeaderMap, header};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -105,9 +105,12 @@ struct Channel {
 /// As every client is let in; what it may not read it is not told of.
 pub(super) async fn status(
     State((admission, _, side)): State<(Admission, Pages, Side)>,
+    extensions: Extensions,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
-    let grant = match admission.admit(admission.credentials(&headers)).await {
+    let address = admission.address(&extensions, &headers);
+    let credentials = admission.credentials(&headers);
+    let grant = match admission.admit(credentials, address).await {
         // Whoever runs it may see the numbers; channels are for tokens still.
         Err(AuthError::Required) if side == Side::Admin => {
             Arc::new(Grant::open(Patterns::default(), false))

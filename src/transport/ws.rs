@@ -54,7 +54,7 @@ pub(super) async fn ws(
     let address = admission.address(request.extensions(), request.headers());
     drop(request);
     let cursor = query.cursor();
-    let grant = match admission.admit(credentials).await {
+    let grant = match admission.admit(credentials, address).await {
         Err(AuthError::Required) if query.format == Format::Json => {
             let place = admission.place_for_unknown(address)?;
             let asked = (address, query.channels, cursor);
@@ -84,7 +84,7 @@ async fn admit_later(
     (address, channels, cursor): (Address, Vec<String>, Option<Cursor>),
 ) {
     let admitted = async {
-        let grant = first_frame::admit(&mut socket, &admission).await?;
+        let grant = first_frame::admit(&mut socket, &admission, address).await?;
         let wire = WireName::WebSocket;
         let subscription = admission.subscribe(wire, &grant, address, &channels, cursor);
         subscription.map_err(End::Refused)
@@ -280,8 +280,9 @@ impl Connection {
 
     fn admit(&mut self, token: String) {
         let admission = self.admission.clone();
+        let address = self.reader.outbound.subscription.address();
         self.doing = Some(Box::pin(async move {
-            Done::Admitted(admission.admit(Credentials::Token(token)).await)
+            Done::Admitted(admission.admit(Credentials::Token(token), address).await)
         }));
     }
 

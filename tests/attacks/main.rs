@@ -48,6 +48,8 @@ mod descriptors;
 mod event_stream;
 /// Notifications of those who have no right to any.
 mod forged;
+/// Tokens whose signatures cost more than they do.
+mod forged_tokens;
 /// HTTP/2's own floods.
 mod http2;
 /// What is nobody's to see.

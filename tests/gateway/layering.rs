@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("text", &[]),
     ("certificate", &[]),
     ("dial", &[]),
+    ("turns", &[]),
     ("demand", &["event"]),
     ("publish", &["event"]),
     (
@@ -33,7 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("hub", &["count", "demand", "event"]),
-    ("auth", &["dial", "event"]),
+    ("auth", &["dial", "event", "turns"]),
     (
         "transport",
         &[
@@ -44,13 +45,22 @@ const ARROWS: &[(&str, &[&str])] = &[
             "hub",
             "publish",
             "shutdown",
+            "turns",
         ],
     ),
     // The generated client of gRPC.
     ("client", &["backoff", "dial", "event", "text", "transport"]),
     (
         "config",
-        &["auth", "hub", "source", "telemetry", "text", "transport"],
+        &[
+            "auth",
+            "hub",
+            "source",
+            "telemetry",
+            "text",
+            "transport",
+            "turns",
+        ],
     ),
     (
         "app",

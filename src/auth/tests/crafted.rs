@@ -9,7 +9,7 @@ fn claims() -> Value {
 }
 
 async fn is_refused(what: &str, authenticator: &Authenticator, token: &str) {
-    let refused = authenticator.with_token(token).await;
+    let refused = authenticator.with_token(token, &()).await;
     assert_eq!(refused, Err(AuthError::Token), "{what}");
 }
 
@@ -31,9 +31,14 @@ fn rsa_signed(header: &Value, claims: &Value) -> String {
 #[tokio::test]
 async fn what_all_of_them_differ_from_is_taken() {
     let token = of_secret(&json!({"alg": "HS256"}), &claims());
-    assert!(by_secret(Rules::default()).with_token(&token).await.is_ok());
+    assert!(
+        by_secret(Rules::default())
+            .with_token(&token, &())
+            .await
+            .is_ok()
+    );
     let token = rsa_signed(&json!({"alg": "RS256"}), &claims());
-    assert!(by_rsa().with_token(&token).await.is_ok());
+    assert!(by_rsa().with_token(&token, &()).await.is_ok());
 }
 
 #[tokio::test]
@@ -183,7 +188,12 @@ async fn one_that_is_too_long_though_it_is_right() {
     };
     let fits = token(24_000);
     assert!(fits.len() < MAX_TOKEN);
-    assert!(by_secret(Rules::default()).with_token(&fits).await.is_ok());
+    assert!(
+        by_secret(Rules::default())
+            .with_token(&fits, &())
+            .await
+            .is_ok()
+    );
     for length in [24_600, 1 << 20] {
         is_refused("too long", &by_secret(Rules::default()), &token(length)).await;
     }

@@ -66,19 +66,19 @@ async fn a_new_key_in_the_file_is_found_when_a_token_names_it_but_not_at_any_rat
     let document = Document::of(&[&old]);
     let authenticator = document.authenticator();
     let (by_old, by_new) = (old.token(), new.token());
-    assert!(authenticator.with_token(&by_old).await.is_ok());
-    assert_eq!(authenticator.with_token(&by_new).await, REFUSED);
+    assert!(authenticator.with_token(&by_old, &()).await.is_ok());
+    assert_eq!(authenticator.with_token(&by_new, &()).await, REFUSED);
     document.put(&[&new]);
     advance(Duration::from_secs(9)).await;
-    assert_eq!(authenticator.with_token(&by_new).await, REFUSED);
+    assert_eq!(authenticator.with_token(&by_new, &()).await, REFUSED);
     advance(Duration::from_secs(1)).await;
-    assert!(authenticator.with_token(&by_new).await.is_ok());
-    assert_eq!(authenticator.with_token(&by_old).await, REFUSED);
+    assert!(authenticator.with_token(&by_new, &()).await.is_ok());
+    assert_eq!(authenticator.with_token(&by_old, &()).await, REFUSED);
     // A name is no path: this one would be the old key.
     let tricks = ["../../dev/null", "new' OR '1'='1", "/dev/null", "old\0", ""];
     for id in tricks {
         advance(Duration::from_secs(10)).await;
-        let refused = authenticator.with_token(&new.token_as(id)).await;
+        let refused = authenticator.with_token(&new.token_as(id), &()).await;
         assert_eq!(refused, REFUSED, "{id}");
     }
 }
@@ -94,12 +94,12 @@ async fn a_key_that_is_withdrawn_is_trusted_ten_minutes_longer_and_no_more() {
     document.put(&[&new]);
     let by_old = old.token();
     let begun = tokio::time::Instant::now();
-    while authenticator.with_token(&by_old).await.is_ok() {
+    while authenticator.with_token(&by_old, &()).await.is_ok() {
         advance(Duration::from_secs(1)).await;
     }
     let trusted = begun.elapsed().as_secs();
     assert!((600..=611).contains(&trusted), "{trusted} s");
-    assert!(authenticator.with_token(&new.token()).await.is_ok());
+    assert!(authenticator.with_token(&new.token(), &()).await.is_ok());
 }
 
 /// What was known stays: who keeps the document away withdraws no key, and adds
@@ -115,8 +115,8 @@ async fn a_document_that_turns_bad_changes_nothing() {
     for _ in 0..130 {
         advance(Duration::from_secs(10)).await;
     }
-    assert!(authenticator.with_token(&old.token()).await.is_ok());
-    assert_eq!(authenticator.with_token(&new.token()).await, REFUSED);
+    assert!(authenticator.with_token(&old.token(), &()).await.is_ok());
+    assert_eq!(authenticator.with_token(&new.token(), &()).await, REFUSED);
 }
 
 /// Nor is what was asked for lost: the next has it.
@@ -129,7 +129,7 @@ async fn who_leaves_before_the_answer_has_nobody_ask_again() {
     let key = Named::new("a");
     let token = key.token();
     let (mut asked, _) = select! {
-        answer = authenticator.with_token(&token) => panic!("{answer:?}"),
+        answer = authenticator.with_token(&token, &()) => panic!("{answer:?}"),
         accepted = provider.accept() => accepted.unwrap(),
     };
     let answer = async {
@@ -140,7 +140,7 @@ async fn who_leaves_before_the_answer_has_nobody_ask_again() {
         pending::<()>().await
     };
     select! {
-        grant = authenticator.with_token(&token) => assert!(grant.is_ok(), "{grant:?}"),
+        grant = authenticator.with_token(&token, &()) => assert!(grant.is_ok(), "{grant:?}"),
         _ = provider.accept() => panic!("it was asked again"),
         () = answer => {}
     }

@@ -30,7 +30,7 @@ fn pair() -> (KeyPair, SigningKey) {
 }
 
 async fn is_taken(authenticator: &Authenticator, token: &str) -> bool {
-    match authenticator.with_token(token).await {
+    match authenticator.with_token(token, &()).await {
         Ok(_) => true,
         Err(AuthError::Token) => false,
         Err(other) => panic!("{other}"),
@@ -125,8 +125,8 @@ async fn what_cannot_be_had_keeps_nobody_out_and_nobody_in() {
     };
     let both = Authenticator::new(config(by(SECRET).and(nowhere())));
     let by_secret = by_key(&SigningKey::of_secret(SECRET), None);
-    let grant = both.with_token(&by_secret).await.unwrap();
-    let by_provider = both.with_token(&by_key(&pair().1, Some("k"))).await;
+    let grant = both.with_token(&by_secret, &()).await.unwrap();
+    let by_provider = both.with_token(&by_key(&pair().1, Some("k")), &()).await;
     assert_eq!(by_provider, Err(AuthError::Unavailable));
     both.reload(config(by(SECRET).and(by(OTHER)).and(nowhere())));
     assert!(both.again(&grant).is_ok());

@@ -56,7 +56,8 @@ pub(in crate::transport) async fn admitted(
     next: Next,
 ) -> Response {
     let credentials = admission.credentials(request.headers());
-    match admission.admit(credentials).await {
+    let address = admission.address(request.extensions(), request.headers());
+    match admission.admit(credentials, address).await {
         Ok(grant) => {
             request.extensions_mut().insert(grant);
             next.run(request).await

@@ -8,6 +8,7 @@ mod counts;
 mod pool;
 mod proxies;
 mod rates;
+mod tokens;
 
 use std::sync::{
     Arc, PoisonError, RwLock,
@@ -28,6 +29,7 @@ pub(super) use self::{
 use self::{
     channels::Channels,
     rates::{Rates, Refused},
+    tokens::{Forged, TokensOf},
 };
 use super::codes::{Code, Refusal};
 use crate::{
@@ -81,6 +83,8 @@ pub(super) struct Clients {
     publishing: Arc<Counts<Client>>,
     queue_news: News,
     channels: Channels,
+
+    forged: Forged,
     /// That somebody who is not among the proxies speaks like one was said.
     said: AtomicBool,
 }
@@ -105,6 +109,7 @@ impl Clients {
             publishing: Arc::default(),
             queue_news: News::default(),
             channels: Channels::default(),
+            forged: Forged::default(),
             addresses: Arc::default(),
             subjects: Arc::default(),
             said: AtomicBool::new(false),
@@ -199,6 +204,13 @@ impl Clients {
     }
 
     /// One more notification.
+    /// The failed signatures of an address.
+    pub(super) fn tokens_of(&self, address: Address) -> TokensOf<'_> {
+        self.forged.of(address)
+    }
+
+    /// One more notification. Who has a token is known by it wherever it comes
+    /// from.
     pub(super) fn publish(&self, address: Address, grant: &Grant) -> Result<(), Refusal> {
         let times = self.limits().publish_rate;
         let client = Client::of(address, grant);

@@ -111,6 +111,14 @@ impl<K> Default for Rates<K> {
 }
 
 impl<K: Copy + Eq + Hash> Rates<K> {
+    /// Whether something could be taken. A key without a bucket has a full one.
+    pub(super) fn has(&self, key: K, rate: Rate) -> bool {
+        let now = Instant::now();
+        let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = buckets.full_at.get(&key).copied();
+        rate.taken(known.unwrap_or(now), now, 1).is_some()
+    }
+
     /// The rate may be another each time.
     pub(super) fn take(&self, key: K, rate: Rate) -> Result<(), Refused> {
         self.take_some(key, rate, 1)

@@ -51,7 +51,7 @@ pub(super) async fn sse(
     let is_alone = HandOver::is_possible(&request);
     let address = admission.address(request.extensions(), request.headers());
     let body = request.into_body();
-    let grant = admission.admit(credentials).await?;
+    let grant = admission.admit(credentials, address).await?;
     if !body.is_end_stream() {
         end(body, admission.settings().request_timeout).await?;
     }

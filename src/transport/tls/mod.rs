@@ -7,17 +7,14 @@ mod held;
 
 use std::{
     fmt, io,
-    num::NonZero,
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
-    thread::available_parallelism,
     time::{Duration, SystemTime},
 };
 
 use rustls::InvalidMessage;
 use tokio::{
-    sync::Semaphore,
     task::{JoinHandle, spawn_blocking},
     time::{Instant, sleep, timeout},
 };
@@ -31,7 +28,7 @@ use self::{
     held::Held,
 };
 use super::tcp::{Protocol, Tcp};
-use crate::certificate::Certificate;
+use crate::{certificate::Certificate, turns::Turns};
 
 /// The files are looked at when a client comes, and no more often: looking is
 /// three calls of stat(2).
@@ -87,8 +84,8 @@ impl Tls {
         // Before they are read: what is written after that is another version.
         let seen = files.stamps();
         let found = read(&files)?;
-        let turns = PollSemaphore::new(Arc::new(Semaphore::new(at_once())));
-        let held = Held::new(files, seen, found, turns)?;
+        let turns = Turns::of_the_process().semaphore();
+        let held = Held::new(files, seen, found, PollSemaphore::new(turns))?;
         Ok(Self(Arc::new(Mutex::new(held))))
     }
 
@@ -168,15 +165,8 @@ impl Tls {
     }
 }
 
-/// Handshakes that are computed at one moment, by half of the cores: a signature
-/// takes a millisecond of one (RSA), and costs whoever asks for it nothing. A
-/// crowd that comes waits for its turn, and the readers have the other half.
-fn at_once() -> usize {
-    available_parallelism().map_or(1, NonZero::get).div_ceil(2)
-}
-
-/// A handshake that has a turn for as long as it computes, and none while it
-/// waits for its client.
+/// A handshake that has a [turn](Turns) for as long as it computes, and none
+/// while it waits for its client. A crowd that comes waits for its turn.
 struct InTurn<F> {
     handshake: F,
     turns: PollSemaphore,
