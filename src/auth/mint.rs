@@ -107,5 +107,8 @@ pub fn mint(key: &SigningKey, wish: &Wish, rules: &Rules) -> Result<String, Mint
     }
     let mut header = Header::new(key.algorithm);
     header.kid.clone_from(&wish.key_id);
+    if let Some(token_type) = &rules.token_type {
+        header.typ = Some(token_type.to_string());
+    }
     key.sign(&header, &Value::Object(claims))
 }

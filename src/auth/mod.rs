@@ -24,6 +24,7 @@ mod subject;
 mod tests;
 mod tickets;
 mod token;
+mod token_type;
 mod toll;
 
 use std::{
@@ -44,6 +45,7 @@ pub(crate) use small_file::{open as open_small_file, read as read_small_file};
 pub use subject::Subject;
 pub use tickets::{Ticket, TooManyTickets};
 pub use token::Rules;
+pub use token_type::{TokenType, TokenTypeError};
 use tokio::{select, sync::watch};
 
 use crate::turns::Turns;

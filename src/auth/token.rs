@@ -18,6 +18,7 @@ use super::{
     early,
     keys::{Key, Keys, Print},
     subject::Subject,
+    token_type::TokenType,
     toll::Toll,
 };
 
@@ -35,6 +36,8 @@ pub struct Rules {
     pub audience: Option<String>,
     /// Its `iss`.
     pub issuer: Option<String>,
+    /// Its `typ`: a provider signs ID tokens with the same key.
+    pub token_type: Option<TokenType>,
     /// How far the clocks of those who make tokens may be off: so much longer
     /// a token holds, and so much sooner.
     pub leeway: Duration,
@@ -54,6 +57,8 @@ pub(super) enum TokenError {
     NoClaims,
     #[error("its header demands what is not understood (crit)")]
     Critical,
+    #[error("it is of another type (typ), or of none")]
+    Type,
     #[error("it names no key that is known")]
     UnknownKey,
     #[error("its algorithm is not its key's")]
@@ -157,6 +162,14 @@ impl<'a> Unchecked<'a> {
     /// Checks that need no signature. They can only refuse: all claims are checked
     /// again after the signature.
     fn refuse_early(&self, rules: &Rules) -> Result<(), TokenError> {
+        let named = self.header.typ.as_deref();
+        if rules
+            .token_type
+            .as_ref()
+            .is_some_and(|wanted| !wanted.is(named))
+        {
+            return Err(TokenError::Type);
+        }
         let claims = insecure_decode_claims(self.text).map_err(|_| TokenError::NoClaims)?;
         early::refuse(&claims, rules)
     }

@@ -20,11 +20,12 @@ use crate::{
 };
 
 /// Those that say what the gateway looks for in a token.
-const OF_THE_GATEWAY: [&str; 5] = [
+const OF_THE_GATEWAY: [&str; 6] = [
     "token-secret",
     "token-secret-file",
     "token-audience",
     "token-issuer",
+    "token-type",
     "token-claim",
 ];
 

@@ -8,7 +8,9 @@ use super::{
     rule::{Rule, refused},
 };
 use crate::{
-    auth::{self, FileError, KeySource, Keys, Pattern, Patterns, Rules, SigningKey, Url},
+    auth::{
+        self, FileError, KeySource, Keys, Pattern, Patterns, Rules, SigningKey, TokenType, Url,
+    },
     transport::Browsers,
     turns::Turns,
 };
@@ -211,6 +213,13 @@ pub(super) fn list<T: FromStr<Err: ToString>>(text: &str) -> Result<Vec<T>, Rule
             parsed.map_err(|error| refused(item, error.to_string()))
         })
         .collect()
+}
+
+/// A media type.
+pub(super) fn token_type(slot: &mut Option<TokenType>, text: &str) -> Result<(), Rule> {
+    let parsed = text.parse().map_err(|error| refused(text, error))?;
+    *slot = Some(parsed);
+    Ok(())
 }
 
 /// A text that says something.

@@ -66,5 +66,7 @@ mod secrets;
 mod start;
 /// Tickets, for clients that have nothing but a URL.
 mod tickets;
+/// Tokens that are for something else.
+mod types;
 /// The ways to hand in a token.
 mod ways;

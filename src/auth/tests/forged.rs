@@ -73,10 +73,11 @@ async fn what_a_token_says_is_refused_before_its_signature_is_looked_at() {
     let rules = Rules {
         audience: Some("pgfan".into()),
         issuer: Some("https://id.example".into()),
+        token_type: Some("at+jwt".parse().unwrap()),
         ..Rules::default()
     };
     let authenticator = authenticator(pair.keys(), rules);
-    let good_header = json!({"alg": "ES384", "kid": null});
+    let good_header = json!({"alg": "ES384", "typ": "at+jwt"});
     let good = json!({"exp": now() + 60, "aud": "pgfan", "iss": "https://id.example"});
     let with = |of: &Value, name: &str, value: Value| {
         let mut changed = of.clone();
@@ -105,6 +106,8 @@ async fn what_a_token_says_is_refused_before_its_signature_is_looked_at() {
             claim("iss", json!("https://evil.example")),
         ),
         ("no issuer", claim("iss", json!(null))),
+        ("another type", header("typ", json!("JWT"))),
+        ("no type", header("typ", json!(null))),
         ("another algorithm", header("alg", json!("ES256"))),
         (
             "a short signature",

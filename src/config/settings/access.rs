@@ -6,7 +6,7 @@ use super::Setting;
 use crate::{
     auth::KeySource,
     config::{
-        access::{channels, some},
+        access::{channels, some, token_type},
         origins::origins,
         values::{parsed, switch, time},
     },
@@ -121,6 +121,14 @@ pub(super) const SETTINGS: &[Setting] = &[
         value: "TEXT",
         help: "Take only tokens of this issuer (`iss`)",
         apply: |draft, text| some(&mut draft.access.rules.issuer, text),
+    },
+    Setting {
+        name: "token-type",
+        default: "none",
+        value: "TYPE",
+        help: "Take only tokens of this type (`typ` in the header), like at+jwt: a provider may \
+               sign ID tokens with the same key",
+        apply: |draft, text| token_type(&mut draft.access.rules.token_type, text),
     },
     Setting {
         name: "token-claim",

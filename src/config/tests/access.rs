@@ -5,10 +5,10 @@ use std::{fs, path::PathBuf};
 use tempfile::TempDir;
 
 use super::*;
-use crate::auth::Url;
+use crate::auth::{TokenType, Url};
 
 /// All of these settings but `allow-publish`, which is older.
-pub(super) const NAMES: [&str; 15] = [
+pub(super) const NAMES: [&str; 16] = [
     "anonymous",
     "channels",
     "allow-origin",
@@ -21,6 +21,7 @@ pub(super) const NAMES: [&str; 15] = [
     "jwks-insecure",
     "token-audience",
     "token-issuer",
+    "token-type",
     "token-claim",
     "token-leeway",
     "token-cookie",
@@ -230,13 +231,15 @@ fn keys_come_over_http_from_this_machine_alone() {
 
 #[test]
 fn each_of_them_arrives_where_it_belongs() {
-    let toml = "token-audience = 'a'\n token-issuer = 'i'\n token-claim = '/x/y'\n
+    let toml =
+        "token-audience = 'a'\n token-issuer = 'i'\n token-type = 't'\n token-claim = '/x/y'\n
         token-leeway = '60s'\n token-cookie = 'c'\n anonymous = true\n
         token-secret = 's3cret-s3cret-s3cret-s3cret-s3cret'";
     let config = resolve(&[], &[], toml).unwrap();
     let expected = auth::Rules {
         audience: Some("a".into()),
         issuer: Some("i".into()),
+        token_type: Some("t".parse().unwrap()),
         leeway: Duration::from_secs(60),
         claim: "/x/y".parse().unwrap(),
     };
@@ -290,4 +293,14 @@ fn a_secret_among_the_arguments_is_warned_of() {
     let variables = [("PGFAN_TOKEN_SECRET", SECRET), ("PGFAN_DATABASE_URL", url)];
     let config = with_path(&[], &variables, None).unwrap();
     assert_eq!(config.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn a_type_of_tokens_is_a_media_type() {
+    let config = is_fine(&[("token-type", "at+jwt")]);
+    let same: TokenType = "Application/AT+JWT".parse().unwrap();
+    assert_eq!(config.auth.rules.token_type, Some(same));
+    let said = flag("token-type", "at jwt").unwrap_err();
+    let rule = "--token-type: \"at jwt\": not a media type, like at+jwt or application/at+jwt";
+    assert!(said.starts_with(rule), "{said}");
 }
