@@ -83,7 +83,8 @@ pub(super) async fn follow(mut reloads: Reloads, parts: Parts, begun: Begun) {
             warn!("--{name} has changed: that takes a restart");
         }
         for warning in &config.warnings {
-            warn!("{warning}");
+            let remedy = warning.remedy();
+            warn!(remedy = (!remedy.is_empty()).then_some(remedy), "{warning}");
         }
         set(&parts, *config);
         info!("the settings were read again");

@@ -98,6 +98,9 @@ pub(super) async fn run(settings: Result<Config, Mistakes>) -> CommandResult {
     match settings {
         Ok(config) => {
             report.add(Finding::ok("settings", "understood"));
+            for warning in &config.warnings {
+                report.add(Finding::warn("settings", warning, warning.remedy()));
+            }
             report.add(machine::open_files(config.hub.max_readers));
             for finding in machine::addresses(config.listen, config.admin_listen) {
                 report.add(finding);

@@ -28,7 +28,8 @@ where
     let resolve = Arc::new(resolve);
     let config = resolve()?;
     for warning in &config.warnings {
-        warn!("{warning}");
+        let remedy = warning.remedy();
+        warn!(remedy = (!remedy.is_empty()).then_some(remedy), "{warning}");
     }
     let (open, listen) = (config.auth.anonymous, config.listen);
     let (database, tokens) = (Arc::clone(&config.database), tokens(&config));

@@ -188,7 +188,7 @@ pub(super) fn is_far(address: &SocketAddr) -> bool {
 }
 
 /// A list with commas between, or one file that has some in its name.
-fn paths(text: &str) -> Result<Vec<&str>, Rule> {
+pub(super) fn paths(text: &str) -> Result<Vec<&str>, Rule> {
     if Path::new(text).exists() {
         return Ok(vec![text]);
     }

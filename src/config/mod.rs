@@ -2,6 +2,7 @@
 //! reads the environment. All mistakes are reported at once.
 
 mod access;
+mod advice;
 mod database;
 mod environment;
 mod file;
@@ -69,7 +70,7 @@ pub struct Config {
     /// What one client may have.
     pub limits: transport::Limits,
     /// What is no mistake, and should be said.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Mistake>,
     /// How the log's lines look.
     pub log_format: LogFormat,
     /// Where spans are exported to, if anywhere.
@@ -112,6 +113,7 @@ struct Draft {
     hub: hub::Config,
     transport: transport::Settings,
     limits: Limits,
+    files: Vec<advice::Named>,
 }
 
 impl Default for Draft {
@@ -130,6 +132,7 @@ impl Default for Draft {
             hub: hub::Config::default(),
             transport: transport::Settings::default(),
             limits: Limits::default(),
+            files: Vec::new(),
         }
     }
 }
@@ -166,6 +169,9 @@ impl Config {
         match ConnInfo::resolve(url.as_deref(), environment) {
             Ok(database) if mistakes.is_empty() => {
                 let warnings = warnings(&given, url.as_deref(), draft.admin_listen);
+                let warnings = warnings.into_iter().map(Mistake::from);
+                let warnings = warnings.chain(advice::of_audience(&given));
+                let warnings = warnings.chain(advice::of_modes(&draft.files)).collect();
                 Ok(draft.with(database, (tls, otlp), warnings))
             }
             Ok(_) => Err(Mistakes(mistakes)),
@@ -228,8 +234,12 @@ impl Draft {
         file: Option<&Path>,
         mistakes: &mut Vec<Mistake>,
     ) -> (Self, Origins) {
-        let file = file.map_or_else(HashMap::new, |path| file::read(path, mistakes));
+        let path = file;
+        let file = path.map_or_else(HashMap::new, |path| file::read(path, mistakes));
         let mut draft = Self::default();
+        draft
+            .files
+            .extend(path.map(|path| advice::settings_file(path, &file)));
         let mut origins = Origins::new();
         for setting in SETTINGS {
             let Some(given) = first_given(setting, flags, environment, &file) else {
@@ -238,6 +248,7 @@ impl Draft {
             if let Err(rule) = (setting.apply)(&mut draft, &given.text) {
                 mistakes.push(rule.broken(setting, &given.place));
             }
+            draft.files.extend(advice::named_by(setting.name, &given));
             // Who writes the default changes nothing.
             if !setting.reloads() && given.text != setting.default {
                 draft.fixed.note(setting.name, &given.text);
@@ -252,7 +263,7 @@ impl Draft {
         mut self,
         database: ConnInfo,
         (tls, otlp): (Option<transport::Tls>, Option<OtlpSettings>),
-        warnings: Vec<String>,
+        warnings: Vec<Mistake>,
     ) -> Config {
         if tls.is_some() {
             self.fixed.note("tls-cert", "on");

@@ -318,7 +318,9 @@ fn an_address_for_those_who_run_it_is_no_open_door_either() {
         panic!("one warning")
     };
     assert!(
-        warning.starts_with("0.0.0.0:1: speaks plain HTTP"),
+        warning
+            .to_string()
+            .starts_with("0.0.0.0:1: speaks plain HTTP"),
         "{warning}"
     );
 }

@@ -39,6 +39,8 @@ mod connection_strings;
 mod crafted;
 /// Streams that outlive their token.
 mod expiry;
+/// Files that are not their owner's alone.
+mod files;
 /// Keys of an identity provider, and how they change.
 mod identity_provider;
 /// Text of others in the log, and line ends in variables.

@@ -1,6 +1,6 @@
 //! Who is let in.
 
-use std::{fs, path::PathBuf};
+use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
 use tempfile::TempDir;
 
@@ -42,7 +42,13 @@ fn is_fine(flags: Pairs<'_>) -> Config {
 fn file(folder: &TempDir, name: &str, text: &str) -> String {
     let path: PathBuf = folder.path().join(name);
     fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     path.display().to_string()
+}
+
+/// What is said of settings that are no mistake.
+fn warned(config: &Config) -> Vec<String> {
+    config.warnings.iter().map(ToString::to_string).collect()
 }
 
 /// Nobody serves the network openly without having said so.
@@ -137,8 +143,8 @@ fn tokens_are_checked_with_all_that_is_given() {
     );
     let config = with_path(&[flag], &[variable], None).unwrap();
     let rule = "tokens of each of them are taken; leave out what is no longer used";
-    let warned = format!("PGFAN_TOKEN_SECRET, --token-key-file: {rule}");
-    assert_eq!(config.warnings, [warned]);
+    let expected = format!("PGFAN_TOKEN_SECRET, --token-key-file: {rule}");
+    assert_eq!(warned(&config), [expected]);
     let list = format!("{secret}, {other}");
     let toml = format!("token-secret-file = {list:?}\ntoken-secret-previous = '{SECRET}2'");
     for config in [
@@ -282,8 +288,8 @@ fn a_secret_among_the_arguments_is_warned_of() {
     let rule = "the arguments of a process are public; the variable or a file is not";
     let url = "postgresql://u:s3cret@h/d";
     let config = is_fine(&[("token-secret", SECRET), ("database-url", url)]);
-    let warned = ["token-secret", "database-url"].map(|name| format!("--{name}: {rule}"));
-    assert_eq!(config.warnings, warned);
+    let expected = ["token-secret", "database-url"].map(|name| format!("--{name}: {rule}"));
+    assert_eq!(warned(&config), expected);
     for url in ["postgresql://u@h/d", "host=h user=u password=''"] {
         assert!(
             is_fine(&[("database-url", url)]).warnings.is_empty(),
@@ -292,7 +298,26 @@ fn a_secret_among_the_arguments_is_warned_of() {
     }
     let variables = [("PGFAN_TOKEN_SECRET", SECRET), ("PGFAN_DATABASE_URL", url)];
     let config = with_path(&[], &variables, None).unwrap();
-    assert_eq!(config.warnings, Vec::<String>::new());
+    assert_eq!(warned(&config), Vec::<String>::new());
+}
+
+#[test]
+fn a_provider_without_an_audience_is_warned_of() {
+    let url = ("jwks-url", "https://id.example/jwks");
+    let [warning] = &is_fine(&[url]).warnings[..] else {
+        panic!("one warning")
+    };
+    let said = warning.to_string();
+    assert!(
+        said.starts_with("--jwks-url: ") && said.contains("audience"),
+        "{said}"
+    );
+    assert!(warning.remedy().contains("--token-audience"), "{warning:?}");
+    assert!(
+        is_fine(&[url, ("token-audience", "pgfan")])
+            .warnings
+            .is_empty()
+    );
 }
 
 #[test]
@@ -303,4 +328,50 @@ fn a_type_of_tokens_is_a_media_type() {
     let said = flag("token-type", "at jwt").unwrap_err();
     let rule = "--token-type: \"at jwt\": not a media type, like at+jwt or application/at+jwt";
     assert!(said.starts_with(rule), "{said}");
+}
+
+/// Each file that a setting names, and the settings' own where a secret is in it.
+#[test]
+fn a_file_that_others_can_read_or_write_is_warned_of() {
+    let folder = TempDir::new().unwrap();
+    let secret = file(&folder, "secret", SECRET);
+    let key = file(&folder, "key", PUBLIC);
+    let settings = file(&folder, "pgfan.toml", "keepalive = '15s'\n");
+    let with_secret = format!("token-secret = '{SECRET}'\n");
+    let with_secret = file(&folder, "secret.toml", &with_secret);
+    let with_password = "database-url = 'postgresql://u:s3cret@h/d'\n";
+    let with_password = file(&folder, "password.toml", with_password);
+    let (read, write) = ("can read the secret in it", "can write into it");
+    for (setting, path, mode, fault) in [
+        (Some("token-secret-file"), &secret, 0o644, Some(read)),
+        (Some("token-secret-file"), &secret, 0o622, Some(write)),
+        (Some("token-secret-file"), &secret, 0o400, None),
+        (Some("token-key-file"), &key, 0o644, None),
+        (Some("token-key-file"), &key, 0o666, Some(write)),
+        (None, &settings, 0o644, None),
+        (None, &settings, 0o664, Some(write)),
+        (None, &with_secret, 0o604, Some(read)),
+        (None, &with_password, 0o644, Some(read)),
+        (None, &with_password, 0o600, None),
+    ] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        let flags: Vec<_> = setting
+            .map(|name| (name, path.as_str()))
+            .into_iter()
+            .collect();
+        let own = setting.is_none().then(|| Path::new(path));
+        let config = with_path(&flags, &[], own).unwrap();
+        let expected = fault.map(|fault| {
+            let place = setting.map_or(String::new(), |name| format!("--{name}: "));
+            format!("{place}{path}: its mode is {mode:04o}: others than its owner {fault}")
+        });
+        assert_eq!(warned(&config), Vec::from_iter(expected), "{path} {mode:o}");
+        let remedies = config.warnings.iter().map(Mistake::remedy);
+        assert!(
+            remedies
+                .into_iter()
+                .all(|remedy| remedy.contains("chmod go-"))
+        );
+        assert!(!format!("{:?}", config.warnings).contains("s3cret"));
+    }
 }
