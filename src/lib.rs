@@ -68,8 +68,8 @@ mod dial;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod sandbox;
+pub mod service_manager;
 pub mod shutdown;
-pub mod supervisor;
 pub mod telemetry;
 mod text;
 pub mod turns;

@@ -29,9 +29,9 @@ use crate::{
     demand::Demand,
     hub::Hub,
     publish,
+    service_manager::ServiceManager,
     shutdown::Shutdown,
     source::{PostgresSource, Source, conninfo::ConnInfo},
-    supervisor::Supervisor,
     transport::{self, Admission},
 };
 
@@ -76,7 +76,7 @@ impl AppError {
 pub struct Gateway {
     config: Config,
     listener: TcpListener,
-    supervisor: Supervisor,
+    service_manager: ServiceManager,
     admin: Option<TcpListener>,
     reloader: Reloader,
     reloads: Reloads,
@@ -97,7 +97,7 @@ impl Gateway {
         Ok(Self {
             config,
             listener,
-            supervisor: Supervisor::default(),
+            service_manager: ServiceManager::default(),
             admin,
             reloader,
             reloads,
@@ -105,8 +105,8 @@ impl Gateway {
     }
 
     /// Who is told that it serves, and that it ends.
-    pub fn supervised_by(&mut self, supervisor: Supervisor) {
-        self.supervisor = supervisor;
+    pub fn notify_service_manager(&mut self, service_manager: ServiceManager) {
+        self.service_manager = service_manager;
     }
 
     /// Serves another database than its settings say.
@@ -144,7 +144,7 @@ impl Gateway {
         let Self {
             config,
             listener,
-            supervisor,
+            service_manager,
             admin,
             reloads,
             reloader: _reloader,
@@ -173,7 +173,7 @@ impl Gateway {
         let mut workers = JoinSet::new();
         let pump = Pump {
             hub: hub.clone(),
-            supervisor: supervisor.clone(),
+            service_manager: service_manager.clone(),
             sent_at: telemetry.sent_at,
             traces: telemetry.traces,
         };
@@ -187,13 +187,13 @@ impl Gateway {
         };
         keep(&mut workers, &parts);
         workers.spawn(reload::follow(reloads, parts, begun));
-        supervisor.ready().await;
+        service_manager.ready().await;
         let result = select! {
             () = transport::serve(doors, admission, &shutdown) => Ok(()),
             ended = workers.join_next() => Err(AppError::Worker(format!("{ended:?}"))),
         };
         let drained = Instant::now() + config.drain_timeout;
-        supervisor.stopping(config.drain_timeout).await;
+        service_manager.stopping(config.drain_timeout).await;
         send_away(&hub, config.drain_timeout / 2).await;
         shutdown.told.cancel();
         shutdown.ended(drained).await;

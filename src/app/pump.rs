@@ -10,8 +10,8 @@ use tracing::info;
 use crate::{
     event::{Followed, Notification},
     hub::{Hub, Intake},
+    service_manager::ServiceManager,
     source::SourceItem,
-    supervisor::Supervisor,
     telemetry::{SentAt, Traces},
 };
 
@@ -22,7 +22,7 @@ const INTAKE: usize = 256;
 /// See the module; and who is told of what passes.
 pub(super) struct Pump {
     pub(super) hub: Hub,
-    pub(super) supervisor: Supervisor,
+    pub(super) service_manager: ServiceManager,
     pub(super) sent_at: Arc<SentAt>,
     pub(super) traces: Option<Traces>,
 }
@@ -32,7 +32,7 @@ impl Pump {
     /// watchdog beats here.
     pub(super) async fn run(self, items: impl Stream<Item = SourceItem>) {
         let mut batches = pin!(items.ready_chunks(INTAKE));
-        let mut watchdog = self.supervisor.watchdog();
+        let mut watchdog = self.service_manager.watchdog();
         loop {
             let batch = select! {
                 batch = batches.next() => batch,
@@ -57,7 +57,7 @@ impl Pump {
             }
         });
         if let Some(status) = status {
-            self.supervisor.status(status);
+            self.service_manager.status(status);
         }
     }
 

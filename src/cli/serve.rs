@@ -13,8 +13,8 @@ use super::{CommandResult, check::machine, terminal};
 use crate::{
     app::{AppError, Gateway, Reloader},
     config::{Config, Mistakes, environment, unknown_variables},
+    service_manager::ServiceManager,
     shutdown::Shutdown,
-    supervisor::Supervisor,
 };
 
 /// `resolve` reads the settings, at first and again on SIGHUP.
@@ -35,12 +35,12 @@ where
     let (database, tokens) = (Arc::clone(&config.database), tokens(&config));
     let shutdown = Shutdown::default();
     shutdown.on_signals()?;
-    let supervisor = Supervisor::of(&environment);
+    let service_manager = ServiceManager::of(&environment);
     let mut gateway = Gateway::bind(config).map_err(|error| explained(&error, listen))?;
     let reload = Reload {
         resolve,
         reloader: gateway.reloader(),
-        supervisor: supervisor.clone(),
+        service_manager: service_manager.clone(),
     };
     reload.on_hangup(shutdown.clone())?;
     let address = gateway.local_addr()?;
@@ -53,7 +53,7 @@ where
     if open && !address.ip().to_canonical().is_loopback() {
         warn!(%address, "everybody who reaches this address is let in (--anonymous)");
     }
-    gateway.supervised_by(supervisor);
+    gateway.notify_service_manager(service_manager);
     Ok(gateway.run(shutdown).await?)
 }
 
@@ -97,7 +97,7 @@ type Reading = JoinHandle<Result<Config, Mistakes>>;
 struct Reload<F> {
     resolve: Arc<F>,
     reloader: Reloader,
-    supervisor: Supervisor,
+    service_manager: ServiceManager,
 }
 
 impl<F> Reload<F>
@@ -117,9 +117,9 @@ where
                     shutdown.begun.cancel();
                     return;
                 }
-                self.supervisor.reloading().await;
+                self.service_manager.reloading().await;
                 self.reload(&mut reading).await;
-                self.supervisor.ready().await;
+                self.service_manager.ready().await;
             }
         });
         Ok(())
@@ -218,7 +218,7 @@ mod tests {
         Reload {
             resolve: Arc::new(resolve),
             reloader: gateway.unwrap().reloader(),
-            supervisor: Supervisor::of(&|_| None),
+            service_manager: ServiceManager::of(&|_| None),
         }
     }
 

@@ -34,7 +34,7 @@ type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// Cheap to clone; the default is nobody.
 #[derive(Debug, Clone, Default)]
-pub struct Supervisor {
+pub struct ServiceManager {
     socket: Option<Arc<UnixDatagram>>,
     /// After so long without a beat the gateway is killed.
     watchdog: Option<Duration>,
@@ -44,7 +44,7 @@ pub struct Supervisor {
 /// alive.
 #[derive(Debug)]
 pub struct Watchdog {
-    supervisor: Supervisor,
+    service_manager: ServiceManager,
     beats: Option<Interval>,
 }
 
@@ -77,7 +77,7 @@ impl fmt::Display for State<'_> {
     }
 }
 
-impl Supervisor {
+impl ServiceManager {
     /// The one that started this process, if there is one. To be called inside
     /// the runtime. A socket that cannot be reached is warned of: the gateway
     /// serves all the same.
@@ -130,7 +130,7 @@ impl Supervisor {
             beats
         });
         Watchdog {
-            supervisor: self.clone(),
+            service_manager: self.clone(),
             beats,
         }
     }
@@ -161,7 +161,7 @@ impl Watchdog {
             Some(beats) => beats.tick().await,
             None => std::future::pending().await,
         };
-        self.supervisor.try_tell(State::Alive);
+        self.service_manager.try_tell(State::Alive);
     }
 }
 
@@ -250,9 +250,9 @@ mod tests {
         other.set_nonblocking(true).unwrap();
         let other = UnixDatagram::from_std(other).unwrap();
         for (name, socket) in [(&path, &manager), (&named, &other)] {
-            let supervisor = Supervisor::of(&|_| Some(name.clone()));
-            supervisor.reloading().await;
-            supervisor.ready().await;
+            let service_manager = ServiceManager::of(&|_| Some(name.clone()));
+            service_manager.reloading().await;
+            service_manager.ready().await;
             for begin in ["RELOADING=1\nMONOTONIC_USEC=", "READY=1"] {
                 let mut said = [0; 100];
                 let length = socket.recv(&mut said).await.unwrap();
@@ -265,10 +265,10 @@ mod tests {
     #[tokio::test]
     async fn a_gateway_that_nobody_supervises_serves_all_the_same() {
         for name in ["", "/nowhere/notify", "vsock:2:1234"] {
-            let supervisor = Supervisor::of(&|_| Some(name.to_owned()));
-            assert!(supervisor.socket.is_none(), "{name}");
-            supervisor.ready().await;
-            supervisor.status("live");
+            let service_manager = ServiceManager::of(&|_| Some(name.to_owned()));
+            assert!(service_manager.socket.is_none(), "{name}");
+            service_manager.ready().await;
+            service_manager.status("live");
         }
     }
 }
