@@ -1,86 +1,61 @@
-//! Tells the service manager that started the gateway how it is: systemd's
-//! `Type=notify` (<https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html>).
+//! Notifications to the service manager that started the gateway: systemd's `Type=notify`
+//! (<https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html>).
 //!
-//! One datagram a message, to the socket that `NOTIFY_SOCKET` names; without
-//! one nobody is told, and nothing else changes.
+//! One datagram per message, to the socket that `NOTIFY_SOCKET` names. Without that variable
+//! nothing is sent, and nothing else changes.
+//!
+//! The messages are those of the crate `sd-notify`; the socket and `WATCHDOG_USEC` are not (0.5).
+//! Its `notify` opens a blocking socket for each message, so a full queue of the manager would stop
+//! a thread of the runtime, the watchdog's with it; it takes a name that begins with `@` for a
+//! path. Its `watchdog_enabled` takes 0 for a time, and ignores a `WATCHDOG_PID` that it cannot parse.
+//! Both read the process' own variables, so a test could not set them.
 
 use std::{
-    fmt, io,
+    io,
     os::unix::net::{SocketAddr, UnixDatagram as StdDatagram},
     sync::Arc,
     time::Duration,
 };
 
-use rustix::time::{ClockId, clock_gettime};
+use sd_notify::NotifyState;
 use tokio::{
     net::UnixDatagram,
     time::{Interval, MissedTickBehavior, interval, timeout},
 };
 use tracing::warn;
 
-/// A message that changes the service's state waits so long for room in the
-/// manager's queue: at boot many services speak at once.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a message that changes the service's state waits for room in the manager's queue: at
+/// boot many services send at once. Then it is dropped, and logged.
+const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What an ordered end takes besides the drain time.
+/// Time of a graceful shutdown in addition to the drain time.
 const AFTER_DRAIN: Duration = Duration::from_secs(5);
 
-/// Beats in one watchdog time: one that finds the queue full is made up for by
-/// the next.
+/// Keep-alive messages in one watchdog time: one that finds the queue full is dropped, and the next
+/// makes up for it.
 const BEATS: u32 = 3;
 
-/// The variables of the process.
+/// The environment variables of the process.
 type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Cheap to clone; the default is nobody.
+/// Client of the service manager. Cheap to clone; the default sends nothing.
 #[derive(Debug, Clone, Default)]
 pub struct ServiceManager {
     socket: Option<Arc<UnixDatagram>>,
-    /// After so long without a beat the gateway is killed.
+    /// Without a keep-alive message for this time the gateway is killed.
     watchdog: Option<Duration>,
 }
 
-/// Beats as long as it is polled. So it is polled by the task that has to be
-/// alive.
+/// Sends keep-alive messages as long as it is polled, so the task that has to be alive polls it.
 #[derive(Debug)]
 pub struct Watchdog {
     service_manager: ServiceManager,
     beats: Option<Interval>,
 }
 
-/// What can be said.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State<'a> {
-    Ready,
-    /// With the monotonic clock's time, which tells the manager to what the
-    /// next `Ready` is the answer.
-    Reloading(Duration),
-    /// And so long it may take.
-    Stopping(Duration),
-    /// For people, who see it in `systemctl status`.
-    Status(&'a str),
-    Alive,
-}
-
-impl fmt::Display for State<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Ready => f.write_str("READY=1"),
-            Self::Reloading(now) => write!(f, "RELOADING=1\nMONOTONIC_USEC={}", now.as_micros()),
-            Self::Stopping(limit) => {
-                let limit = limit.as_micros();
-                write!(f, "STOPPING=1\nEXTEND_TIMEOUT_USEC={limit}")
-            }
-            Self::Status(text) => write!(f, "STATUS={text}"),
-            Self::Alive => f.write_str("WATCHDOG=1"),
-        }
-    }
-}
-
 impl ServiceManager {
-    /// The one that started this process, if there is one. To be called inside
-    /// the runtime. A socket that cannot be reached is warned of: the gateway
-    /// serves all the same.
+    /// The one that started this process, if there is one. Call it inside the runtime. A socket
+    /// that cannot be connected to is logged, and the gateway serves without it.
     pub fn of(environment: Environment<'_>) -> Self {
         let Some(name) = environment("NOTIFY_SOCKET").filter(|name| !name.is_empty()) else {
             return Self::default();
@@ -91,38 +66,43 @@ impl ServiceManager {
                 watchdog: watchdog(environment, std::process::id()),
             },
             Err(error) => {
-                warn!(%name, reason = %error, "the service manager cannot be told (NOTIFY_SOCKET)");
+                warn!(%name, reason = %error, "cannot connect to the service manager (NOTIFY_SOCKET)");
                 Self::default()
             }
         }
     }
 
-    /// The port is open and every part is at work. Not that the database is
-    /// there: the gateway waits for it by itself, and so do its readers.
+    /// The port is open and every part runs. It does not mean that the database is connected: the
+    /// gateway waits for it, and so do its readers.
     pub async fn ready(&self) {
-        self.tell(State::Ready).await;
+        self.send(&[NotifyState::Ready]).await;
     }
 
-    /// Settings are read again, until the next `ready`.
+    /// The settings are read again, until the next `ready`. The time tells the manager which
+    /// `ready` belongs to this reload.
     pub async fn reloading(&self) {
-        let now = clock_gettime(ClockId::Monotonic);
-        let seconds = Duration::from_secs(now.tv_sec.unsigned_abs());
-        let now = seconds + Duration::from_nanos(now.tv_nsec.unsigned_abs());
-        self.tell(State::Reloading(now)).await;
+        match NotifyState::monotonic_usec_now() {
+            Ok(now) => self.send(&[NotifyState::Reloading, now]).await,
+            Err(error) => warn!(reason = %error, "the monotonic clock cannot be read"),
+        }
     }
 
-    /// The end has begun, and the readers have `drain` to leave: the manager
-    /// waits for so long, whatever its own limit.
+    /// The shutdown has begun, and the readers have `drain` to leave: the manager waits that
+    /// long, whatever its own limit. The protocol's crate has 32 bits for it, 71 minutes; a drain time is
+    /// at most one hour.
     pub async fn stopping(&self, drain: Duration) {
-        self.tell(State::Stopping(drain + AFTER_DRAIN)).await;
+        let limit = u32::try_from((drain + AFTER_DRAIN).as_micros()).unwrap_or(u32::MAX);
+        let limit = NotifyState::ExtendTimeoutUsec(limit);
+        self.send(&[NotifyState::Stopping, limit]).await;
     }
 
-    /// One line for people. Never waits: one that finds the queue full is lost.
+    /// One line for people, as in `systemctl status`. Never waits: one that finds the queue full is
+    /// dropped.
     pub fn status(&self, text: &str) {
-        self.try_tell(State::Status(text));
+        self.try_send(NotifyState::Status(text));
     }
 
-    /// Its first beat is at once.
+    /// The first keep-alive message is due at once.
     pub fn watchdog(&self) -> Watchdog {
         let beats = self.watchdog.map(|limit| {
             let mut beats = interval(limit / BEATS);
@@ -135,40 +115,48 @@ impl ServiceManager {
         }
     }
 
-    async fn tell(&self, state: State<'_>) {
+    async fn send(&self, states: &[NotifyState<'_>]) {
         let Some(socket) = &self.socket else { return };
-        let text = state.to_string();
-        match timeout(PATIENCE, socket.send(text.as_bytes())).await {
+        match timeout(SEND_TIMEOUT, socket.send(message(states).as_bytes())).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
-                warn!(?state, reason = %error, "the service manager cannot be told");
+                warn!(?states, reason = %error, "cannot notify the service manager");
             }
-            Err(_) => warn!(?state, "the service manager does not listen"),
+            Err(_) => warn!(
+                ?states,
+                "cannot notify the service manager: its queue is full"
+            ),
         }
     }
 
-    fn try_tell(&self, state: State<'_>) {
+    fn try_send(&self, state: NotifyState<'_>) {
         if let Some(socket) = &self.socket {
-            let _ = socket.try_send(state.to_string().as_bytes());
+            let _ = socket.try_send(message(&[state]).as_bytes());
         }
     }
 }
 
 impl Watchdog {
-    /// Tells that its task is alive when it is time to, for ever. Cancel-safe.
+    /// Waits for the next time, and sends; never returns if no watchdog is set. Cancel-safe.
     pub async fn beat(&mut self) {
         match &mut self.beats {
             Some(beats) => beats.tick().await,
             None => std::future::pending().await,
         };
-        self.service_manager.try_tell(State::Alive);
+        self.service_manager.try_send(NotifyState::Watchdog);
     }
 }
 
-/// A path, or with `@` a name that Linux keeps outside of all folders.
+/// One variable per line.
+fn message(states: &[NotifyState<'_>]) -> String {
+    let lines: Vec<_> = states.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
+/// To a path, or with `@` to an abstract name, which Linux keeps outside the file system.
 fn connect(name: &str) -> io::Result<UnixDatagram> {
     let address = match name.strip_prefix('@') {
-        Some(name) => outside_of_folders(name)?,
+        Some(name) => abstract_name(name)?,
         None => SocketAddr::from_pathname(name)?,
     };
     let socket = StdDatagram::unbound()?;
@@ -178,18 +166,18 @@ fn connect(name: &str) -> io::Result<UnixDatagram> {
 }
 
 #[cfg(target_os = "linux")]
-fn outside_of_folders(name: &str) -> io::Result<SocketAddr> {
+fn abstract_name(name: &str) -> io::Result<SocketAddr> {
     use std::os::linux::net::SocketAddrExt as _;
     SocketAddr::from_abstract_name(name)
 }
 
 #[cfg(not(target_os = "linux"))]
-fn outside_of_folders(_: &str) -> io::Result<SocketAddr> {
+fn abstract_name(_: &str) -> io::Result<SocketAddr> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// `WATCHDOG_USEC`, unless it is meant for another process. What is no time
-/// above zero asks for nothing.
+/// `WATCHDOG_USEC`, unless `WATCHDOG_PID` is not this process. Anything but a number is
+/// ignored, as is one too small to be divided.
 fn watchdog(environment: Environment<'_>, own_pid: u32) -> Option<Duration> {
     let number = |name| environment(name).and_then(|text| text.parse::<u64>().ok());
     let is_other = environment("WATCHDOG_PID").is_some_and(|pid| pid != own_pid.to_string());
@@ -200,25 +188,6 @@ fn watchdog(environment: Environment<'_>, own_pid: u32) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn each_state_is_said_as_the_manual_has_it() {
-        for (state, said) in [
-            (State::Ready, "READY=1"),
-            (
-                State::Reloading(Duration::from_micros(1_500_000)),
-                "RELOADING=1\nMONOTONIC_USEC=1500000",
-            ),
-            (
-                State::Stopping(Duration::from_secs(15)),
-                "STOPPING=1\nEXTEND_TIMEOUT_USEC=15000000",
-            ),
-            (State::Status("live"), "STATUS=live"),
-            (State::Alive, "WATCHDOG=1"),
-        ] {
-            assert_eq!(state.to_string(), said);
-        }
-    }
 
     #[test]
     fn a_watchdog_is_for_the_process_that_it_names() {
@@ -240,12 +209,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_socket_is_a_path_or_a_name() {
+    async fn a_socket_is_a_path_or_an_abstract_name() {
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("notify").display().to_string();
         let manager = UnixDatagram::bind(&path).unwrap();
         let named = format!("@{path}");
-        let address = outside_of_folders(&path).unwrap();
+        let address = abstract_name(&path).unwrap();
         let other = StdDatagram::bind_addr(&address).unwrap();
         other.set_nonblocking(true).unwrap();
         let other = UnixDatagram::from_std(other).unwrap();
@@ -263,7 +232,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_gateway_that_nobody_supervises_serves_all_the_same() {
+    async fn without_a_socket_nothing_is_sent() {
         for name in ["", "/nowhere/notify", "vsock:2:1234"] {
             let service_manager = ServiceManager::of(&|_| Some(name.to_owned()));
             assert!(service_manager.socket.is_none(), "{name}");

@@ -143,6 +143,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("hyper", &["transport", "client", "auth::fetch"]),
     ("hyper_util", &["transport", "client", "auth::fetch"]),
     ("prost", &["transport"]),
+    ("sd_notify", &["service_manager"]),
     ("opentelemetry_proto", &["telemetry::otlp"]),
     ("tonic", &["transport", "client", "telemetry::otlp"]),
     ("tonic_health", &["transport"]),
