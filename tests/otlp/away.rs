@@ -1,12 +1,16 @@
 use std::time::Duration;
 
 use opentelemetry_proto::tonic::trace::v1::Span;
-use tokio::{net::TcpListener, time::Instant};
+use tokio::{
+    io::AsyncReadExt as _,
+    net::{TcpListener, TcpStream},
+    time::Instant,
+};
 
 use crate::{
     collector::{Answer, Collector, attribute},
     dropped, exported, sample,
-    support::{Database, Reader, TestGateway, Wire, stuck_web_socket, until},
+    support::{Database, Reader, TestGateway, Wire, stuck_web_socket, until, within},
     traced,
 };
 
@@ -102,6 +106,57 @@ async fn a_late_collector_gets_what_was_kept() {
     })
     .await;
     assert_eq!(dropped(&gateway).await, 0.0);
+}
+
+/// Reads HTTP/2 up to the first DATA frame, which is a request's.
+async fn reads_a_request(connection: &mut TcpStream) {
+    const PREFACE: usize = 24;
+    const DATA: u8 = 0;
+    let mut skipped = vec![0; PREFACE];
+    loop {
+        connection.read_exact(&mut skipped).await.unwrap();
+        let mut head = [0; 9];
+        connection.read_exact(&mut head).await.unwrap();
+        let [a, b, c, kind, ..] = head;
+        if kind == DATA {
+            return;
+        }
+        skipped = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+    }
+}
+
+/// As it restarts: the connection ends without an answer, and without a gRPC status.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_ends_within_a_request_is_asked_again() {
+    let database = Database::new().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let (gateway, mut reader) = exporting_to(&database, &url).await;
+    database.notify("a", &traced(0)).await;
+    assert_eq!(reader.event().await.1, traced(0));
+    let request = async {
+        let (mut connection, _) = listener.accept().await.unwrap();
+        reads_a_request(&mut connection).await;
+    };
+    within("a request arrives", request).await;
+    let collector = Collector::with_listener(listener);
+    assert_eq!(collector.first(1).await.len(), 1);
+    assert_eq!(dropped(&gateway).await, 0.0);
+}
+
+/// The others are exported, and none is sent again.
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_that_a_collector_rejects_are_counted_as_dropped() {
+    let database = Database::new().await;
+    let collector = Collector::that(Answer::OneRejected).await;
+    let (gateway, mut reader) = exporting_to(&database, &collector.url()).await;
+    burst(&database, &mut reader, 100).await;
+    until("they are counted", || async {
+        exported(&gateway).await + dropped(&gateway).await == 100.0
+    })
+    .await;
+    assert_eq!(dropped(&gateway).await, collector.asked() as f64);
+    assert_eq!(collector.spans().len(), 100);
 }
 
 /// Its word is the last: the spans are dropped, and counted.

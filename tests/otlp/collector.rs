@@ -16,7 +16,7 @@ use opentelemetry_proto::tonic::{
             metrics_service_server::{MetricsService, MetricsServiceServer},
         },
         trace::v1::{
-            ExportTraceServiceRequest, ExportTraceServiceResponse,
+            ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
             trace_service_server::{TraceService, TraceServiceServer},
         },
     },
@@ -59,6 +59,8 @@ pub enum Answer {
     Refused(tonic::Code),
     /// To the first that it is exhausted, with these details; the others are taken.
     FirstExhausted(&'static [u8]),
+    /// That one span of each request was rejected.
+    OneRejected,
     Never,
 }
 
@@ -88,6 +90,11 @@ impl Collector {
         let identity = Identity::from_pem(&issued.certificate, &issued.key);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         Self::on(listener, Answer::Taken, Some(identity))
+    }
+
+    /// On a listener that is bound already.
+    pub fn with_listener(listener: TcpListener) -> Self {
+        Self::on(listener, Answer::Taken, None)
     }
 
     /// On a port where nobody was.
@@ -187,7 +194,7 @@ impl TraceService for Service {
                 let code = tonic::Code::ResourceExhausted;
                 return Err(Status::with_details(code, "", details.into()));
             }
-            Answer::Taken | Answer::FirstExhausted(_) => {}
+            Answer::Taken | Answer::FirstExhausted(_) | Answer::OneRejected => {}
             Answer::Refused(code) => {
                 let told: Vec<_> = headers.as_ref().values().collect();
                 let told: Vec<_> = told.iter().map(|v| v.to_str().unwrap()).collect();
@@ -209,7 +216,14 @@ impl TraceService for Service {
                 }
             }));
         });
-        Ok(Response::new(ExportTraceServiceResponse::default()))
+        let rejected = ExportTracePartialSuccess {
+            rejected_spans: 1,
+            ..ExportTracePartialSuccess::default()
+        };
+        let partial_success = (self.answer == Answer::OneRejected).then_some(rejected);
+        Ok(Response::new(ExportTraceServiceResponse {
+            partial_success,
+        }))
     }
 }
 
