@@ -147,7 +147,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("opentelemetry_proto", &["telemetry::otlp"]),
     ("tonic", &["transport", "client", "telemetry::otlp"]),
     ("tonic_health", &["transport"]),
-    ("tonic_types", &["transport", "client"]),
+    ("tonic_types", &["transport", "client", "telemetry::otlp"]),
     // The router's one error.
     ("tonic_reflection", &["transport", "app"]),
     ("tonic_web", &["transport"]),

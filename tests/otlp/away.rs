@@ -193,7 +193,7 @@ async fn a_batch_that_is_too_large_holds_up_no_other() {
     assert_eq!((spans.len(), spans[0].trace_id[15]), (1, 2));
 }
 
-/// As it says itself.
+/// After the delay that it asks for, which is longer than the back-off.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_has_too_much_for_now_is_asked_again() {
     let database = Database::new().await;
@@ -202,9 +202,12 @@ async fn a_collector_that_has_too_much_for_now_is_asked_again() {
         b"\x08\x08\x1a\x30\x0a\x28type.googleapis.com/google.rpc.RetryInfo\x12\x04\x0a\x02\x08\x01";
     let collector = Collector::that(Answer::FirstExhausted(details)).await;
     let (gateway, mut reader) = exporting_to(&database, &collector.url()).await;
+    let began = Instant::now();
     database.notify("a", &traced(0)).await;
     assert_eq!(reader.event().await.1, traced(0));
     assert_eq!(collector.first(1).await.len(), 1);
+    // A second for the batch, and the second that the collector asks for.
+    assert!(began.elapsed() >= Duration::from_secs(2));
     assert_eq!((collector.asked(), dropped(&gateway).await), (2, 0.0));
 }
 

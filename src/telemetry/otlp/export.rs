@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use super::{
     collector::Collector,
-    refusal::is_passing,
+    refusal::retry_after,
     span::{Spans, Traces},
 };
 use crate::backoff::Backoff;
@@ -83,21 +83,21 @@ impl SpanExporter {
     async fn hand_over(&mut self, batch: &mut Vec<Span>, ending: &CancellationToken) {
         let mut backoff = Backoff::default();
         let limit = Instant::now() + PATIENCE;
-        while let Err(Again) = self.export(batch).await {
+        while let Err(Retry(delay)) = self.export(batch).await {
             if Instant::now() >= limit {
                 let dropped = &self.traces.counts.dropped;
                 dropped.fetch_add(batch.len() as u64, Ordering::Relaxed);
                 break;
             }
             select! {
-                () = sleep(backoff.next(fastrand::f64())) => {}
+                () = sleep(backoff.next(fastrand::f64()).max(delay)) => {}
                 () = ending.cancelled() => return,
             }
         }
         batch.clear();
     }
 
-    async fn export(&mut self, batch: &[Span]) -> Result<(), Again> {
+    async fn export(&mut self, batch: &[Span]) -> Result<(), Retry> {
         let mut client = TraceServiceClient::new(self.collector.channel())
             .max_decoding_message_size(super::collector::MAX_ANSWER);
         let request = self.collector.request(self.request(batch.to_vec()));
@@ -112,8 +112,8 @@ impl SpanExporter {
             }
             Err(status) => {
                 self.state.failed(&status);
-                if is_passing(&status) {
-                    return Err(Again);
+                if let Some(delay) = retry_after(&status) {
+                    return Err(Retry(delay));
                 }
                 all
             }
@@ -174,8 +174,8 @@ pub(super) async fn in_time<T>(
     timeout(TIME_LIMIT, answer).await.unwrap_or_else(late)
 }
 
-/// The batch was not taken now, and may be later.
-struct Again;
+/// The batch was not taken, and may be after this time.
+struct Retry(Duration);
 
 /// How it went last, so that a change is said once.
 #[derive(Debug)]

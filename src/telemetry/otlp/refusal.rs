@@ -1,17 +1,22 @@
-//! Which failures pass, as the protocol has it
+//! Which failures of an export are retried, as OTLP has it
 //! (<https://opentelemetry.io/docs/specs/otlp/#failures>).
 
+use std::time::Duration;
+
 use tonic::{Code, Status};
+use tonic_types::StatusExt as _;
 
-/// What `google.rpc.Status`, in `grpc-status-details-bin`, calls the message with the
-/// time of the next try. Its text stands there as it is.
-const RETRY_INFO: &[u8] = b"type.googleapis.com/google.rpc.RetryInfo";
+/// The longest delay of a collector that is respected: a batch is retried for some minutes in all,
+/// and no single answer may use them up.
+const MAX_DELAY: Duration = Duration::from_secs(30);
 
-/// Whether what was not taken now may be taken later: the collector says so, or it
-/// was no collector's word.
-pub(super) fn is_passing(status: &Status) -> bool {
+/// The shortest time until the next try, which the collector may set in a `google.rpc.RetryInfo`;
+/// none if the batch is refused for good. A failure of the connection is retried, whatever its
+/// code.
+pub(super) fn retry_after(status: &Status) -> Option<Duration> {
+    let info = status.get_details_retry_info();
     let is_local = std::error::Error::source(status).is_some();
-    is_local
+    let is_retried = is_local
         || match status.code() {
             Code::Cancelled
             | Code::DeadlineExceeded
@@ -19,49 +24,55 @@ pub(super) fn is_passing(status: &Status) -> bool {
             | Code::OutOfRange
             | Code::Unavailable
             | Code::DataLoss => true,
-            // Too much for now; and without that word too much for ever, like a request
-            // that is too large.
-            Code::ResourceExhausted => says_when(status),
+            // Without a `RetryInfo` the request itself is too large.
+            Code::ResourceExhausted => info.is_some(),
             _ => false,
-        }
-}
-
-/// Looked for by its name and not decoded: a collector that names it elsewhere is tried
-/// again for some minutes, and no more.
-fn says_when(status: &Status) -> bool {
-    let mut places = status.details().windows(RETRY_INFO.len());
-    places.any(|place| place == RETRY_INFO)
+        };
+    let delay = info.and_then(|info| info.retry_delay).unwrap_or_default();
+    is_retried.then_some(delay.min(MAX_DELAY))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    /// Code 8, and a `RetryInfo` with a delay of 1 s.
+    const RETRY: &[u8] =
+        b"\x08\x08\x1a\x30\x0a\x28type.googleapis.com/google.rpc.RetryInfo\x12\x04\x0a\x02\x08\x01";
+
+    fn after(code: Code, details: &[u8]) -> Option<Duration> {
+        retry_after(&Status::with_details(code, "", details.to_vec().into()))
+    }
+
     #[test]
-    fn what_is_exhausted_passes_only_if_the_collector_says_so() {
-        let status = |details: &[u8]| {
-            Status::with_details(Code::ResourceExhausted, "", details.to_vec().into())
-        };
-        // Code 8, and RetryInfo with a delay of 1 s; and the same with another name.
-        let retry = b"\x08\x08\x1a\x30\x0a\x28type.googleapis.com/google.rpc.RetryInfo\x12\x04\x0a\x02\x08\x01";
-        assert!(is_passing(&status(retry)));
-        let other = String::from_utf8_lossy(retry).replace("RetryInfo", "ErrorInfo");
-        assert!(!is_passing(&status(other.as_bytes())));
-        for details in [&b""[..], b"\xff", &retry[..20]] {
-            assert!(!is_passing(&status(details)), "{details:?}");
+    fn resource_exhausted_is_retried_only_with_a_retry_info() {
+        let after = |details: &[u8]| after(Code::ResourceExhausted, details);
+        assert_eq!(after(RETRY), Some(Duration::from_secs(1)));
+        let other = String::from_utf8_lossy(RETRY).replace("RetryInfo", "ErrorInfo");
+        assert_eq!(after(other.as_bytes()), None);
+        for details in [&b""[..], b"\xff", &RETRY[..20]] {
+            assert_eq!(after(details), None, "{details:?}");
         }
     }
 
     #[test]
-    fn what_is_away_or_late_passes() {
-        for (code, passes) in [
+    fn a_long_delay_is_cut() {
+        // One byte more: 500 s.
+        let long = b"\x08\x0e\x1a\x31\x0a\x28type.googleapis.com/google.rpc.RetryInfo\x12\x05\x0a\x03\x08\xf4\x03";
+        assert_eq!(after(Code::Unavailable, long), Some(MAX_DELAY));
+    }
+
+    #[test]
+    fn what_is_away_or_late_is_retried() {
+        for (code, is_retried) in [
             (Code::Unavailable, true),
             (Code::DeadlineExceeded, true),
             (Code::InvalidArgument, false),
             (Code::Unauthenticated, false),
             (Code::Unimplemented, false),
         ] {
-            assert_eq!(is_passing(&Status::new(code, "")), passes, "{code:?}");
+            let expected = is_retried.then_some(Duration::ZERO);
+            assert_eq!(after(code, b""), expected, "{code:?}");
         }
     }
 }
