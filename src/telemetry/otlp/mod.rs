@@ -5,6 +5,18 @@
 //! that says, and leaves the payload as it is: the readers go on with the trace. A
 //! collector that is slow, frozen or not there costs spans, which are counted, and
 //! nothing else: what makes them never waits, and each queue has a limit.
+//!
+//! The messages and the gRPC clients are those of `opentelemetry-proto`; the exporter is not the SDK's.
+//! With `opentelemetry_sdk` and `opentelemetry-otlp` 0.33:
+//! - No histogram can be exported that is counted elsewhere: there is no observable one, and the data
+//!   that an exporter takes has private fields. Each delivery would have to be recorded a second time,
+//!   on its way to the sockets.
+//! - A batch whose connection breaks during the request is dropped, not retried: it ends with the gRPC
+//!   code `Unknown`. A collector that restarts does that.
+//! - `pgfan_spans_total` would be wrong: the exporter does not report how many spans the collector
+//!   rejected, nor the batch processor how many it dropped.
+//! - `OTEL_EXPORTER_OTLP_TRACES_HEADERS` and others are read too, and what is invalid is ignored.
+//! - The propagator accepts a `traceparent` that breaks a rule, `00-…-01-` for example.
 
 mod collector;
 mod export;
