@@ -1,5 +1,5 @@
-//! What stands for the exporter in a build without the feature `otlp`: there can
-//! be none, and nothing of it is left in the program.
+//! The exporter's types in a build without the feature `otlp`: they have no value, so the compiler
+//! removes all code that uses them.
 
 use std::{convert::Infallible, str::FromStr, sync::Arc};
 
@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::{EndpointError, Metrics};
 use crate::event::{Followed, Notification};
 
-/// No collector has an address.
+/// Address of a collector; every text is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint(Infallible);
 
@@ -20,12 +20,12 @@ impl FromStr for Endpoint {
     }
 }
 
-/// There are none.
+/// Settings of the exporter; they cannot exist without an address.
 #[derive(Debug)]
 pub struct OtlpSettings(Infallible);
 
 impl OtlpSettings {
-    /// Of an address that there is not.
+    /// Never called: an address cannot exist.
     pub fn read(
         endpoint: Endpoint,
         _: &dyn Fn(&str) -> Option<String>,
@@ -40,7 +40,7 @@ impl OtlpSettings {
     }
 }
 
-/// Nobody makes spans.
+/// Maker of spans; cannot exist.
 #[derive(Debug, Clone)]
 pub struct Traces(Infallible);
 
@@ -56,7 +56,7 @@ impl Traces {
     }
 }
 
-/// Nobody exports.
+/// The tasks that export; cannot exist.
 #[derive(Debug)]
 pub struct Exporting(Infallible);
 

@@ -11,18 +11,17 @@ use tonic::{
 
 use super::{settings::OtlpSettings, span::attribute};
 
-/// The largest answer that is read: it says next to nothing.
+/// Limit of the size of an answer: one has a few fields.
 pub(super) const MAX_ANSWER: usize = 64 << 10;
 
-/// Longer than a TCP connection and a TLS handshake over the world take.
+/// Timeout for the connection: longer than a TCP and a TLS handshake across the world take.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 
-/// A connection whose other end is gone is noticed within both while a request is
-/// under way.
+/// Interval and timeout of HTTP/2 PING during a request: a dead connection is found within their sum.
 const PING: Duration = Duration::from_secs(10);
 const PING_LIMIT: Duration = Duration::from_secs(10);
 
-/// Cheap to clone.
+/// Connection, headers and resource of every export. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(super) struct Collector {
     channel: Channel,
@@ -31,10 +30,10 @@ pub(super) struct Collector {
 }
 
 impl Collector {
-    /// Connects at the first request, and again whenever it must.
+    /// Connects at the first request, and again when the connection is lost.
     ///
     /// # Errors
-    /// The machine's authorities, for `https`, cannot be read.
+    /// The machine's certificate authorities, for `https`, cannot be read.
     pub(super) fn new(settings: OtlpSettings) -> Result<Self, Error> {
         let OtlpSettings {
             endpoint,

@@ -1,4 +1,4 @@
-//! The way to the collector: spans as they come, in batches.
+//! Exports spans to the collector as they end, in batches.
 
 use std::{future::Future, sync::atomic::Ordering, time::Duration};
 
@@ -22,15 +22,13 @@ use super::{
 };
 use crate::backoff::Backoff;
 
-/// Spans in one request, as the SDKs have it: below 1 MB, where a collector takes
-/// 4.
+/// Spans in one request, as in the SDKs: below 1 MB, and a collector takes 4.
 const BATCH: usize = 512;
 
 /// How long the first span of a batch waits for others.
 const DELAY: Duration = Duration::from_secs(1);
 
-/// What one request may take, OpenTelemetry's own default. Then it is tried
-/// again.
+/// Timeout of one request, OpenTelemetry's own default. Then it is tried again.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
 /// How long one batch is tried, as the collector's own exporters have it
@@ -38,7 +36,7 @@ const TIME_LIMIT: Duration = Duration::from_secs(10);
 /// others no longer.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// See the module.
+/// Task that takes spans from the queue and exports them.
 pub(super) struct SpanExporter {
     pub(super) collector: Collector,
     pub(super) spans: Spans,
@@ -47,8 +45,8 @@ pub(super) struct SpanExporter {
 }
 
 impl SpanExporter {
-    /// Until `ending`; then what waits is exported, each batch tried once, up to
-    /// the first that fails.
+    /// Runs until `ending`; then exports the spans that wait, with one try for each batch, up to the
+    /// first that fails.
     pub(super) async fn run(mut self, ending: CancellationToken) {
         let mut batch = Vec::with_capacity(BATCH);
         while !ending.is_cancelled() {
@@ -78,8 +76,8 @@ impl SpanExporter {
         }
     }
 
-    /// Tries until it is taken, refused for good, given up, or the end begins:
-    /// meanwhile the queue fills, and then spans are dropped.
+    /// Tries until the batch is taken, refused or given up, or the shutdown begins. Meanwhile the
+    /// queue fills, and then spans are dropped.
     async fn hand_over(&mut self, batch: &mut Vec<Span>, ending: &CancellationToken) {
         let mut backoff = Backoff::default();
         let limit = Instant::now() + PATIENCE;
@@ -138,8 +136,7 @@ impl SpanExporter {
     }
 }
 
-/// A full batch, or what came within `DELAY`. Given up at any time, it has lost
-/// nothing.
+/// Waits for a full batch, or for `DELAY` after the first span. Cancel-safe.
 async fn fill(spans: &mut Spans, batch: &mut Vec<Span>) {
     let more = async |spans: &mut Spans, batch: &mut Vec<Span>| {
         let room = BATCH - batch.len();
@@ -166,7 +163,7 @@ pub(super) fn scope() -> InstrumentationScope {
     }
 }
 
-/// An answer that never ends is none: the limit is for all of it.
+/// The timeout is for the whole answer, not for its head alone.
 pub(super) async fn in_time<T>(
     answer: impl Future<Output = Result<Response<T>, Status>>,
 ) -> Result<Response<T>, Status> {
@@ -177,7 +174,7 @@ pub(super) async fn in_time<T>(
 /// The batch was not taken, and may be after this time.
 struct Retry(Duration);
 
-/// How it went last, so that a change is said once.
+/// Result of the last export, so that a change is logged once.
 #[derive(Debug)]
 pub(super) struct Health {
     what: &'static str,
@@ -195,8 +192,7 @@ impl Health {
         }
     }
 
-    /// By the code alone: the text is the collector's, and it may say what it was
-    /// sent.
+    /// Logs the code alone: the text comes from the collector, and may repeat the headers.
     pub(super) fn failed(&mut self, status: &Status) {
         let code = status.code();
         if self.failed.replace(code) != Some(code) {

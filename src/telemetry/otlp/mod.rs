@@ -8,8 +8,8 @@
 //!
 //! The messages and the gRPC clients are those of `opentelemetry-proto`; the exporter is not the SDK's.
 //! With `opentelemetry_sdk` and `opentelemetry-otlp` 0.33:
-//! - No histogram can be exported that is counted elsewhere: there is no observable one, and the data
-//!   that an exporter takes has private fields. Each delivery would have to be recorded a second time,
+//! - A histogram that is counted elsewhere cannot be exported: the SDK has observable counters and
+//!   gauges only, and the data that an exporter takes has private fields. Each delivery would have to be recorded a second time,
 //!   on its way to the sockets.
 //! - A batch whose connection breaks during the request is dropped, not retried: it ends with the gRPC
 //!   code `Unknown`. A collector that restarts does that.
@@ -48,23 +48,23 @@ pub use self::{
     span::Traces,
 };
 
-/// What the end may take at the most, of the drain time that is left: a collector
-/// that answers takes some milliseconds.
+/// Limit of the last export, within the drain time that is left: a collector that answers takes
+/// some milliseconds.
 const FLUSH: Duration = Duration::from_secs(5);
 
-/// Exports until its end.
+/// The tasks that export.
 #[derive(Debug)]
 pub struct Exporting {
     collector: Collector,
-    /// None where somebody wants no metrics.
+    /// None with `OTEL_METRICS_EXPORTER=none`.
     interval: Option<Duration>,
     tasks: JoinSet<()>,
     ending: CancellationToken,
 }
 
 impl OtlpSettings {
-    /// Begins to export. What makes the spans, and what is to be told of the end;
-    /// neither where the machine's authorities cannot be read, which is said.
+    /// Starts to export, and returns the maker of spans and the handle that ends it. If the machine's
+    /// certificate authorities cannot be read, that is logged, and there is neither.
     pub fn begin(self) -> Option<(Traces, Exporting)> {
         let (address, interval) = (self.endpoint.0.clone(), self.interval);
         let collector = Collector::new(self)
@@ -106,7 +106,7 @@ impl Exporting {
         self.tasks.spawn(exporter.run(self.ending.clone()));
     }
 
-    /// Exports what waits, until `limit` at the most.
+    /// Exports the spans that wait and the last metrics, no longer than `limit`.
     pub async fn end(mut self, limit: Instant) {
         self.ending.cancel();
         let limit = limit.min(Instant::now() + FLUSH);

@@ -1,6 +1,5 @@
-//! The metrics, as they are declared once for all, in OTLP's messages: the same
-//! names and labels as in Prometheus' text, so that the same questions and alerts
-//! do for both.
+//! The metrics in OTLP's messages, with the names and labels of the Prometheus text, so that the same
+//! queries and alerts serve for both.
 
 use std::{
     sync::Arc,
@@ -35,7 +34,7 @@ use crate::{
     },
 };
 
-/// See the module.
+/// Task that exports the metrics at an interval.
 pub(super) struct NumberExporter {
     pub(super) collector: Collector,
     pub(super) metrics: Arc<Metrics>,
@@ -44,8 +43,8 @@ pub(super) struct NumberExporter {
 }
 
 impl NumberExporter {
-    /// Once an interval, and once more at the end. What is not taken is not kept:
-    /// the next has it, as all of them count from the beginning.
+    /// Exports once an interval, and once more at the end. An export that fails is not repeated: all
+    /// values are cumulative, so the next one includes it.
     pub(super) async fn run(mut self, ending: CancellationToken) {
         let mut turns = Turns {
             interval: self.interval,
@@ -90,8 +89,8 @@ struct Turns {
 }
 
 impl Turns {
-    /// Waits for the next; false after the last. An end that comes while one is under
-    /// way is followed by one more: that one was of before.
+    /// Waits for the next; false after the last. If the end comes during an export, one more follows,
+    /// since that one has the values of before.
     async fn next(&mut self) -> bool {
         if self.was_last {
             return false;
@@ -120,7 +119,7 @@ fn messages(metrics: &Metrics, now: SystemTime) -> Vec<Message> {
     messages
 }
 
-/// One metric's, since the gateway began.
+/// The data points of one metric, since the gateway started.
 struct Points {
     start: u64,
     time: u64,
@@ -144,7 +143,7 @@ impl Samples for Points {
         });
     }
 
-    /// Here each bucket counts what is in it alone.
+    /// In OTLP a bucket does not include the ones below it.
     fn spread(&mut self, spread: &Spread) {
         let up_to = spread.within.iter().chain([&spread.count]);
         let below = [0].iter().chain(&spread.within);
@@ -162,7 +161,7 @@ impl Samples for Points {
 }
 
 impl Points {
-    /// One that has none now is left out.
+    /// A metric without a sample is left out.
     fn message(self, metric: &Metric) -> Option<Message> {
         if self.numbers.is_empty() && self.spreads.is_empty() {
             return None;
@@ -192,7 +191,7 @@ impl Points {
     }
 }
 
-/// As UCUM writes it, of a name that ends in it.
+/// UCUM's unit, from the end of the name.
 fn unit(name: &str) -> &'static str {
     match name.trim_end_matches("_total") {
         name if name.ends_with("_seconds") => "s",

@@ -1,12 +1,12 @@
-//! Which spans are open. Readers that do not read keep theirs open until the log lets
-//! the events go; so that they stop no other, the oldest gives way to a new one.
+//! Limit of the open spans. Readers that do not read keep spans open until the log drops the events;
+//! so that these do not use up the limit, a new span takes the place of the oldest.
 
 use std::{
     collections::BTreeSet,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// By the order in which they began.
+/// Ordered by their start.
 #[derive(Debug)]
 pub(super) struct OpenSpans {
     limit: usize,
@@ -19,7 +19,7 @@ struct State {
     open: BTreeSet<u64>,
 }
 
-/// One that is open, or was.
+/// Identifies a span that is or was open.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Number(u64);
 
@@ -30,7 +30,7 @@ impl OpenSpans {
         Self { limit, state }
     }
 
-    /// One more; and whether the oldest is open no longer, as there was no room.
+    /// Adds one; true if the oldest was removed for it.
     pub(super) fn begin(&self) -> (Number, bool) {
         let mut state = self.lock();
         let number = state.next;
@@ -51,7 +51,7 @@ impl OpenSpans {
         self.lock().open.len()
     }
 
-    /// Every change is whole before anything in it can panic.
+    /// A poisoned lock is used: no change is left half done by a panic.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

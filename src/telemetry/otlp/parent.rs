@@ -1,6 +1,5 @@
-//! The span that a notification was made in, where its payload says: W3C Trace
-//! Context, level 1 (<https://www.w3.org/TR/trace-context-1/>), as members of a
-//! JSON object.
+//! Reads the parent span from a payload: W3C Trace Context, level 1
+//! (<https://www.w3.org/TR/trace-context-1/>), as members of a JSON object.
 
 use std::time::SystemTime;
 
@@ -9,16 +8,16 @@ use serde_json::Value;
 
 use super::super::sent_at::timestamp;
 
-/// A parent that was sampled: only of such a one a span is made.
+/// A parent that was sampled; without one no span is made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Parent {
     pub(super) trace_id: [u8; 16],
     pub(super) span_id: [u8; 8],
-    /// As it was; empty where there is none, or it breaks a rule.
+    /// Unchanged; empty if it is missing or breaks a rule.
     pub(super) state: String,
 }
 
-/// Whatever else there is.
+/// Other members are ignored.
 #[derive(Deserialize)]
 struct Carrier {
     traceparent: Value,
@@ -28,9 +27,8 @@ struct Carrier {
     sent_at: Value,
 }
 
-/// Who the payload says its parent is, and when it was sent. A payload without
-/// the word costs a search of its bytes; one whose context breaks a rule has
-/// none, as the specification would have it.
+/// The parent that a payload names, and when it was sent. A payload without the word costs a search
+/// of its bytes. A context that breaks a rule is ignored, as the specification requires.
 pub(super) fn of(payload: &str) -> Option<(Parent, Option<SystemTime>)> {
     // An array would be taken for the members in their order.
     if !payload.contains("\"traceparent\"") || !payload.trim_start().starts_with('{') {
@@ -43,8 +41,8 @@ pub(super) fn of(payload: &str) -> Option<(Parent, Option<SystemTime>)> {
     Some((parent, carrier.sent_at.as_str().and_then(timestamp)))
 }
 
-/// Section 3.2: `version-trace_id-parent_id-flags`. Of a later version all that
-/// is known of it counts. None where it was not sampled, too.
+/// Section 3.2: `version-trace_id-parent_id-flags`. A later version is read as far as it is known.
+/// None also if the parent was not sampled.
 fn parsed(text: &str) -> Option<Parent> {
     let mut parts = text.split('-');
     let [version] = hex(parts.next()?)?;
@@ -62,7 +60,7 @@ fn parsed(text: &str) -> Option<Parent> {
     (is_whole && is_named && flags & 1 == 1).then_some(parent)
 }
 
-/// Exactly so many bytes, in lower case.
+/// Exactly `N` bytes, in lower case.
 fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let digit = |byte| match byte {
         b'0'..=b'9' => Some(byte - b'0'),
@@ -79,8 +77,8 @@ fn hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// Section 3.3: at most 32 members; 512 characters are what everybody has to
-/// pass on, and more is not kept here.
+/// Section 3.3: at most 32 members. Every implementation has to pass on 512 characters; more is not
+/// kept here.
 fn is_state(text: &str) -> bool {
     let members = text
         .split(',')

@@ -1,5 +1,4 @@
-//! Where to export to and as whom. What OpenTelemetry has names of its own for is
-//! taken from its variables
+//! Settings of the export: the collector's address, and OpenTelemetry's own environment variables
 //! (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>).
 
 use std::{fmt, str::FromStr, time::Duration};
@@ -10,7 +9,7 @@ use tonic::metadata::{Ascii, AsciiMetadataKey, AsciiMetadataValue, MetadataMap, 
 
 use crate::{telemetry::EndpointError, text::may_be_secret};
 
-/// A collector's address, checked.
+/// Address of a collector, validated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint(pub(super) Uri);
 
@@ -30,23 +29,23 @@ impl FromStr for Endpoint {
     }
 }
 
-/// One, or none at all; `Uri` takes what is no port for none.
+/// A port above 0, or no port. `Uri` reads an invalid port as a missing one.
 fn has_good_port(authority: &Authority) -> bool {
     let port = authority.port_u16();
     port.map_or(authority.as_str() == authority.host(), |port| port > 0)
 }
 
-/// All that the exporter is set to.
+/// Settings of the exporter.
 pub struct OtlpSettings {
     pub(super) endpoint: Endpoint,
     pub(super) headers: MetadataMap,
-    /// What says who exports: `service.name` and the like.
+    /// Attributes of this process: `service.name` and others.
     pub(super) resource: Vec<(String, String)>,
-    /// How often the metrics are exported, if they are to be.
+    /// Time between two exports of the metrics; none if they are not exported.
     pub(super) interval: Option<Duration>,
 }
 
-/// Headers are secrets.
+/// Without the headers: they are secrets.
 impl fmt::Debug for OtlpSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "OtlpSettings({})", self.endpoint.0)
@@ -64,8 +63,8 @@ const PAIRS: &str = "write NAME=VALUE,NAME=VALUE, each value percent-encoded, or
 const MINUTE: Duration = Duration::from_secs(60);
 
 impl OtlpSettings {
-    /// With OpenTelemetry's variables. Each mistake is the variable's name, the rule, and the way
-    /// out. What was given is named, but of headers and attributes, which hold secrets.
+    /// Reads OpenTelemetry's variables. Each mistake has the variable's name, the rule, and how to
+    /// mend it. The value is repeated, except that of headers and attributes, which hold secrets.
     pub fn read(
         endpoint: Endpoint,
         environment: &dyn Fn(&str) -> Option<String>,
@@ -122,7 +121,7 @@ impl OtlpSettings {
     }
 }
 
-/// Not so often that it is work, nor so seldom that nobody sees it.
+/// At least 100 ms, since an export costs work; at most an hour, since older values are of no use.
 fn interval(text: &str) -> Result<Duration, String> {
     if text.is_empty() {
         return Ok(MINUTE);
@@ -137,7 +136,7 @@ fn interval(text: &str) -> Result<Duration, String> {
     millis.map(Duration::from_millis).ok_or_else(rule)
 }
 
-/// The begin of a sentence on what was given, which is not repeated if it may be a secret.
+/// Start of an error about a value; a value that may be a secret is not repeated.
 fn shown(text: &str) -> String {
     match may_be_secret(text) {
         true => "it is".to_owned(),
@@ -145,8 +144,8 @@ fn shown(text: &str) -> String {
     }
 }
 
-/// `name=value,name=value`, percent-encoded. A mistake is named by its place: what
-/// stands there may be a secret.
+/// `name=value,name=value`, percent-encoded. An error has the position of the member, not its text,
+/// which may be a secret.
 fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
     let members = text.split(',').map(str::trim).enumerate();
     let members = members.filter(|(_, member)| !member.is_empty());
@@ -162,7 +161,7 @@ fn pairs(text: &str) -> Result<Vec<(String, String)>, String> {
     members.map(pair).collect()
 }
 
-/// None of them is printed, at any level of any layer.
+/// They are marked as sensitive, so no layer logs them at any level.
 fn headers(pairs: Vec<(String, String)>) -> Result<MetadataMap, String> {
     let mut headers = MetadataMap::new();
     for (place, (name, value)) in pairs.into_iter().enumerate() {
@@ -176,7 +175,7 @@ fn headers(pairs: Vec<(String, String)>) -> Result<MetadataMap, String> {
     Ok(headers)
 }
 
-/// Of two gateways with one name each has numbers of its own: a random UUID.
+/// A random UUID: two gateways with one name export separate series.
 fn instance() -> String {
     let random = fastrand::u128(..) & !(0xf << 76) & !(0x3 << 62) | 0x4 << 76 | 0x2 << 62;
     let hex = format!("{random:032x}");

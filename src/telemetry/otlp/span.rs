@@ -1,5 +1,4 @@
-//! One span for each traced notification: from its receipt to the first round of
-//! writes that held it.
+//! One span for each traced notification, from its receipt to the first round of writes that has it.
 
 use std::{
     sync::{
@@ -21,17 +20,17 @@ use super::{
 };
 use crate::event::{EventId, Followed, Follower, Notification};
 
-/// Spans that wait for the exporter, and spans that are open: so many of each, as
-/// the SDKs of OpenTelemetry have it. One takes up to 2 KB, with the longest
-/// names and states: 8 MB at the most. At the limit one is dropped, and counted: of
-/// those that wait the new one, of those that are open the oldest.
+/// Limit of the spans that wait for the exporter, and limit of the open spans: the queue's size in
+/// OpenTelemetry's SDKs. A span takes up to 2 KB, with the longest names and states: 8 MB in all. At
+/// the limit a span is dropped and counted: the new one if the queue is full, the oldest of the open
+/// ones.
 const LIMIT: usize = 2048;
 
-/// The parent's flags: it was sampled, and it is known to be of another process
+/// Flags of the parent: it was sampled, and it is known to be in another process
 /// (`SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK`, `SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK`).
 const FLAGS: u32 = 0x301;
 
-/// What became of the spans.
+/// Counters of the spans.
 #[derive(Debug)]
 pub(super) struct Counts {
     open: OpenSpans,
@@ -39,14 +38,14 @@ pub(super) struct Counts {
     pub(super) dropped: AtomicU64,
 }
 
-/// Makes the spans. Cheap to clone; all clones are the same.
+/// Makes the spans. Cheap to clone; clones share one queue.
 #[derive(Debug, Clone)]
 pub struct Traces {
     queue: mpsc::Sender<Span>,
     pub(super) counts: Arc<Counts>,
 }
 
-/// What the exporter takes them from.
+/// The exporter's end of the queue.
 pub(super) type Spans = mpsc::Receiver<Span>;
 
 pub(super) fn channel() -> (Traces, Spans) {
@@ -60,8 +59,8 @@ pub(super) fn channel() -> (Traces, Spans) {
 }
 
 impl Traces {
-    /// Follows a notification that was received just now, if its payload names a
-    /// parent that was sampled.
+    /// Starts the span of a notification that was just received, if its payload names a parent that was
+    /// sampled.
     pub fn follow(&self, notification: &Notification) -> Followed {
         let Some((parent, sent_at)) = parent::of(&notification.payload) else {
             return Followed::default();
@@ -81,7 +80,7 @@ impl Traces {
         })
     }
 
-    /// Spans that were exported, and that were dropped.
+    /// Number of spans that were exported, and that were dropped.
     pub fn totals(&self) -> [u64; 2] {
         let Counts {
             exported, dropped, ..
@@ -96,7 +95,7 @@ impl Traces {
     }
 }
 
-/// A span on its way.
+/// An open span.
 #[derive(Debug)]
 struct Open {
     traces: Traces,
@@ -132,12 +131,11 @@ impl Follower for Open {
     }
 }
 
-/// Let go of by the log, and no reader was given it: they left, or were told of a
-/// gap.
+/// The log dropped the event before any reader was given it: the readers left, or got a gap.
 impl Drop for Open {
     fn drop(&mut self) {
         self.end("not_given");
-        // Nobody's is still open: there is no event.
+        // Still open if it did not become an event.
         self.close();
     }
 }
@@ -154,12 +152,12 @@ impl Open {
             .send(self.span(taken, outcome, SystemTime::now()));
     }
 
-    /// Whether it was open.
+    /// True if it was open.
     fn close(&self) -> bool {
         self.traces.counts.open.end(self.number)
     }
 
-    /// Named and attributed as the conventions for messaging have it
+    /// Name and attributes follow the conventions for messaging
     /// (<https://opentelemetry.io/docs/specs/semconv/messaging/messaging-spans/>).
     fn span(&self, taken: &Taken, outcome: &str, ended_at: SystemTime) -> Span {
         let text = |value: &str| Value::StringValue(value.to_owned());
@@ -175,7 +173,7 @@ impl Open {
             attribute("pgfan.outcome", text(outcome)),
         ];
         if let Some(sent_at) = self.sent_at {
-            // A clock that is ahead makes it nothing, as in the metrics.
+            // Zero if the sender's clock is ahead, as in the metrics.
             let took = taken
                 .received_at
                 .duration_since(sent_at)
@@ -192,7 +190,7 @@ impl Open {
             name: format!("process {}", self.channel),
             kind: SpanKind::Consumer.into(),
             start_time_unix_nano: nanoseconds(taken.received_at),
-            // A clock that was set back makes it nothing.
+            // No earlier than the start, if the clock was set back.
             end_time_unix_nano: nanoseconds(ended_at.max(taken.received_at)),
             attributes,
             ..Span::default()
@@ -209,7 +207,7 @@ pub(super) fn attribute(key: &str, value: Value) -> KeyValue {
     }
 }
 
-/// Since 1970; enough until 2554.
+/// Since 1970; 64 bits are enough until 2554.
 pub(super) fn nanoseconds(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH);
     let since: Duration = since.unwrap_or_default();
