@@ -169,7 +169,7 @@ async fn measure(world: &World, taken: impl AsyncFn() -> io::Result<usize>) -> R
 /// As the gateway's metrics tell.
 async fn events(address: SocketAddr) -> io::Result<usize> {
     let mut socket = TcpStream::connect(address).await?;
-    let request = b"GET /metrics HTTP/1.1\r\nHost: bench\r\nConnection: close\r\n\r\n";
+    let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
     socket.write_all(request).await?;
     let mut answer = String::new();
     socket.read_to_string(&mut answer).await?;

@@ -163,7 +163,7 @@ async fn publish(mut requests: PublishQueue) {
 /// One that is there all the time.
 async fn reader(address: SocketAddr) -> TcpStream {
     let mut socket = TcpStream::connect(address).await.expect("a connection");
-    let request = b"GET /v1/sse?channel=other&format=raw HTTP/1.1\r\nHost: pgfan\r\n\r\n";
+    let request = b"GET /v1/sse?channel=other&format=raw HTTP/1.1\r\nHost: localhost\r\n\r\n";
     socket.write_all(request).await.expect("it is taken");
     hear(&mut socket, "ready").await;
     socket

@@ -101,13 +101,13 @@ async fn a27_nor_is_the_length_of_a_frame_or_a_body() {
     let text = |length: u64| [&[0x81, 0x80 | 127][..], &length.to_be_bytes(), &[0; 4]].concat();
     let body = |length: u64| {
         let head = format!(
-            "POST /v1/channels/a HTTP/1.1\r\nHost: pgfan\r\nContent-Length: {length}\r\n\r\n"
+            "POST /v1/channels/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n"
         );
         head.into_bytes()
     };
     let open = upgrade("/v1/ws?channel=a").into_bytes();
     let chunk =
-        b"POST /v1/channels/a HTTP/1.1\r\nHost: pgfan\r\nTransfer-Encoding: chunked\r\n\r\n\
+        b"POST /v1/channels/a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n\
                   7fffffffffffffff\r\n"
             .to_vec();
     let mut held = Vec::new();

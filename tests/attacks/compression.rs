@@ -71,7 +71,7 @@ async fn a09_a_body_with_another_transfer_coding_is_refused() {
     ] {
         let mut socket = TcpStream::connect(besieged.address()).await.unwrap();
         let request = format!(
-            "POST /v1/channels/a HTTP/1.1\r\nHost: pgfan\r\nTransfer-Encoding: {coding}\r\n\r\n\
+            "POST /v1/channels/a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: {coding}\r\n\r\n\
              1\r\nx\r\n0\r\n\r\n"
         );
         socket.write_all(request.as_bytes()).await.unwrap();

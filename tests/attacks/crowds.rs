@@ -87,7 +87,7 @@ async fn a11_connections_that_are_no_readers_are_bounded_too() {
     let mut told = connect(loopback(2), address).await;
     let answer = async {
         use tokio::io::AsyncWriteExt;
-        let request = b"GET /v1/sse?channel=a HTTP/1.1\r\nHost: pgfan\r\n\r\n";
+        let request = b"GET /v1/sse?channel=a HTTP/1.1\r\nHost: localhost\r\n\r\n";
         told.write_all(request).await.unwrap();
         let mut answer = String::new();
         told.read_to_string(&mut answer).await.unwrap();

@@ -185,7 +185,7 @@ async fn a30_a_connection_that_is_kept_and_asks_nothing_more_is_closed() {
     let database = Database::new().await;
     let (gateway, readers) = gateway(&database, &["--request-timeout", "1s"]).await;
     let mut kept = connect(loopback(2), gateway.address).await;
-    let request = b"GET /healthz HTTP/1.1\r\nHost: pgfan\r\n\r\n";
+    let request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     kept.write_all(request).await.unwrap();
     let mut answer = Vec::new();
     within("the end", kept.read_to_end(&mut answer))

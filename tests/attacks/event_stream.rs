@@ -58,7 +58,7 @@ async fn a14_a_payload_forges_no_message() {
 /// The whole answer until `ready`, for a header of these bytes.
 async fn resumed(besieged: &Besieged, lines: &[u8]) -> Result<String, String> {
     let mut socket = TcpStream::connect(besieged.address()).await.unwrap();
-    let head = b"GET /v1/sse?channel=a HTTP/1.1\r\nHost: pgfan\r\n";
+    let head = b"GET /v1/sse?channel=a HTTP/1.1\r\nHost: localhost\r\n";
     let request = [head, lines, b"\r\n\r\n"].concat();
     socket.write_all(&request).await.unwrap();
     let mut answer = Vec::new();

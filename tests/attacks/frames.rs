@@ -154,7 +154,7 @@ pub fn fields(method: &str, path: &str, others: &[(&str, &str)]) -> Vec<u8> {
         (":method", method),
         (":scheme", "http"),
         (":path", path),
-        (":authority", "pgfan"),
+        (":authority", "localhost"),
     ];
     let all = pseudo.iter().chain(others);
     all.flat_map(|(name, value)| field(name, value)).collect()

@@ -35,7 +35,7 @@ impl Kind {
 
     /// A reader of the channel, of all but gRPC.
     fn request(self, channel: &str) -> Vec<u8> {
-        let sse = |query: &str| format!("GET /v1/sse?{query} HTTP/1.1\r\nHost: pgfan\r\n\r\n");
+        let sse = |query: &str| format!("GET /v1/sse?{query} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let text = match self {
             Self::WebSocket => upgrade(&format!("/v1/ws?channel={channel}")),
             Self::RawWebSocket => upgrade(&format!("/v1/ws?channel={channel}&format=raw")),
@@ -60,7 +60,7 @@ fn grpc_web(message: &SubscribeRequest) -> Vec<u8> {
     let message = message.encode_to_vec();
     let length = u32::try_from(message.len()).unwrap().to_be_bytes();
     let head = format!(
-        "POST /pgfan.v1.GatewayService/Subscribe HTTP/1.1\r\nHost: pgfan\r\n\
+        "POST /pgfan.v1.GatewayService/Subscribe HTTP/1.1\r\nHost: localhost\r\n\
          Content-Type: application/grpc-web+proto\r\nContent-Length: {}\r\n\r\n",
         5 + message.len()
     );

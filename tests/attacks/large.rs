@@ -117,7 +117,7 @@ async fn a08_bodies_and_messages_over_the_limit_are_not_waited_for() {
     let mut besieged = Besieged::new().await;
     let address = besieged.address();
     let before = besieged.gateway.resident();
-    let post = "POST /v1/channels/a HTTP/1.1\r\nHost: pgfan\r\n";
+    let post = "POST /v1/channels/a HTTP/1.1\r\nHost: localhost\r\n";
     let announced = format!("{post}Content-Length: 1000000000000\r\n\r\n");
     assert_eq!(head_of_answer(address, &announced).await, "HTTP/1.1 413");
     let part = format!("2000\r\n{}\r\n", "x".repeat(0x2000));
@@ -157,7 +157,7 @@ async fn a16_a_megabyte_of_metadata_is_refused_and_the_others_stay() {
     let address = besieged.address();
     let before = besieged.gateway.resident();
     let megabyte = "x".repeat(1 << 20);
-    let get = format!("GET /up HTTP/1.1\r\nHost: pgfan\r\nX: {megabyte}\r\n\r\n");
+    let get = format!("GET /up HTTP/1.1\r\nHost: localhost\r\nX: {megabyte}\r\n\r\n");
     assert_eq!(head_of_answer(address, &get).await, "HTTP/1.1 431");
 
     // Twice what there is room for ends the one request, and not the
@@ -199,7 +199,7 @@ async fn a16_the_head_of_a_request_is_as_large_as_is_set() {
     let address = besieged.address();
     let get = |length: usize| {
         let long = "x".repeat(length);
-        format!("GET /up HTTP/1.1\r\nHost: pgfan\r\nX-Long: {long}\r\n\r\n")
+        format!("GET /up HTTP/1.1\r\nHost: localhost\r\nX-Long: {long}\r\n\r\n")
     };
     for (length, status) in [(7 << 10, "200"), (9 << 10, "431")] {
         let answer = head_of_answer(address, &get(length)).await;

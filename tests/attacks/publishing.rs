@@ -55,7 +55,8 @@ pub async fn publish(wire: Wire, from: IpAddr, to: SocketAddr, token: Option<&st
             }
         }
         Wire::WebSocket => {
-            let opened = WebSocket::over_with_headers(socket, "pgfan", "/v1/ws", &headers).await;
+            let opened =
+                WebSocket::over_with_headers(socket, "localhost", "/v1/ws", &headers).await;
             let (mut socket, _) = opened.unwrap();
             let frame = json!({"type": "publish", "channel": CHANNEL, "payload": "x", "ref": "7"});
             socket.say(&frame.to_string()).await;

@@ -67,8 +67,8 @@ fn http2(frames: &[Vec<u8>]) -> Vec<u8> {
 /// What comes first, and what trickles.
 fn kinds() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
     let begin = frame(HEADERS, 0, 1, b"");
-    let get = b"GET /v1/sse?channel=a HTTP/1.1\r\nHost: pgfan\r\n";
-    let up = b"GET /up HTTP/1.1\r\nHost: pgfan\r\n\r\n";
+    let get = b"GET /v1/sse?channel=a HTTP/1.1\r\nHost: localhost\r\n";
+    let up = b"GET /up HTTP/1.1\r\nHost: localhost\r\n\r\n";
     vec![
         ("nothing but a byte", vec![], b"G"),
         ("a head", get.to_vec(), b"X: y\r\n"),
@@ -116,8 +116,8 @@ async fn a06_who_takes_all_the_time_there_is_is_closed() {
 async fn a06_a_body_that_does_not_come_is_not_waited_for() {
     let mut besieged = Besieged::with(&IMPATIENT).await;
     let address = besieged.address();
-    let post = "POST /v1/channels/a HTTP/1.1\r\nHost: pgfan\r\nContent-Length: 100\r\n\r\n";
-    let web = "POST /pgfan.v1.GatewayService/Subscribe HTTP/1.1\r\nHost: pgfan\r\n\
+    let post = "POST /v1/channels/a HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n";
+    let web = "POST /pgfan.v1.GatewayService/Subscribe HTTP/1.1\r\nHost: localhost\r\n\
                Content-Type: application/grpc-web+proto\r\nContent-Length: 100\r\n\r\n";
     let (http, grpc_web, grpc) = tokio::join!(
         answer(address, post.as_bytes().to_vec()),

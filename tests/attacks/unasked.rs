@@ -24,7 +24,7 @@ async fn channel(besieged: &Besieged, from: IpAddr) -> Channel {
     let connector = tower::service_fn(move |_: http::Uri| async move {
         Ok::<_, std::io::Error>(TokioIo::new(connect(from, to).await))
     });
-    let endpoint = Endpoint::from_static("http://pgfan");
+    let endpoint = Endpoint::from_static("http://localhost");
     endpoint.connect_with_connector(connector).await.unwrap()
 }
 

@@ -164,7 +164,7 @@ async fn a26_messages_without_their_last_byte() {
             let message: Bytes = [&[0], &length[..], &vec![b'x'; size - 1]].concat().into();
             let mut answers = Vec::new();
             for _ in 0..80 {
-                let request = Request::post(format!("http://pgfan{SUBSCRIBE}"))
+                let request = Request::post(format!("http://localhost{SUBSCRIBE}"))
                     .header("content-type", "application/grpc")
                     .body(())
                     .unwrap();
@@ -204,7 +204,7 @@ async fn a26_requests_of_one_address_that_wait_on_http_1() {
     let mut besieged = Besieged::new().await;
     let address = besieged.address();
     let head = format!(
-        "POST {SUBSCRIBE} HTTP/1.1\r\nHost: pgfan\r\nContent-Length: 100\r\n\
+        "POST {SUBSCRIBE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\
          Content-Type: application/grpc-web+proto\r\n\r\n"
     );
     let mut waiting = Vec::new();
@@ -222,7 +222,7 @@ async fn a26_requests_of_one_address_that_wait_on_http_1() {
     assert!(refused.contains("grpc-status: 8"), "{refused}");
     assert!(refused.contains("content-type: application/grpc-web+proto"));
     let mut probe = connect(loopback(2), address).await;
-    let question = "GET /healthz HTTP/1.1\r\nHost: pgfan\r\n\r\n";
+    let question = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
     probe.write_all(question.as_bytes()).await.unwrap();
     let mut answer = vec![0; 12];
     within("health", probe.read_exact(&mut answer))

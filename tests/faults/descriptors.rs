@@ -41,7 +41,7 @@ async fn one_more(address: SocketAddr) -> (u16, TcpStream) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(([127, 0, 0, from], 0).into()).unwrap();
     let mut stream = socket.connect(address).await.unwrap();
-    let request = b"GET /v1/sse?channel=crowd HTTP/1.1\r\nHost: pgfan\r\n\r\n";
+    let request = b"GET /v1/sse?channel=crowd HTTP/1.1\r\nHost: localhost\r\n\r\n";
     stream.write_all(request).await.unwrap();
     let mut head = [0; 12];
     within("an answer", stream.read_exact(&mut head))

@@ -141,7 +141,7 @@ async fn f14_an_http_2_connection_ends_with_goaway() {
     // HPACK (RFC 7541): GET, http, a literal path, a literal authority.
     let mut headers = vec![0x82, 0x86, 0x04, path.len() as u8];
     headers.extend_from_slice(path);
-    headers.extend_from_slice(b"\x01\x05pgfan");
+    headers.extend_from_slice(b"\x01\x09localhost");
     let mut hello = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     hello.extend_from_slice(&[0, 0, 0, 4, 0, 0, 0, 0, 0]);
     hello.extend_from_slice(&[0, 0, headers.len() as u8, 1, 5, 0, 0, 0, 1]);

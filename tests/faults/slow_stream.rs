@@ -42,7 +42,7 @@ impl Call {
             Self::Sse => {
                 return ready(
                     client,
-                    Request::get("http://pgfan/v1/sse?channel=a"),
+                    Request::get("http://localhost/v1/sse?channel=a"),
                     Bytes::new(),
                 )
                 .await;
@@ -50,7 +50,7 @@ impl Call {
             Self::Grpc => "application/grpc",
             Self::GrpcWeb => "application/grpc-web+proto",
         };
-        let head = Request::post("http://pgfan/pgfan.v1.GatewayService/Subscribe");
+        let head = Request::post("http://localhost/pgfan.v1.GatewayService/Subscribe");
         let head = head.header("content-type", kind).header("te", "trailers");
         ready(client, head, asked().into()).await
     }

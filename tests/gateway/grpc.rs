@@ -267,7 +267,7 @@ async fn over_http_2(
     let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await;
     let (mut sender, connection) = handshake.unwrap();
     tokio::spawn(connection);
-    let mut head = Request::post(format!("http://pgfan{path}"));
+    let mut head = Request::post(format!("http://localhost{path}"));
     if let Some(kind) = kind {
         head = head.header("content-type", kind);
     }

@@ -24,7 +24,7 @@ async fn its_end_is_in_the_body() {
     let asked = asked.encode_to_vec();
     let length = u32::try_from(asked.len()).unwrap().to_be_bytes();
     let body: Bytes = [&[0], &length[..], &asked].concat().into();
-    let request = Request::post("http://pgfan/pgfan.v1.GatewayService/Subscribe")
+    let request = Request::post("http://localhost/pgfan.v1.GatewayService/Subscribe")
         .header("content-type", "application/grpc-web+proto")
         .body(())
         .unwrap();

@@ -88,7 +88,7 @@ async fn over_grpc_web_on_http_2() {
     let encoded = asked(true).encode_to_vec();
     let length = u32::try_from(encoded.len()).unwrap().to_be_bytes();
     let body: Bytes = [&[0], &length[..], &encoded].concat().into();
-    let request = Request::post("http://pgfan/pgfan.v1.GatewayService/Subscribe")
+    let request = Request::post("http://localhost/pgfan.v1.GatewayService/Subscribe")
         .header("content-type", "application/grpc-web+proto")
         .body(())
         .unwrap();

@@ -21,7 +21,7 @@ async fn head(address: SocketAddr, request: &str, lines: &[&str], body: &str) ->
 
 async fn held(socket: &mut TcpStream, request: &str, lines: &[&str], body: &str) -> String {
     let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
-    let text = format!("{request} HTTP/1.1\r\nHost: pgfan\r\n{lines}\r\n{body}");
+    let text = format!("{request} HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n{body}");
     socket.write_all(text.as_bytes()).await.unwrap();
     let mut heard = Vec::new();
     let end = loop {

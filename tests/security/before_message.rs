@@ -23,7 +23,7 @@ async fn over_http2(gateway: &TestGateway, method: &str, kind: &str, token: Opti
     let socket = TcpStream::connect(gateway.address).await.unwrap();
     let (mut client, connection) = h2::client::handshake(socket).await.unwrap();
     tokio::spawn(connection);
-    let uri = format!("http://pgfan/pgfan.v1.GatewayService/{method}");
+    let uri = format!("http://localhost/pgfan.v1.GatewayService/{method}");
     let mut request = Request::post(uri).header("content-type", kind);
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {token}"));
@@ -43,7 +43,7 @@ async fn over_http2(gateway: &TestGateway, method: &str, kind: &str, token: Opti
 async fn over_http1(gateway: &TestGateway, method: &str, kind: &str) {
     let mut socket = TcpStream::connect(gateway.address).await.unwrap();
     let head = format!(
-        "POST /pgfan.v1.GatewayService/{method} HTTP/1.1\r\nHost: pgfan\r\n\
+        "POST /pgfan.v1.GatewayService/{method} HTTP/1.1\r\nHost: localhost\r\n\
          Content-Type: {kind}\r\nContent-Length: 100\r\n\r\n"
     );
     socket.write_all(head.as_bytes()).await.unwrap();

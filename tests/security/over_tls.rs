@@ -138,16 +138,18 @@ async fn a_page_is_of_the_same_host_over_tls_too() {
     ] {
         let headers = [("origin", origin), ("cookie", cookie.as_str())];
         assert_eq!(secured.web_socket(&headers).await, status, "{origin}");
-        // The client names the host `pgfan` here.
+        // The client names the host `localhost` here.
         let answer = secured.ask("/readyz", &[("origin", origin)]).await;
         assert_eq!(answer.status, 403, "{origin}");
         assert_eq!(answer.header("access-control-allow-origin"), "");
         assert_eq!(answer.header("vary"), "origin");
     }
-    let answer = secured.ask("/readyz", &[("origin", "https://pgfan")]).await;
+    let answer = secured
+        .ask("/readyz", &[("origin", "https://localhost")])
+        .await;
     assert_eq!(
         answer.header("access-control-allow-origin"),
-        "https://pgfan"
+        "https://localhost"
     );
 }
 

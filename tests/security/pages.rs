@@ -27,7 +27,7 @@ const FOREIGN: [&[&str]; 9] = [
     &["HTTPS://GOOD.EXAMPLE"],
     &["https://good.example:444"],
     &["http://good.example"],
-    &["http://localhost"],
+    &["http://localhost:3001"],
     &[GOOD, GOOD],
 ];
 
@@ -263,7 +263,8 @@ async fn a_refused_origin_is_logged_once_with_the_remedy() {
     let from = async |address, origin: &[u8]| {
         let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
         let request = [
-            &b"GET /v1/sse?channel=a HTTP/1.1\r\nHost: pgfan\r\nConnection: close\r\nOrigin: "[..],
+            &b"GET /v1/sse?channel=a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nOrigin: "
+                [..],
             origin,
             b"\r\n\r\n",
         ];

@@ -28,7 +28,7 @@ pub async fn grpc_over(socket: impl Connection) -> Result<GatewayServiceClient<C
         let taken = socket.take();
         ready(taken.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)))
     });
-    let endpoint = Endpoint::from_static("http://pgfan");
+    let endpoint = Endpoint::from_static("http://localhost");
     let channel = endpoint.connect_with_connector(connector).await?;
     Ok(GatewayServiceClient::new(channel))
 }

@@ -79,7 +79,8 @@ async fn whole(response: Response<Incoming>) -> Answer {
     }
 }
 
-/// On a connection of its own, as HTTP/1.1.
+/// On a connection of its own, as HTTP/1.1, and for `localhost` unless `headers` name a
+/// `host`.
 pub async fn request(
     address: SocketAddr,
     method: &str,
@@ -104,10 +105,10 @@ pub async fn request_over(
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(socket));
     let (mut sender, connection) = handshake.await.ok()?;
     let connection = tokio::spawn(connection);
-    let mut request = Request::builder()
-        .method(method)
-        .uri(path)
-        .header("host", "pgfan");
+    let mut request = Request::builder().method(method).uri(path);
+    if !headers.iter().any(|(name, _)| *name == "host") {
+        request = request.header("host", "localhost");
+    }
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -168,9 +169,11 @@ pub async fn request_h2_over(
     let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);
     let (mut sender, connection) = handshake.await.ok()?;
     tokio::spawn(connection);
-    let uri = format!("http://pgfan{path}");
+    let host = headers.iter().find(|(name, _)| *name == "host");
+    let host = host.map_or("localhost", |(_, host)| host);
+    let uri = format!("http://{host}{path}");
     let mut request = Request::builder().method(method).uri(uri);
-    for (name, value) in headers {
+    for (name, value) in headers.iter().filter(|(name, _)| *name != "host") {
         request = request.header(*name, *value);
     }
     let request = request.body(Full::new(body)).unwrap();

@@ -20,14 +20,14 @@ pub async fn stuck_web_socket(address: SocketAddr, path: &str) -> TcpStream {
 }
 
 pub async fn stuck_sse(address: SocketAddr, path: &str) -> TcpStream {
-    let request = format!("GET {path} HTTP/1.1\r\nHost: pgfan\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     stuck(address, request.as_bytes(), "\"ready\"").await
 }
 
 /// On gRPC-Web over HTTP/1.1, with this call.
 pub async fn stuck_grpc_web(address: SocketAddr, call: &[u8]) -> TcpStream {
     let head = format!(
-        "POST /pgfan.v1.GatewayService/Subscribe HTTP/1.1\r\nHost: pgfan\r\n\
+        "POST /pgfan.v1.GatewayService/Subscribe HTTP/1.1\r\nHost: localhost\r\n\
          Content-Type: application/grpc-web+proto\r\nContent-Length: {}\r\n\r\n",
         call.len()
     );

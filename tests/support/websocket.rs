@@ -26,7 +26,7 @@ impl WebSocket {
     /// before there is one.
     pub async fn over(socket: impl Connection, path: &str) -> Result<Self, u16> {
         let socket: Box<dyn Connection> = Box::new(socket);
-        match client_async(format!("ws://pgfan{path}"), socket).await {
+        match client_async(format!("ws://localhost{path}"), socket).await {
             Ok((stream, _)) => Ok(Self { stream }),
             Err(Error::Http(response)) => Err(response.status().as_u16()),
             Err(_) => Err(0),

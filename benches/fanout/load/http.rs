@@ -36,15 +36,15 @@ impl Request {
         let path = &self.path;
         match self.wire {
             Wire::WebSocket => format!(
-                "GET {path} HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\n\
+                "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\
                  Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
                  Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
             )
             .into_bytes(),
-            Wire::Sse => {
-                format!("GET {path} HTTP/1.1\r\nHost: bench\r\nAccept: text/event-stream\r\n\r\n")
-                    .into_bytes()
-            }
+            Wire::Sse => format!(
+                "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n"
+            )
+            .into_bytes(),
             Wire::Grpc => grpc::request(&self.channels),
         }
     }

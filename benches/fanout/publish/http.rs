@@ -50,7 +50,7 @@ impl Http {
         let (path, channel, text) = (self.path, &message.channel, message.text());
         let length = text.len();
         format!(
-            "POST {path}?channel={channel} HTTP/1.1\r\nHost: bench\r\n\
+            "POST {path}?channel={channel} HTTP/1.1\r\nHost: localhost\r\n\
              Content-Type: text/plain\r\nContent-Length: {length}\r\n\r\n{text}"
         )
     }

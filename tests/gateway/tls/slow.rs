@@ -45,7 +45,7 @@ async fn who_takes_it_late_gets_the_last_of_it_too() {
     let secured = Secured::with(&[("keepalive", "1h")]).await;
     let client = secured.certificates.client();
     let mut quick = secured.reader(Wire::WebSocket).await;
-    let sse = "GET /v1/sse?channel=a HTTP/1.1\r\nHost: pgfan\r\n\r\n";
+    let sse = "GET /v1/sse?channel=a HTTP/1.1\r\nHost: localhost\r\n\r\n";
     for request in [upgrade("/v1/ws?channel=a"), sse.to_owned()] {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();
