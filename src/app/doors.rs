@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr};
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::AppError;
-use crate::transport::{App, Door, Side, Tls};
+use crate::transport::{App, Door, Front, Side, Tls};
 
 /// Connections that may wait to be accepted; the kernel caps it at its
 /// `somaxconn`, 4096 by default.
@@ -16,24 +16,29 @@ const BACKLOG: u32 = 4096;
 pub(super) fn doors<E>(
     (listener, tls): (TcpListener, Option<Tls>),
     admin: Option<TcpListener>,
-    router: impl Fn(Side) -> Result<App, E>,
+    router: impl Fn(Front) -> Result<App, E>,
 ) -> Result<Vec<Door>, E> {
     let side = if admin.is_some() {
         Side::Public
     } else {
         Side::Whole
     };
+    let speaks_tls = tls.is_some();
     let main = Door {
         listener,
-        app: router(side)?,
+        app: router(Front { side, speaks_tls })?,
         side,
         tls,
     };
     let mut doors = vec![main];
     if let Some(listener) = admin {
+        let front = Front {
+            side: Side::Admin,
+            speaks_tls: false,
+        };
         doors.push(Door {
             listener,
-            app: router(Side::Admin)?,
+            app: router(front)?,
             side: Side::Admin,
             tls: None,
         });

@@ -167,8 +167,8 @@ impl Gateway {
             let tls = config.tls.clone();
             Telemetry::begin(&hub, &listening, &admission, tls, config.otlp)
         };
-        let doors = doors((listener, config.tls.clone()), admin, |side| {
-            transport::router(admission.clone(), telemetry.pages(), side)
+        let doors = doors((listener, config.tls.clone()), admin, |front| {
+            transport::router(admission.clone(), telemetry.pages(), front)
         })?;
         let mut workers = JoinSet::new();
         let pump = Pump {

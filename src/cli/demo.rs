@@ -28,9 +28,9 @@ use crate::{
 /// Where `tests/postgres/setup` puts a server when it may not install one.
 const PRIVATE: &str = "target/postgres";
 
-/// Those that it has: where it is, and whose pages may use it. A page that is being
+/// Those that it has: where it is, whose pages may use it, and its names. A page that is being
 /// written comes from another port.
-pub(super) const SETTINGS: [&str; 2] = ["listen", "allow-origin"];
+pub(super) const SETTINGS: [&str; 3] = ["listen", "allow-origin", "allow-host"];
 
 /// The demo is not worth a long goodbye.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -76,7 +76,7 @@ fn explained(error: &AppError) -> String {
 /// machine of one's own everybody may publish.
 fn settings(flags: &HashMap<String, String>) -> Result<Config, Mistakes> {
     let ours = |name: &str| match name {
-        "PGFAN_LISTEN" | "PGFAN_ALLOW_ORIGIN" => environment(name),
+        "PGFAN_LISTEN" | "PGFAN_ALLOW_ORIGIN" | "PGFAN_ALLOW_HOST" => environment(name),
         // Where it may not serve is said below, in its own words: it takes no token.
         "PGFAN_ANONYMOUS" => Some("on".to_owned()),
         _ => None,

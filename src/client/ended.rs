@@ -122,8 +122,13 @@ impl Ended {
             code: code(status).to_owned(),
             detail: format!("{address}: what answers there is no gateway: {status}"),
         });
+        let remedy = (status == StatusCode::MISDIRECTED_REQUEST).then_some(
+            "ask by an IP address or localhost in --url, or start the gateway with --allow-host \
+             NAME",
+        );
         Self {
             retry_after,
+            remedy,
             ..Self::new(&code, detail)
         }
     }

@@ -20,7 +20,7 @@ use crate::{
     hub::{self, Hub},
     publish::{self, PublishQueue},
     shutdown::Shutdown,
-    transport::{Admission, Browsers, Door, Limits, Pages, Settings, Side, router, serve},
+    transport::{Admission, Browsers, Door, Front, Limits, Pages, Settings, Side, router, serve},
 };
 
 /// A client that is still served after this has said what it has to say; it
@@ -125,7 +125,11 @@ fn gateway(listener: TcpListener) -> Hub {
         Limits::default(),
     );
     let side = Side::Whole;
-    let app = router(admission.clone(), Pages::empty(), side).expect("the routes");
+    let front = Front {
+        side,
+        speaks_tls: false,
+    };
+    let app = router(admission.clone(), Pages::empty(), front).expect("the routes");
     let door = Door {
         listener,
         app,

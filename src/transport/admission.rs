@@ -193,6 +193,11 @@ impl Admission {
         self.shared.known_channels.of(grant, self.hub())
     }
 
+    /// Whether clients without a token get anything.
+    pub(super) fn lets_anybody_in(&self) -> bool {
+        self.shared.auth.without_token().is_ok()
+    }
+
     /// What a request shows for itself.
     pub(super) fn credentials(&self, headers: &HeaderMap) -> Credentials {
         Credentials::of(headers, &self.browsers().cookie)

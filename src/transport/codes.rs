@@ -263,6 +263,12 @@ const WEB: &[u8] = b"application/grpc-web";
 impl Refusal {
     /// As the client's protocol has it, where no service is there to say so.
     pub(super) fn answer_to(self, headers: &HeaderMap) -> Response {
+        let status = self.code.http();
+        self.answer_with(status, headers)
+    }
+
+    /// The same, with a status of its own where that is HTTP's.
+    pub(super) fn answer_with(self, status: StatusCode, headers: &HeaderMap) -> Response {
         let content_type = headers.get(header::CONTENT_TYPE);
         if content_type.is_some_and(|v| v.as_bytes().starts_with(b"application/grpc")) {
             let code = self.code;
@@ -276,7 +282,7 @@ impl Refusal {
             }
             return response;
         }
-        self.into_response()
+        self.with_status(status)
     }
 
     /// A problem document (RFC 9457), for a status that HTTP has a name for and

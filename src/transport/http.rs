@@ -26,10 +26,10 @@ use super::{
     console::console,
     counters::count,
     grpc::{Calls, Grpc, admitted, checked, pb},
+    guard::guard,
     limits::Address,
     list_header,
-    origin::guard,
-    pages::{Pages, Side, metrics},
+    pages::{Front, Pages, Side, metrics},
     pgcachewatch::{pgpubsub, up},
     punctual::{MAX_MESSAGE, Parts, punctual},
     query::last_segment,
@@ -55,8 +55,9 @@ pub type App = Router;
 pub fn router(
     admission: Admission,
     pages: Pages,
-    side: Side,
+    front: Front,
 ) -> Result<Router, tonic_reflection::server::Error> {
+    let side = front.side;
     let http = Router::new()
         .route("/v1/ws", get(ws))
         .route("/v1/sse", get(sse))
@@ -64,7 +65,7 @@ pub fn router(
         .route("/v1/tickets", post(ticket))
         .route("/pgpubsub/{channel}", get(pgpubsub))
         .route("/up", get(up))
-        .route("/healthz", get(healthz))
+        .route(HEALTHZ, get(healthz))
         .route("/readyz", get(readyz))
         .with_state(admission.clone());
     let http = match side {
@@ -76,7 +77,7 @@ pub fn router(
         .merge(grpc(admission.clone())?)
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn_with_state(admission.clone(), guard))
+        .layer(from_fn_with_state((admission.clone(), front), guard))
         .layer(from_fn_with_state(admission, count)))
 }
 
@@ -300,6 +301,9 @@ fn too_large() -> Refusal {
     Refusal::new(Code::PayloadTooLarge, message)
 }
 
+/// Liveness. A refusal of any kind would have the process started anew.
+pub(super) const HEALTHZ: &str = "/healthz";
+
 /// Whether the process answers.
 async fn healthz() -> &'static str {
     "ok\n"
@@ -320,7 +324,7 @@ async fn readyz(State(admission): State<Admission>) -> Response {
 /// What is answered when there is no room for another connection. The process is
 /// well then: who starts it anew for that would send away those who are there.
 pub(super) fn full(message: &'static str) -> Router {
-    let health = Router::new().route("/healthz", get(healthz));
+    let health = Router::new().route(HEALTHZ, get(healthz));
     health.fallback(async move |version: Version, headers: HeaderMap| {
         let mut response = Refusal::new(Code::TooMany, message).answer_to(&headers);
         if version < Version::HTTP_2 {

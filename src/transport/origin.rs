@@ -1,21 +1,15 @@
 //! Whose pages may use the gateway (RFC 6454, and
 //! <https://fetch.spec.whatwg.org/#http-cors-protocol>): a browser sends
-//! cookies along, and opens WebSockets, for any page. Who sends no origin is
-//! no page, or one of the same host.
+//! cookies along, and opens WebSockets, for any page. A request without an origin is
+//! of no page, or of one of the same host.
 
 use std::str::FromStr;
 
-use axum::{
-    body::Body,
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Uri, header};
 
 use super::{
-    admission::Admission,
     codes::{Code, Refusal},
+    hosts::HostName,
 };
 
 /// How browsers are let in.
@@ -23,6 +17,9 @@ use super::{
 pub struct Browsers {
     /// Pages of these, beside those of the gateway's own host.
     pub allow_origin: Vec<Origin>,
+    /// Names by which the gateway may be asked without a token, beside those of allowed
+    /// origins.
+    pub allow_host: Vec<HostName>,
     /// The name of the cookie that holds a token.
     pub cookie: Cookie,
 }
@@ -31,6 +28,7 @@ impl Default for Browsers {
     fn default() -> Self {
         Self {
             allow_origin: Vec::new(),
+            allow_host: Vec::new(),
             cookie: Cookie("pgfan_token".to_owned()),
         }
     }
@@ -66,6 +64,13 @@ impl FromStr for Origin {
     }
 }
 
+impl Origin {
+    /// Host and port.
+    pub(super) fn authority(&self) -> Option<&str> {
+        self.0.split_once("://").map(|(_, authority)| authority)
+    }
+}
+
 /// A cookie's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cookie(String);
@@ -95,70 +100,13 @@ impl Cookie {
     }
 }
 
-/// What pages send. A browser sends a request only if each of its headers is
-/// named here, so one that a library adds by itself would stop an allowed page.
-/// The wires' own; what EventSource polyfills, gRPC-Web's and Connect's clients
-/// send; and what tracing libraries add to each request: W3C, B3, Sentry,
-/// Datadog, New Relic, Elastic. The gateway reads none of the latter.
-const SENT_BY_PAGES: &str = "authorization, content-type, last-event-id, cache-control, pragma, \
-     x-requested-with, x-request-id, x-correlation-id, \
-     x-grpc-web, x-user-agent, grpc-timeout, grpc-accept-encoding, connect-protocol-version, \
-     connect-timeout-ms, traceparent, tracestate, baggage, sentry-trace, b3, x-b3-traceid, \
-     x-b3-spanid, x-b3-parentspanid, x-b3-sampled, x-b3-flags, x-datadog-trace-id, \
-     x-datadog-parent-id, x-datadog-origin, x-datadog-sampling-priority, x-datadog-tags, \
-     newrelic, elastic-apm-traceparent";
-
-/// What a page may do with the API.
-const PREFLIGHT: [(HeaderName, &str); 3] = [
-    (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
-    (header::ACCESS_CONTROL_ALLOW_HEADERS, SENT_BY_PAGES),
-    // As long as any browser remembers it at least; the list may change.
-    (header::ACCESS_CONTROL_MAX_AGE, "600"),
-];
-
-/// What a page may read of an answer, beside what every page may: gRPC-Web has
-/// its status there.
-const EXPOSED: &str = "grpc-status, grpc-message, grpc-status-details-bin, retry-after, \
-                       www-authenticate";
-
-/// Before everything else: a page of a foreign origin is refused, and before
-/// any upgrade. Its answer is never for another page.
-pub(super) async fn guard(
-    State(admission): State<Admission>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let browsers = admission.browsers();
-    let mut response = match browsers.origin(request.uri(), request.headers()) {
-        Err(refusal) => {
-            admission.refused_origins().note(request.headers());
-            refusal.answer_to(request.headers())
-        }
-        Ok(None) => next.run(request).await,
-        Ok(Some(origin)) => {
-            let mut response = match is_preflight(&request) {
-                true => preflight(),
-                false => next.run(request).await,
-            };
-            let headers = response.headers_mut();
-            headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-            for (name, value) in [
-                (header::ACCESS_CONTROL_ALLOW_CREDENTIALS, "true"),
-                (header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSED),
-            ] {
-                headers.insert(name, HeaderValue::from_static(value));
-            }
-            response
-        }
-    };
-    let vary = HeaderValue::from_static("origin");
-    response.headers_mut().append(header::VARY, vary);
-    response
-}
-
 impl Browsers {
     /// The origin of the page, if there is one.
-    fn origin(&self, uri: &Uri, headers: &HeaderMap) -> Result<Option<HeaderValue>, Refusal> {
+    pub(super) fn origin(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<Option<HeaderValue>, Refusal> {
         let mut origins = headers.get_all(header::ORIGIN).iter();
         let Some(origin) = origins.next() else {
             return Ok(None);
@@ -193,22 +141,6 @@ fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
         (Some(host), None) => host.to_str().ok(),
         _ => None,
     }
-}
-
-fn is_preflight(request: &Request) -> bool {
-    let asks = header::ACCESS_CONTROL_REQUEST_METHOD;
-    request.method() == Method::OPTIONS && request.headers().contains_key(asks)
-}
-
-fn preflight() -> Response {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::NO_CONTENT;
-    for (name, value) in PREFLIGHT {
-        response
-            .headers_mut()
-            .insert(name, HeaderValue::from_static(value));
-    }
-    response
 }
 
 #[cfg(test)]

@@ -25,6 +25,15 @@ pub enum Side {
     Admin,
 }
 
+/// What an address is, before any request comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Front {
+    /// For whom.
+    pub side: Side,
+    /// Whether it speaks TLS, and nothing else.
+    pub speaks_tls: bool,
+}
+
 /// The metrics' media type and text, as this `Accept` has it.
 type Metrics = Arc<dyn Fn(&str) -> (&'static str, String) + Send + Sync>;
 

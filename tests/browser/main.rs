@@ -28,6 +28,8 @@ mod cache;
 mod console;
 /// `pgfan demo`, as a newcomer opens it.
 mod demo;
+/// Pages of other sites, and names that lead to the gateway.
+mod foreign;
 /// What is never lost in silence: handlers that fail, channels that come back.
 mod honest;
 /// That no browser is left behind.

@@ -296,3 +296,21 @@ async fn what_is_not_understood_is_named() {
     assert_eq!(both.status.code(), Some(2), "{both:?}");
     assert_eq!(both.stderr.lines().count(), 2, "{both:?}");
 }
+
+/// `127.1` is the loopback to a resolver, and no address to anybody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_not_allowed_is_told_with_the_remedy() {
+    let database = Database::new().await;
+    let gateway = TestGateway::with(&database, &[("allow-publish", "on")]).await;
+    let url = format!("http://127.1:{}", gateway.address.port());
+    let listening = WIRES.map(|wire| vec!["listen", "a", "--via", wire]);
+    let others = [vec!["publish", "a", "x"], vec!["health", "--ready"]];
+    for mut arguments in listening.into_iter().chain(others) {
+        arguments.extend(["--url", &url]);
+        let ended = ended(&arguments).await;
+        assert_eq!(ended.status.code(), Some(1), "{arguments:?}: {ended:?}");
+        for says in ["host \"127.1:", "is not allowed", "--allow-host 127.1"] {
+            assert!(ended.stderr.contains(says), "{arguments:?}: {ended:?}");
+        }
+    }
+}

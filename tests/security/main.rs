@@ -57,6 +57,8 @@ mod once;
 mod over_tls;
 /// Pages of other sites.
 mod pages;
+/// Pages whose own name leads to the gateway.
+mod rebinding;
 /// Other settings while it serves.
 mod reload;
 

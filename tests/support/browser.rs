@@ -62,6 +62,11 @@ impl Browser {
     }
 
     pub async fn start() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// With more arguments.
+    pub async fn with(arguments: &[&str]) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let mut browser = command("/bin/sh");
         browser.args(["-c", TOGETHER, &program()]);
@@ -77,8 +82,8 @@ impl Browser {
             "--disable-dev-shm-usage",
             "--hide-scrollbars",
             "--no-first-run",
-            "about:blank",
         ]);
+        browser.args(arguments).arg("about:blank");
         let mut program = Program::start(&mut browser);
         let (address, path) = program
             .stderr

@@ -6,7 +6,7 @@ use super::Setting;
 use crate::{
     auth::KeySource,
     config::{
-        access::{channels, some, token_type},
+        access::{channels, list, some, token_type},
         origins::origins,
         values::{parsed, switch, time},
     },
@@ -52,6 +52,19 @@ pub(super) const SETTINGS: &[Setting] = &[
         help: "Whose pages may use the gateway, each exactly as browsers write it \
                (https://app.example): no `/` at the end, no `*`; pages of its own host may",
         apply: |draft, text| origins(&mut draft.access.browsers.allow_origin, text),
+    },
+    Setting {
+        name: "allow-host",
+        default: "none",
+        value: "NAME,…",
+        help: "Host names that requests may ask for if no token is needed, and on \
+               --admin-listen (events.example.com), beside IP addresses, localhost and the \
+               hosts of --allow-origin; another name is answered 421, against DNS rebinding. \
+               Over TLS any name is accepted: the certificate decides",
+        apply: |draft, text| {
+            draft.access.browsers.allow_host = list(text)?;
+            Ok(())
+        },
     },
     Setting {
         name: "token-secret",

@@ -12,6 +12,7 @@ pub(super) const NAMES: [&str; 16] = [
     "anonymous",
     "channels",
     "allow-origin",
+    "allow-host",
     "token-secret",
     "token-secret-previous",
     "token-secret-file",
@@ -259,6 +260,7 @@ fn lists_say_which_part_is_wrong() {
     let config = is_fine(&[
         ("channels", "orders.*, stock"),
         ("allow-origin", "https://a,http://b:1"),
+        ("allow-host", "events.example.com, my_service"),
     ]);
     let channels: Vec<_> = config
         .auth
@@ -268,11 +270,14 @@ fn lists_say_which_part_is_wrong() {
         .collect();
     assert_eq!(channels, ["orders.*", "stock"]);
     assert_eq!(config.browsers.allow_origin.len(), 2);
+    assert_eq!(config.browsers.allow_host.len(), 2);
     for (name, text, start) in [
         ("channels", "a,ord*", "--channels: \"ord*\": "),
         ("channels", "", "--channels: \"\": "),
         ("allow-origin", "https://a,*", "--allow-origin: \"*\": "),
         ("allow-origin", "null", "--allow-origin: \"null\": "),
+        ("allow-host", "a,b:8000", "--allow-host: \"b:8000\": "),
+        ("allow-host", "*.a", "--allow-host: \"*.a\": "),
         ("token-cookie", "a b", "--token-cookie: "),
         ("token-claim", "", "--token-claim: "),
         ("token-audience", "", "--token-audience: "),

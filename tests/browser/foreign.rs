@@ -1,0 +1,62 @@
+//! Pages that are not the gateway's, as a real browser runs them: of another site, and of a
+//! name that leads to the gateway.
+
+use serde_json::json;
+
+use crate::support::{
+    Database, TestGateway,
+    browser::{Browser, Page},
+};
+
+/// Resolves to the gateway's own machine.
+const REBOUND: &str = "rebound.example";
+
+/// The status of a request, or that the browser let none through.
+async fn fetched(page: &mut Page, path: &str, options: &str) -> serde_json::Value {
+    let fetch = format!(
+        "fetch({}, {options}).then((answer) => answer.status, (error) => error.name)",
+        json!(path)
+    );
+    page.eval(&fetch).await
+}
+
+/// What becomes of a WebSocket.
+async fn web_socket(page: &mut Page, path: &str) -> serde_json::Value {
+    let opened = format!(
+        "new Promise((resolve) => {{ const socket = new WebSocket({}); \
+         socket.onopen = () => resolve('open'); socket.onerror = () => resolve('error'); }})",
+        json!(path)
+    );
+    page.eval(&opened).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attack_40_a_page_of_a_rebound_name_gets_nothing() {
+    let database = Database::new().await;
+    let settings = [("allow-publish", "on"), ("admin-listen", "127.0.0.1:0")];
+    let gateway = TestGateway::with(&database, &settings).await;
+    let rule = format!("--host-resolver-rules=MAP {REBOUND} 127.0.0.1");
+    let browser = Browser::with(&[&rule, "--no-proxy-server"]).await;
+    let mut page = browser.page().await;
+    for address in [gateway.address, gateway.admin.unwrap()] {
+        // Of all that is there this alone may be asked for by any name.
+        let host = format!("{REBOUND}:{}", address.port());
+        page.goto(&format!("http://{host}/healthz")).await;
+        assert_eq!(page.eval("location.host").await, host.as_str());
+        for path in ["/v1/sse?channel=a", "/v1/status", "/metrics", "/"] {
+            assert_eq!(fetched(&mut page, path, "{}").await, 421, "{path}");
+        }
+        let publish = "{ method: 'POST', body: 'evil' }";
+        assert_eq!(fetched(&mut page, "/v1/channels/a", publish).await, 421);
+        let socket = format!("ws://{host}/v1/ws?channel=a");
+        assert_eq!(web_socket(&mut page, &socket).await, "error");
+        // The same page by an address or by localhost is the gateway's own.
+        for host in ["127.0.0.1", "localhost"] {
+            let host = format!("{host}:{}", address.port());
+            page.goto(&format!("http://{host}/healthz")).await;
+            assert_eq!(fetched(&mut page, "/up", "{}").await, 200, "{host}");
+            let socket = format!("ws://{host}/v1/ws?channel=a");
+            assert_eq!(web_socket(&mut page, &socket).await, "open", "{host}");
+        }
+    }
+}
