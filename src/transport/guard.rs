@@ -12,9 +12,12 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use super::{
     admission::Admission,
     codes::{Code, Refusal},
-    hosts::unknown_host,
+    forwarded_proto::is_https,
+    hosts::{is_for_tls_alone, unknown_host},
     http::HEALTHZ,
+    limits::Peer,
     pages::{Front, Side},
+    security_headers::remember_tls,
 };
 
 /// What pages send. A browser sends a request only if each of its headers is
@@ -50,12 +53,16 @@ pub(super) async fn guard(
     request: Request,
     next: Next,
 ) -> Response {
+    let is_for_tls_alone = front.speaks_tls && is_for_tls_alone(request.uri(), request.headers());
     let mut response = match rebound(&admission, front, &request) {
         Some(refused) => refused,
-        None => of_page(&admission, request, next).await,
+        None => of_page(&admission, front, request, next).await,
     };
-    let vary = HeaderValue::from_static("origin");
-    response.headers_mut().append(header::VARY, vary);
+    let headers = response.headers_mut();
+    headers.append(header::VARY, HeaderValue::from_static("origin"));
+    if is_for_tls_alone {
+        remember_tls(headers);
+    }
     response
 }
 
@@ -74,9 +81,14 @@ fn rebound(admission: &Admission, front: Front, request: &Request) -> Option<Res
     Some(refusal.answer_with(StatusCode::MISDIRECTED_REQUEST, request.headers()))
 }
 
-async fn of_page(admission: &Admission, request: Request, next: Next) -> Response {
+async fn of_page(admission: &Admission, front: Front, request: Request, next: Next) -> Response {
+    let is_https = || {
+        let peer = request.extensions().get::<Peer>();
+        let is_trusted = peer.is_some_and(|&Peer(peer)| admission.limits().proxies.trusts(peer));
+        is_https(front.speaks_tls, is_trusted, request.headers())
+    };
     let browsers = admission.browsers();
-    let origin = match browsers.origin(request.uri(), request.headers()) {
+    let origin = match browsers.origin(request.uri(), request.headers(), is_https) {
         Ok(origin) => origin,
         Err(refusal) => {
             admission.refused_origins().note(request.headers());

@@ -83,6 +83,19 @@ pub(super) fn unknown_host<'a>(
     Some(UnknownHost { asked, name })
 }
 
+/// Whether this host is one that browsers may remember to reach by TLS alone (RFC 6797):
+/// a name, and of the default port. Such a rule holds for all ports of a host, and on
+/// another port the host is rarely the gateway's alone. For an address browsers remember
+/// none (section 8.1.1), and localhost is every program's.
+pub(super) fn is_for_tls_alone(uri: &Uri, headers: &HeaderMap) -> bool {
+    let target = uri.authority().map(|target| target.as_str().as_bytes());
+    let asked = headers.get(header::HOST).map(HeaderValue::as_bytes);
+    let asked = asked.or(target).and_then(host);
+    asked.is_some_and(|(host, port)| {
+        matches!(port, None | Some(443)) && !is_address(&host) && !is_localhost(&host)
+    })
+}
+
 fn is_known(browsers: &Browsers, asked: &[u8]) -> bool {
     let Some((host, _)) = host(asked) else {
         return false;
@@ -232,5 +245,26 @@ mod tests {
         ] {
             assert_eq!(text.parse::<HostName>(), Err(HostNameError), "{text}");
         }
+    }
+
+    #[test]
+    fn tls_alone_is_for_names_of_the_default_port() {
+        let is_alone = |host: &'static str| {
+            let headers = [(header::HOST, HeaderValue::from_static(host))];
+            is_for_tls_alone(&Uri::from_static("/"), &headers.into_iter().collect())
+        };
+        assert!(is_alone("events.example.com") && is_alone("events.example.com:443"));
+        for host in [
+            "a.example:8000",
+            "192.0.2.1",
+            "[::1]",
+            "localhost",
+            "a.localhost",
+            "",
+        ] {
+            assert!(!is_alone(host), "{host}");
+        }
+        let uri = Uri::from_static("https://events.example.com/");
+        assert!(is_for_tls_alone(&uri, &HeaderMap::new()));
     }
 }

@@ -25,6 +25,7 @@ mod descriptors;
 mod error_details;
 mod expiry;
 mod first_frame;
+mod forwarded_proto;
 mod frames;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
@@ -51,6 +52,7 @@ mod query;
 mod raw;
 mod refused_origins;
 mod rights;
+mod security_headers;
 mod server;
 mod shares;
 mod socket;

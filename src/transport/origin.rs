@@ -101,11 +101,13 @@ impl Cookie {
 }
 
 impl Browsers {
-    /// The origin of the page, if there is one.
+    /// The origin of the page, if there is one. `is_https` is the scheme of the client's
+    /// connection.
     pub(super) fn origin(
         &self,
         uri: &Uri,
         headers: &HeaderMap,
+        is_https: impl FnOnce() -> bool,
     ) -> Result<Option<HeaderValue>, Refusal> {
         let mut origins = headers.get_all(header::ORIGIN).iter();
         let Some(origin) = origins.next() else {
@@ -114,7 +116,8 @@ impl Browsers {
         let is_good = origins.next().is_none()
             && origin.to_str().is_ok_and(|origin| {
                 let mut listed = self.allow_origin.iter();
-                listed.any(|one| one.0 == origin) || is_of_host(origin, host(uri, headers))
+                listed.any(|one| one.0 == origin)
+                    || is_of_host(origin, host(uri, headers), is_https)
             });
         match is_good {
             true => Ok(Some(origin.clone())),
@@ -126,11 +129,16 @@ impl Browsers {
     }
 }
 
-/// By either scheme: what stands before the gateway may add TLS.
-fn is_of_host(origin: &str, host: Option<&str>) -> bool {
-    let of_page = origin.strip_prefix("https://");
-    let of_page = of_page.or_else(|| origin.strip_prefix("http://"));
-    of_page.is_some_and(|page| !page.is_empty()) && of_page == host
+/// The scheme belongs to an origin (RFC 6454, section 5): whoever stands between can put
+/// anything into a page that came over plain HTTP, so such a page uses no gateway that is
+/// reached over TLS. A page that came over TLS may use either: something before the gateway
+/// may add it without saying so.
+fn is_of_host(origin: &str, host: Option<&str>, is_https: impl FnOnce() -> bool) -> bool {
+    let (of_page, is_plain) = match origin.strip_prefix("https://") {
+        Some(of_page) => (Some(of_page), false),
+        None => (origin.strip_prefix("http://"), true),
+    };
+    of_page.is_some_and(|page| !page.is_empty()) && of_page == host && !(is_plain && is_https())
 }
 
 /// Where the request was sent to: `Host`, or HTTP/2's `:authority`.
@@ -181,12 +189,17 @@ mod tests {
     }
 
     fn is_let_in(browsers: &Browsers, host: &str, origins: &[&str]) -> bool {
+        is_let_in_over(false, browsers, host, origins)
+    }
+
+    fn is_let_in_over(tls: bool, browsers: &Browsers, host: &str, origins: &[&str]) -> bool {
         let mut headers = HeaderMap::new();
         headers.insert(header::HOST, host.parse().unwrap());
         for origin in origins {
             headers.append(header::ORIGIN, origin.parse().unwrap());
         }
-        browsers.origin(&Uri::from_static("/"), &headers).is_ok()
+        let uri = Uri::from_static("/");
+        browsers.origin(&uri, &headers, || tls).is_ok()
     }
 
     #[test]
@@ -227,6 +240,17 @@ mod tests {
             assert!(!is_let_in(&browsers, host, origins), "{origins:?}");
         }
         assert!(!is_let_in(&browsers, "", &["http://"]));
+    }
+
+    #[test]
+    fn over_tls_a_plain_page_is_of_the_list_alone() {
+        let browsers = Browsers {
+            allow_origin: vec!["http://old.example".parse().unwrap()],
+            ..Browsers::default()
+        };
+        let is_let_in = |origin| is_let_in_over(true, &browsers, "gateway.example", &[origin]);
+        assert!(is_let_in("https://gateway.example") && is_let_in("http://old.example"));
+        assert!(!is_let_in("http://gateway.example"));
     }
 
     #[test]

@@ -107,7 +107,12 @@ async fn pages_have_what_is_theirs(kind: Kind) {
     let settings = [("allow-publish", "on")];
     let gateway = TestGateway::with(&database, &settings).await;
     let proxy = Proxy::start(kind, gateway.address).await;
-    for (origin, status) in [("https://localhost", 200), ("https://evil.example", 403)] {
+    for (origin, status) in [
+        ("https://localhost", 200),
+        ("https://evil.example", 403),
+        // The proxy says that its client came over TLS.
+        ("http://localhost", 403),
+    ] {
         let headers = [("origin", origin)];
         let connection = proxy.connect("http/1.1").await;
         let opened = EventStream::over(connection, "/v1/sse?channel=a", &headers).await;

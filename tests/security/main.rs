@@ -64,6 +64,8 @@ mod reload;
 
 /// What the log says of tokens that are no good, or good for nothing.
 mod reasons;
+/// Pages over plain HTTP, of a gateway that is reached over TLS.
+mod schemes;
 /// What is never said: tokens, secrets, tickets.
 mod secrets;
 /// What `pgfan serve` does not start with, and `pgfan token`.
