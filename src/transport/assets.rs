@@ -6,7 +6,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use ring::digest::{SHA256, digest};
 
 use super::list_header;
@@ -48,7 +48,6 @@ fn answer(asset: Asset, tag: &HeaderValue, headers: &HeaderMap) -> Response {
     for (name, value) in [
         (header::CONTENT_TYPE, asset.content_type),
         (header::CACHE_CONTROL, "no-cache"),
-        (HeaderName::from_static("x-content-type-options"), "nosniff"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }

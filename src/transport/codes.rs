@@ -10,6 +10,7 @@ use axum::{
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use tonic::Status;
 
+use super::security_headers::secure;
 use crate::{
     auth::{AuthError, TooManyTickets},
     event::{ChannelNameError, PayloadError},
@@ -276,10 +277,11 @@ impl Refusal {
             response.extensions_mut().insert(code);
             // A client of gRPC-Web is answered in its own format; the status
             // stands in the head in both.
+            let headers = response.headers_mut();
             if let Some(web) = content_type.filter(|v| v.as_bytes().starts_with(WEB)) {
-                let headers = response.headers_mut();
                 headers.insert(header::CONTENT_TYPE, web.clone());
             }
+            secure(headers);
             return response;
         }
         self.with_status(status)
@@ -302,6 +304,7 @@ impl Refusal {
         let problem_json = HeaderValue::from_static("application/problem+json");
         headers.insert(header::CONTENT_TYPE, problem_json);
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        secure(headers);
         if self.code == Code::Unauthenticated {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }

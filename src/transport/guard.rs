@@ -12,12 +12,13 @@ use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use super::{
     admission::Admission,
     codes::{Code, Refusal},
+    fetch_site::is_foreign_load,
     forwarded_proto::is_https,
     hosts::{is_for_tls_alone, unknown_host},
     http::HEALTHZ,
     limits::Peer,
     pages::{Front, Side},
-    security_headers::remember_tls,
+    security_headers::{remember_tls, secure},
 };
 
 /// What pages send. A browser sends a request only if each of its headers is
@@ -60,6 +61,7 @@ pub(super) async fn guard(
     };
     let headers = response.headers_mut();
     headers.append(header::VARY, HeaderValue::from_static("origin"));
+    secure(headers);
     if is_for_tls_alone {
         remember_tls(headers);
     }
@@ -96,7 +98,10 @@ async fn of_page(admission: &Admission, front: Front, request: Request, next: Ne
         }
     };
     let Some(origin) = origin else {
-        return next.run(request).await;
+        return match is_foreign_load(&request) {
+            true => foreign_load().answer_to(request.headers()),
+            false => next.run(request).await,
+        };
     };
     let mut response = match is_preflight(&request) {
         true => preflight(),
@@ -111,6 +116,12 @@ async fn of_page(admission: &Admission, front: Front, request: Request, next: Ne
         headers.insert(name, HeaderValue::from_static(value));
     }
     response
+}
+
+fn foreign_load() -> Refusal {
+    let rule = "a page of another site may not load this without its origin (Sec-Fetch-Site); \
+                links may lead to the console and to /v1/status, /metrics and /readyz";
+    Refusal::new(Code::Forbidden, rule)
 }
 
 fn is_preflight(request: &Request) -> bool {

@@ -6,7 +6,7 @@ use axum::{
     body::{Body, to_bytes},
     extract::{Request, State},
     http::{Extensions, HeaderMap, HeaderValue, StatusCode, Uri, Version, header},
-    middleware::{Next, from_fn_with_state},
+    middleware::{Next, from_fn_with_state, map_response},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -33,6 +33,7 @@ use super::{
     pgcachewatch::{pgpubsub, up},
     punctual::{MAX_MESSAGE, Parts, punctual},
     query::last_segment,
+    security_headers::secure,
     sse::sse,
     status::status,
     waiting::Weight,
@@ -325,14 +326,18 @@ async fn readyz(State(admission): State<Admission>) -> Response {
 /// well then: who starts it anew for that would send away those who are there.
 pub(super) fn full(message: &'static str) -> Router {
     let health = Router::new().route(HEALTHZ, get(healthz));
-    health.fallback(async move |version: Version, headers: HeaderMap| {
+    let full = health.fallback(async move |version: Version, headers: HeaderMap| {
         let mut response = Refusal::new(Code::TooMany, message).answer_to(&headers);
         if version < Version::HTTP_2 {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
         response
-    })
+    });
+    full.layer(map_response(async |mut response: Response| {
+        secure(response.headers_mut());
+        response
+    }))
 }
 
 async fn not_found(uri: Uri, headers: HeaderMap) -> Response {

@@ -24,6 +24,7 @@ mod cursor;
 mod descriptors;
 mod error_details;
 mod expiry;
+mod fetch_site;
 mod first_frame;
 mod forwarded_proto;
 mod frames;

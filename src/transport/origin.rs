@@ -1,7 +1,7 @@
 //! Whose pages may use the gateway (RFC 6454, and
 //! <https://fetch.spec.whatwg.org/#http-cors-protocol>): a browser sends
 //! cookies along, and opens WebSockets, for any page. A request without an origin is
-//! of no page, or of one of the same host.
+//! of no page, of one of the same host, or a load that `fetch_site` tells from it.
 
 use std::str::FromStr;
 

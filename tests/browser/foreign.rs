@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::support::{
     Database, TestGateway,
     browser::{Browser, Page},
+    get,
 };
 
 /// Resolves to the gateway's own machine.
@@ -59,4 +60,48 @@ async fn attack_40_a_page_of_a_rebound_name_gets_nothing() {
             assert_eq!(web_socket(&mut page, &socket).await, "open", "{host}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attack_41_an_image_of_a_foreign_page_makes_no_reader() {
+    let database = Database::new().await;
+    // Another port is the same site, another name for this machine another site.
+    let foreign = TestGateway::on(&database).await;
+    let gateway = TestGateway::on(&database).await;
+    let browser = Browser::start().await;
+    let mut page = browser.page().await;
+    let path = format!(
+        "http://127.0.0.1:{}/v1/sse?channel=a",
+        gateway.address.port()
+    );
+    let port = foreign.address.port();
+    for host in ["127.0.0.1", "localhost"] {
+        page.goto(&format!("http://{host}:{port}/healthz")).await;
+        let image = format!(
+            "new Promise((resolve) => {{ const image = new Image(); \
+             image.onerror = () => resolve('error'); image.onload = () => resolve('load'); \
+             image.src = {}; }})",
+            json!(path)
+        );
+        assert_eq!(page.eval(&image).await, "error", "{host}");
+        let no_cors = "{ mode: 'no-cors', credentials: 'include' }";
+        assert_eq!(
+            fetched(&mut page, &path, no_cors).await,
+            "TypeError",
+            "{host}"
+        );
+    }
+    let status = get(gateway.address, "/v1/status", &[]).await.json();
+    assert_eq!(status["refusals"]["forbidden"], 4, "{status:#}");
+    assert_eq!(status["readers"]["sse"], 0, "{status:#}");
+    // A link leads to the console.
+    page.goto(&format!("http://localhost:{port}/healthz")).await;
+    let console = format!("http://127.0.0.1:{}/", gateway.address.port());
+    page.eval(&format!("void (location.href = {})", json!(console)))
+        .await;
+    page.until(&format!(
+        "location.href === {} && document.querySelector('script')",
+        json!(console)
+    ))
+    .await;
 }

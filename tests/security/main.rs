@@ -41,6 +41,8 @@ mod crafted;
 mod expiry;
 /// Files that are not their owner's alone.
 mod files;
+/// Images, frames and links of pages of other sites.
+mod foreign_loads;
 /// Keys of an identity provider, and how they change.
 mod identity_provider;
 /// Text of others in the log, and line ends in variables.
