@@ -22,7 +22,7 @@ pub(super) fn is_foreign_load<B>(request: &Request<B>) -> bool {
     !is_followed || !is_page(request.uri().path())
 }
 
-/// Whether a browser's window may show it. Of the API that is the status alone.
+/// Whether a browser's window may show it. The status is the only page of the API.
 fn is_page(path: &str) -> bool {
     let is_api = path.starts_with("/v1/") || path.starts_with("/pgpubsub/");
     !is_api || path == "/v1/status"

@@ -8,8 +8,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 /// they are not the gateway's.
 const HSTS: &str = "max-age=2592000";
 
-/// What every response tells browsers: it is of the type that it names, and no page of
-/// another origin may load it as an image, a script or the like
+/// Sets the headers of every response: it is of the type that it names, and a page of
+/// another origin may not load it as an image, a script or the like
 /// (<https://fetch.spec.whatwg.org/#cross-origin-resource-policy-header>). That policy is
 /// not looked at where CORS decides, so it holds for allowed origins too.
 pub(super) fn secure(headers: &mut HeaderMap) {
