@@ -8,7 +8,7 @@ use super::*;
 use crate::auth::{TokenType, Url};
 
 /// All of these settings but `allow-publish`, which is older.
-pub(super) const NAMES: [&str; 16] = [
+pub(super) const NAMES: [&str; 17] = [
     "anonymous",
     "channels",
     "allow-origin",
