@@ -17,11 +17,15 @@ use crate::event::ChannelName;
 /// Names one wish for a channel; rises, never used twice.
 pub type Generation = u64;
 
+/// How many channels that nobody had the same request asks for before this one:
+/// who asks for few is not to wait for who asks for many.
+pub type Rank = u32;
+
 /// What became of a channel since the source last looked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Wish {
     /// Somebody reads it: LISTEN, and answer with this generation.
-    Listen(Generation),
+    Listen(Generation, Rank),
     /// Nobody has read it for the linger time: UNLISTEN.
     Unlisten,
 }
@@ -29,7 +33,7 @@ pub enum Wish {
 /// The wishes not yet taken, the newest for each channel.
 ///
 /// Bounded by the hub's `max_channels` and the channels it gave up since the
-/// source last looked, which it does all the time, connected or not.
+/// source last looked, which it does after each round trip, connected or not.
 #[derive(Debug, Clone, Default)]
 pub struct Demand {
     shared: Arc<Shared>,
@@ -79,11 +83,11 @@ mod tests {
     async fn the_last_wish_counts() {
         let demand = Demand::default();
         let channel = ChannelName::new("a").unwrap();
-        demand.wish(channel.clone(), Wish::Listen(1));
+        demand.wish(channel.clone(), Wish::Listen(1, 0));
         demand.wish(channel.clone(), Wish::Unlisten);
-        demand.wish(channel.clone(), Wish::Listen(2));
+        demand.wish(channel.clone(), Wish::Listen(2, 0));
         let taken = demand.changed().await;
-        assert_eq!(taken, HashMap::from([(channel, Wish::Listen(2))]));
+        assert_eq!(taken, HashMap::from([(channel, Wish::Listen(2, 0))]));
     }
 
     #[tokio::test]

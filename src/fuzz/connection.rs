@@ -150,7 +150,7 @@ async fn listen(demand: Demand, hub: Hub) {
         let wishes = demand.changed().await;
         hub.ingest(|intake| {
             for (channel, wish) in &wishes {
-                if let Wish::Listen(generation) = wish {
+                if let Wish::Listen(generation, _) = wish {
                     intake.listening(channel, *generation);
                 }
             }

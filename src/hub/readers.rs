@@ -19,7 +19,7 @@ use super::{
     writer::{WriterKey, WriterSet},
 };
 use crate::{
-    demand::{Demand, Generation, Wish},
+    demand::{Demand, Generation, Rank, Wish},
     event::{ChannelName, WIRES, WireName},
 };
 
@@ -146,7 +146,10 @@ impl Readers {
         log: &mut Log,
     ) -> Result<Vec<ChannelKey>, LimitReached> {
         self.make_room(self.places[reader].client, names, may_create, log)?;
-        let asked = names.iter().map(|name| self.find_or_ask(name, reader));
+        let before = self.generation;
+        let asked = names
+            .iter()
+            .map(|name| self.find_or_ask(name, reader, before));
         let keys: Vec<_> = asked.collect();
         for &key in keys.iter().filter(|key| !is_seated(**key)) {
             let channel = &mut self.channels[key];
@@ -174,13 +177,21 @@ impl Readers {
         channel.map(|channel| channel.writers).unwrap_or_default()
     }
 
-    fn find_or_ask(&mut self, name: &ChannelName, reader: ReaderKey) -> ChannelKey {
+    /// `before` is the newest generation of earlier requests.
+    fn find_or_ask(
+        &mut self,
+        name: &ChannelName,
+        reader: ReaderKey,
+        before: Generation,
+    ) -> ChannelKey {
         if let Some(&key) = self.names.get(name) {
             return key;
         }
+        let rank = Rank::try_from(self.generation - before).unwrap_or(Rank::MAX);
         self.generation += 1;
         let (generation, client) = (self.generation, self.places[reader].client);
-        self.demand.wish(name.clone(), Wish::Listen(generation));
+        self.demand
+            .wish(name.clone(), Wish::Listen(generation, rank));
         self.quota.add(client);
         let channel = Channel::new(name.clone(), generation, (client, reader));
         let key = self.channels.insert(channel);

@@ -48,7 +48,7 @@ impl Fixture {
         self.hub.ingest(|intake| {
             for (name, wish) in wishes {
                 match wish {
-                    Wish::Listen(generation) => intake.listening(&name, generation),
+                    Wish::Listen(generation, _) => intake.listening(&name, generation),
                     Wish::Unlisten => unlisten.push(name),
                 }
             }
@@ -153,7 +153,7 @@ async fn an_answer_to_an_older_wish_makes_nobody_ready() {
     fixture.hub.sweep();
     let mut second = fixture.hub.subscribe(WireName::WebSocket, CLIENT).unwrap();
     second.join(&names(&["a"]), None).unwrap();
-    let Wish::Listen(generation) = old.values().next().unwrap() else {
+    let Wish::Listen(generation, _) = old.values().next().unwrap() else {
         panic!("{old:?}");
     };
     fixture

@@ -1,9 +1,14 @@
 //! The set of names a session listens to. It has one owner, and one statement
-//! is in flight at a time; what is wished meanwhile waits, and goes out
-//! together.
+//! is in flight at a time.
+//!
+//! What is wished meanwhile is only noted. A batch is made of what is wanted at the
+//! moment when it is sent: a LISTEN is for a name that is wanted and not committed,
+//! an UNLISTEN for one that is committed and not wanted, so that none is ever in
+//! both parts. LISTENs go first, and no name waits for all those of somebody
+//! else ([`Waiting`]).
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     future::pending,
     mem,
     pin::Pin,
@@ -15,16 +20,14 @@ use tracing::debug;
 
 use super::{
     SourceItem, listen,
+    sizes::Sizes,
     statements::{Failure, are_kept, run},
+    waiting::Waiting,
 };
 use crate::{
     demand::{Generation, Wish},
     event::ChannelName,
 };
-
-/// Names in one round trip: 10,000 channels take ten, and the text of one
-/// stays under 140 KB.
-const BATCH: usize = 1000;
 
 /// The channels somebody reads, and the newest wish for each. Outlives the
 /// session.
@@ -37,6 +40,12 @@ struct Batch {
     unlisten: Vec<ChannelName>,
 }
 
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.listen.is_empty() && self.unlisten.is_empty()
+    }
+}
+
 type InFlight = Pin<Box<dyn Future<Output = (Batch, Result<(), Failure>)> + Send>>;
 
 /// See the module.
@@ -44,8 +53,24 @@ pub(super) struct Listening {
     client: Arc<Client>,
     /// The server's encoding may change a name.
     respells: bool,
+    sizes: Sizes,
+    /// The session's own name, wanted as long as it lives.
+    private: ChannelName,
+    /// All that were wanted when it began have been sent.
+    is_set_up: bool,
     committed: HashSet<ChannelName>,
-    todo: VecDeque<Batch>,
+    /// Each that is wanted and not committed, in flight or a suspect, and perhaps others.
+    waiting: Waiting,
+    /// Each that is committed and not wanted, and perhaps others. As many as
+    /// are committed, at most.
+    leaving: BTreeSet<ChannelName>,
+    /// Parts of batches that were spoilt, each to be sent alone, the oldest first.
+    /// Together no more than two batches.
+    suspects: VecDeque<Vec<ChannelName>>,
+    /// Their turn was the last one.
+    suspects_had_turn: bool,
+    /// A batch was undone, and its UNLISTENs with it.
+    owes_unlistens: bool,
     in_flight: Option<InFlight>,
     /// The server has cut a name of it.
     has_cut: bool,
@@ -54,18 +79,36 @@ pub(super) struct Listening {
 }
 
 impl Listening {
-    /// Begins to listen to `names`.
-    pub(super) fn begin(client: Arc<Client>, respells: bool, names: Vec<ChannelName>) -> Self {
+    /// Begins to listen to all that is `wanted`, and to `private`.
+    pub(super) fn begin(
+        client: Arc<Client>,
+        respells: bool,
+        private: ChannelName,
+        wanted: &Wanted,
+    ) -> Self {
+        let mut waiting = Waiting::default();
+        // No wish has this generation.
+        waiting.insert(private.clone(), 0, 0);
+        for (name, generation) in wanted {
+            waiting.insert(name.clone(), *generation, 0);
+        }
         let mut listening = Self {
             client,
             respells,
+            sizes: Sizes::default(),
+            private,
+            is_set_up: false,
             committed: HashSet::new(),
-            todo: VecDeque::new(),
+            waiting,
+            leaving: BTreeSet::new(),
+            suspects: VecDeque::new(),
+            suspects_had_turn: false,
+            owes_unlistens: false,
             in_flight: None,
             has_cut: false,
             said: VecDeque::new(),
         };
-        listening.plan(names, Vec::new());
+        listening.send_next(wanted);
         listening
     }
 
@@ -85,80 +128,176 @@ impl Listening {
         self.said.pop_front()
     }
 
-    /// Waits for the statement in flight, for ever when there is none.
-    /// Cancel-safe.
+    /// Waits for the statement in flight, for ever when there is none; the
+    /// next one is for [`Self::send_next`]. Cancel-safe.
     pub(super) async fn advance(&mut self, wanted: &mut Wanted) -> Result<(), Failure> {
         let (batch, result) = match &mut self.in_flight {
             Some(statement) => statement.await,
             None => pending().await,
         };
         self.in_flight = None;
-        let has_cut = mem::take(&mut self.has_cut) && !batch.listen.is_empty();
+        let Batch { listen, unlisten } = batch;
+        let has_cut = mem::take(&mut self.has_cut);
         match result {
-            Ok(()) if has_cut => self.narrow_down(batch, wanted),
-            Ok(()) => self.done(batch, wanted),
-            Err(failure) if failure.is_about_the_text() => self.narrow_down(batch, wanted),
+            // It has committed, but one of its names is another one.
+            Ok(()) if has_cut => self.unlistened(&unlisten),
+            Err(Failure::Respelt) => self.unlistened(&unlisten),
+            Ok(()) => {
+                debug!(
+                    listen = listen.len(),
+                    unlisten = unlisten.len(),
+                    "committed"
+                );
+                self.unlistened(&unlisten);
+                self.listened(listen, wanted);
+                return Ok(());
+            }
+            // What is committed has a name that the encoding can hold.
+            Err(failure) if failure.is_about_the_text() && !listen.is_empty() => {
+                self.owes_unlistens = !unlisten.is_empty();
+                self.leaving.extend(unlisten);
+            }
             Err(failure) => return Err(failure),
         }
-        self.send_next();
+        self.narrow_down(listen, wanted);
         Ok(())
     }
 
-    /// To be called when nothing is in flight.
+    /// Takes in what is wished for from now on.
     pub(super) fn follow(&mut self, wishes: HashMap<ChannelName, Wish>, wanted: &mut Wanted) {
-        let (mut listen, mut unlisten, mut have) = (Vec::new(), Vec::new(), Vec::new());
         for (name, wish) in wishes {
-            let is_committed = self.committed.contains(&name);
             match wish {
-                Wish::Listen(generation) => {
+                Wish::Listen(generation, rank) => {
                     wanted.insert(name.clone(), generation);
-                    let names = if is_committed { &mut have } else { &mut listen };
-                    names.push(name);
+                    self.waiting.insert(name, generation, rank);
                 }
                 Wish::Unlisten => {
                     wanted.remove(&name);
-                    unlisten.extend(is_committed.then_some(name));
+                    self.waiting.remove(&name);
+                    if self.committed.contains(&name) {
+                        self.leaving.insert(name);
+                    }
                 }
             }
         }
-        self.say_committed(have, wanted);
-        self.plan(listen, unlisten);
     }
 
-    fn plan(&mut self, mut listen: Vec<ChannelName>, mut unlisten: Vec<ChannelName>) {
-        while !listen.is_empty() || !unlisten.is_empty() {
-            self.todo.push_back(Batch {
-                listen: listen.split_off(listen.len().saturating_sub(BATCH)),
-                unlisten: unlisten.split_off(unlisten.len().saturating_sub(BATCH)),
-            });
+    /// Sends the next batch, if there is something to be sent and nothing is in flight.
+    pub(super) fn send_next(&mut self, wanted: &Wanted) {
+        if self.is_busy() {
+            return;
         }
-        self.send_next();
+        let batch = self.next_batch(wanted);
+        if batch.is_empty() {
+            self.is_set_up = true;
+            return;
+        }
+        let (client, respells) = (Arc::clone(&self.client), self.respells);
+        self.in_flight = Some(Box::pin(async move {
+            let sql = listen::statements(batch.listen.iter(), batch.unlisten.iter());
+            let mut result = run(&client, &sql).await;
+            if respells && result.is_ok() && !batch.listen.is_empty() {
+                result = are_kept(&client, &batch.listen).await;
+            }
+            (batch, result)
+        }));
     }
 
-    fn send_next(&mut self) {
-        let batch = self.todo.pop_front();
-        let respells = self.respells;
-        self.in_flight = batch.map(|batch| -> InFlight {
-            let client = Arc::clone(&self.client);
-            Box::pin(async move {
-                let sql = listen::statements(batch.listen.iter(), batch.unlisten.iter());
-                let mut result = run(&client, &sql).await;
-                if respells && result.is_ok() && !batch.listen.is_empty() {
-                    result = are_kept(&client, &batch.listen).await;
-                }
-                (batch, result)
-            })
-        });
+    /// Where names spoil batches, each one that newcomers had is followed by at
+    /// most one of its UNLISTENs and one of suspects.
+    fn next_batch(&mut self, wanted: &Wanted) -> Batch {
+        if mem::take(&mut self.owes_unlistens) {
+            let unlisten = self.leaving(self.limit(), wanted);
+            if !unlisten.is_empty() {
+                let listen = Vec::new();
+                return Batch { listen, unlisten };
+            }
+        }
+        let suspects: usize = self.suspects.iter().map(Vec::len).sum();
+        let have_turn = !self.suspects_had_turn || suspects > self.sizes.most;
+        self.suspects_had_turn = have_turn && suspects > 0;
+        if self.suspects_had_turn {
+            return self.suspected();
+        }
+        let batch = self.ordinary(wanted);
+        if batch.is_empty() {
+            return self.suspected();
+        }
+        batch
     }
 
-    fn done(&mut self, batch: Batch, wanted: &Wanted) {
-        let (listen, unlisten) = (batch.listen.len(), batch.unlisten.len());
-        debug!(listen, unlisten, "committed");
-        for name in &batch.unlisten {
+    fn suspected(&mut self) -> Batch {
+        Batch {
+            listen: self.suspects.pop_front().unwrap_or_default(),
+            unlisten: Vec::new(),
+        }
+    }
+
+    fn ordinary(&mut self, wanted: &Wanted) -> Batch {
+        let limit = self.limit();
+        let listen = self.coming(limit, wanted);
+        let unlistens = self.sizes.unlistens(listen.len(), limit);
+        let unlisten = self.leaving(unlistens, wanted);
+        Batch { listen, unlisten }
+    }
+
+    /// LISTENs in the next batch; nobody waits for notifications of a session
+    /// that is set up.
+    fn limit(&self) -> usize {
+        match self.is_set_up {
+            true => self.sizes.listens(self.committed.len()),
+            false => self.sizes.most,
+        }
+    }
+
+    fn coming(&mut self, most: usize, wanted: &Wanted) -> Vec<ChannelName> {
+        self.waiting.next_batch();
+        let (mut names, mut have) = (Vec::new(), Vec::new());
+        while names.len() < most
+            && let Some(name) = self.waiting.pop()
+        {
+            if self.committed.contains(&name) {
+                have.push(name);
+            } else if self.is_wanted(&name, wanted) {
+                names.push(name);
+            }
+        }
+        self.say_committed(have, wanted);
+        names
+    }
+
+    fn leaving(&mut self, most: usize, wanted: &Wanted) -> Vec<ChannelName> {
+        let mut names = Vec::new();
+        while names.len() < most
+            && let Some(name) = self.leaving.pop_first()
+        {
+            if self.committed.contains(&name) && !self.is_wanted(&name, wanted) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    fn is_wanted(&self, name: &ChannelName, wanted: &Wanted) -> bool {
+        wanted.contains_key(name) || *name == self.private
+    }
+
+    fn unlistened(&mut self, names: &[ChannelName]) {
+        for name in names {
             self.committed.remove(name);
         }
-        self.committed.extend(batch.listen.iter().cloned());
-        self.say_committed(batch.listen, wanted);
+    }
+
+    /// Of those that are no longer wanted nobody has noted that they are to leave.
+    fn listened(&mut self, names: Vec<ChannelName>, wanted: &Wanted) {
+        for name in &names {
+            self.committed.insert(name.clone());
+            self.waiting.remove(name);
+            if !self.is_wanted(name, wanted) {
+                self.leaving.insert(name.clone());
+            }
+        }
+        self.say_committed(names, wanted);
     }
 
     /// The answer to the newest wish for each.
@@ -174,22 +313,22 @@ impl Listening {
     }
 
     /// One name that the database's encoding cannot hold, or not whole, spoils
-    /// the batch: halving finds it in a few round trips, and the others go on. One
-    /// that was cut is not unlistened to: that would be cut too.
-    fn narrow_down(&mut self, mut batch: Batch, wanted: &mut Wanted) {
-        let half = batch.listen.split_off(batch.listen.len().div_ceil(2));
-        if !half.is_empty() {
-            self.todo.push_front(Batch {
-                listen: half,
-                unlisten: Vec::new(),
-            });
-        } else if let Some(name) = batch.listen.pop()
-            && let Some(generation) = wanted.remove(&name)
-        {
-            self.said.push_back(SourceItem::Refused(name, generation));
-        }
-        if !batch.listen.is_empty() || !batch.unlisten.is_empty() {
-            self.todo.push_front(batch);
+    /// the batch: halving finds it in a few round trips, and the others go on. All
+    /// are sent again, wanted or not, since the batch may have committed, and what
+    /// is listened to has to be known. One that was cut or changed is not
+    /// unlistened to: that would be another one too.
+    fn narrow_down(&mut self, mut names: Vec<ChannelName>, wanted: &mut Wanted) {
+        if names.len() > 1 {
+            let half = names.split_off(names.len().div_ceil(2));
+            self.suspects.extend([names, half]);
+        } else if let Some(name) = names.pop() {
+            self.waiting.remove(&name);
+            if let Some(generation) = wanted.remove(&name) {
+                self.said.push_back(SourceItem::Refused(name, generation));
+            }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

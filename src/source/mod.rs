@@ -17,7 +17,9 @@ mod private;
 mod row;
 mod second_session;
 mod session;
+mod sizes;
 mod statements;
+mod waiting;
 
 use std::time::{Duration, SystemTime};
 

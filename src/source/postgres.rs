@@ -105,7 +105,7 @@ async fn meanwhile<T>(demand: &Demand, wanted: &mut Wanted, work: impl Future<Ou
         };
         for (name, wish) in wishes {
             match wish {
-                Wish::Listen(generation) => drop(wanted.insert(name, generation)),
+                Wish::Listen(generation, _) => drop(wanted.insert(name, generation)),
                 Wish::Unlisten => drop(wanted.remove(&name)),
             }
         }

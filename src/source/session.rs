@@ -81,11 +81,10 @@ impl Session {
         let heartbeat = Heartbeat::new(config.heartbeat_interval, config.heartbeat_timeout, now);
         let private = private::channel();
         let client = Arc::new(connected.client);
-        let names = wanted.keys().cloned().chain([private.clone()]);
         let mut inspections = second.inspections.clone();
         inspections.mark_unchanged();
         Self {
-            listening: Listening::begin(Arc::clone(&client), respells, names.collect()),
+            listening: Listening::begin(Arc::clone(&client), respells, private.clone(), wanted),
             client,
             connection: connected.connection,
             stage: Stage::SettingUp,
@@ -161,10 +160,12 @@ impl Session {
             message = message(&mut self.connection) => self.hear(message?)?,
             committed = self.listening.advance(wanted) => {
                 committed?;
+                self.send_next(demand, wanted);
                 None
             }
             wishes = demand.changed(), if idle => {
                 self.listening.follow(wishes, wanted);
+                self.listening.send_next(wanted);
                 None
             }
             sent = probe_sent(&mut self.stage) => {
@@ -180,6 +181,17 @@ impl Session {
             () = self.timer.as_mut() => self.look_at_the_clock()?,
         };
         Ok(item)
+    }
+
+    /// With all that is wished for by now; a session that is not proven yet repeats
+    /// those of the one before, and does not wait for newcomers.
+    fn send_next(&mut self, demand: &Demand, wanted: &mut Wanted) {
+        if !matches!(self.stage, Stage::SettingUp)
+            && let Some(wishes) = demand.changed().now_or_never()
+        {
+            self.listening.follow(wishes, wanted);
+        }
+        self.listening.send_next(wanted);
     }
 
     /// A notification of another session must arrive here: one of this

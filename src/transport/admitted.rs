@@ -287,7 +287,7 @@ mod tests {
         hub.ingest(|intake| {
             intake.live(false);
             for (name, wish) in wishes {
-                let Wish::Listen(generation) = wish else {
+                let Wish::Listen(generation, _) = wish else {
                     unreachable!()
                 };
                 intake.listening(&name, generation);

@@ -56,6 +56,8 @@ mod http2;
 mod inside;
 /// What is larger than anybody needs.
 mod large;
+/// Names that come and go, and who waits meanwhile.
+mod listens;
 /// What clients say does not break the lines of the log.
 mod log;
 /// Channel names that would leave their quotes.

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-const ATTACKS: usize = 32;
+const ATTACKS: usize = 41;
 
 fn root() -> PathBuf {
     env!("CARGO_MANIFEST_DIR").into()

@@ -113,7 +113,7 @@ impl Server {
         for (name, wish) in demand.changed().now_or_never().unwrap_or_default() {
             let channel = CHANNELS.iter().position(|c| *c == name.as_str()).unwrap();
             match wish {
-                Wish::Listen(generation) => {
+                Wish::Listen(generation, _) => {
                     self.wanted.insert(channel, generation);
                     self.listening.insert(channel);
                     self.items.push_back(Item::Listening(channel, generation));

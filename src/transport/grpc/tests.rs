@@ -27,7 +27,7 @@ fn behind(count: usize) -> Subscription {
     hub.ingest(|intake| {
         intake.live(false);
         for (name, wish) in wishes {
-            let Wish::Listen(generation) = wish else {
+            let Wish::Listen(generation, _) = wish else {
                 unreachable!()
             };
             intake.listening(&name, generation);

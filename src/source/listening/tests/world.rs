@@ -1,0 +1,275 @@
+//! A session that is driven step by step, and a hub that counts.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    future::poll_fn,
+    time::Duration,
+};
+
+use fastrand::Rng;
+use tokio::{select, time::timeout};
+use tokio_postgres::{
+    AsyncMessage, Connection, NoTls, SimpleQueryMessage, Socket, error::SqlState, tls::NoTlsStream,
+    types::ToSql,
+};
+
+use super::{super::*, Kind, NAMES, PATIENCE, PRIVATE, kind, name, other};
+use crate::demand::Demand;
+
+/// What the hub knows of a channel that it has asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Asked,
+    Ready,
+    Refused,
+}
+
+pub(super) struct World {
+    pub(super) random: Rng,
+    pub(super) url: String,
+    pub(super) respells: bool,
+    /// So many names is one that may spoil its batch.
+    one_of: u8,
+    pub(super) connection: Connection<Socket, NoTlsStream>,
+    pub(super) listening: Listening,
+    pub(super) notifier: Client,
+    pub(super) demand: Demand,
+    pub(super) wanted: Wanted,
+    pub(super) asked: BTreeMap<String, (Generation, State)>,
+    pub(super) generation: Generation,
+    pub(super) heard: BTreeSet<String>,
+    pub(super) notified: usize,
+}
+
+async fn session(url: &str) -> (Arc<Client>, Connection<Socket, NoTlsStream>) {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    (Arc::new(client), connection)
+}
+
+/// So few names in a batch that most wait for others.
+fn listening(client: Arc<Client>, respells: bool, wanted: &Wanted) -> Listening {
+    let mut listening = Listening::begin(client, respells, name(PRIVATE), wanted);
+    listening.sizes = Sizes {
+        most: 3,
+        comparisons: 12,
+        few: 2,
+    };
+    listening
+}
+
+impl World {
+    pub(super) async fn new(seed: u64, url: &str, respells: bool) -> Self {
+        let (client, connection) = session(url).await;
+        let wanted = Wanted::new();
+        Self {
+            random: Rng::with_seed(seed),
+            url: url.to_owned(),
+            respells,
+            one_of: 2 + 2 * u8::try_from(seed % 6).unwrap(),
+            connection,
+            listening: listening(client, respells, &wanted),
+            notifier: other(url).await,
+            demand: Demand::default(),
+            wanted,
+            asked: BTreeMap::new(),
+            generation: 0,
+            heard: BTreeSet::new(),
+            notified: 0,
+        }
+    }
+
+    /// As the hub: what nobody has is asked for, and what somebody has is given up.
+    pub(super) fn wish(&mut self) {
+        // Those that spoil a batch come last, and seldom.
+        let good = NAMES.iter().filter(|(_, kind)| *kind == Kind::Good).count();
+        let among = match self.respells && self.random.u8(..self.one_of) == 0 {
+            true => NAMES.len(),
+            false => good,
+        };
+        let (text, _) = NAMES[self.random.usize(..among)];
+        match self.asked.contains_key(text) {
+            true => self.unlisten(text),
+            false => self.listen(text),
+        }
+    }
+
+    pub(super) fn listen(&mut self, text: &str) {
+        self.generation += 1;
+        let asked = (self.generation, State::Asked);
+        self.asked.insert(text.to_owned(), asked);
+        let wish = Wish::Listen(self.generation, self.random.u32(..4));
+        self.demand.wish(name(text), wish);
+    }
+
+    pub(super) fn unlisten(&mut self, text: &str) {
+        self.asked.remove(text);
+        self.demand.wish(name(text), Wish::Unlisten);
+    }
+
+    pub(super) async fn follow(&mut self) {
+        let wishes = timeout(Duration::ZERO, self.demand.changed()).await;
+        let wishes = wishes.unwrap_or_default();
+        self.listening.follow(wishes, &mut self.wanted);
+        self.take_in();
+    }
+
+    /// Until the statement in flight is answered, or something else comes.
+    pub(super) async fn advance(&mut self) {
+        let advanced = async {
+            select! {
+                message = poll_fn(|cx| self.connection.poll_message(cx)) => Some(message),
+                advanced = self.listening.advance(&mut self.wanted) => {
+                    advanced.unwrap();
+                    None
+                }
+            }
+        };
+        if let Some(message) = timeout(PATIENCE, advanced).await.expect("an answer") {
+            self.hear(message.expect("the session lives").unwrap());
+        }
+        self.take_in();
+    }
+
+    pub(super) fn hear(&mut self, message: AsyncMessage) {
+        match message {
+            AsyncMessage::Notification(n) => {
+                self.heard
+                    .insert(format!("{} {}", n.channel(), n.payload()));
+            }
+            AsyncMessage::Notice(notice) if *notice.code() == SqlState::NAME_TOO_LONG => {
+                self.listening.was_cut();
+            }
+            _ => {}
+        }
+    }
+
+    /// As the hub: only the answer to the newest wish counts.
+    pub(super) fn take_in(&mut self) {
+        while let Some(item) = self.listening.say() {
+            let (answers, state) = match item {
+                SourceItem::Listening(answers) => (answers, State::Ready),
+                SourceItem::Refused(name, generation) => (vec![(name, generation)], State::Refused),
+                other => panic!("{other:?}"),
+            };
+            for (name, generation) in answers {
+                let is_good = kind(name.as_str()) == Kind::Good;
+                assert_eq!(is_good, state == State::Ready, "{name:?} is {state:?}");
+                if let Some(asked) = self.asked.get_mut(name.as_str())
+                    && asked.0 == generation
+                {
+                    asked.1 = state;
+                }
+            }
+        }
+    }
+
+    pub(super) fn ready(&self) -> Vec<String> {
+        let is_ready = |(_, asked): &(_, &(Generation, State))| asked.1 == State::Ready;
+        self.asked
+            .iter()
+            .filter(is_ready)
+            .map(|(n, _)| n.clone())
+            .collect()
+    }
+
+    /// What is notified there now arrives, whatever else is in flight.
+    pub(super) async fn is_heard(&mut self, channel: &str) {
+        self.notified += 1;
+        let payload = self.notified.to_string();
+        let sql = "SELECT pg_notify($1, $2)";
+        let values: [&(dyn ToSql + Sync); 2] = [&channel, &payload];
+        self.notifier.execute(sql, &values).await.unwrap();
+        let expected = format!("{channel} {payload}");
+        let arrives = async {
+            while !self.heard.contains(&expected) {
+                // Another LISTEN or UNLISTEN may come between.
+                self.listening.send_next(&self.wanted);
+                self.advance().await;
+            }
+        };
+        let is_late = timeout(PATIENCE / 4, arrives).await.is_err();
+        assert!(!is_late, "{channel} is ready, and not listened to");
+    }
+
+    /// All wishes are followed, and nothing is in flight any more.
+    pub(super) async fn settle(&mut self) {
+        loop {
+            self.follow().await;
+            self.listening.send_next(&self.wanted);
+            self.take_in();
+            if !self.listening.is_busy() {
+                break;
+            }
+            self.advance().await;
+        }
+        for (channel, (generation, state)) in &self.asked {
+            let answered = self.wanted.get(&name(channel)) == Some(generation);
+            let expected = match kind(channel) {
+                Kind::Good => (State::Ready, true),
+                Kind::Becomes(_) | Kind::Impossible => (State::Refused, false),
+            };
+            assert_eq!((*state, answered), expected, "{channel}");
+        }
+        self.is_what_the_server_says().await;
+        for channel in self.ready() {
+            self.is_heard(&channel).await;
+        }
+    }
+
+    pub(super) async fn is_what_the_server_says(&mut self) {
+        let client = Arc::clone(&self.listening.client);
+        let asking = client.simple_query("SELECT pg_listening_channels()");
+        tokio::pin!(asking);
+        let answer = loop {
+            select! {
+                answer = &mut asking => break answer.unwrap(),
+                message = poll_fn(|cx| self.connection.poll_message(cx)) => {
+                    self.hear(message.expect("the session lives").unwrap());
+                }
+            }
+        };
+        let said: BTreeSet<_> = answer
+            .iter()
+            .filter_map(|message| match message {
+                SimpleQueryMessage::Row(row) => row.get(0),
+                _ => None,
+            })
+            .collect();
+        let wanted: BTreeSet<_> = self.wanted.keys().map(ChannelName::as_str).collect();
+        let mut wanted = wanted;
+        wanted.insert(PRIVATE);
+        let missing: Vec<_> = wanted.difference(&said).collect();
+        assert!(
+            missing.is_empty(),
+            "wanted and not listened to: {missing:?}"
+        );
+        // What a refused name has become nobody can give up under its name.
+        let left: BTreeSet<&str> = NAMES
+            .iter()
+            .filter_map(|(_, kind)| kind.becomes())
+            .collect();
+        let more: Vec<_> = said
+            .difference(&wanted)
+            .filter(|n| !left.contains(*n))
+            .collect();
+        assert!(more.is_empty(), "listened to and not wanted: {more:?}");
+    }
+
+    /// The session is lost at whatever point it has reached.
+    pub(super) async fn lose(&mut self) {
+        let (client, connection) = session(&self.url).await;
+        self.connection = connection;
+        self.listening = listening(client, self.respells, &self.wanted);
+        for (_, state) in self.asked.values_mut() {
+            if *state == State::Ready {
+                *state = State::Asked;
+            }
+        }
+        // Wishes are not followed before all that was wanted is committed.
+        while self.listening.is_busy() {
+            self.advance().await;
+            self.listening.send_next(&self.wanted);
+        }
+        self.take_in();
+    }
+}
