@@ -4,7 +4,6 @@ use futures_util::future::join_all;
 use serde_json::json;
 use tokio::{
     io::{AsyncWriteExt, copy, sink},
-    net::TcpStream,
     task::JoinHandle,
     time::{Instant, MissedTickBehavior, interval},
 };
@@ -131,17 +130,21 @@ async fn a38_a_newcomer_waits_for_no_backlog_of_others() {
 const MESSAGES: usize = 2;
 const EVERY: Duration = Duration::from_millis(10);
 
-/// One client that subscribes to names nobody has, and gives them back, and takes
-/// no notice of what it is told.
-async fn churn(address: SocketAddr) -> JoinHandle<()> {
-    let mut socket = TcpStream::connect(address).await.unwrap();
+/// As many names at once as are to be listened to: 5,000 of each, by default.
+const CHURNING: u8 = 8;
+
+/// A client that subscribes to names nobody has and gives them back, whatever the
+/// gateway answers.
+async fn churn(client: u8, address: SocketAddr) -> JoinHandle<()> {
+    let mut socket = connect(loopback(client), address).await;
     socket
         .write_all(upgrade("/v1/ws").as_bytes())
         .await
         .unwrap();
     let (mut hears, mut says) = socket.into_split();
-    let frames = (0..).flat_map(|n| {
-        let names: Vec<_> = (0..OF_ONE).map(|m| format!("churn.{n}.{m}")).collect();
+    let frames = (0..).flat_map(move |n| {
+        let name = |m| format!("churn.{client}.{n}.{m}");
+        let names: Vec<_> = (0..OF_ONE).map(name).collect();
         ["subscribe", "unsubscribe"].map(|say| {
             let say = json!({"type": say, "channels": names}).to_string();
             client_frame(0x81, say.len() as u64, say.as_bytes())
@@ -203,7 +206,7 @@ async fn a38_names_that_come_and_go_keep_nobody_waiting() {
     let _alone = PROCESSOR.lock().await;
     let (mut besieged, tap) = Besieged::tapped(&[]).await;
     let address = besieged.address();
-    let churning = churn(address).await;
+    let churning = join_all((0..CHURNING).map(|n| churn(2 + n, address))).await;
     let (mut ready, mut heard) = (Vec::new(), Vec::new());
     while tap.seen().statements("LISTEN ") < CHURNED {
         let channel = format!("new {}", ready.len());
@@ -217,8 +220,8 @@ async fn a38_names_that_come_and_go_keep_nobody_waiting() {
         heard.push(begun.elapsed());
         besieged.others_are_served().await;
     }
-    assert!(!churning.is_finished());
-    churning.abort();
+    assert!(churning.iter().all(|client| !client.is_finished()));
+    churning.iter().for_each(JoinHandle::abort);
     for (what, times) in [("ready", &mut ready), ("heard", &mut heard)] {
         times.sort_unstable();
         let (half, p99) = (times[times.len() / 2], times[times.len() * 99 / 100]);
