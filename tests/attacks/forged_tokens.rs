@@ -136,7 +136,7 @@ async fn hand_in(wire: Wire, from: IpAddr, to: SocketAddr, token: &str) -> Answe
     let (method, path) = match wire {
         Wire::WebSocket => {
             let path = "/v1/ws?channel=guests";
-            let opened = WebSocket::over_with_headers(socket, "pgfan", path, &headers).await;
+            let opened = WebSocket::over_with_headers(socket, "localhost", path, &headers).await;
             return of_status(opened.map_or_else(|status| status, |_| 101));
         }
         Wire::Auth => return auth(socket, token).await,
@@ -303,7 +303,7 @@ async fn open(key: &Key, from: IpAddr, to: SocketAddr) -> WebSocket {
     let bearer = format!("Bearer {}", key.good());
     let headers = [("authorization", bearer.as_str())];
     let (socket, path) = (connect(from, to).await, "/v1/ws?channel=guests");
-    let opened = WebSocket::over_with_headers(socket, "pgfan", path, &headers).await;
+    let opened = WebSocket::over_with_headers(socket, "localhost", path, &headers).await;
     let (mut socket, _) = opened.unwrap();
     assert!(matches!(socket.said().await, Said::Ready { .. }));
     socket

@@ -102,21 +102,25 @@ impl Application {
         Self { gateway, ..self }
     }
 
+    /// A gateway that is stopped is not back before the change is committed.
     async fn terminate_session(self, written: &str) -> Self {
-        // The change is committed before the gateway can be back.
+        self.gateway.program.signal("STOP").await;
         let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
                    WHERE datname = current_database() AND application_name = 'pgfan'";
         let change = format!("UPDATE orders SET value = '{written}'");
         self.database.run(&format!("{sql}; {change}")).await;
+        self.gateway.program.signal("CONT").await;
         self
     }
 
     async fn restart_database(mut self, written: &str) -> Self {
         self.server.stop(Mode::Fast).await.unwrap();
         self.all("failed").await;
+        self.gateway.program.signal("STOP").await;
         self.server.start_again().await.unwrap();
         self.database = Database::back(self.database.url.clone()).await;
         self.write(written).await;
+        self.gateway.program.signal("CONT").await;
         self
     }
 
