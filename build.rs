@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_transport(false)
         .build_client(false)
         .out_dir(server)
-        .extern_path(".pgfan.v1", "crate::transport::grpc::pb")
+        .extern_path(".pgfan.v1", "crate::proto")
         .extern_path(
             ".pgfan.v1.SubscribeResponse",
             "crate::transport::grpc::encoded::Encoded",

@@ -22,8 +22,8 @@
 //! commands are.
 //!
 //! Arrows never run back: the source knows no hub, the hub no transport, and
-//! what both ends of an arrow speak of is in [`event`], [`demand`] and
-//! [`publish`]. Only [`config`] reads the environment. Each layer counts what it
+//! what both ends of an arrow share is in [`event`], [`demand`], [`publish`] and
+//! [`proto`]. Only [`config`] reads the environment. Each layer counts what it
 //! does by itself, with [`count`]; [`telemetry`] looks at the numbers when it is
 //! asked for the metrics.
 //!
@@ -47,6 +47,7 @@
 pub mod count;
 pub mod demand;
 pub mod event;
+pub mod proto;
 pub mod publish;
 
 pub mod source;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use tonic_types::StatusExt as _;
 
 use super::address::Address;
-use crate::{text::Printable, transport::ERROR_DOMAIN};
+use crate::{proto::ERROR_DOMAIN, text::Printable};
 
 /// An end, in the contract's words where the gateway had one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

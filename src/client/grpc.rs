@@ -17,7 +17,7 @@ use tower::service_fn;
 use super::{
     Gateway, Reading, Said, dial::dial, ended::Ended, message::Message, request::answered,
 };
-use crate::transport::pb::{
+use crate::proto::{
     SubscribeRequest, SubscribeResponse, gateway_service_client::GatewayServiceClient,
     subscribe_response::Message as Response,
 };

@@ -8,10 +8,7 @@ use tonic::Status;
 use tonic_types::{ErrorDetails, StatusExt as _};
 
 use super::codes::Refusal;
-
-/// The domain of each `ErrorInfo`; its `reason` is a code of the contract's
-/// table. A plain name, since the project owns no DNS domain.
-pub const ERROR_DOMAIN: &str = "pgfan";
+use crate::proto::ERROR_DOMAIN;
 
 /// The longest message of a status, in bytes; a longer one, which names many
 /// channels, is truncated. It is sent percent-encoded (up to 3 bytes for one) and

@@ -10,10 +10,9 @@ use super::{
     codes::{Code, Refusal},
     cursor,
     json::ClientMessage,
-    pb,
     query::{Format, StreamQuery, last_segment},
 };
-use crate::hub::Cursor;
+use crate::{hub::Cursor, proto};
 
 /// A text frame on `/v1/ws`: what is taken in is what a parser that knows
 /// nothing of messages finds there.
@@ -105,11 +104,11 @@ pub(crate) fn cursor(bytes: &[u8]) {
 
 /// The messages of gRPC clients.
 pub(crate) fn grpc(bytes: &[u8]) {
-    is_kept(bytes, |request: &pb::SubscribeRequest| {
+    is_kept(bytes, |request: &proto::SubscribeRequest| {
         let names = request.channels.iter().map(String::len);
         names.sum::<usize>() + request.channels.len() + request.cursor.len()
     });
-    is_kept(bytes, |request: &pb::PublishRequest| {
+    is_kept(bytes, |request: &proto::PublishRequest| {
         request.channel.len() + request.payload.len()
     });
 }

@@ -25,7 +25,7 @@ use super::{
     codes::{Code, Refusal},
     console::console,
     counters::count,
-    grpc::{Calls, Grpc, admitted, checked, pb},
+    grpc::{Calls, Grpc, admitted, checked, gateway_service_server},
     guard::guard,
     limits::Address,
     list_header,
@@ -42,6 +42,7 @@ use super::{
 use crate::{
     event::Payload,
     hub::{Readiness, Unready},
+    proto,
 };
 
 /// What answers at an address.
@@ -97,7 +98,7 @@ fn watched(admission: &Admission, pages: Pages, side: Side) -> Router {
 fn grpc(admission: Admission) -> Result<Router, tonic_reflection::server::Error> {
     let reflection = || {
         tonic_reflection::server::Builder::configure()
-            .register_encoded_file_descriptor_set(pb::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(proto::DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let (reporter, health) = tonic_health::server::health_reporter();
@@ -126,7 +127,7 @@ fn grpc(admission: Admission) -> Result<Router, tonic_reflection::server::Error>
         .route_layer(from_fn_with_state(admission.clone(), counted))
         .route_layer(from_fn_with_state(Calls::Grpc, checked));
     let gateway = Grpc::new(admission.clone());
-    let gateway = pb::gateway_service_server::GatewayServiceServer::new(gateway)
+    let gateway = gateway_service_server::GatewayServiceServer::new(gateway)
         .max_decoding_message_size(MAX_MESSAGE);
     let web = ServiceBuilder::new().layer(GrpcWebLayer::new());
     let mut routes = Routes::builder();
@@ -197,7 +198,7 @@ async fn end_watches(reporter: &mut HealthReporter) {
 }
 
 /// The process as a whole, and the service.
-const SERVICES: [&str; 2] = ["", pb::gateway_service_server::SERVICE_NAME];
+const SERVICES: [&str; 2] = ["", gateway_service_server::SERVICE_NAME];
 
 async fn set_health(reporter: &HealthReporter, is_ready: bool) {
     let status = match is_ready {

@@ -73,8 +73,6 @@ pub use admission::{Admission, Settings};
 pub use codes::{CODES, Code, Refusal};
 pub use counters::Totals;
 pub use descriptors::{open_files, room};
-pub use error_details::ERROR_DOMAIN;
-pub use grpc::pb;
 pub use hosts::{HostName, HostNameError};
 pub use http::{App, router};
 pub use limits::{Limits, Network, NetworkError, Proxies};

@@ -1,4 +1,4 @@
-use pgfan::transport::pb::PublishRequest;
+use pgfan::proto::PublishRequest;
 use prost::Message as _;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

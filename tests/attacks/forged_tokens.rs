@@ -9,7 +9,7 @@ use std::{
 
 use pgfan::{
     auth::{Rules, SigningKey, Wish, mint},
-    transport::pb::PublishRequest,
+    proto::PublishRequest,
 };
 use rcgen::{KeyPair, PKCS_ECDSA_P384_SHA384};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use pgfan::transport::pb::{SubscribeRequest, SubscribeResponse};
+use pgfan::proto::{SubscribeRequest, SubscribeResponse};
 use prost::Message as _;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

@@ -1,5 +1,5 @@
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use pgfan::transport::pb::{PublishRequest, SubscribeRequest};
+use pgfan::proto::{PublishRequest, SubscribeRequest};
 use prost::Message as _;
 use serde_json::json;
 

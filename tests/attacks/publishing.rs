@@ -2,7 +2,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use http_body_util::BodyExt;
 use hyper::body::Bytes;
-use pgfan::transport::pb::PublishRequest;
+use pgfan::proto::PublishRequest;
 use prost::Message as _;
 use serde_json::json;
 use tokio::time::Instant;

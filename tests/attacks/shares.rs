@@ -1,7 +1,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use futures_util::future::join_all;
-use pgfan::transport::pb::PublishRequest;
+use pgfan::proto::PublishRequest;
 use serde_json::json;
 use tokio::{sync::mpsc, time::Instant};
 use tonic::{Code, Request};

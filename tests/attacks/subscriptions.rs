@@ -1,6 +1,6 @@
 use std::net::{IpAddr, SocketAddr};
 
-use pgfan::transport::pb::SubscribeRequest;
+use pgfan::proto::SubscribeRequest;
 use serde_json::json;
 
 use crate::{

@@ -2,7 +2,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use futures_util::future::join_all;
 use hyper::{Request, body::Bytes};
-use pgfan::transport::pb::{SubscribeRequest, gateway_service_client::GatewayServiceClient};
+use pgfan::proto::{SubscribeRequest, gateway_service_client::GatewayServiceClient};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

@@ -8,9 +8,7 @@ use crate::support::{
     gateway_process::GatewayProcess,
     program::{Program, command, run},
 };
-use pgfan::transport::pb::{
-    PublishRequest, SubscribeRequest, SubscribeResponse, subscribe_response,
-};
+use pgfan::proto::{PublishRequest, SubscribeRequest, SubscribeResponse, subscribe_response};
 
 const SERVICE: &str = "/pgfan.v1.GatewayService";
 

@@ -1,7 +1,7 @@
 //! A reader that is gone and has not said so is found, also on a channel where
 //! nothing happens, and its place is free again.
 
-use pgfan::transport::pb::SubscribeRequest;
+use pgfan::proto::SubscribeRequest;
 
 use crate::{
     grpc_web_call::Web,

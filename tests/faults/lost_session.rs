@@ -9,8 +9,8 @@ use std::{
 };
 
 use pgfan::{
+    proto::{PublishRequest, gateway_service_client::GatewayServiceClient},
     sandbox::{Mode, Sandbox},
-    transport::pb::{PublishRequest, gateway_service_client::GatewayServiceClient},
 };
 use tokio::{task::JoinSet, time::Instant};
 use tonic::transport::Channel;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use h2::{Reason, RecvStream, client::SendRequest};
 use hyper::{Request, body::Bytes};
-use pgfan::transport::pb::SubscribeRequest;
+use pgfan::proto::SubscribeRequest;
 use prost::Message as _;
 use tokio::net::TcpStream;
 use tonic::transport::Endpoint;
@@ -16,7 +16,7 @@ use crate::support::{
     large::{EVENTS, notify_large},
     stuck_grpc_web, until, within,
 };
-use pgfan::transport::pb::gateway_service_client::GatewayServiceClient;
+use pgfan::proto::gateway_service_client::GatewayServiceClient;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Call {

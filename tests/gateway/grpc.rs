@@ -4,7 +4,7 @@
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, Response, body::Bytes, body::Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use pgfan::transport::pb::{PublishRequest, SubscribeRequest};
+use pgfan::proto::{PublishRequest, SubscribeRequest};
 use tokio::net::TcpStream;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;

@@ -3,7 +3,7 @@
 //! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md>).
 
 use hyper::{Request, body::Bytes};
-use pgfan::transport::pb::SubscribeRequest;
+use pgfan::proto::SubscribeRequest;
 use prost::Message as _;
 use tokio::net::TcpStream;
 

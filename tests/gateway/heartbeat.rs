@@ -1,7 +1,7 @@
 //! A sign of life on gRPC and gRPC-Web, for who asks for it.
 
 use hyper::{Request, body::Bytes};
-use pgfan::transport::pb::{SubscribeRequest, SubscribeResponse, subscribe_response::Message};
+use pgfan::proto::{SubscribeRequest, SubscribeResponse, subscribe_response::Message};
 use prost::Message as _;
 use tokio::{
     net::TcpStream,

@@ -89,7 +89,7 @@ async fn who_may_publish_is_answered_after_the_commit() {
         assert_eq!(answer.status, 204);
         assert_eq!(socket.text().await.unwrap(), payload);
         let mut grpc = grpc_client(gateway.address).await;
-        let request = pgfan::transport::pb::PublishRequest {
+        let request = pgfan::proto::PublishRequest {
             channel: "a".into(),
             payload: payload.into(),
         };
@@ -126,7 +126,7 @@ async fn what_cannot_be_published_is_refused() {
         ("\0".into(), Code::InvalidArgument),
     ] {
         let channel = "a".into();
-        let request = pgfan::transport::pb::PublishRequest { channel, payload };
+        let request = pgfan::proto::PublishRequest { channel, payload };
         assert_eq!(grpc.publish(request).await.unwrap_err().code(), code);
     }
     let mut socket = WebSocket::open(gateway.address, "/v1/ws").await.unwrap();
@@ -149,11 +149,9 @@ async fn without_leave_nobody_publishes() {
     let answer = post(gateway.address, "/v1/channels/a", "x").await;
     assert_eq!((answer.status, answer.code()), (403, "forbidden".into()));
     let mut grpc = grpc_client(gateway.address).await;
-    let status = grpc
-        .publish(pgfan::transport::pb::PublishRequest::default())
-        .await;
+    let status = grpc.publish(pgfan::proto::PublishRequest::default()).await;
     assert_eq!(status.unwrap_err().code(), Code::InvalidArgument);
-    let request = pgfan::transport::pb::PublishRequest {
+    let request = pgfan::proto::PublishRequest {
         channel: "a".into(),
         payload: "x".into(),
     };
@@ -194,7 +192,7 @@ async fn a_browser_can_stream_over_grpc_web() {
     use http_body_util::BodyExt;
     let database = Database::new().await;
     let gateway = TestGateway::on(&database).await;
-    let subscribe = pgfan::transport::pb::SubscribeRequest {
+    let subscribe = pgfan::proto::SubscribeRequest {
         channels: vec!["a".into()],
         cursor: String::new(),
         heartbeat: false,
@@ -211,10 +209,10 @@ async fn a_browser_can_stream_over_grpc_web() {
     for n in 0..3 {
         let frame = within("a message", body.frame()).await.unwrap().unwrap();
         let bytes = frame.into_data().unwrap();
-        messages.push(pgfan::transport::pb::SubscribeResponse::decode(&bytes[5..]).unwrap());
+        messages.push(pgfan::proto::SubscribeResponse::decode(&bytes[5..]).unwrap());
         database.notify("a", &n.to_string()).await;
     }
-    use pgfan::transport::pb::subscribe_response::Message as Said;
+    use pgfan::proto::subscribe_response::Message as Said;
     let mut said = messages.into_iter().map(|message| message.message.unwrap());
     assert!(matches!(said.next(), Some(Said::Ready(_))));
     for n in 0..2 {
@@ -249,7 +247,7 @@ async fn the_next_one_over_a_limit_is_refused_and_the_others_stay() {
         );
     }
     let mut grpc = grpc_client(gateway.address).await;
-    let request = pgfan::transport::pb::SubscribeRequest {
+    let request = pgfan::proto::SubscribeRequest {
         channels: vec!["a".into()],
         cursor: String::new(),
         heartbeat: false,

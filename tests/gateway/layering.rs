@@ -20,6 +20,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("dial", &[]),
     ("turns", &[]),
     ("demand", &["event"]),
+    ("proto", &[]),
     ("publish", &["event"]),
     (
         "source",
@@ -43,13 +44,13 @@ const ARROWS: &[(&str, &[&str])] = &[
             "count",
             "event",
             "hub",
+            "proto",
             "publish",
             "shutdown",
             "turns",
         ],
     ),
-    // The generated client of gRPC.
-    ("client", &["backoff", "dial", "event", "text", "transport"]),
+    ("client", &["backoff", "dial", "event", "proto", "text"]),
     (
         "config",
         &[
@@ -145,7 +146,10 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("prost", &["transport"]),
     ("sd_notify", &["service_manager"]),
     ("opentelemetry_proto", &["telemetry::otlp"]),
-    ("tonic", &["transport", "client", "telemetry::otlp"]),
+    (
+        "tonic",
+        &["proto", "transport", "client", "telemetry::otlp"],
+    ),
     ("tonic_health", &["transport"]),
     ("tonic_types", &["transport", "client", "telemetry::otlp"]),
     // The router's one error.
@@ -307,7 +311,7 @@ fn each_rule_can_be_broken() {
         ),
         (
             "transport/json.rs",
-            "use crate::transport::grpc::pb;",
+            "use crate::transport::grpc::Grpc;",
             "json names the wire grpc",
         ),
         (
@@ -318,7 +322,7 @@ fn each_rule_can_be_broken() {
         (
             "app.rs",
             "fn f(e: tonic::Status) {}",
-            "tonic is only for transport, client, telemetry::otlp",
+            "tonic is only for proto, transport, client, telemetry::otlp",
         ),
         (
             "cli/serve.rs",
@@ -350,7 +354,7 @@ fn each_rule_can_be_broken() {
         ),
         (
             "transport/http.rs",
-            "use super::{grpc::{Grpc, pb}, ws::ws, sse::sse};",
+            "use super::{grpc::{Calls, Grpc}, ws::ws, sse::sse};",
         ),
         ("cli/demo/shop.rs", "use tokio_postgres::Client;"),
         (

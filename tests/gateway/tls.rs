@@ -9,7 +9,7 @@ mod slow;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
-use pgfan::transport::pb::PublishRequest;
+use pgfan::proto::PublishRequest;
 use prost::Message;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},

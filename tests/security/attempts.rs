@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use pgfan::transport::pb::{
+use pgfan::proto::{
     PublishRequest, SubscribeRequest, SubscribeResponse, subscribe_response::Message,
 };
 use prost::Message as _;

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use pgfan::transport::pb::SubscribeRequest;
+use pgfan::proto::SubscribeRequest;
 use serde_json::Value;
 
 use crate::{

@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 
 use hyper::HeaderMap;
-use pgfan::transport::pb::SubscribeRequest;
+use pgfan::proto::SubscribeRequest;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

@@ -75,7 +75,7 @@ async fn a_token_is_looked_at_once_a_connection() {
     assert_eq!(looks(), 2);
 
     let mut client = grpc_client(address).await;
-    let subscribe = pgfan::transport::pb::SubscribeRequest {
+    let subscribe = pgfan::proto::SubscribeRequest {
         channels: vec!["a.0".into()],
         cursor: String::new(),
         heartbeat: false,

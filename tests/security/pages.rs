@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use pgfan::transport::pb::PublishRequest;
+use pgfan::proto::PublishRequest;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{

@@ -4,7 +4,7 @@
 use std::io;
 
 use hyper_util::rt::TokioIo;
-use pgfan::transport::pb::{
+use pgfan::proto::{
     PublishRequest, SubscribeRequest, gateway_service_client::GatewayServiceClient,
 };
 use tokio::{

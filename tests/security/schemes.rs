@@ -1,7 +1,7 @@
 //! Pages that came over plain HTTP, of the host of a gateway that is reached over TLS:
 //! whoever stands between the browser and the host can put anything into them.
 
-use pgfan::transport::pb::PublishRequest;
+use pgfan::proto::PublishRequest;
 
 use crate::{
     grpc_web::Web,

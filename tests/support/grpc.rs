@@ -4,7 +4,7 @@ use std::{future::ready, io, net::SocketAddr};
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
-use pgfan::transport::pb::{
+use pgfan::proto::{
     SubscribeRequest, SubscribeResponse, gateway_service_client::GatewayServiceClient,
     subscribe_response::Message,
 };

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use pgfan::transport::pb::gateway_service_client::GatewayServiceClient;
+use pgfan::proto::gateway_service_client::GatewayServiceClient;
 use tokio::{net::TcpStream, sync::mpsc, task::JoinHandle};
 use tonic::transport::Channel;
 

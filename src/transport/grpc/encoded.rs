@@ -22,7 +22,7 @@ const TOGETHER: usize = 32 << 10;
 
 /// A message of which only the bytes are known.
 #[derive(Debug, Default, Clone, PartialEq)]
-pub struct Encoded {
+pub(crate) struct Encoded {
     framed: Bytes,
 }
 

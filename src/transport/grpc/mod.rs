@@ -39,20 +39,16 @@ use crate::{
     auth::{AuthError, Grant},
     event::{ChannelName, Event, Form, GapReason, WireName},
     hub::Delivery,
+    proto::{self, subscribe_response::Message},
 };
 
-/// Generated from `proto/`.
-#[allow(missing_docs, clippy::all)]
-pub mod pb {
-    tonic::include_proto!("pgfan.v1");
+/// The generated service; its responses are bytes that were encoded once.
+#[allow(missing_docs, unreachable_pub, clippy::all)]
+mod server {
     include!(concat!(env!("OUT_DIR"), "/server/pgfan.v1.rs"));
-
-    /// For server reflection.
-    pub const DESCRIPTORS: &[u8] =
-        include_bytes!(concat!(env!("OUT_DIR"), "/pgfan_descriptor.bin"));
 }
 
-use pb::{gateway_service_server::GatewayService, subscribe_response::Message};
+pub(super) use server::gateway_service_server::{self, GatewayService};
 
 /// The service; see the proto file.
 #[derive(Debug, Clone)]
@@ -82,7 +78,7 @@ impl Grpc {
         Ok((grant, address))
     }
 
-    fn reader(&self, request: Request<pb::SubscribeRequest>) -> Result<Deliveries, Refusal> {
+    fn reader(&self, request: Request<proto::SubscribeRequest>) -> Result<Deliveries, Refusal> {
         let (grant, address) = self.admit(&request)?;
         let request = request.into_inner();
         let heartbeat = request.heartbeat;
@@ -102,9 +98,9 @@ impl Grpc {
         Ok(deliveries)
     }
 
-    async fn published(&self, request: Request<pb::PublishRequest>) -> Result<(), Refusal> {
+    async fn published(&self, request: Request<proto::PublishRequest>) -> Result<(), Refusal> {
         let (grant, address) = self.admit(&request)?;
-        let pb::PublishRequest { channel, payload } = request.into_inner();
+        let proto::PublishRequest { channel, payload } = request.into_inner();
         let channel = self.admission.publishable(&grant, address, &channel)?;
         self.admission
             .publish(&grant, address, channel, payload)
@@ -124,7 +120,7 @@ impl GatewayService for Grpc {
 
     async fn subscribe(
         &self,
-        request: Request<pb::SubscribeRequest>,
+        request: Request<proto::SubscribeRequest>,
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let takes_stream = request.extensions().get::<TakesStream>().cloned();
         let deliveries = self.reader(request);
@@ -146,11 +142,11 @@ impl GatewayService for Grpc {
 
     async fn publish(
         &self,
-        request: Request<pb::PublishRequest>,
-    ) -> Result<Response<pb::PublishResponse>, Status> {
+        request: Request<proto::PublishRequest>,
+    ) -> Result<Response<proto::PublishResponse>, Status> {
         let published = self.published(request).await;
         published.map_err(|refusal| self.refuse(refusal))?;
-        Ok(Response::new(pb::PublishResponse {}))
+        Ok(Response::new(proto::PublishResponse {}))
     }
 }
 
@@ -212,7 +208,7 @@ impl Deliveries {
         ready!(idle.poll_due(cx));
         let cursor = self.subscription.cursor();
         let cursor = cursor.map(|id| id.to_string()).unwrap_or_default();
-        Poll::Ready(encoded(Message::Heartbeat(pb::Heartbeat { cursor })))
+        Poll::Ready(encoded(Message::Heartbeat(proto::Heartbeat { cursor })))
     }
 
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<Result<Encoded, Status>> {
@@ -267,7 +263,7 @@ fn framed_event(event: &Arc<Event>) -> Bytes {
 }
 
 fn encoded(message: Message) -> Encoded {
-    Encoded::of(&pb::SubscribeResponse {
+    Encoded::of(&proto::SubscribeResponse {
         message: Some(message),
     })
 }
@@ -275,26 +271,26 @@ fn encoded(message: Message) -> Encoded {
 impl From<Delivery> for Message {
     fn from(delivery: Delivery) -> Self {
         match delivery {
-            Delivery::Ready { channels, cursor } => Self::Ready(pb::Ready {
+            Delivery::Ready { channels, cursor } => Self::Ready(proto::Ready {
                 channels: channels.iter().map(name).collect(),
                 cursor: cursor.to_string(),
             }),
             Delivery::Event(event) => Self::Event((&*event).into()),
-            Delivery::Gap { id, reason } => Self::Gap(pb::Gap {
+            Delivery::Gap { id, reason } => Self::Gap(proto::Gap {
                 id: id.to_string(),
-                reason: pb::GapReason::from(reason).into(),
+                reason: proto::GapReason::from(reason).into(),
             }),
-            Delivery::Interrupted { since } => Self::Interrupted(pb::Interrupted {
+            Delivery::Interrupted { since } => Self::Interrupted(proto::Interrupted {
                 since: Some(since.into()),
             }),
-            Delivery::Live { cursor } => Self::Live(pb::Live {
+            Delivery::Live { cursor } => Self::Live(proto::Live {
                 cursor: cursor.to_string(),
             }),
         }
     }
 }
 
-impl From<&Event> for pb::Event {
+impl From<&Event> for proto::Event {
     fn from(event: &Event) -> Self {
         Self {
             id: event.id.to_string(),
@@ -305,7 +301,7 @@ impl From<&Event> for pb::Event {
     }
 }
 
-impl From<GapReason> for pb::GapReason {
+impl From<GapReason> for proto::GapReason {
     fn from(reason: GapReason) -> Self {
         match reason {
             GapReason::SourceLost => Self::SourceLost,

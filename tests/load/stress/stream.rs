@@ -6,7 +6,7 @@ use hyper::{
     body::{Bytes, Incoming},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use pgfan::transport::pb::SubscribeResponse;
+use pgfan::proto::SubscribeResponse;
 use prost::Message as _;
 use tokio_tungstenite::tungstenite::Message;
 
