@@ -15,7 +15,6 @@ use super::{
     codes::{Code, Refusal},
     counters::{Counters, Totals},
     credentials::Credentials,
-    idle::Idle,
     known_channels::{KnownChannels, Named},
     limits::{Address, Client, Clients, Limits, Pool, PoolPlace, Presence},
     origin::Browsers,
@@ -97,13 +96,6 @@ impl Default for Settings {
             max_streams: 1000,
             console: true,
         }
-    }
-}
-
-impl Settings {
-    /// Of a reader whose client answers pings.
-    pub(super) fn answered_idle(&self) -> Idle {
-        Idle::answered(self.keepalive, self.write_timeout)
     }
 }
 

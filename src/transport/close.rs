@@ -1,15 +1,11 @@
-//! How a WebSocket ends: the gateway's close codes, and what a client did
-//! against the protocol (RFC 6455, section 7.4.1).
+//! The closing handshake of a WebSocket (RFC 6455, section 7).
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use tokio::time::timeout;
 use tungstenite::{Error as WsError, Message, protocol::CloseFrame};
 
-use super::{
-    codes::{Code, Refusal},
-    web_socket::WebSocket,
-};
+use super::{end::End, web_socket::WebSocket};
 
 /// How long the client may take to answer a close frame, before the
 /// connection is simply dropped.
@@ -17,44 +13,6 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// What a close frame can hold beside its code: 125 bytes less two.
 const MAX_REASON: usize = 123;
-
-/// Why the gateway ends a connection; nothing where the client did.
-#[derive(Debug)]
-pub(super) enum End {
-    /// With a code of the contract.
-    Refused(Refusal),
-    /// With a code of the protocol.
-    Protocol(u16, &'static str),
-    /// The socket has taken nothing for `write_timeout`: nothing can be said.
-    Stalled,
-    /// The client closed, or is gone: an answer it may still get.
-    ByClient,
-}
-
-impl End {
-    /// A broken socket: the kernel too gives up one whose client took nothing.
-    pub(super) fn of_error(error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::TimedOut => Self::Stalled,
-            _ => Self::ByClient,
-        }
-    }
-
-    /// The contract's, if it is the gateway that ends it.
-    pub(super) fn code(&self) -> Option<Code> {
-        match self {
-            Self::Refused(refusal) => Some(refusal.code),
-            Self::Protocol(..) => Some(Code::InvalidRequest),
-            Self::Stalled => Some(Code::WriteTimeout),
-            Self::ByClient => None,
-        }
-    }
-
-    /// The client has answered no ping within `write_timeout`.
-    pub(super) fn unanswered() -> Self {
-        Self::Refused(Refusal::new(Code::WriteTimeout, "no answer to a ping"))
-    }
-}
 
 impl From<WsError> for End {
     fn from(error: WsError) -> Self {
@@ -113,13 +71,6 @@ fn cut(reason: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_socket_that_takes_nothing_is_known_whoever_finds_it() {
-        let code = |kind: io::ErrorKind| End::from(WsError::Io(kind.into())).code();
-        assert_eq!(code(io::ErrorKind::TimedOut), Some(Code::WriteTimeout));
-        assert_eq!(code(io::ErrorKind::ConnectionReset), None);
-    }
 
     #[test]
     fn a_reason_fits_into_a_control_frame() {

@@ -1,16 +1,7 @@
 //! What the transports count: seldom things, each when it happens. Deliveries
 //! are the hub's to count.
 
-use axum::{
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
-
-use super::{
-    admission::Admission,
-    codes::{CODES, Code},
-};
+use super::codes::{CODES, Code};
 use crate::{count::Counts, publish::PublishError};
 
 /// See the module.
@@ -55,20 +46,6 @@ impl Counters {
             not_published,
         }
     }
-}
-
-/// A refusal that is a whole answer says in the answer's extensions which it
-/// is.
-pub(super) async fn count(
-    State(admission): State<Admission>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let response = next.run(request).await;
-    if let Some(code) = response.extensions().get() {
-        admission.refused(*code);
-    }
-    response
 }
 
 #[cfg(test)]

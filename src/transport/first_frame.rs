@@ -9,9 +9,9 @@ use tungstenite::Message;
 
 use super::{
     admission::Admission,
-    close::End,
     codes::{Code, Refusal},
     credentials::Credentials,
+    end::End,
     json::{ClientMessage, ServerMessage},
     limits::Address,
     web_socket::WebSocket,

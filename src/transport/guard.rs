@@ -17,8 +17,8 @@ use super::{
     hosts::{is_for_tls_alone, unknown_host},
     http::HEALTHZ,
     limits::Peer,
-    pages::{Front, Side},
     security_headers::{remember_tls, secure},
+    side::{Front, Side},
 };
 
 /// What pages send. A browser sends a request only if each of its headers is

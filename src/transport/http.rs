@@ -24,16 +24,17 @@ use super::{
     assets::{CLIENT, asset},
     codes::{Code, Refusal},
     console::console,
-    counters::count,
     grpc::{Calls, Grpc, admitted, checked, gateway_service_server},
     guard::guard,
     limits::Address,
     list_header,
-    pages::{Front, Pages, Side, metrics},
+    pages::{Pages, metrics},
     pgcachewatch::{pgpubsub, up},
     punctual::{MAX_MESSAGE, Parts, punctual},
     query::last_segment,
+    refusals::count_refusals,
     security_headers::secure,
+    side::{Front, Side},
     sse::sse,
     status::status,
     waiting::Weight,
@@ -80,7 +81,7 @@ pub fn router(
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(from_fn_with_state((admission.clone(), front), guard))
-        .layer(from_fn_with_state(admission, count)))
+        .layer(from_fn_with_state(admission, count_refusals)))
 }
 
 /// What those see who run the gateway.

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::{admitted::Admitted, expiry::left};
+use super::{admission::Settings, admitted::Admitted, expiry::left};
 
 /// What is due now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +71,11 @@ impl Idle {
             answers: Some(answers),
             ..idle
         }
+    }
+
+    /// Of a reader whose client answers pings.
+    pub(super) fn answered_with(settings: &Settings) -> Self {
+        Self::answered(settings.keepalive, settings.write_timeout)
     }
 
     /// As long as the reader's token holds, by the wall clock; at each sign of

@@ -16,8 +16,8 @@ use tokio::{io::AsyncWrite, net::TcpStream, time::Instant};
 
 use super::{
     admitted::Admitted,
-    close::End,
     codes::Refusal,
+    end::End,
     idle::{Due, Idle},
     socket::Socket,
 };

@@ -12,27 +12,8 @@ use super::{
     admission::Admission,
     codes::{Code, Refusal},
     list_header,
+    side::Side,
 };
-
-/// Which address it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
-    /// The only one.
-    Whole,
-    /// For clients, where there is another for who runs it.
-    Public,
-    /// For who runs it: whoever reaches it is that.
-    Admin,
-}
-
-/// What an address is, before any request comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Front {
-    /// For whom.
-    pub side: Side,
-    /// Whether it speaks TLS, and nothing else.
-    pub speaks_tls: bool,
-}
 
 /// The metrics' media type and text, as this `Accept` has it.
 type Metrics = Arc<dyn Fn(&str) -> (&'static str, String) + Send + Sync>;

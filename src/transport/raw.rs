@@ -12,9 +12,10 @@ use tungstenite::Message;
 use super::{
     admission::Admission,
     admitted::Admitted,
-    close::End,
     codes::{Code, Refusal},
+    end::End,
     hand_over::Serving,
+    idle::Idle,
     outbound::Wire,
     turn::{Frame, Reader, Turn},
     upgrade::Upgrade,
@@ -52,7 +53,7 @@ pub(super) async fn upgrade(
         Some(Err(refusal)) => return Err(refusal),
         None => return Err(Refusal::from(Ended::ShuttingDown)),
     };
-    let mut idle = admission.settings().answered_idle();
+    let mut idle = Idle::answered_with(&admission.settings());
     idle.expire(grant.expires());
     Ok(upgrade.accept(move |socket| {
         let mut reader = Reader::new(socket, subscription, idle, &WIRE);

@@ -13,13 +13,13 @@ use tracing::{debug, warn};
 
 use super::{
     admission::{Admission, Settings},
-    counters::count,
     descriptors::{Descriptors, Place},
     http::{App, full},
     http1, http2,
     limits::{News, Peer},
     newcomers::{Newcomers, Visit},
-    pages::Side,
+    refusals::count_refusals,
+    side::Side,
     socket::Socket,
     tcp::{Protocol, Tcp},
     tls::{Acceptor, Tls},
@@ -49,7 +49,8 @@ pub struct Door {
 /// Accepts until the end begins. Its connections end when every reader was
 /// told, and are waited for with the rest.
 pub async fn serve(doors: Vec<Door>, admission: Admission, shutdown: &Shutdown) {
-    let refusing = |message| full(message).layer(from_fn_with_state(admission.clone(), count));
+    let refusing =
+        |message| full(message).layer(from_fn_with_state(admission.clone(), count_refusals));
     let server = Server {
         full: refusing("no file descriptor is left for another connection (ulimit -n)"),
         crowded: refusing("this address has as many connections as it may"),

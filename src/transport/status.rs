@@ -15,8 +15,9 @@ use super::{
     admission::Admission,
     codes::{Code, Refusal},
     json::timestamp,
-    pages::{Pages, Side},
+    pages::Pages,
     rights::without_right,
+    side::Side,
 };
 use crate::{
     auth::{AuthError, Grant, Patterns},

@@ -16,7 +16,8 @@ use tungstenite::Message;
 
 use super::{
     admission::{Admission, Settings},
-    close::{End, close},
+    close::close,
+    end::End,
     hand_over::Serving,
     limits::Limits,
     origin::Browsers,

@@ -11,7 +11,8 @@ use tungstenite::Message;
 
 use super::{
     admitted::Admitted,
-    close::{End, close},
+    close::close,
+    end::End,
     expiry::expired,
     idle::{Due, Idle},
     outbound::{Outbound, Wire},

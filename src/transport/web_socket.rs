@@ -19,7 +19,7 @@ use tungstenite::{
     },
 };
 
-use super::{close::End, codes::Refusal, frames::Frames, limits::Pace, socket::Socket};
+use super::{codes::Refusal, end::End, frames::Frames, limits::Pace, socket::Socket};
 
 /// See the module.
 #[derive(Debug)]

@@ -18,12 +18,14 @@ use tungstenite::Message;
 use super::{
     admission::{Admission, unreadable},
     admitted::Admitted,
-    close::{End, close},
+    close::close,
     codes::Refusal,
     credentials::Credentials,
     cursor::cursor,
+    end::End,
     first_frame,
     hand_over::Serving,
+    idle::Idle,
     json::{ClientMessage, ServerMessage},
     limits::{Address, PoolPlace},
     outbound::Wire,
@@ -131,7 +133,7 @@ enum Next {
 
 impl Connection {
     fn new(socket: WebSocket, subscription: Admitted, admission: Admission) -> Self {
-        let mut idle = admission.settings().answered_idle();
+        let mut idle = Idle::answered_with(&admission.settings());
         idle.expire(subscription.grant().expires());
         Self {
             reader: Reader::new(socket, subscription.giving_up(), idle, &WIRE),

@@ -138,7 +138,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             h2,
             stall,
             read,
-            idle: settings.answered_idle(),
+            idle: Idle::answered_with(&settings),
             unused: Unused::default(),
             unasked: Some(Box::pin(sleep(settings.request_timeout))),
         }

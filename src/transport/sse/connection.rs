@@ -19,7 +19,7 @@ use tracing::debug;
 use super::{
     super::{
         admitted::Admitted,
-        close::End,
+        end::End,
         expiry::expired,
         idle::{Due, Idle},
         outbound::{Outbound, Wire},

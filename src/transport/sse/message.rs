@@ -6,8 +6,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::super::{
-    close::End,
     codes::Refusal,
+    end::End,
     json::{self, ServerMessage},
     outbound::Wire,
     query::Format,

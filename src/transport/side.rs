@@ -1,0 +1,21 @@
+//! The listeners of a gateway, by who can reach them.
+
+/// What a listener serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Side {
+    /// Everything: there is one listener.
+    Whole,
+    /// Clients; the pages for operators are on the other listener.
+    Public,
+    /// Operators: access to the listener is the permission.
+    Admin,
+}
+
+/// What is known of a listener before a request comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Front {
+    /// What it serves.
+    pub side: Side,
+    /// Whether it speaks TLS, and nothing else.
+    pub speaks_tls: bool,
+}
