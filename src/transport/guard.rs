@@ -15,11 +15,13 @@ use super::{
     fetch_site::is_foreign_load,
     forwarded_proto::is_https,
     hosts::{is_for_tls_alone, unknown_host},
-    http::HEALTHZ,
     limits::Peer,
     security_headers::{remember_tls, secure},
     side::{Front, Side},
 };
+
+/// Liveness. A refusal of any kind would have the process started anew.
+pub(super) const HEALTHZ: &str = "/healthz";
 
 /// What pages send. A browser sends a request only if each of its headers is
 /// named here, so one that a library adds by itself would stop an allowed page.

@@ -25,7 +25,7 @@ use super::{
     codes::{Code, Refusal},
     console::console,
     grpc::{Calls, Grpc, admitted, checked, gateway_service_server},
-    guard::guard,
+    guard::{HEALTHZ, guard},
     limits::Address,
     list_header,
     pages::{Pages, metrics},
@@ -303,9 +303,6 @@ fn too_large() -> Refusal {
     let message = format!("a payload has at most {} bytes", Payload::MAX_BYTES);
     Refusal::new(Code::PayloadTooLarge, message)
 }
-
-/// Liveness. A refusal of any kind would have the process started anew.
-pub(super) const HEALTHZ: &str = "/healthz";
 
 /// Whether the process answers.
 async fn healthz() -> &'static str {
