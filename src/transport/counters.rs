@@ -1,7 +1,7 @@
 //! What the transports count: seldom things, each when it happens. Deliveries
 //! are the hub's to count.
 
-use super::codes::{CODES, Code};
+use super::protocol::codes::{CODES, Code};
 use crate::{count::Counts, publish::PublishError};
 
 /// See the module.

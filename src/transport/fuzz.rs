@@ -6,7 +6,7 @@ use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, percent_encode};
 use prost::Message;
 use serde_json::Value;
 
-use super::{
+use super::protocol::{
     codes::{Code, Refusal},
     cursor,
     json::ClientMessage,

@@ -6,9 +6,9 @@ use axum::{
     response::Response,
 };
 
-use super::admission::Admission;
+use super::access::admission::Admission;
 
-/// Counts a refusal that is a whole response; its [`Code`](super::codes::Code) is
+/// Counts a refusal that is a whole response; its [`Code`](super::protocol::codes::Code) is
 /// among the response's extensions.
 pub(super) async fn count_refusals(
     State(admission): State<Admission>,

@@ -12,18 +12,22 @@ use tokio::{
 use tracing::{debug, warn};
 
 use super::{
-    admission::{Admission, Settings},
-    descriptors::{Descriptors, Place},
-    http::{App, full},
-    http1, http2,
-    limits::{News, Peer},
-    newcomers::{Newcomers, Visit},
+    access::{
+        admission::{Admission, Settings},
+        limits::{News, Peer},
+        side::Side,
+    },
+    connection::{
+        descriptors::{Descriptors, Place},
+        http1, http2,
+        newcomers::{Newcomers, Visit},
+        socket::Socket,
+        tcp::{Protocol, Tcp},
+        tls::{Acceptor, Tls},
+        waiting::Waiting,
+    },
     refusals::count_refusals,
-    side::Side,
-    socket::Socket,
-    tcp::{Protocol, Tcp},
-    tls::{Acceptor, Tls},
-    waiting::Waiting,
+    router::{App, full},
 };
 use crate::shutdown::Shutdown;
 

@@ -15,16 +15,16 @@ use tokio::{net::TcpListener, process::Command, time::timeout};
 use tungstenite::Message;
 
 use super::{
-    admission::{Admission, Settings},
-    close::close,
-    end::End,
-    hand_over::Serving,
-    limits::Limits,
-    origin::Browsers,
+    access::{
+        admission::{Admission, Settings},
+        limits::Limits,
+        origin::Browsers,
+    },
+    connection::hand_over::Serving,
+    delivery::end::End,
     serve,
     server::Door,
-    upgrade::Upgrade,
-    web_socket::WebSocket,
+    websocket::{close::close, socket::WebSocket, upgrade::Upgrade},
 };
 use crate::{
     auth::{self, Authenticator},

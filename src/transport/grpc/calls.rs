@@ -9,10 +9,10 @@ use axum::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use tonic::Status;
 
-use super::super::{
-    admission::Admission,
-    codes::{Code, Refusal},
-    error_details::{is_explained, status_of},
+use super::error_details::{is_explained, status_of};
+use crate::transport::{
+    access::admission::Admission,
+    protocol::codes::{Code, Refusal},
 };
 
 /// The protocols of a service.

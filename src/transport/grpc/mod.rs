@@ -3,6 +3,7 @@
 mod calls;
 mod cuts;
 pub(crate) mod encoded;
+mod error_details;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -24,16 +25,18 @@ use tokio_stream::Stream;
 use tonic::{Request, Response, Status};
 
 pub(super) use self::calls::{Calls, admitted, checked};
-use self::{encoded::Encoded, stream::Reader};
 use super::{
-    admission::Admission,
-    admitted::Admitted,
-    codes::Refusal,
-    cursor::cursor,
-    expiry::{Expiry, expired, left},
-    http2::{OfReader, StreamHandOver, TakesStream},
-    idle::Idle,
-    limits::Address,
+    access::{
+        admission::Admission,
+        admitted::Admitted,
+        expiry::{Expiry, expired, left},
+        limits::Address,
+    },
+    connection::{
+        http2::{OfReader, StreamHandOver, TakesStream},
+        keepalive::Idle,
+    },
+    protocol::{codes::Refusal, cursor::cursor},
 };
 use crate::{
     auth::{AuthError, Grant},
@@ -41,6 +44,8 @@ use crate::{
     hub::Delivery,
     proto::{self, subscribe_response::Message},
 };
+use encoded::Encoded;
+use stream::Reader;
 
 /// The generated service; its responses are bytes that were encoded once.
 #[allow(missing_docs, unreachable_pub, clippy::all)]

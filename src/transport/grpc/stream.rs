@@ -18,19 +18,15 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use tonic::Status;
 use tracing::debug;
 
-use super::{
-    super::{
-        codes::{Code, Refusal},
-        http2::Stall,
-        limits::Presence,
-    },
-    Deliveries,
-    cuts::Cuts,
-    framed_event,
-};
+use super::{Deliveries, cuts::Cuts, framed_event};
 use crate::{
     event::Form,
     hub::{Burst, Outlet, Seat},
+    transport::{
+        access::limits::Presence,
+        connection::http2::Stall,
+        protocol::codes::{Code, Refusal},
+    },
 };
 
 /// Bytes after which a write begins, though more deliveries are there.

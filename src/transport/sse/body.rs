@@ -12,17 +12,17 @@ use futures_util::StreamExt;
 use hyper::body::{Body, Frame};
 use tokio::time::Instant;
 
-use super::{
-    super::{
-        admitted::Admitted,
-        codes::Refusal,
-        expiry::expired,
-        idle::{Due, Idle},
-        outbound::Wire,
+use super::message::{SIGN_OF_LIFE, beginning};
+use crate::{
+    event::Event,
+    hub::Delivery,
+    transport::{
+        access::{admitted::Admitted, expiry::expired},
+        connection::keepalive::{Due, Idle},
+        delivery::outbound::Wire,
+        protocol::codes::Refusal,
     },
-    message::{SIGN_OF_LIFE, beginning},
 };
-use crate::{event::Event, hub::Delivery};
 
 /// Bytes after which a chunk is sent, though more deliveries are there.
 const CHUNK: usize = 64 << 10;

@@ -16,16 +16,17 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{
-    super::{
-        admitted::Admitted,
-        end::End,
-        expiry::expired,
-        idle::{Due, Idle},
-        outbound::{Outbound, Wire},
+use super::message::{SIGN_OF_LIFE, beginning};
+use crate::transport::{
+    access::{admitted::Admitted, expiry::expired},
+    connection::{
+        keepalive::{Due, Idle},
         socket::Socket,
     },
-    message::{SIGN_OF_LIFE, beginning},
+    delivery::{
+        end::End,
+        outbound::{Outbound, Wire},
+    },
 };
 
 /// How long the client may take to close its side: a socket closed before that

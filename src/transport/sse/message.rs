@@ -5,16 +5,17 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::super::{
-    codes::Refusal,
-    end::End,
-    json::{self, ServerMessage},
-    outbound::Wire,
-    query::Format,
-};
 use crate::{
     event::{Event, Form},
     hub::Delivery,
+    transport::{
+        delivery::{end::End, outbound::Wire},
+        protocol::{
+            codes::Refusal,
+            json::{self, ServerMessage},
+            query::Format,
+        },
+    },
 };
 
 impl Format {

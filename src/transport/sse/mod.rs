@@ -16,19 +16,23 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use hyper::body::Body as _;
 use tokio::time::timeout;
 
-use self::{body::Chunks, connection::Connection};
 use super::{
-    admission::Admission,
-    codes::Refusal,
-    credentials::Credentials,
-    cursor::{cursor, latest},
-    hand_over::{HandOver, Serving},
-    http2::OfReader,
-    idle::Idle,
-    query::StreamQuery,
-    socket::Socket,
+    access::{admission::Admission, credentials::Credentials},
+    connection::{
+        hand_over::{HandOver, Serving},
+        http2::OfReader,
+        keepalive::Idle,
+        socket::Socket,
+    },
+    protocol::{
+        codes::Refusal,
+        cursor::{cursor, latest},
+        query::StreamQuery,
+    },
 };
 use crate::{event::WireName, hub::Cursor};
+use body::Chunks;
+use connection::Connection;
 
 /// Bytes of a body that has no meaning here, which some clients send all the
 /// same; it is dropped.

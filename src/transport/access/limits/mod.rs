@@ -1,0 +1,246 @@
+//! What one client may have, so that it alone can shut nobody out: counted by
+//! its address, and by what its token says it is.
+
+mod address;
+mod channels;
+mod client;
+mod counts;
+mod pool;
+mod proxies;
+mod rates;
+pub(in crate::transport) mod shares;
+mod tokens;
+
+use std::sync::{
+    Arc, PoisonError, RwLock,
+    atomic::{AtomicBool, Ordering},
+};
+
+use http::{Extensions, HeaderMap};
+use tracing::warn;
+
+pub use self::proxies::{Network, NetworkError, Proxies};
+pub(in crate::transport) use self::{
+    address::{Address, Peer},
+    client::Client,
+    counts::{Counted, Counts, News},
+    pool::{Pool, PoolPlace},
+    rates::{Pace, Rate},
+};
+use crate::{
+    auth::{Grant, Subject},
+    event::ChannelName,
+    hub::{Cursor, Subscription},
+    publish::WAITING,
+    transport::protocol::codes::{Code, Refusal},
+};
+use channels::Channels;
+use rates::{Rates, Refused};
+use tokens::{Forged, TokensOf};
+
+/// The settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Readers of one client address at one time, and as many connections of it
+    /// that are none (64 at least); the next is refused.
+    pub readers_per_address: usize,
+    /// Readers with tokens of one `sub` at one time; the next is refused.
+    pub readers_per_token: usize,
+    /// Notifications a second that one client may publish; the next is refused.
+    pub publish_rate: usize,
+    /// Whose word about a client's address is taken.
+    pub proxies: Proxies,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            readers_per_address: 50_000,
+            readers_per_token: 50_000,
+            publish_rate: PUBLISH_RATE,
+            proxies: Proxies::default(),
+        }
+    }
+}
+
+/// More than an application tells one by one, and a part of what the publishing
+/// session commits in a second, so that the others have the rest.
+const PUBLISH_RATE: usize = 1000;
+
+/// Queued publishes of one client; the next is refused. A quarter of the queue is
+/// what a client may publish in a quarter of a second by default, and one client
+/// delays the publishes of others by no more than that.
+const WAITING_PER_CLIENT: usize = WAITING / 4;
+
+/// Who is there, and how much each publishes.
+#[derive(Debug)]
+pub(super) struct Clients {
+    limits: RwLock<Arc<Limits>>,
+    addresses: Arc<Counts<Address>>,
+    subjects: Arc<Counts<Subject>>,
+    published: Rates<Client>,
+    publishing: Arc<Counts<Client>>,
+    queue_news: News,
+    channels: Channels,
+
+    forged: Forged,
+    /// That somebody who is not among the proxies speaks like one was said.
+    said: AtomicBool,
+}
+
+/// A reader, counted as long as this is held.
+#[derive(Debug)]
+pub(in crate::transport) struct Presence {
+    address: Counted<Address>,
+    subject: Option<Counted<Subject>>,
+}
+
+impl Presence {
+    pub(super) fn address(&self) -> Address {
+        self.address.key()
+    }
+}
+
+impl Clients {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self {
+            published: Rates::default(),
+            publishing: Arc::default(),
+            queue_news: News::default(),
+            channels: Channels::default(),
+            forged: Forged::default(),
+            addresses: Arc::default(),
+            subjects: Arc::default(),
+            said: AtomicBool::new(false),
+            limits: RwLock::new(Arc::new(limits)),
+        }
+    }
+
+    pub(super) fn limits(&self) -> Arc<Limits> {
+        Arc::clone(&self.limits.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whoever is there stays.
+    pub(super) fn reload(&self, limits: Limits) {
+        *self.limits.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(limits);
+    }
+
+    /// Where a request is from: its connection's other end, or whom a trusted
+    /// proxy there names.
+    pub(super) fn address(&self, extensions: &Extensions, headers: &HeaderMap) -> Address {
+        let Some(&Peer(peer)) = extensions.get() else {
+            // Of no connection: all of them together.
+            return Address::UNKNOWN;
+        };
+        let proxies = &self.limits().proxies;
+        if !proxies.trusts(peer) && proxies::speaks_like_one(headers) {
+            self.say_unheeded(peer);
+        }
+        proxies.client(peer, headers).into()
+    }
+
+    /// Once: whoever wants to can have it said.
+    fn say_unheeded(&self, peer: std::net::IpAddr) {
+        if !self.said.swap(true, Ordering::Relaxed) {
+            warn!(
+                %peer,
+                "sends a forwarded address and is not among --trusted-proxies: if it is a proxy, \
+                 all of its clients count as one"
+            );
+        }
+    }
+
+    /// One more reader of this address and this token.
+    pub(super) fn enter(&self, address: Address, grant: &Grant) -> Result<Presence, Refusal> {
+        let limit = self.limits().readers_per_address;
+        let Some(address) = self.addresses.enter(address, limit) else {
+            if self.addresses.is_news() {
+                warn!(%address, limit, "an address has all readers it may (--max-readers-per-address)");
+            }
+            let rule = "this address has as many readers as it may";
+            return Err(Refusal::new(Code::TooMany, rule));
+        };
+        let subject = self.subject(grant)?;
+        Ok(Presence { address, subject })
+    }
+
+    fn subject(&self, grant: &Grant) -> Result<Option<Counted<Subject>>, Refusal> {
+        let Some(subject) = grant.subject() else {
+            return Ok(None);
+        };
+        let limit = self.limits().readers_per_token;
+        let Some(counted) = self.subjects.enter(subject, limit) else {
+            if self.subjects.is_news() {
+                warn!(
+                    client = %Client::Subject(subject),
+                    limit,
+                    "a token has all readers it may (--max-readers-per-token)"
+                );
+            }
+            let rule = "this token has as many readers as it may";
+            return Err(Refusal::new(Code::TooMany, rule));
+        };
+        Ok(Some(counted))
+    }
+
+    /// The same reader, with another token.
+    pub(super) fn change(&self, presence: &mut Presence, grant: &Grant) -> Result<(), Refusal> {
+        if presence.subject.as_ref().map(Counted::key) != grant.subject() {
+            presence.subject = self.subject(grant)?;
+        }
+        Ok(())
+    }
+
+    /// Joins `channels` for this client.
+    pub(super) fn join(
+        &self,
+        client: Client,
+        subscription: &mut Subscription,
+        channels: &[ChannelName],
+        cursor: Option<Cursor>,
+    ) -> Result<(), Refusal> {
+        self.channels.join(client, subscription, channels, cursor)
+    }
+
+    /// One more notification.
+    /// The failed signatures of an address.
+    pub(super) fn tokens_of(&self, address: Address) -> TokensOf<'_> {
+        self.forged.of(address)
+    }
+
+    /// One more notification. Who has a token is known by it wherever it comes
+    /// from.
+    pub(super) fn publish(&self, address: Address, grant: &Grant) -> Result<(), Refusal> {
+        let times = self.limits().publish_rate;
+        let client = Client::of(address, grant);
+        let taken = self.published.take(client, Rate::a_second(times));
+        taken.map_err(|refused| {
+            let rule = match refused {
+                Refused::TooFast => {
+                    format!("at most {times} publishes a second")
+                }
+                Refused::TooManyClients => "too many clients publish".to_owned(),
+            };
+            Refusal::new(Code::TooMany, rule)
+        })
+    }
+    /// A place in the queue of publishes.
+    pub(super) fn enqueue(&self, client: Client) -> Result<Counted<Client>, Refusal> {
+        let limit = WAITING_PER_CLIENT;
+        self.publishing.enter(client, limit).ok_or_else(|| {
+            if self.publishing.is_news() {
+                warn!(%client, limit, "a client has the maximum number of queued publishes");
+            }
+            let rule = format!("at most {limit} queued publishes for one client");
+            Refusal::new(Code::TooMany, rule)
+        })
+    }
+
+    /// Logs that a publish was refused because the queue is full.
+    pub(super) fn log_full_queue(&self, client: Client) {
+        if self.queue_news.is_news() {
+            let limit = WAITING;
+            warn!(%client, limit, "the publish queue is full; a client was refused");
+        }
+    }
+}

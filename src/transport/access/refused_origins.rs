@@ -1,0 +1,144 @@
+//! Origins whose pages were refused, and unknown hosts that were asked for, so that each
+//! is logged once by its name: a page that does not work shows its user nothing, and its
+//! browser says only that something failed.
+
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+};
+
+use http::{HeaderMap, header};
+use tracing::{debug, warn};
+
+use super::{hosts::shown, origin::Origin};
+use crate::transport::protocol::list_header;
+
+/// Names that are remembered until the settings are read again. A deployment has
+/// a few applications; a client that sends made-up origins gets this many lines
+/// into the log, and no more.
+const MAX_NAMES: usize = 64;
+
+/// Bytes of a name that are remembered and logged: a host name of 253 (RFC 1035,
+/// section 2.3.4) with its scheme and port fits.
+const MAX_BYTES: usize = 270;
+
+/// A page of another host, or one behind a proxy that names another host.
+const NOT_LISTED: &str = "add it to --allow-origin; a page of the gateway's own host needs \
+                          no entry if the proxy passes on `Host`, and the page came over https if \
+                          the gateway's clients do";
+
+/// `null`, or what no browser writes.
+const NO_NAME: &str = "no setting allows it: a page in a sandboxed frame, or opened from a file, \
+                       has no origin of its own; serve it over http or https";
+
+/// Bounded sets of the origins and of the hosts that were logged: made-up names of one
+/// kind leave the log to those of the other.
+#[derive(Debug, Default)]
+pub(super) struct RefusedOrigins {
+    origins: Mutex<Names>,
+    hosts: Mutex<Names>,
+}
+
+#[derive(Debug, Default)]
+struct Names {
+    names: HashSet<String>,
+    is_full: bool,
+}
+
+/// Whether a refusal is logged, and how.
+#[derive(Debug, PartialEq, Eq)]
+enum News {
+    New,
+    /// The first one after the set was full.
+    Full,
+    None,
+}
+
+impl RefusedOrigins {
+    /// Logs the origin of these headers, unless it was logged before.
+    pub(super) fn note(&self, headers: &HeaderMap) {
+        let origin = list_header::line(headers, &header::ORIGIN);
+        let remedy = match origin.parse::<Origin>() {
+            Ok(_) => NOT_LISTED,
+            Err(_) => NO_NAME,
+        };
+        // ASCII alone: other characters can change the direction of the line.
+        let name = origin.as_bytes();
+        let name = name[..name.len().min(MAX_BYTES)].escape_ascii().to_string();
+        match learn(&self.origins, &name) {
+            News::New => warn!(origin = %name, remedy, "a page of this origin was refused"),
+            News::Full => warn!(
+                limit = MAX_NAMES,
+                "pages of many origins were refused: others are logged at debug level only"
+            ),
+            News::None => debug!(origin = %name, "a page of this origin was refused"),
+        }
+    }
+
+    /// Logs the host that a request asked for, unless it was logged before.
+    pub(super) fn note_host(&self, host: &[u8]) {
+        let host = shown(host);
+        match learn(&self.hosts, &host) {
+            News::New => warn!(
+                %host,
+                remedy = "if it is a name of this gateway, add it to --allow-host",
+                "a request for this host was refused"
+            ),
+            News::Full => warn!(
+                limit = MAX_NAMES,
+                "requests for many hosts were refused: others are logged at debug level only"
+            ),
+            News::None => debug!(%host, "a request for this host was refused"),
+        }
+    }
+
+    /// Empties the sets, as the new settings may allow other names.
+    pub(super) fn forget(&self) {
+        for known in [&self.origins, &self.hosts] {
+            *known.lock().unwrap_or_else(PoisonError::into_inner) = Names::default();
+        }
+    }
+}
+
+fn learn(known: &Mutex<Names>, name: &str) -> News {
+    let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+    if known.names.contains(name) {
+        return News::None;
+    }
+    if known.names.len() < MAX_NAMES {
+        known.names.insert(name.to_owned());
+        return News::New;
+    }
+    match std::mem::replace(&mut known.is_full, true) {
+        true => News::None,
+        false => News::Full,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_news_once_and_they_are_bounded() {
+        let refused = RefusedOrigins::default();
+        for number in 0..MAX_NAMES {
+            assert_eq!(
+                learn(&refused.origins, &format!("https://{number}")),
+                News::New
+            );
+            assert_eq!(
+                learn(&refused.origins, &format!("https://{number}")),
+                News::None
+            );
+        }
+        assert_eq!(learn(&refused.origins, "https://more"), News::Full);
+        for name in ["https://more", "https://yet-more", "https://0"] {
+            assert_eq!(learn(&refused.origins, name), News::None);
+        }
+        assert_eq!(refused.origins.lock().unwrap().names.len(), MAX_NAMES);
+        assert_eq!(learn(&refused.hosts, "https://more"), News::New);
+        refused.forget();
+        assert_eq!(learn(&refused.origins, "https://more"), News::New);
+    }
+}

@@ -1,0 +1,270 @@
+//! When a reader is due a sign of life, and when it gives none itself.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::{Duration, SystemTime},
+};
+
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::transport::access::{admission::Settings, admitted::Admitted, expiry::left};
+
+/// What is due now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::transport) enum Due {
+    /// Nothing was sent for a period, or nothing heard where an answer can be
+    /// expected: a sign of life, which asks for one.
+    Sign,
+    /// The client has answered nothing for too long: it is gone, whatever its
+    /// socket still takes.
+    Gone,
+    /// The token that the reader came with has ended.
+    Expired,
+}
+
+/// One timer for a connection. It is not re-armed for each message: when it
+/// fires, it looks whether there was any.
+#[derive(Debug)]
+pub(in crate::transport) struct Idle {
+    period: Duration,
+    sent: Instant,
+    answers: Option<Answers>,
+    expires: Option<SystemTime>,
+    timer: Pin<Box<Sleep>>,
+}
+
+/// What is known of a client that answers signs of life.
+#[derive(Debug)]
+struct Answers {
+    /// How long an answer may take.
+    limit: Duration,
+    heard: Instant,
+    /// When the first sign was sent that is not answered yet.
+    asked: Option<Instant>,
+}
+
+impl Idle {
+    /// Of a wire on which the client says nothing.
+    pub(in crate::transport) fn new(period: Duration) -> Self {
+        let sent = Instant::now();
+        Self {
+            period,
+            sent,
+            answers: None,
+            expires: None,
+            timer: Box::pin(sleep_until(sent + period)),
+        }
+    }
+
+    /// Of a wire on which the client answers within `limit`. It is asked once
+    /// a period also while much is sent: a middlebox may take that for one who
+    /// is no longer there.
+    pub(super) fn answered(period: Duration, limit: Duration) -> Self {
+        let idle = Self::new(period);
+        let answers = Answers {
+            limit,
+            heard: idle.sent,
+            asked: None,
+        };
+        Self {
+            answers: Some(answers),
+            ..idle
+        }
+    }
+
+    /// Of a reader whose client answers pings.
+    pub(in crate::transport) fn answered_with(settings: &Settings) -> Self {
+        Self::answered(settings.keepalive, settings.write_timeout)
+    }
+
+    /// As long as the reader's token holds, by the wall clock; at each sign of
+    /// life it is looked at again, in case somebody has set that.
+    pub(in crate::transport) fn expire(&mut self, at: Option<SystemTime>) {
+        self.expires = at;
+        let next = self.wakes_at();
+        self.timer.as_mut().reset(next);
+    }
+
+    /// By the clock alone, for who never rests.
+    pub(in crate::transport) fn is_over(&self) -> bool {
+        self.expires.is_some_and(|at| left(at).is_zero())
+    }
+
+    /// Something was sent at this time.
+    pub(in crate::transport) fn touch(&mut self, sent: Instant) {
+        self.sent = self.sent.max(sent);
+    }
+
+    /// The socket was full, and has taken something just now: whom a ping
+    /// reaches only after all that stands before it has longer to answer.
+    pub(in crate::transport) fn took(&mut self) {
+        let now = Instant::now();
+        self.sent = now;
+        let asked = self.answers.as_mut().and_then(|a| a.asked.as_mut());
+        if let Some(asked) = asked {
+            *asked = now;
+        }
+    }
+
+    /// Something was heard just now.
+    pub(in crate::transport) fn heard(&mut self) {
+        if let Some(answers) = &mut self.answers {
+            answers.heard = Instant::now();
+            answers.asked = None;
+        }
+    }
+
+    /// What is due next of this reader, whose token may count no more.
+    pub(in crate::transport) fn poll_due_of(
+        &mut self,
+        reader: &Admitted,
+        cx: &mut Context<'_>,
+    ) -> Poll<Due> {
+        let due = ready!(self.poll_due(cx));
+        if due == Due::Expired && !reader.can_expire() {
+            self.expire(None);
+            return self.poll_due(cx);
+        }
+        Poll::Ready(due)
+    }
+
+    /// What is due next; a sign counts as sent.
+    pub(in crate::transport) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<Due> {
+        loop {
+            ready!(self.timer.as_mut().poll(cx));
+            let now = Instant::now();
+            if self.is_over() {
+                return Poll::Ready(Due::Expired);
+            }
+            if self.is_gone(now) {
+                return Poll::Ready(Due::Gone);
+            }
+            let is_sign_due = self.sign_at() <= now;
+            if is_sign_due {
+                self.sent = now;
+                if let Some(answers) = &mut self.answers {
+                    answers.asked.get_or_insert(now);
+                }
+            }
+            let next = self.wakes_at();
+            self.timer.as_mut().reset(next);
+            if is_sign_due {
+                return Poll::Ready(Due::Sign);
+            }
+        }
+    }
+
+    fn is_gone(&self, now: Instant) -> bool {
+        self.gone_at().is_some_and(|at| at <= now)
+    }
+
+    fn gone_at(&self) -> Option<Instant> {
+        let answers = self.answers.as_ref()?;
+        Some(answers.asked? + answers.limit)
+    }
+
+    fn sign_at(&self) -> Instant {
+        let unasked = self.answers.as_ref().filter(|a| a.asked.is_none());
+        let last = unasked.map_or(self.sent, |answers| answers.heard.min(self.sent));
+        last + self.period
+    }
+
+    fn wakes_at(&self) -> Instant {
+        let expires_at = self.expires.map(|at| Instant::now() + left(at));
+        let others = [self.gone_at(), expires_at];
+        others
+            .into_iter()
+            .flatten()
+            .fold(self.sign_at(), Instant::min)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    const PERIOD: Duration = Duration::from_secs(15);
+    const LIMIT: Duration = Duration::from_secs(30);
+
+    async fn due(idle: &mut Idle) -> Due {
+        poll_fn(|cx| idle.poll_due(cx)).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sign_is_due_a_period_after_the_last_message() {
+        let start = Instant::now();
+        let mut idle = Idle::new(PERIOD);
+        advance(Duration::from_secs(10)).await;
+        idle.touch(Instant::now());
+        assert_eq!(due(&mut idle).await, Due::Sign);
+        assert_eq!(start.elapsed().as_secs(), 25);
+        assert_eq!(due(&mut idle).await, Due::Sign);
+        assert_eq!(start.elapsed().as_secs(), 40);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_answers_nothing_is_gone_after_the_limit() {
+        let start = Instant::now();
+        let mut idle = Idle::answered(PERIOD, LIMIT);
+        assert_eq!(due(&mut idle).await, Due::Sign);
+        assert_eq!(due(&mut idle).await, Due::Sign);
+        assert_eq!(start.elapsed().as_secs(), 30);
+        assert_eq!(due(&mut idle).await, Due::Gone);
+        assert_eq!(start.elapsed().as_secs(), 45);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_answers_stays() {
+        let mut idle = Idle::answered(PERIOD, LIMIT);
+        for _ in 0..10 {
+            assert_eq!(due(&mut idle).await, Due::Sign);
+            advance(Duration::from_secs(14)).await;
+            idle.heard();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_slowly_stays_as_long_as_it_takes() {
+        let start = Instant::now();
+        let mut idle = Idle::answered(PERIOD, LIMIT);
+        assert_eq!(due(&mut idle).await, Due::Sign);
+        for _ in 0..10 {
+            advance(Duration::from_secs(14)).await;
+            idle.took();
+        }
+        while due(&mut idle).await == Due::Sign {}
+        assert_eq!(start.elapsed().as_secs(), 15 + 140 + 30);
+    }
+
+    #[tokio::test]
+    async fn a_token_ends_by_the_wall_clock() {
+        let mut idle = Idle::answered(PERIOD, LIMIT);
+        let at = SystemTime::now() + Duration::from_millis(30);
+        idle.expire(Some(at));
+        assert_eq!(due(&mut idle).await, Due::Expired);
+        assert!(SystemTime::now() >= at);
+        // With another one it goes on.
+        idle.expire(Some(at + LIMIT));
+        let polled = poll_fn(|cx| Poll::Ready(idle.poll_due(cx))).await;
+        assert!(polled.is_pending());
+        idle.expire(Some(SystemTime::UNIX_EPOCH));
+        assert_eq!(due(&mut idle).await, Due::Expired);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_to_whom_much_is_sent_is_asked_too() {
+        let start = Instant::now();
+        let mut idle = Idle::answered(PERIOD, LIMIT);
+        for _ in 0..14 {
+            advance(Duration::from_secs(1)).await;
+            idle.touch(Instant::now());
+        }
+        assert_eq!(due(&mut idle).await, Due::Sign);
+        assert_eq!(start.elapsed().as_secs(), 15);
+    }
+}

@@ -1,0 +1,24 @@
+//! What a client hands in to resume from.
+
+use crate::{event::EventId, hub::Cursor};
+
+/// Nothing is no cursor, and anything else is one, however strange: it is
+/// answered by a gap, never by an error.
+pub(in crate::transport) fn cursor(text: &[u8]) -> Option<Cursor> {
+    if text.is_empty() {
+        return None;
+    }
+    let text = std::str::from_utf8(text).ok();
+    let id = text.and_then(|text| text.parse::<EventId>().ok());
+    Some(id.map_or(Cursor::Strange, Cursor::At))
+}
+
+/// The latest of several, of which a polyfill's come last: what it appends is
+/// newer than the URL that it was given, unless both are of one log and say
+/// otherwise.
+pub(in crate::transport) fn latest(cursors: impl Iterator<Item = Cursor>) -> Option<Cursor> {
+    cursors.reduce(|one, other| match (one, other) {
+        (Cursor::At(a), Cursor::At(b)) if a.epoch == b.epoch && a.sequence > b.sequence => one,
+        _ => other,
+    })
+}

@@ -1,0 +1,9 @@
+//! What every transport shares: close and status codes, the JSON form of messages, query
+//! parameters and cursors. It depends on no other part of `transport`.
+
+pub(super) mod codes;
+pub(super) mod cursor;
+pub(super) mod json;
+pub(super) mod list_header;
+pub(super) mod query;
+pub(super) mod security_headers;

@@ -1,0 +1,124 @@
+//! WebSockets that carry the payload and nothing else: `format=raw` and the
+//! PGCacheWatch wire. The 101 is their `ready`, and a closed socket their
+//! `gap` and `interrupted`: nothing else can be said on them.
+
+use std::future::poll_fn;
+
+use axum::response::Response;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use tungstenite::Message;
+
+use super::{
+    socket::frame,
+    turn::{Frame, Reader, Turn},
+    upgrade::Upgrade,
+};
+use crate::{
+    auth::Grant,
+    event::{Event, Form},
+    hub::{Delivery, Ended},
+    transport::{
+        access::{admission::Admission, admitted::Admitted},
+        connection::{hand_over::Serving, keepalive::Idle},
+        delivery::{end::End, outbound::Wire},
+        protocol::codes::{Code, Refusal},
+    },
+};
+
+/// What becomes of the client's text and binary frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ClientFrames {
+    /// As the original of the PGCacheWatch wire does.
+    Ignored,
+    /// A request that cannot be answered must not look as if it was granted.
+    Refused,
+}
+
+/// Answers the request once the subscription is ready, or can be without a gap
+/// before it, or with its refusal.
+pub(super) async fn upgrade(
+    upgrade: Upgrade,
+    mut subscription: Admitted,
+    grant: &Grant,
+    admission: &Admission,
+    frames: ClientFrames,
+) -> Result<Response, Refusal> {
+    upgrade.is_admitted();
+    let missed = match subscription.next().await {
+        Some(Ok(Delivery::Ready { .. })) => None,
+        Some(Ok(Delivery::Event(event))) if !subscription.has_gap_ahead() => Some(event),
+        Some(Ok(other)) => return Err(told_by_closing(&other)),
+        Some(Err(refusal)) => return Err(refusal),
+        None => return Err(Refusal::from(Ended::ShuttingDown)),
+    };
+    let mut idle = Idle::answered_with(&admission.settings());
+    idle.expire(grant.expires());
+    Ok(upgrade.accept(move |socket| {
+        let mut reader = Reader::new(socket, subscription, idle, &WIRE);
+        if let Some(event) = missed {
+            let first = Event::encoded(&event, WIRE.form, WIRE.encode);
+            reader.outbound.say(first.clone());
+        }
+        Serving::by(Box::new(Connection { reader, frames }).run())
+    }))
+}
+
+struct Connection {
+    reader: Reader,
+    frames: ClientFrames,
+}
+
+impl Connection {
+    /// Boxed, so that the task that waits is small.
+    async fn run(mut self: Box<Self>) {
+        let end = loop {
+            let turn = match poll_fn(|cx| self.reader.poll_turn(cx, true)).await {
+                Turn::Delivered(delivered) => delivered,
+                Turn::Ping => self.reader.socket.send(Message::Ping(Bytes::new())).await,
+                Turn::Read(frame) => self.read(frame).await,
+            };
+            if let Err(end) = turn {
+                break end;
+            }
+        };
+        self.reader.leave(end).await;
+    }
+
+    async fn read(&mut self, frame: Frame) -> Result<(), End> {
+        self.reader.outbound.idle.heard();
+        match frame {
+            Some(Ok(Message::Text(_) | Message::Binary(_)))
+                if self.frames == ClientFrames::Refused =>
+            {
+                let rule = "a raw stream takes no frames of the client";
+                Err(End::Refused(Refusal::invalid(rule)))
+            }
+            Some(Ok(Message::Ping(_))) => self.reader.socket.flush().await,
+            Some(Ok(Message::Close(_))) | None => Err(End::ByClient),
+            Some(Ok(_)) => Ok(()),
+            Some(Err(end)) => Err(end),
+        }
+    }
+}
+
+/// Events alone; anything else but `ready` ends it.
+const WIRE: Wire = Wire {
+    form: Form::WebSocketRaw,
+    encode: |event| frame(event.payload.to_string()).into(),
+    put: |item, _| match item {
+        // Of what was missed, the end: the 101 stands for it.
+        Ok(Delivery::Ready { .. }) => Ok(()),
+        Ok(delivery) => Err(End::Refused(told_by_closing(&delivery))),
+        Err(refusal) => Err(End::Refused(refusal)),
+    },
+};
+
+fn told_by_closing(delivery: &Delivery) -> Refusal {
+    let message = match delivery {
+        Delivery::Gap { reason, .. } => format!("gap ({})", reason.as_str()),
+        Delivery::Event(_) => "gap among what was missed".to_owned(),
+        _ => "the source is lost".to_owned(),
+    };
+    Refusal::new(Code::Interrupted, message)
+}

@@ -1,0 +1,145 @@
+//! A WebSocket of a reader: what clients say is tungstenite's to read, and
+//! events go around it, as bytes that are the same for every reader.
+
+use std::{
+    io,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use tokio::io::AsyncWriteExt;
+use tokio_tungstenite::WebSocketStream;
+use tungstenite::{
+    Message,
+    protocol::frame::{
+        Frame,
+        coding::{Data, OpCode},
+    },
+};
+
+use super::frames::Frames;
+use crate::transport::{
+    access::limits::Pace, connection::socket::Socket, delivery::end::End, protocol::codes::Refusal,
+};
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct WebSocket {
+    stream: WebSocketStream<Frames>,
+    pace: Pace,
+    /// How long a message may take from its first byte to its last.
+    limit: Duration,
+}
+
+impl WebSocket {
+    /// Of a client that may say something this often, and take so long for it.
+    pub(super) fn new(stream: WebSocketStream<Frames>, pace: Pace, limit: Duration) -> Self {
+        Self {
+            stream,
+            pace,
+            limit,
+        }
+    }
+
+    pub(super) fn socket(&self) -> &Socket {
+        self.stream.get_ref().socket()
+    }
+
+    /// To write events to.
+    pub(super) fn socket_mut(&mut self) -> &mut Socket {
+        self.stream.get_mut().socket_mut()
+    }
+
+    /// The client's next message; a ping is answered. Not to be called while
+    /// events are written: the answer would come between. One that says too
+    /// much is ended, since to skip a message could lose a `subscribe`, and to
+    /// answer each is a flood too.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, End>>> {
+        let polled = self.stream.poll_next_unpin(cx);
+        if let Err(refusal) = self.check() {
+            return Poll::Ready(Some(Err(End::Refused(refusal))));
+        }
+        let message = ready!(polled);
+        Poll::Ready(message.map(|message| {
+            self.pace.take().map_err(End::Refused)?;
+            Ok(message?)
+        }))
+    }
+
+    /// Frames that go on with a message count as messages do. Looked at when
+    /// something is read and at each sign of life.
+    fn check(&mut self) -> Result<(), Refusal> {
+        let frames = self.stream.get_mut();
+        for _ in 0..frames.continuations() {
+            self.pace.take()?;
+        }
+        let begun = frames.begun();
+        match begun.is_some_and(|begun| begun.elapsed() >= self.limit) {
+            true => Err(Refusal::invalid("the message did not end in time")),
+            false => Ok(()),
+        }
+    }
+
+    /// See [`Frames::read_to_close`].
+    pub(super) async fn read_to_close(&mut self) {
+        self.stream.get_mut().read_to_close().await;
+    }
+
+    /// What the client has said already.
+    pub(super) fn read_now(&mut self) -> Option<Option<Result<Message, End>>> {
+        use futures_util::FutureExt;
+        std::future::poll_fn(|cx| self.poll_read(cx)).now_or_never()
+    }
+
+    /// Writes one message, and what tungstenite has to answer.
+    pub(super) async fn send(&mut self, message: Message) -> Result<(), End> {
+        Ok(self.stream.send(message).await?)
+    }
+
+    /// Says that nothing follows, as TLS too has it.
+    pub(super) async fn shutdown(&mut self) -> io::Result<()> {
+        self.stream.get_mut().shutdown().await
+    }
+
+    /// Writes what tungstenite has to answer, so that nothing of it is left
+    /// when events are written.
+    pub(super) async fn flush(&mut self) -> Result<(), End> {
+        Ok(self.stream.flush().await?)
+    }
+}
+
+/// A text frame (RFC 6455, section 5.2); the server's have no mask. It has
+/// exactly the room it needs: it is kept with an event.
+pub(super) fn frame(text: impl Into<Bytes>) -> Vec<u8> {
+    let text = text.into();
+    let header = match text.len() {
+        ..126 => 2,
+        126..65_536 => 4,
+        _ => 10,
+    };
+    let mut bytes = Vec::with_capacity(header + text.len());
+    put_frame(text, &mut bytes);
+    bytes
+}
+
+pub(super) fn put_frame(text: impl Into<Bytes>, out: &mut Vec<u8>) {
+    let frame = Frame::message(text, OpCode::Data(Data::Text), true);
+    // Writing to a vector cannot fail.
+    let _ = frame.format(out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_has_the_room_it_needs() {
+        for length in [0, 125, 126, 65_535, 65_536] {
+            let frame = frame("x".repeat(length));
+            assert!(frame.ends_with(&vec![b'x'; length]));
+            assert_eq!(frame.capacity(), frame.len());
+        }
+    }
+}
