@@ -4,7 +4,9 @@ use std::collections::HashSet;
 
 use tokio::time::Instant;
 
-use super::{channel_quota::ClientKey, log::HistoryKey, readers::ReaderKey, writer::WriterSet};
+use super::{
+    channel_quota::ClientKey, fanout_worker::WriterSet, log::HistoryKey, readers::ReaderKey,
+};
 use crate::{demand::Generation, event::ChannelName};
 
 /// How far the source has come with a channel.

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::burst::Burst;
+use super::event_batch::Burst;
 use crate::{
     count::{Counts, Histogram},
     event::{Event, FollowedTurn, GAP_REASONS, GapReason, WIRES, WireName},

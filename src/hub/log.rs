@@ -6,8 +6,6 @@
 //! busy the others are; marks (gaps, and the state of the source) concern
 //! every reader and stand beside.
 
-mod look;
-
 use std::{
     collections::VecDeque,
     mem,
@@ -15,7 +13,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub(super) use look::{Entry, Look, Overtaken};
+pub(super) use read_buffer::{Entry, Look, Overtaken};
 use slab::Slab;
 use tokio::time::Instant;
 
@@ -350,3 +348,4 @@ impl Log {
 fn cost(event: &Event) -> usize {
     EVENT_BYTES + event.payload.len()
 }
+mod read_buffer;

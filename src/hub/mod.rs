@@ -6,26 +6,26 @@
 //! one reader's look at the log, never over an `await`. The order under it is
 //! the order every reader sees.
 
-mod burst;
 mod catch_up;
 mod channel;
 mod channel_quota;
 mod counters;
 mod delivery;
+mod direct_slot;
+mod event_batch;
+mod fanout_worker;
 mod history;
-mod intake;
+mod idle_channels;
+mod ingest;
 mod join;
-mod lingering;
 mod log;
 mod reader;
 mod readers;
 mod readiness;
-mod seat;
 mod subscription;
 #[cfg(test)]
 mod tests;
 mod view;
-mod writer;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -39,23 +39,23 @@ use crate::{
     demand::Demand,
     event::{Epoch, WireName},
 };
-pub use burst::Burst;
 #[cfg(test)]
 pub(crate) use channel_quota::CLIENT;
 pub use channel_quota::ClientKey;
 use counters::Counters;
 pub use delivery::{Cursor, Delivery};
-pub use intake::Intake;
+pub use direct_slot::{Outlet, Seat};
+pub use event_batch::Burst;
+use fanout_worker::Inboxes;
+pub use fanout_worker::Writer;
+pub use ingest::Intake;
 pub use log::Limits;
 use log::{Log, Look};
 pub use readers::NewChannels;
 use readers::Readers;
 pub use readiness::{Readiness, Unready};
-pub use seat::{Outlet, Seat};
 pub use subscription::{Ended, JoinError, Subscription};
 pub use view::{ChannelView, SourceView, View};
-use writer::Inboxes;
-pub use writer::Writer;
 
 /// The hub's settings. Every number is a bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,11 +11,11 @@ use super::{
     catch_up::CatchUp,
     channel::Listening,
     counters::Counters,
+    direct_slot::Seat,
+    fanout_worker::WriterKey,
     join::Pending,
     log::{Entry, HistoryKey, Log, Look, Mark, Overtaken, Signal},
     readers::{ChannelKey, ReaderKey},
-    seat::Seat,
-    writer::WriterKey,
 };
 use crate::event::{ChannelName, GapReason};
 

@@ -13,10 +13,10 @@ use tokio::time::Instant;
 use super::{
     channel::{Channel, Listening},
     channel_quota::{ChannelQuota, ClientKey},
-    lingering::Lingering,
+    fanout_worker::{WriterKey, WriterSet},
+    idle_channels::Lingering,
     log::{HistoryKey, Log},
     view::ChannelView,
-    writer::{WriterKey, WriterSet},
 };
 use crate::{
     demand::{Demand, Generation, Rank, Wish},

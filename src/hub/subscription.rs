@@ -15,11 +15,11 @@ use super::{
     Cursor, Delivery, Hub, State,
     channel_quota::ClientKey,
     counters::Turn,
+    direct_slot::Seat,
+    fanout_worker::WriterKey,
     join::Pending,
     reader::Reader,
     readers::{ChannelKey, LimitReached, NewChannels, ReaderKey},
-    seat::Seat,
-    writer::WriterKey,
 };
 use crate::event::{ChannelName, EventId, WireName};
 

@@ -1,6 +1,7 @@
 //! The hub in memory, on a paused clock: apply, await, compare.
 
 mod cursors;
+mod direct_slots;
 #[cfg(feature = "otlp")]
 mod followed;
 mod limits;
@@ -8,7 +9,6 @@ mod model;
 mod overtaken;
 mod readiness;
 mod reload;
-mod seats;
 mod shares;
 
 use futures_util::FutureExt;

@@ -2,10 +2,8 @@
 
 use std::sync::Mutex;
 
-use super::{
-    seats::{Given, Reading},
-    *,
-};
+use super::direct_slots::{Given, Reading};
+use super::*;
 use crate::event::{EventId, Followed, Follower};
 
 /// What it was told, in order.

@@ -21,11 +21,11 @@ use tokio::{
 
 use super::{
     Hub, State,
-    burst::Burst,
     channel::Listening,
+    direct_slot::Seat,
+    event_batch::Burst,
     log::Log,
     readers::{ChannelKey, ReaderKey, Readers},
-    seat::Seat,
 };
 use crate::event::WIRES;
 

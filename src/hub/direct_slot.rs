@@ -10,7 +10,7 @@ use std::{
     task::Waker,
 };
 
-use super::burst::Burst;
+use super::event_batch::Burst;
 use crate::event::WireName;
 
 /// Where a reader's events can go without it.

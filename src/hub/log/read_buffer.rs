@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
 
 use super::{HistoryKey, Log, Mark, Signal};
-use crate::{event::Event, hub::burst::Burst};
+use crate::{event::Event, hub::event_batch::Burst};
 
 /// Payloads in one burst: what a client does not take of it is kept for its
 /// reader, so this bounds what a slow reader costs.
