@@ -214,7 +214,7 @@ fn keep(workers: &mut JoinSet<()>, parts: &Parts) {
     if let Some(tls) = &parts.tls {
         workers.spawn(tls.clone().watch());
     }
-    for writer in parts.hub.writers(writers()) {
+    for writer in parts.hub.fanout_workers(writers()) {
         workers.spawn(writer.run());
     }
 }

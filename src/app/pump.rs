@@ -9,7 +9,7 @@ use tracing::info;
 
 use crate::{
     event::{Followed, Notification},
-    hub::{Hub, Intake},
+    hub::{Hub, IngestBatch},
     service_manager::ServiceManager,
     source::SourceItem,
     telemetry::{SentAt, Traces},
@@ -94,7 +94,7 @@ fn status(item: &SourceItem) -> Option<&'static str> {
     }
 }
 
-fn take_in(intake: &mut Intake<'_>, item: SourceItem, followed: Followed) {
+fn take_in(intake: &mut IngestBatch<'_>, item: SourceItem, followed: Followed) {
     match item {
         SourceItem::Notification(notification) => intake.followed(notification, followed),
         SourceItem::Listening(channels) => {

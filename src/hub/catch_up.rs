@@ -3,7 +3,7 @@
 
 use super::{
     Delivery,
-    log::{Entry, HistoryKey, Log, Look, Mark, Overtaken, Signal},
+    log::{ControlEntry, ControlEvent, Entry, HistoryKey, Lagged, Log, ReadBuffer},
     reader::{BATCH, Reader},
     readers::ChannelKey,
 };
@@ -39,7 +39,7 @@ impl Reader {
     /// an outage, which `ready` waits for.
     pub(super) fn reads_until(&self, log: &Log) -> u64 {
         match &self.catch_up {
-            Some(catch_up) if self.told_live || self.position < catch_up.until => catch_up.until,
+            Some(catch_up) if self.live_sent || self.position < catch_up.until => catch_up.until,
             _ => log.head(),
         }
     }
@@ -48,7 +48,7 @@ impl Reader {
     /// date before.
     pub(super) fn finish_catch_up(&mut self, log: &Log) {
         let is_there =
-            |c: &mut CatchUp| c.replay.is_none() && self.position >= c.until && self.told_live;
+            |c: &mut CatchUp| c.replay.is_none() && self.position >= c.until && self.live_sent;
         if let Some(CatchUp { channels, .. }) = self.catch_up.take_if(is_there) {
             self.batch.push_back(Delivery::Ready {
                 channels,
@@ -62,14 +62,14 @@ impl Reader {
         &mut self,
         replay: Replay,
         log: &Log,
-        look: &mut Look,
+        look: &mut ReadBuffer,
     ) -> Option<Replay> {
         let Replay { after, until, .. } = replay;
         let positions = replay
             .histories
             .iter()
             .map(|(_, history)| (*history, after));
-        if let Err(Overtaken) = log.read(positions, after, until, BATCH, look) {
+        if let Err(Lagged) = log.read(positions, after, until, BATCH, look) {
             self.batch.push_back(Delivery::Gap {
                 id: log.id(self.position),
                 reason: GapReason::CursorTooOld,
@@ -98,13 +98,13 @@ impl CatchUp {
 fn replayed(entries: impl Iterator<Item = Entry>, log: &Log) -> impl Iterator<Item = Delivery> {
     entries.filter_map(|entry| match entry {
         Entry::Event(event) => Some(Delivery::Event(event)),
-        Entry::Mark(Mark {
+        Entry::ControlEntry(ControlEntry {
             sequence,
-            signal: Signal::Gap(reason),
+            signal: ControlEvent::Gap(reason),
         }) => Some(Delivery::Gap {
             id: log.id(sequence),
             reason,
         }),
-        Entry::Mark(_) => None,
+        Entry::ControlEntry(_) => None,
     })
 }

@@ -5,13 +5,13 @@ use std::collections::HashSet;
 use tokio::time::Instant;
 
 use super::{
-    channel_quota::ClientKey, fanout_worker::WriterSet, log::HistoryKey, readers::ReaderKey,
+    channel_quota::ClientKey, fanout_worker::WorkerSet, log::HistoryKey, readers::ReaderKey,
 };
 use crate::{demand::Generation, event::ChannelName};
 
 /// How far the source has come with a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Listening {
+pub(super) enum ListenState {
     /// LISTEN has not committed yet.
     Asked,
     /// LISTEN has committed; a lost session repeats it before it is live.
@@ -21,7 +21,7 @@ pub(super) enum Listening {
     Refused(Option<HistoryKey>),
 }
 
-impl Listening {
+impl ListenState {
     pub(super) fn history(self) -> Option<HistoryKey> {
         match self {
             Self::Asked => None,
@@ -35,13 +35,13 @@ impl Listening {
 pub(super) struct Channel {
     pub(super) name: ChannelName,
     pub(super) generation: Generation,
-    pub(super) listening: Listening,
+    pub(super) listening: ListenState,
     /// Readers that are woken for its events.
     pub(super) woken: HashSet<ReaderKey>,
     /// Readers that a writer serves.
-    pub(super) seated: HashSet<ReaderKey>,
+    pub(super) attached: HashSet<ReaderKey>,
     /// The writers that have, or once had, one of those.
-    pub(super) writers: WriterSet,
+    pub(super) workers: WorkerSet,
     /// When the last reader left.
     pub(super) idle_since: Option<Instant>,
     /// Number of its events since it was created.
@@ -62,10 +62,10 @@ impl Channel {
         Self {
             name,
             generation,
-            listening: Listening::Asked,
+            listening: ListenState::Asked,
             woken: HashSet::new(),
-            seated: HashSet::new(),
-            writers: WriterSet::default(),
+            attached: HashSet::new(),
+            workers: WorkerSet::default(),
             idle_since: None,
             events: 0,
             owner,
@@ -74,16 +74,16 @@ impl Channel {
     }
 
     pub(super) fn readers(&self) -> impl Iterator<Item = ReaderKey> {
-        self.seated.iter().chain(&self.woken).copied()
+        self.attached.iter().chain(&self.woken).copied()
     }
 
     pub(super) fn count(&self) -> usize {
-        self.seated.len() + self.woken.len()
+        self.attached.len() + self.woken.len()
     }
 
     pub(super) fn leave(&mut self, reader: ReaderKey) {
         if !self.woken.remove(&reader) {
-            self.seated.remove(&reader);
+            self.attached.remove(&reader);
         }
         if self.owning_reader == Some(reader) {
             self.owning_reader = None;

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use super::event_batch::Burst;
+use super::event_batch::EventBatch;
 use crate::{
     count::{Counts, Histogram},
     event::{Event, FollowedTurn, GAP_REASONS, GapReason, WIRES, WireName},
@@ -33,12 +33,12 @@ impl Counters {
 
     /// Deliveries of a burst, made just now: each counts as if it was of the
     /// oldest event, and the last.
-    pub(super) fn given(&self, counts: [u64; WIRES], burst: &Burst) {
+    pub(super) fn given(&self, counts: [u64; WIRES], batch: &EventBatch) {
         let count = counts.iter().sum();
         if count > 0 {
             self.deliveries.add_all(counts);
-            self.latency.observe(since(burst.received_at()), count);
-            burst.given();
+            self.latency.observe(since(batch.received_at()), count);
+            batch.given();
         }
     }
 }
@@ -50,7 +50,7 @@ fn since(time: SystemTime) -> Duration {
 
 /// Of one reader, what it has read from the log since it last rested.
 #[derive(Debug, Default)]
-pub(super) struct Turn {
+pub(super) struct DeliveryTally {
     events: u32,
     /// Of those, the ones that came while it was there.
     live: u32,
@@ -59,7 +59,7 @@ pub(super) struct Turn {
     followed: FollowedTurn,
 }
 
-impl Turn {
+impl DeliveryTally {
     /// A reader that never rests is counted so often.
     const MAX: u32 = 256;
 
@@ -79,14 +79,14 @@ impl Turn {
         if self.events == 0 {
             return;
         }
-        let turn = std::mem::take(self);
+        let tally = std::mem::take(self);
         counters
             .deliveries
-            .add(wire as usize, u64::from(turn.events));
-        if let Some(oldest) = turn.oldest {
-            let live = u64::from(turn.live);
+            .add(wire as usize, u64::from(tally.events));
+        if let Some(oldest) = tally.oldest {
+            let live = u64::from(tally.live);
             counters.latency.observe(since(oldest), live);
         }
-        turn.followed.given();
+        tally.followed.given();
     }
 }

@@ -43,5 +43,5 @@ pub enum Cursor {
     /// An id this program may have given.
     At(EventId),
     /// Something else; answered by a gap.
-    Strange,
+    Invalid,
 }

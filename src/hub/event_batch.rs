@@ -12,7 +12,7 @@ use crate::event::{Event, FORMS, Form};
 
 /// Events of one channel, oldest first, that follow one another there.
 #[derive(Debug)]
-pub struct Burst {
+pub struct EventBatch {
     events: Vec<Arc<Event>>,
     /// Before this place stands what is not among the events: a mark, an event
     /// that has left, or a barrier.
@@ -27,7 +27,7 @@ pub struct Burst {
     joined: [OnceLock<Bytes>; FORMS],
 }
 
-impl Burst {
+impl EventBatch {
     pub(super) fn new(events: Vec<Arc<Event>>, since: u64, alone: bool) -> Self {
         let until = events.last().map_or(since, |event| event.id.sequence);
         let followed = events.iter().any(|event| event.followed.is_followed());
@@ -54,7 +54,7 @@ impl Burst {
 
     /// Whether all of it, and nothing else, is what comes next to a reader of
     /// so many channels that has had everything up to `position`.
-    pub(super) fn follows(&self, position: u64, channels: u32) -> bool {
+    pub(super) fn is_next_for(&self, position: u64, channels: u32) -> bool {
         let first = self.events.first().map_or(0, |event| event.id.sequence);
         position >= self.since && position < first && (self.alone || channels == 1)
     }

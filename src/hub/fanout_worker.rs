@@ -21,123 +21,123 @@ use tokio::{
 
 use super::{
     Hub, State,
-    channel::Listening,
-    direct_slot::Seat,
-    event_batch::Burst,
+    channel::ListenState,
+    direct_slot::DirectSlot,
+    event_batch::EventBatch,
     log::Log,
     readers::{ChannelKey, ReaderKey, Readers},
 };
 use crate::event::WIRES;
 
 /// Names one writer: its place among them.
-pub(super) type WriterKey = usize;
+pub(super) type WorkerKey = usize;
 
-/// As many as a [`WriterSet`] can hold; machines have fewer cores, mostly.
-pub(super) const MAX_WRITERS: usize = u64::BITS as usize;
+/// As many as a [`WorkerSet`] can hold; machines have fewer cores, mostly.
+pub(super) const MAX_WORKERS: usize = u64::BITS as usize;
 
 /// Readers served between two looks at what else there is to do: with a write
 /// of 2 to 5 µs each, half a millisecond to one.
-const TURN: usize = 256;
+const YIELD_AFTER: usize = 256;
 
 /// Changes that wait in an inbox before its writer is woken for them alone.
-const CHANGES: usize = 64;
+const MAX_CHANGES: usize = 64;
 
 /// A writer rests so many times as long as it has written: one that has to
 /// write more often than that sends what came meanwhile in one write. Who
 /// writes seldom does not wait.
-const REST: u32 = 3;
+const PAUSE_FACTOR: u32 = 3;
 
 /// The longest rest: what it adds to the way of an event where much is written.
-const MAX_REST: Duration = Duration::from_millis(10);
+const MAX_PAUSE: Duration = Duration::from_millis(10);
 
 /// The runtime's clock knows none that is shorter.
-const MIN_REST: Duration = Duration::from_millis(1);
+const MIN_PAUSE: Duration = Duration::from_millis(1);
 
-fn rest_after(writing: Duration) -> Duration {
-    let rest = (writing * REST).min(MAX_REST);
-    if rest < MIN_REST {
+fn pause_after(writing: Duration) -> Duration {
+    let pause = (writing * PAUSE_FACTOR).min(MAX_PAUSE);
+    if pause < MIN_PAUSE {
         Duration::ZERO
     } else {
-        rest
+        pause
     }
 }
 
 /// Some of the writers.
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct WriterSet(u64);
+pub(super) struct WorkerSet(u64);
 
-impl WriterSet {
-    pub(super) fn insert(&mut self, writer: WriterKey) {
-        self.0 |= 1 << writer;
+impl WorkerSet {
+    pub(super) fn insert(&mut self, worker: WorkerKey) {
+        self.0 |= 1 << worker;
     }
 
-    fn contains(self, writer: WriterKey) -> bool {
-        self.0 & (1 << writer) != 0
+    fn contains(self, worker: WorkerKey) -> bool {
+        self.0 & (1 << worker) != 0
     }
 }
 
 /// What a writer has to look at, under the hub's lock.
 #[derive(Debug, Default)]
-pub(super) struct Inbox {
+pub(super) struct WorkerQueue {
     waker: Option<Waker>,
     changes: Vec<Change>,
     /// Channels on which something came; some perhaps twice.
-    touched: Vec<ChannelKey>,
+    dirty: Vec<ChannelKey>,
 }
 
 /// In the order in which they happened.
 #[derive(Debug)]
 enum Change {
     /// A reader is seated on a channel, at this head of the log.
-    Seated(ChannelKey, ReaderKey, Arc<Seat>, u64),
+    Attached(ChannelKey, ReaderKey, Arc<DirectSlot>, u64),
     Left(ChannelKey, ReaderKey),
 }
 
 /// The inboxes of all writers.
 #[derive(Debug, Default)]
-pub(super) struct Inboxes(Vec<Inbox>);
+pub(super) struct WorkerQueues(Vec<WorkerQueue>);
 
-impl Inboxes {
+impl WorkerQueues {
     /// Who serves this reader; none where there are no writers.
-    pub(super) fn writer_of(&self, reader: ReaderKey) -> Option<WriterKey> {
+    pub(super) fn worker_of(&self, reader: ReaderKey) -> Option<WorkerKey> {
         reader.checked_rem(self.0.len())
     }
 
-    pub(super) fn seated(
+    pub(super) fn attached(
         &mut self,
-        writer: WriterKey,
+        worker: WorkerKey,
         channel: ChannelKey,
-        (reader, seat): (ReaderKey, &Arc<Seat>),
+        (reader, slot): (ReaderKey, &Arc<DirectSlot>),
         head: u64,
     ) {
-        let seated = Change::Seated(channel, reader, Arc::clone(seat), head);
-        self.0[writer].change(seated);
+        let attached = Change::Attached(channel, reader, Arc::clone(slot), head);
+        self.0[worker].change(attached);
     }
 
-    pub(super) fn left(&mut self, writer: WriterKey, channel: ChannelKey, reader: ReaderKey) {
-        self.0[writer].change(Change::Left(channel, reader));
+    pub(super) fn left(&mut self, worker: WorkerKey, channel: ChannelKey, reader: ReaderKey) {
+        self.0[worker].change(Change::Left(channel, reader));
     }
 
-    /// Something came on `channel`; `writers` are to look.
-    pub(super) fn touch(
+    /// Something came on `channel`; `workers` are to look.
+    pub(super) fn mark_dirty(
         &mut self,
         channel: ChannelKey,
-        writers: WriterSet,
+        workers: WorkerSet,
         wakers: &mut Vec<Waker>,
     ) {
-        for (writer, inbox) in self.0.iter_mut().enumerate() {
-            if writers.contains(writer) {
-                inbox.touched.push(channel);
-                wakers.extend(inbox.waker.take());
+        for (worker, queue) in self.0.iter_mut().enumerate() {
+            if workers.contains(worker) {
+                queue.dirty.push(channel);
+                wakers.extend(queue.waker.take());
             }
         }
     }
 }
 
-impl Inbox {
+impl WorkerQueue {
     fn change(&mut self, change: Change) {
         self.changes.push(change);
-        if self.changes.len() >= CHANGES {
+        if self.changes.len() >= MAX_CHANGES {
             self.waker.take().into_iter().for_each(Waker::wake);
         }
     }
@@ -145,18 +145,18 @@ impl Inbox {
 
 /// The readers of one channel that are seated here.
 #[derive(Debug)]
-struct Roster {
+struct ChannelSlots {
     /// They were given everything up to here, or were not asleep.
     looked: u64,
-    seats: BTreeMap<ReaderKey, Arc<Seat>>,
+    slots: BTreeMap<ReaderKey, Arc<DirectSlot>>,
 }
 
 /// See the module.
 #[derive(Debug)]
-pub struct Writer {
+pub struct FanoutWorker {
     hub: Hub,
-    key: WriterKey,
-    rosters: HashMap<ChannelKey, Roster>,
+    key: WorkerKey,
+    channels: HashMap<ChannelKey, ChannelSlots>,
     /// Something that came already is for the next round.
     is_behind: bool,
 }
@@ -164,111 +164,114 @@ pub struct Writer {
 impl Hub {
     /// The writers, to be run each in a task; before the first reader comes.
     /// Without any, every reader is woken for its events.
-    pub fn writers(&self, count: usize) -> Vec<Writer> {
-        let count = count.min(MAX_WRITERS);
+    pub fn fanout_workers(&self, count: usize) -> Vec<FanoutWorker> {
+        let count = count.min(MAX_WORKERS);
         let mut state = self.lock();
-        state.inboxes.0.resize_with(count, Inbox::default);
-        let writer = |key| Writer {
+        state.queues.0.resize_with(count, WorkerQueue::default);
+        let worker = |key| FanoutWorker {
             hub: self.clone(),
             key,
-            rosters: HashMap::new(),
+            channels: HashMap::new(),
             is_behind: false,
         };
-        (0..count).map(writer).collect()
+        (0..count).map(worker).collect()
     }
 }
 
-impl Writer {
+impl FanoutWorker {
     /// Does not end.
     pub async fn run(mut self) {
         loop {
-            let bursts = poll_fn(|cx| self.poll_bursts(cx)).await;
+            let batches = poll_fn(|cx| self.poll_batches(cx)).await;
             let began = Instant::now();
-            self.give(bursts).await;
-            let rest = rest_after(began.elapsed());
-            if !rest.is_zero() && !self.is_behind {
-                sleep(rest).await;
+            self.give(batches).await;
+            let pause = pause_after(began.elapsed());
+            if !pause.is_zero() && !self.is_behind {
+                sleep(pause).await;
             }
         }
     }
 
     /// Each burst is let go of when it is given: what it has in one piece is
     /// beyond the log's limits.
-    async fn give(&self, bursts: Vec<(ChannelKey, Burst)>) {
+    async fn give(&self, batches: Vec<(ChannelKey, EventBatch)>) {
         let counters = &self.hub.shared.counters;
-        let mut turn = 0;
-        for (channel, burst) in bursts {
-            let Some(roster) = self.rosters.get(&channel) else {
+        let mut tally = 0;
+        for (channel, batch) in batches {
+            let Some(channel_slots) = self.channels.get(&channel) else {
                 continue;
             };
             // Counted a turn at a time: the clock too costs something.
             let mut given = [0; WIRES];
-            for seat in roster.seats.values() {
-                if let Some(wire) = seat.give(&burst) {
-                    given[wire as usize] += burst.len();
+            for slot in channel_slots.slots.values() {
+                if let Some(wire) = slot.give(&batch) {
+                    given[wire as usize] += batch.len();
                 }
-                turn += 1;
-                if turn % TURN == 0 {
-                    counters.given(mem::take(&mut given), &burst);
+                tally += 1;
+                if tally % YIELD_AFTER == 0 {
+                    counters.given(mem::take(&mut given), &batch);
                     yield_now().await;
                 }
             }
-            counters.given(given, &burst);
+            counters.given(given, &batch);
         }
     }
 
     /// All that is there now.
     #[cfg(test)]
     pub(super) async fn round(&mut self) {
-        let bursts = poll_fn(|cx| self.poll_bursts(cx)).await;
-        self.give(bursts).await;
+        let batches = poll_fn(|cx| self.poll_batches(cx)).await;
+        self.give(batches).await;
     }
 
-    fn poll_bursts(&mut self, cx: &mut Context<'_>) -> Poll<Vec<(ChannelKey, Burst)>> {
+    fn poll_batches(&mut self, cx: &mut Context<'_>) -> Poll<Vec<(ChannelKey, EventBatch)>> {
         let Self {
-            hub, key, rosters, ..
+            hub, key, channels, ..
         } = self;
         // Outlives the lock: what a seat holds may take locks of its own.
         let mut left = Vec::new();
         let mut state = hub.lock();
         let State {
-            inboxes,
+            queues,
             log,
             readers,
             ..
         } = &mut *state;
-        let inbox = &mut inboxes.0[*key];
-        for change in inbox.changes.drain(..) {
-            left.extend(apply(change, rosters));
+        let queue = &mut queues.0[*key];
+        for change in queue.changes.drain(..) {
+            left.extend(apply(change, channels));
         }
-        let touched = mem::take(&mut inbox.touched);
-        let bursts = look(touched, rosters, (readers, log), &mut inbox.touched);
-        self.is_behind = !inbox.touched.is_empty();
-        if bursts.is_empty() {
-            inbox.waker = Some(cx.waker().clone());
+        let dirty = mem::take(&mut queue.dirty);
+        let batches = look(dirty, channels, (readers, log), &mut queue.dirty);
+        self.is_behind = !queue.dirty.is_empty();
+        if batches.is_empty() {
+            queue.waker = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        Poll::Ready(bursts)
+        Poll::Ready(batches)
     }
 }
 
 /// Returns the seat of who left, or of who had this key before.
-fn apply(change: Change, rosters: &mut HashMap<ChannelKey, Roster>) -> Option<Arc<Seat>> {
+fn apply(
+    change: Change,
+    channels: &mut HashMap<ChannelKey, ChannelSlots>,
+) -> Option<Arc<DirectSlot>> {
     match change {
-        Change::Seated(channel, reader, seat, head) => {
-            let roster = rosters.entry(channel).or_insert_with(|| Roster {
+        Change::Attached(channel, reader, slot, head) => {
+            let channel_slots = channels.entry(channel).or_insert_with(|| ChannelSlots {
                 looked: head,
-                seats: BTreeMap::new(),
+                slots: BTreeMap::new(),
             });
-            roster.seats.insert(reader, seat)
+            channel_slots.slots.insert(reader, slot)
         }
         Change::Left(channel, reader) => {
-            let roster = rosters.get_mut(&channel)?;
-            let seat = roster.seats.remove(&reader);
-            if roster.seats.is_empty() {
-                rosters.remove(&channel);
+            let channel_slots = channels.get_mut(&channel)?;
+            let slot = channel_slots.slots.remove(&reader);
+            if channel_slots.slots.is_empty() {
+                channels.remove(&channel);
             }
-            seat
+            slot
         }
     }
 }
@@ -276,34 +279,34 @@ fn apply(change: Change, rosters: &mut HashMap<ChannelKey, Roster>) -> Option<Ar
 /// What came on the channels that have a roster. Of those that had more than a
 /// burst may hold the rest is for the next round: they go to `again`.
 fn look(
-    mut touched: Vec<ChannelKey>,
-    rosters: &mut HashMap<ChannelKey, Roster>,
+    mut dirty: Vec<ChannelKey>,
+    channels: &mut HashMap<ChannelKey, ChannelSlots>,
     (readers, log): (&Readers, &Log),
     again: &mut Vec<ChannelKey>,
-) -> Vec<(ChannelKey, Burst)> {
-    touched.sort_unstable();
-    touched.dedup();
-    touched.retain(|channel| rosters.contains_key(channel));
+) -> Vec<(ChannelKey, EventBatch)> {
+    dirty.sort_unstable();
+    dirty.dedup();
+    dirty.retain(|channel| channels.contains_key(channel));
     // A quiet channel does not wait for a crowd's.
-    touched.sort_by_key(|channel| rosters[channel].seats.len());
-    let alone = touched.len() == 1;
-    let mut bursts = Vec::with_capacity(touched.len());
-    for channel in touched {
+    dirty.sort_by_key(|channel| channels[channel].slots.len());
+    let alone = dirty.len() == 1;
+    let mut batches = Vec::with_capacity(dirty.len());
+    for channel in dirty {
         // A refusal comes before `live`, which wakes everybody.
-        let Listening::Committed(history) = readers.listening(channel) else {
+        let ListenState::Committed(history) = readers.listening(channel) else {
             continue;
         };
-        let Some(roster) = rosters.get_mut(&channel) else {
+        let Some(channel_slots) = channels.get_mut(&channel) else {
             continue;
         };
-        let (burst, is_all) = log.burst(history, roster.looked, alone);
-        roster.looked = burst.until().max(roster.looked);
+        let (batch, is_all) = log.batch(history, channel_slots.looked, alone);
+        channel_slots.looked = batch.until().max(channel_slots.looked);
         if !is_all {
             again.push(channel);
         }
-        bursts.push((channel, burst));
+        batches.push((channel, batch));
     }
-    bursts
+    batches
 }
 
 #[cfg(test)]
@@ -312,9 +315,9 @@ mod tests {
 
     #[test]
     fn who_writes_much_rests() {
-        let rest = |micros| rest_after(Duration::from_micros(micros));
-        assert_eq!(rest(300), Duration::ZERO);
-        assert_eq!(rest(1000), Duration::from_millis(3));
-        assert_eq!(rest(60_000), MAX_REST);
+        let pause = |micros| pause_after(Duration::from_micros(micros));
+        assert_eq!(pause(300), Duration::ZERO);
+        assert_eq!(pause(1000), Duration::from_millis(3));
+        assert_eq!(pause(60_000), MAX_PAUSE);
     }
 }

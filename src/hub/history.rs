@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use crate::event::{Event, Footprint};
 
 /// Room for so many events is nothing to give back.
-const LITTLE: usize = 64;
+const MIN_CAPACITY: usize = 64;
 
 /// The events of one channel, since it has been listened to without a break.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl History {
         let event = self.events.pop_front()?;
         self.evicted_to = event.id.sequence;
         let (held, room) = (self.events.len(), self.events.capacity());
-        if room > LITTLE && held < room / 4 {
+        if room > MIN_CAPACITY && held < room / 4 {
             self.events.shrink_to(2 * held);
         }
         Some(event)

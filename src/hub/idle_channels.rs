@@ -14,12 +14,12 @@ type ByAge = BTreeSet<(Instant, ChannelKey)>;
 /// Two ordered sets, so that finding the oldest, in total or of one client, does
 /// not depend on their number: at the limit each new channel needs it.
 #[derive(Debug, Default)]
-pub(super) struct Lingering {
+pub(super) struct IdleChannels {
     all: ByAge,
     clients: HashMap<ClientKey, ByAge>,
 }
 
-impl Lingering {
+impl IdleChannels {
     pub(super) fn insert(&mut self, client: ClientKey, since: Instant, key: ChannelKey) {
         self.all.insert((since, key));
         self.clients.entry(client).or_default().insert((since, key));

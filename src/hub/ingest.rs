@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Hub, SourceState, State, log::Signal, readers::ChannelKey};
+use super::{Hub, SourceState, State, log::ControlEvent, readers::ChannelKey};
 use crate::{
     demand::Generation,
     event::{ChannelName, Followed, GapReason, Notification},
@@ -16,13 +16,13 @@ use crate::{
 impl Hub {
     /// Takes in what the source says, in order, under one lock; then wakes
     /// each reader concerned, once.
-    pub fn ingest(&self, take_in: impl FnOnce(&mut Intake<'_>)) {
+    pub fn ingest(&self, take_in: impl FnOnce(&mut IngestBatch<'_>)) {
         let mut state = self.lock();
-        let mut intake = Intake {
+        let mut intake = IngestBatch {
             state: &mut state,
             received_at: whole_microseconds(SystemTime::now()),
             now: Instant::now(),
-            touched: Vec::new(),
+            dirty: Vec::new(),
             all: false,
         };
         take_in(&mut intake);
@@ -35,15 +35,15 @@ impl Hub {
 
 /// The hub, open to the source for one batch.
 #[derive(Debug)]
-pub struct Intake<'a> {
+pub struct IngestBatch<'a> {
     state: &'a mut State,
     received_at: SystemTime,
     now: Instant,
-    touched: Vec<ChannelKey>,
+    dirty: Vec<ChannelKey>,
     all: bool,
 }
 
-impl Intake<'_> {
+impl IngestBatch<'_> {
     /// One notification. On a channel that is not, or not yet, listened to
     /// for a reader it is nobody's, and is dropped.
     pub fn notification(&mut self, notification: Notification) {
@@ -54,7 +54,7 @@ impl Intake<'_> {
     pub fn followed(&mut self, notification: Notification, followed: Followed) {
         let State { log, readers, .. } = &mut *self.state;
         let Some((channel, history, name)) = readers.notified(&notification.channel) else {
-            self.state.unclaimed += 1;
+            self.state.unmatched += 1;
             return;
         };
         let (name, payload) = (name.clone(), notification.payload);
@@ -64,8 +64,8 @@ impl Intake<'_> {
         }
         let (received_at, now) = (self.received_at, self.now);
         log.append(history, name, payload, received_at, now, followed);
-        if self.touched.last() != Some(&channel) {
-            self.touched.push(channel);
+        if self.dirty.last() != Some(&channel) {
+            self.dirty.push(channel);
         }
     }
 
@@ -73,20 +73,20 @@ impl Intake<'_> {
     /// after it (the LISTEN source does not): for all, since its channel
     /// may be among what is unreadable.
     pub fn unreadable(&mut self) {
-        self.signal(Signal::Gap(GapReason::Unreadable));
+        self.signal(ControlEvent::Gap(GapReason::Unreadable));
     }
 
     /// LISTEN has committed for this wish.
     pub fn listening(&mut self, name: &ChannelName, generation: Generation) {
         let State { log, readers, .. } = &mut *self.state;
         let channel = readers.committed(name, generation, log);
-        self.touched.extend(channel);
+        self.dirty.extend(channel);
     }
 
     /// PostgreSQL cannot listen to this name.
     pub fn refused(&mut self, name: &ChannelName, generation: Generation) {
         let channel = self.state.readers.refused(name, generation);
-        self.touched.extend(channel);
+        self.dirty.extend(channel);
     }
 
     /// How full the cluster's notification queue is: 0 to 1, or unknown.
@@ -99,7 +99,7 @@ impl Intake<'_> {
         if self.state.source == SourceState::Live {
             self.state.source = SourceState::Interrupted { since };
             self.state.interruptions += 1;
-            self.signal(Signal::Interrupted { since });
+            self.signal(ControlEvent::Interrupted { since });
         }
     }
 
@@ -108,10 +108,10 @@ impl Intake<'_> {
     /// unknown.
     pub fn live(&mut self, lost: bool) {
         if lost {
-            self.signal(Signal::Gap(GapReason::SourceLost));
+            self.signal(ControlEvent::Gap(GapReason::SourceLost));
         }
         if let SourceState::Interrupted { .. } = self.state.source {
-            self.signal(Signal::Live);
+            self.signal(ControlEvent::Live);
         }
         if self.state.source != SourceState::Live {
             self.state.source_since = SystemTime::now();
@@ -120,7 +120,7 @@ impl Intake<'_> {
         self.all = true;
     }
 
-    fn signal(&mut self, signal: Signal) {
+    fn signal(&mut self, signal: ControlEvent) {
         self.state.log.mark(signal);
         self.all = true;
     }
@@ -128,17 +128,17 @@ impl Intake<'_> {
     fn wakers(mut self) -> Vec<Waker> {
         let mut wakers = Vec::new();
         let State {
-            readers, inboxes, ..
+            readers, queues, ..
         } = self.state;
-        self.touched.sort_unstable();
-        self.touched.dedup();
-        for &channel in &self.touched {
-            inboxes.touch(channel, readers.writers(channel), &mut wakers);
+        self.dirty.sort_unstable();
+        self.dirty.dedup();
+        for &channel in &self.dirty {
+            queues.mark_dirty(channel, readers.workers(channel), &mut wakers);
         }
         if self.all {
             readers.wake_all(&mut wakers);
         } else {
-            for channel in self.touched {
+            for channel in self.dirty {
                 readers.wake(channel, &mut wakers);
             }
         }
@@ -151,6 +151,6 @@ fn whole_microseconds(time: SystemTime) -> SystemTime {
     let since_epoch = time
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
-    let rest = u64::from(since_epoch.subsec_nanos() % 1000);
-    time - Duration::from_nanos(rest)
+    let pause = u64::from(since_epoch.subsec_nanos() % 1000);
+    time - Duration::from_nanos(pause)
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::{
     Cursor, Delivery, Ended, SourceState, State,
     catch_up::{CatchUp, Replay},
-    channel::Listening,
+    channel::ListenState,
     counters::Counters,
     log::{HistoryKey, Log},
     reader::{Membership, Reader},
@@ -24,7 +24,7 @@ pub(super) struct Pending {
 
 /// Whether a cursor can be honoured.
 #[derive(Debug, Clone, Copy)]
-enum Verdict {
+enum ResumeDecision {
     Fresh,
     Resume(u64),
     Gap(GapReason),
@@ -44,9 +44,9 @@ impl Reader {
         self.pending.shrink_to_fit();
         let log = &state.log;
         let head = log.head();
-        let verdict = judge(pending.cursor, &histories, log);
+        let verdict = resolve_cursor(pending.cursor, &histories, log);
         if pending.cursor.is_some() {
-            counters.resume(matches!(verdict, Verdict::Resume(_)));
+            counters.resume(matches!(verdict, ResumeDecision::Resume(_)));
         }
         if self.joined_at.is_none() {
             self.joined_at = Some(head);
@@ -54,10 +54,10 @@ impl Reader {
         }
         // What came after this is delivered.
         let after = match verdict {
-            Verdict::Fresh | Verdict::Gap(_) => head,
-            Verdict::Resume(after) => after,
+            ResumeDecision::Fresh | ResumeDecision::Gap(_) => head,
+            ResumeDecision::Resume(after) => after,
         };
-        if let Verdict::Gap(reason) = verdict {
+        if let ResumeDecision::Gap(reason) = verdict {
             let id = log.id(self.position);
             self.batch.push_back(Delivery::Gap { id, reason });
         }
@@ -81,15 +81,15 @@ impl Reader {
             return Ok(None);
         };
         // A reader that is behind has to hear of it first.
-        if state.source != SourceState::Live || !self.told_live {
+        if state.source != SourceState::Live || !self.live_sent {
             return Ok(None);
         }
         let mut histories = Vec::with_capacity(pending.channels.len());
         for (key, name) in &pending.channels {
             match state.readers.listening(*key) {
-                Listening::Committed(history) => histories.push(history),
-                Listening::Asked => return Ok(None),
-                Listening::Refused(_) => return Err(Ended::Refused(name.clone())),
+                ListenState::Committed(history) => histories.push(history),
+                ListenState::Asked => return Ok(None),
+                ListenState::Refused(_) => return Err(Ended::Refused(name.clone())),
             }
         }
         Ok(Some(histories))
@@ -109,27 +109,27 @@ impl Reader {
                     channel,
                     history,
                     after,
-                    seated: false,
+                    attached: false,
                 });
             }
         }
-        self.unseated = true;
+        self.unattached = true;
     }
 }
 
-fn judge(cursor: Option<Cursor>, histories: &[HistoryKey], log: &Log) -> Verdict {
+fn resolve_cursor(cursor: Option<Cursor>, histories: &[HistoryKey], log: &Log) -> ResumeDecision {
     let Some(cursor) = cursor else {
-        return Verdict::Fresh;
+        return ResumeDecision::Fresh;
     };
     let known = |id: &EventId| id.epoch == log.epoch() && id.sequence <= log.head();
     match cursor {
         Cursor::At(id) if known(&id) => {
             if log.covers(histories.iter().copied(), id.sequence) {
-                Verdict::Resume(id.sequence)
+                ResumeDecision::Resume(id.sequence)
             } else {
-                Verdict::Gap(GapReason::CursorTooOld)
+                ResumeDecision::Gap(GapReason::CursorTooOld)
             }
         }
-        Cursor::At(_) | Cursor::Strange => Verdict::Gap(GapReason::UnknownCursor),
+        Cursor::At(_) | Cursor::Invalid => ResumeDecision::Gap(GapReason::UnknownCursor),
     }
 }

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub(super) use read_buffer::{Entry, Look, Overtaken};
+pub(super) use read_buffer::{Entry, Lagged, ReadBuffer};
 use slab::Slab;
 use tokio::time::Instant;
 
@@ -33,7 +33,7 @@ const CHANNEL_SHARE: usize = 4;
 
 /// Three marks an outage, so 1,024 remember the last 340 outages. At the limit
 /// the oldest leaves, and a cursor before it is too old.
-const MAX_MARKS: usize = 1024;
+const MAX_CONTROLS: usize = 1024;
 
 /// What an event costs beside its payload: itself, its `Arc`, its place in a
 /// history and in the order of arrival.
@@ -55,7 +55,7 @@ pub(super) type HistoryKey = usize;
 
 /// What every reader is told, whatever it reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Signal {
+pub(super) enum ControlEvent {
     Gap(GapReason),
     Interrupted { since: SystemTime },
     Live,
@@ -63,9 +63,9 @@ pub(super) enum Signal {
 
 /// A signal and its place in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mark {
+pub(super) struct ControlEntry {
     pub(super) sequence: u64,
-    pub(super) signal: Signal,
+    pub(super) signal: ControlEvent,
 }
 
 /// An event's place in an order over all channels.
@@ -99,8 +99,8 @@ pub(super) struct Log {
     bytes: usize,
     /// Of what the wires have made of them.
     encoded: Footprint,
-    marks: VecDeque<Mark>,
-    marks_evicted_to: u64,
+    controls: VecDeque<ControlEntry>,
+    controls_evicted_to: u64,
 }
 
 impl Log {
@@ -120,8 +120,8 @@ impl Log {
             appended: 0,
             bytes: 0,
             encoded: Footprint::default(),
-            marks: VecDeque::new(),
-            marks_evicted_to: 0,
+            controls: VecDeque::new(),
+            controls_evicted_to: 0,
         }
     }
 
@@ -234,16 +234,16 @@ impl Log {
         self.trim(now);
     }
 
-    pub(super) fn mark(&mut self, signal: Signal) {
+    pub(super) fn mark(&mut self, signal: ControlEvent) {
         self.head += 1;
-        self.marks.push_back(Mark {
+        self.controls.push_back(ControlEntry {
             sequence: self.head,
             signal,
         });
-        if self.marks.len() > MAX_MARKS
-            && let Some(oldest) = self.marks.pop_front()
+        if self.controls.len() > MAX_CONTROLS
+            && let Some(oldest) = self.controls.pop_front()
         {
-            self.marks_evicted_to = oldest.sequence;
+            self.controls_evicted_to = oldest.sequence;
         }
     }
 

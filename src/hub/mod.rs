@@ -1,6 +1,6 @@
 //! The stream, free of any transport: numbers the notifications, remembers
 //! them for a while, and wakes the readers of their channels, or has a
-//! [`Writer`] serve them where they sleep.
+//! [`FanoutWorker`] serve them where they sleep.
 //!
 //! One lock guards all of it; it is held for a batch of notifications or for
 //! one reader's look at the log, never over an `await`. The order under it is
@@ -44,13 +44,13 @@ pub(crate) use channel_quota::CLIENT;
 pub use channel_quota::ClientKey;
 use counters::Counters;
 pub use delivery::{Cursor, Delivery};
-pub use direct_slot::{Outlet, Seat};
-pub use event_batch::Burst;
-use fanout_worker::Inboxes;
-pub use fanout_worker::Writer;
-pub use ingest::Intake;
+pub use direct_slot::{DirectSlot, EventSink};
+pub use event_batch::EventBatch;
+pub use fanout_worker::FanoutWorker;
+use fanout_worker::WorkerQueues;
+pub use ingest::IngestBatch;
 pub use log::Limits;
-use log::{Log, Look};
+use log::{Log, ReadBuffer};
 pub use readers::NewChannels;
 use readers::Readers;
 pub use readiness::{Readiness, Unready};
@@ -124,18 +124,18 @@ struct State {
     config: Config,
     log: Log,
     readers: Readers,
-    inboxes: Inboxes,
+    queues: WorkerQueues,
     source: SourceState,
     /// When it began to be so.
     source_since: SystemTime,
     interruptions: u64,
     /// Notifications that were nobody's.
-    unclaimed: u64,
+    unmatched: u64,
     /// `None` is unknown.
     queue_usage: Option<f64>,
     closing: bool,
     /// Taken out while a reader looks at the log.
-    look: Look,
+    look: ReadBuffer,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,14 +156,14 @@ impl Hub {
             config,
             log: Log::new(Epoch::random(), config.history),
             readers: Readers::new(demand, config.max_channels, config.max_channels_per_client),
-            inboxes: Inboxes::default(),
+            queues: WorkerQueues::default(),
             source: SourceState::Starting,
             source_since: SystemTime::now(),
             interruptions: 0,
-            unclaimed: 0,
+            unmatched: 0,
             queue_usage: Some(0.0),
             closing: false,
-            look: Look::default(),
+            look: ReadBuffer::default(),
         };
         let shared = Shared {
             state: Mutex::new(state),

@@ -9,12 +9,12 @@ use std::{collections::VecDeque, mem, sync::Arc};
 use super::{
     Delivery, Ended, SourceState, State,
     catch_up::CatchUp,
-    channel::Listening,
+    channel::ListenState,
     counters::Counters,
-    direct_slot::Seat,
-    fanout_worker::WriterKey,
+    direct_slot::DirectSlot,
+    fanout_worker::WorkerKey,
     join::Pending,
-    log::{Entry, HistoryKey, Log, Look, Mark, Overtaken, Signal},
+    log::{ControlEntry, ControlEvent, Entry, HistoryKey, Lagged, Log, ReadBuffer},
     readers::{ChannelKey, ReaderKey},
 };
 use crate::event::{ChannelName, GapReason};
@@ -41,7 +41,7 @@ pub(super) struct Membership {
     /// Nothing up to here is to be delivered, wherever the reader is.
     pub(super) after: u64,
     /// Whether a writer serves the reader here.
-    pub(super) seated: bool,
+    pub(super) attached: bool,
 }
 
 /// See the module.
@@ -52,7 +52,7 @@ pub(super) struct Reader {
     pub(super) pending: VecDeque<Pending>,
     pub(super) memberships: Vec<Membership>,
     /// Where it could be served by a writer, and is not yet.
-    pub(super) unseated: bool,
+    pub(super) unattached: bool,
     pub(super) catch_up: Option<CatchUp>,
     /// The head when the first join became ready: what the source went
     /// through before is no news.
@@ -60,7 +60,7 @@ pub(super) struct Reader {
     /// Read from the log up to here.
     pub(super) position: u64,
     /// Whether the reader was last told that the source is live.
-    pub(super) told_live: bool,
+    pub(super) live_sent: bool,
 }
 
 impl Reader {
@@ -69,11 +69,11 @@ impl Reader {
             batch: VecDeque::new(),
             pending: VecDeque::new(),
             memberships: Vec::new(),
-            unseated: false,
+            unattached: false,
             catch_up: None,
             joined_at: None,
             position: 0,
-            told_live: true,
+            live_sent: true,
         }
     }
 
@@ -101,28 +101,28 @@ impl Reader {
         self.memberships.len() + waiting + names.len() - names.iter().filter(known).count()
     }
 
-    pub(super) fn is_seated(&self, key: ChannelKey) -> bool {
+    pub(super) fn is_attached(&self, key: ChannelKey) -> bool {
         self.memberships
             .iter()
-            .any(|m| m.channel == key && m.seated)
+            .any(|m| m.channel == key && m.attached)
     }
 
-    /// From now on `writer` serves the reader on all its channels.
-    pub(super) fn take_seats(
+    /// From now on `worker` serves the reader on all its channels.
+    pub(super) fn take_slots(
         &mut self,
-        (key, seat): (ReaderKey, &Arc<Seat>),
-        writer: WriterKey,
+        (key, slot): (ReaderKey, &Arc<DirectSlot>),
+        worker: WorkerKey,
         state: &mut State,
     ) {
-        if !mem::take(&mut self.unseated) {
+        if !mem::take(&mut self.unattached) {
             return;
         }
         let head = state.log.head();
-        for membership in self.memberships.iter_mut().filter(|m| !m.seated) {
+        for membership in self.memberships.iter_mut().filter(|m| !m.attached) {
             let channel = membership.channel;
-            state.readers.seat(key, channel, writer);
-            state.inboxes.seated(writer, channel, (key, seat), head);
-            membership.seated = true;
+            state.readers.slot(key, channel, worker);
+            state.queues.attached(worker, channel, (key, slot), head);
+            membership.attached = true;
         }
     }
 
@@ -141,7 +141,7 @@ impl Reader {
     }
 
     /// Forgets `names`, and says which channels those were.
-    pub(super) fn part(&mut self, names: &[ChannelName]) -> Vec<ChannelKey> {
+    pub(super) fn unsubscribe(&mut self, names: &[ChannelName]) -> Vec<ChannelKey> {
         let gone = |name: &ChannelName| names.contains(name);
         let parted = self.memberships.extract_if(.., |m| gone(&m.name));
         let mut keys: Vec<_> = parted.map(|m| m.channel).collect();
@@ -189,7 +189,7 @@ impl Reader {
     fn read_on(
         &mut self,
         state: &State,
-        look: &mut Look,
+        look: &mut ReadBuffer,
         counters: &Counters,
     ) -> Result<(), Ended> {
         loop {
@@ -205,12 +205,12 @@ impl Reader {
     }
 
     /// Whether there was something to read.
-    fn read(&mut self, state: &State, look: &mut Look) -> bool {
+    fn read(&mut self, state: &State, look: &mut ReadBuffer) -> bool {
         let replay = self.catch_up.as_mut().and_then(|c| c.replay.take());
         if let Some(replay) = replay {
-            let rest = self.read_replay(replay, &state.log, look);
+            let pause = self.read_replay(replay, &state.log, look);
             if let Some(catch_up) = &mut self.catch_up {
-                catch_up.replay = rest;
+                catch_up.replay = pause;
             }
             return true;
         }
@@ -231,14 +231,14 @@ impl Reader {
     /// one before could.
     fn check_memberships(&self, state: &State) -> Result<(), Ended> {
         let refused =
-            |m: &&Membership| matches!(state.readers.listening(m.channel), Listening::Refused(_));
+            |m: &&Membership| matches!(state.readers.listening(m.channel), ListenState::Refused(_));
         match self.memberships.iter().find(refused) {
             Some(membership) => Err(Ended::Refused(membership.name.clone())),
             None => Ok(()),
         }
     }
 
-    fn read_live(&mut self, until: u64, state: &State, look: &mut Look) {
+    fn read_live(&mut self, until: u64, state: &State, look: &mut ReadBuffer) {
         let log = &state.log;
         let memberships = self.memberships.iter();
         let positions = memberships.map(|m| (m.history, m.after.max(self.position)));
@@ -252,31 +252,31 @@ impl Reader {
                     self.deliver(entry, log);
                 }
             }
-            Err(Overtaken) => self.go_on_at_head(state),
+            Err(Lagged) => self.go_on_at_head(state),
         }
     }
 
     fn deliver(&mut self, entry: Entry, log: &Log) {
         match entry {
             Entry::Event(event) => self.batch.push_back(Delivery::Event(event)),
-            Entry::Mark(mark) => self.tell(mark, log),
+            Entry::ControlEntry(mark) => self.tell(mark, log),
         }
     }
 
-    fn tell(&mut self, mark: Mark, log: &Log) {
+    fn tell(&mut self, mark: ControlEntry, log: &Log) {
         let id = log.id(mark.sequence);
         let is_news = self.joined_at.is_some_and(|at| mark.sequence > at);
         match mark.signal {
-            Signal::Gap(reason) => self.batch.push_back(Delivery::Gap { id, reason }),
-            Signal::Interrupted { since } if is_news => {
-                self.told_live = false;
+            ControlEvent::Gap(reason) => self.batch.push_back(Delivery::Gap { id, reason }),
+            ControlEvent::Interrupted { since } if is_news => {
+                self.live_sent = false;
                 self.batch.push_back(Delivery::Interrupted { since });
             }
-            Signal::Live if is_news => {
-                self.told_live = true;
+            ControlEvent::Live if is_news => {
+                self.live_sent = true;
                 self.batch.push_back(Delivery::Live { cursor: id });
             }
-            Signal::Interrupted { .. } | Signal::Live => {}
+            ControlEvent::Interrupted { .. } | ControlEvent::Live => {}
         }
     }
 
@@ -292,12 +292,12 @@ impl Reader {
         // Before `interrupted`: who hears it after that would take it for the end.
         self.finish_catch_up(log);
         match state.source {
-            SourceState::Interrupted { since } if self.told_live => {
-                self.told_live = false;
+            SourceState::Interrupted { since } if self.live_sent => {
+                self.live_sent = false;
                 self.batch.push_back(Delivery::Interrupted { since });
             }
-            SourceState::Live if !self.told_live => {
-                self.told_live = true;
+            SourceState::Live if !self.live_sent => {
+                self.live_sent = true;
                 self.batch.push_back(Delivery::Live {
                     cursor: log.id(self.position),
                 });

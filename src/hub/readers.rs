@@ -11,10 +11,10 @@ use slab::Slab;
 use tokio::time::Instant;
 
 use super::{
-    channel::{Channel, Listening},
+    channel::{Channel, ListenState},
     channel_quota::{ChannelQuota, ClientKey},
-    fanout_worker::{WriterKey, WriterSet},
-    idle_channels::Lingering,
+    fanout_worker::{WorkerKey, WorkerSet},
+    idle_channels::IdleChannels,
     log::{HistoryKey, Log},
     view::ChannelView,
 };
@@ -47,7 +47,7 @@ pub(super) struct Readers {
     names: HashMap<ChannelName, ChannelKey>,
     channels: Slab<Channel>,
     quota: ChannelQuota,
-    lingering: Lingering,
+    idle: IdleChannels,
     places: Slab<Place>,
     by_wire: [usize; WIRES],
     generation: Generation,
@@ -63,7 +63,7 @@ impl Readers {
             names: HashMap::new(),
             channels: Slab::new(),
             quota: ChannelQuota::new(client_limit),
-            lingering: Lingering::default(),
+            idle: IdleChannels::default(),
             places: Slab::new(),
             by_wire: [0; WIRES],
             generation: 0,
@@ -136,12 +136,12 @@ impl Readers {
 
     /// Joins `names`, all or none, in their order. Creates the channels that do not
     /// exist, within the limits and if `may_create` permits it, and asks the source
-    /// for them. A reader that `is_seated` on a channel stays seated.
+    /// for them. A reader that `is_attached` on a channel stays seated.
     pub(super) fn join(
         &mut self,
         reader: ReaderKey,
         names: &[ChannelName],
-        is_seated: impl Fn(ChannelKey) -> bool,
+        is_attached: impl Fn(ChannelKey) -> bool,
         may_create: impl FnOnce(NewChannels) -> bool,
         log: &mut Log,
     ) -> Result<Vec<ChannelKey>, LimitReached> {
@@ -151,30 +151,30 @@ impl Readers {
             .iter()
             .map(|name| self.find_or_ask(name, reader, before));
         let keys: Vec<_> = asked.collect();
-        for &key in keys.iter().filter(|key| !is_seated(**key)) {
+        for &key in keys.iter().filter(|key| !is_attached(**key)) {
             let channel = &mut self.channels[key];
             channel.woken.insert(reader);
             if let Some(since) = channel.idle_since.take() {
-                self.lingering.remove(channel.owner, since, key);
+                self.idle.remove(channel.owner, since, key);
             }
             self.offer(key, reader);
         }
         Ok(keys)
     }
 
-    /// From now on `writer` serves the reader on this channel.
-    pub(super) fn seat(&mut self, reader: ReaderKey, key: ChannelKey, writer: WriterKey) {
+    /// From now on `worker` serves the reader on this channel.
+    pub(super) fn slot(&mut self, reader: ReaderKey, key: ChannelKey, worker: WorkerKey) {
         let channel = &mut self.channels[key];
         channel.woken.remove(&reader);
-        channel.seated.insert(reader);
-        channel.writers.insert(writer);
+        channel.attached.insert(reader);
+        channel.workers.insert(worker);
     }
 
     /// Who serves readers of this channel.
-    pub(super) fn writers(&self, key: ChannelKey) -> WriterSet {
+    pub(super) fn workers(&self, key: ChannelKey) -> WorkerSet {
         let channel = self.channels.get(key);
-        let channel = channel.filter(|channel| !channel.seated.is_empty());
-        channel.map(|channel| channel.writers).unwrap_or_default()
+        let channel = channel.filter(|channel| !channel.attached.is_empty());
+        channel.map(|channel| channel.workers).unwrap_or_default()
     }
 
     /// `before` is the newest generation of earlier requests.
@@ -199,12 +199,12 @@ impl Readers {
         key
     }
 
-    pub(super) fn part(&mut self, reader: ReaderKey, key: ChannelKey, now: Instant) {
+    pub(super) fn leave_channel(&mut self, reader: ReaderKey, key: ChannelKey, now: Instant) {
         let channel = &mut self.channels[key];
         channel.leave(reader);
         if channel.count() == 0 {
             channel.idle_since = Some(now);
-            self.lingering.insert(channel.owner, now, key);
+            self.idle.insert(channel.owner, now, key);
         } else {
             self.find_owner(key);
         }
@@ -212,7 +212,7 @@ impl Readers {
 
     /// Gives up the channels that nobody has read for `linger`.
     pub(super) fn sweep(&mut self, linger: Duration, log: &mut Log, now: Instant) {
-        while let Some(key) = self.lingering.expired(linger, now) {
+        while let Some(key) = self.idle.expired(linger, now) {
             self.give_up(key, log);
         }
     }
@@ -220,10 +220,10 @@ impl Readers {
     fn give_up(&mut self, key: ChannelKey, log: &mut Log) {
         let channel = self.channels.remove(key);
         if let Some(since) = channel.idle_since {
-            self.lingering.remove(channel.owner, since, key);
+            self.idle.remove(channel.owner, since, key);
         }
         self.quota.remove(channel.owner);
-        if let Listening::Refused(_) = channel.listening {
+        if let ListenState::Refused(_) = channel.listening {
             self.refusals -= 1;
         }
         if let Some(history) = channel.listening.history() {
@@ -242,10 +242,10 @@ impl Readers {
         log: &mut Log,
     ) -> Option<ChannelKey> {
         let (key, channel) = self.wished(name, generation)?;
-        if channel.listening != Listening::Asked {
+        if channel.listening != ListenState::Asked {
             return None;
         }
-        channel.listening = Listening::Committed(log.open());
+        channel.listening = ListenState::Committed(log.open());
         Some(key)
     }
 
@@ -257,8 +257,8 @@ impl Readers {
     ) -> Option<ChannelKey> {
         let (key, channel) = self.wished(name, generation)?;
         let was = channel.listening;
-        channel.listening = Listening::Refused(was.history());
-        if !matches!(was, Listening::Refused(_)) {
+        channel.listening = ListenState::Refused(was.history());
+        if !matches!(was, ListenState::Refused(_)) {
             self.refusals += 1;
         }
         Some(key)
@@ -280,7 +280,7 @@ impl Readers {
         self.refusals > 0
     }
 
-    pub(super) fn listening(&self, key: ChannelKey) -> Listening {
+    pub(super) fn listening(&self, key: ChannelKey) -> ListenState {
         self.channels[key].listening
     }
 
@@ -292,7 +292,7 @@ impl Readers {
     ) -> Option<(ChannelKey, HistoryKey, &ChannelName)> {
         let key = *self.names.get(name)?;
         let channel = &mut self.channels[key];
-        let Listening::Committed(history) = channel.listening else {
+        let ListenState::Committed(history) = channel.listening else {
             return None;
         };
         channel.events += 1;

@@ -14,9 +14,9 @@ use tokio_stream::Stream;
 use super::{
     Cursor, Delivery, Hub, State,
     channel_quota::ClientKey,
-    counters::Turn,
-    direct_slot::Seat,
-    fanout_worker::WriterKey,
+    counters::DeliveryTally,
+    direct_slot::DirectSlot,
+    fanout_worker::WorkerKey,
     join::Pending,
     reader::Reader,
     readers::{ChannelKey, LimitReached, NewChannels, ReaderKey},
@@ -66,8 +66,8 @@ pub struct Subscription {
     key: ReaderKey,
     wire: WireName,
     reader: Reader,
-    turn: Turn,
-    seat: Option<(Arc<Seat>, WriterKey)>,
+    tally: DeliveryTally,
+    slot: Option<(Arc<DirectSlot>, WorkerKey)>,
     /// Ends the stream when the oldest pending join takes too long.
     timer: Option<Pin<Box<Sleep>>>,
     ended: bool,
@@ -80,8 +80,8 @@ impl Subscription {
             key,
             wire,
             reader: Reader::new(),
-            turn: Turn::default(),
-            seat: None,
+            tally: DeliveryTally::default(),
+            slot: None,
             timer: None,
             ended: false,
         }
@@ -117,7 +117,7 @@ impl Subscription {
         cursor: Option<Cursor>,
         may_create: impl FnOnce(NewChannels) -> bool,
     ) -> Result<(), JoinError> {
-        self.rise();
+        self.reclaim();
         let config = self.hub.lock().config;
         let names = each_once(channels);
         if cursor.is_some()
@@ -132,8 +132,8 @@ impl Subscription {
         }
         let mut state = self.hub.lock();
         let State { log, readers, .. } = &mut *state;
-        let is_seated = |key| self.reader.is_seated(key);
-        let joined = readers.join(self.key, &names, is_seated, may_create, log);
+        let is_attached = |key| self.reader.is_attached(key);
+        let joined = readers.join(self.key, &names, is_attached, may_create, log);
         let keys = joined.map_err(|limit| match limit {
             LimitReached::Client => JoinError::TooManyForClient(config.max_channels_per_client),
             LimitReached::Total => JoinError::TooMany,
@@ -163,9 +163,9 @@ impl Subscription {
     }
 
     /// Gives `channels` up; nothing of them is delivered after this.
-    pub fn part(&mut self, channels: &[ChannelName]) {
-        self.rise();
-        let keys = self.reader.part(channels);
+    pub fn unsubscribe(&mut self, channels: &[ChannelName]) {
+        self.reclaim();
+        let keys = self.reader.unsubscribe(channels);
         self.leave_channels(keys);
     }
 
@@ -175,43 +175,43 @@ impl Subscription {
         let now = Instant::now();
         let mut state = self.hub.lock();
         let State {
-            readers, inboxes, ..
+            readers, queues, ..
         } = &mut *state;
         for key in keys {
-            readers.part(self.key, key, now);
-            if let Some((_, writer)) = self.seat {
-                inboxes.left(writer, key, self.key);
+            readers.leave_channel(self.key, key, now);
+            if let Some((_, worker)) = self.slot {
+                queues.left(worker, key, self.key);
             }
         }
     }
 
-    /// Where there is a writer, it may put events into the outlet of `seat`
+    /// Where there is a writer, it may put events into the outlet of `slot`
     /// while the reader sleeps: from each `serve` to the next `rise`.
-    pub fn sit(&mut self, seat: Arc<Seat>) {
-        let writer = self.hub.lock().inboxes.writer_of(self.key);
-        self.seat = writer.map(|writer| (seat, writer));
-        self.reader.unseated = true;
+    pub fn attach(&mut self, slot: Arc<DirectSlot>) {
+        let worker = self.hub.lock().queues.worker_of(self.key);
+        self.slot = worker.map(|worker| (slot, worker));
+        self.reader.unattached = true;
     }
 
     /// All that was delivered is written. To be called before the reader
     /// sleeps; if something came meanwhile, it is woken.
-    pub fn serve(&self) {
-        if let Some((seat, _)) = &self.seat {
-            seat.serve();
+    pub fn arm(&self) {
+        if let Some((slot, _)) = &self.slot {
+            slot.arm();
         }
     }
 
     /// The outlet is the reader's alone.
-    pub fn rise(&mut self) {
-        if let Some((seat, _)) = &self.seat {
-            self.reader.position = self.reader.position.max(seat.rise());
+    pub fn reclaim(&mut self) {
+        if let Some((slot, _)) = &self.slot {
+            self.reader.position = self.reader.position.max(slot.reclaim());
         }
     }
 
     /// The newest cursor: everything up to it was delivered. `None` before the
     /// first `Ready`, and while something waits to be delivered.
     pub fn cursor(&mut self) -> Option<EventId> {
-        self.rise();
+        self.reclaim();
         let mut state = self.hub.lock();
         if self.reader.batch.is_empty() && !state.readers.has_ended(self.key) {
             let counters = &self.hub.shared.counters;
@@ -229,15 +229,15 @@ impl Subscription {
     /// The next delivery that is there already.
     fn take(&mut self, cx: &Context<'_>) -> Result<Option<Delivery>, Ended> {
         if self.reader.batch.is_empty() {
-            self.rise();
+            self.reclaim();
             let mut state = self.hub.lock();
             if state.readers.has_ended(self.key) {
                 return Err(Ended::ShuttingDown);
             }
             self.reader.fill(&mut state, &self.hub.shared.counters)?;
-            if let Some((seat, writer)) = &self.seat {
+            if let Some((slot, worker)) = &self.slot {
                 self.reader
-                    .take_seats((self.key, seat), *writer, &mut state);
+                    .take_slots((self.key, slot), *worker, &mut state);
             }
             if self.reader.batch.is_empty() {
                 state.readers.wait(self.key, cx.waker());
@@ -254,7 +254,7 @@ impl Subscription {
     fn count(&mut self, delivery: Option<&Delivery>) {
         let counters = &self.hub.shared.counters;
         let is_due = match delivery {
-            Some(Delivery::Event(event)) => self.turn.delivered(event, self.reader.joined_at),
+            Some(Delivery::Event(event)) => self.tally.delivered(event, self.reader.joined_at),
             Some(Delivery::Gap { reason, .. }) => {
                 counters.gap(*reason);
                 false
@@ -263,15 +263,15 @@ impl Subscription {
             None => true,
         };
         if is_due {
-            self.turn.count(self.wire, counters);
+            self.tally.count(self.wire, counters);
         }
     }
 
     fn sleep(&self, cx: &Context<'_>) {
-        if let Some((seat, _)) = &self.seat {
+        if let Some((slot, _)) = &self.slot {
             // A setting bounds it to a million.
             let channels = self.reader.memberships.len() as u32;
-            seat.sleep(self.wire, self.reader.position, channels, cx.waker());
+            slot.sleep(self.wire, self.reader.position, channels, cx.waker());
         }
     }
 
@@ -312,10 +312,10 @@ impl Stream for Subscription {
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        if let Some((seat, _)) = &self.seat {
-            seat.leave();
+        if let Some((slot, _)) = &self.slot {
+            slot.leave();
         }
-        self.turn.count(self.wire, &self.hub.shared.counters);
+        self.tally.count(self.wire, &self.hub.shared.counters);
         self.leave_channels(self.reader.channels().collect());
         self.hub.lock().readers.leave(self.key);
     }

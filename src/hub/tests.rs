@@ -226,7 +226,7 @@ async fn nothing_of_a_parted_channel_is_delivered() {
     let mut reader = fixture.reader(&["a", "b"]);
     fixture.notify("a", "1");
     fixture.notify("b", "2");
-    reader.part(&names(&["a", "never joined"]));
+    reader.unsubscribe(&names(&["a", "never joined"]));
     fixture.notify("a", "3");
     assert_eq!(now(&mut reader), [r#""b" 2"#]);
 }
@@ -255,9 +255,9 @@ async fn a_channel_that_is_read_cannot_be_joined_with_a_cursor() {
     let [a, b] = ["a", "b"].map(|name| ChannelName::new(name).unwrap());
     let refused = |name: &ChannelName| Err(JoinError::Joined(name.clone()));
     let both = [a.clone(), b.clone()];
-    assert_eq!(reader.join(&both, Some(Cursor::Strange)), refused(&a));
+    assert_eq!(reader.join(&both, Some(Cursor::Invalid)), refused(&a));
     reader.join(&both[1..], None).unwrap();
-    assert_eq!(reader.join(&both[1..], Some(Cursor::Strange)), refused(&b));
+    assert_eq!(reader.join(&both[1..], Some(Cursor::Invalid)), refused(&b));
     reader.join(&[a], None).unwrap();
     fixture.obey();
     assert_eq!(now(&mut reader), [r#"ready ["b"]"#, r#"ready ["a"]"#]);

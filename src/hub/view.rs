@@ -55,7 +55,7 @@ pub struct View {
     /// Notifications that became events.
     pub events: u64,
     /// Notifications on channels that nobody reads any more.
-    pub unclaimed: u64,
+    pub unmatched: u64,
     /// Events given to readers, by wire.
     pub deliveries: [u64; WIRES],
     /// Gaps given to readers, by reason.
@@ -112,7 +112,7 @@ impl Hub {
             readers: state.readers.by_wire(),
             channels: state.readers.channels(),
             events: state.log.appended(),
-            unclaimed: state.unclaimed,
+            unmatched: state.unmatched,
             deliveries: counters.deliveries.sums(),
             gaps: counters.gaps.sums(),
             resumes: counters.resumes.sums(),

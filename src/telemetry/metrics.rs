@@ -245,7 +245,7 @@ pub const METRICS: &[Metric] = &[
         "pgfan_unclaimed_notifications_total",
         "Notifications dropped, since their channel was not, or not yet, listened to for a \
          reader.",
-        |seen, out| out.one(seen.hub.unclaimed),
+        |seen, out| out.one(seen.hub.unmatched),
     ),
     counter(
         "pgfan_deliveries_total",

@@ -98,7 +98,7 @@ pub(crate) fn cursor(bytes: &[u8]) {
             assert_eq!(id.to_string().as_bytes(), bytes);
             assert!(bytes.len() <= 64);
         }
-        Some(Cursor::Strange) => assert_ne!(bytes, b""),
+        Some(Cursor::Invalid) => assert_ne!(bytes, b""),
     }
 }
 

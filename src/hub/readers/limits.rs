@@ -58,13 +58,13 @@ impl Readers {
         let own_excess = (self.quota.owned(client) + count).saturating_sub(client_limit);
         let total_excess = (self.channels.len() + count).saturating_sub(self.max_channels);
         let is_asked = |key: ChannelKey| names.contains(&self.channels[key].name);
-        let own = self.lingering.of(client).filter(|&key| !is_asked(key));
+        let own = self.idle.of(client).filter(|&key| !is_asked(key));
         let mut oldest: Vec<_> = own.take(own_excess.max(total_excess)).collect();
         if oldest.len() < own_excess {
             return Err(LimitReached::Client);
         }
         let is_others = |key: ChannelKey| self.channels[key].owner != client;
-        let others = self.lingering.keys().filter(|&key| is_others(key));
+        let others = self.idle.keys().filter(|&key| is_others(key));
         let others = others.filter(|&key| !is_asked(key));
         oldest.extend(others.take(total_excess.saturating_sub(oldest.len())));
         if oldest.len() < total_excess {
@@ -132,7 +132,7 @@ impl Readers {
         let channels = self.channels.iter().map(|(_, channel)| channel);
         let owned: Vec<_> = channels.filter(|c| c.owner == client).collect();
         let idle = owned.iter().filter(|channel| channel.idle_since.is_some());
-        assert_eq!(self.lingering.of(client).count(), idle.count());
+        assert_eq!(self.idle.of(client).count(), idle.count());
         assert_eq!(self.quota.owned(client), owned.len());
         owned.len()
     }

@@ -53,7 +53,7 @@ async fn a_cursor_that_cannot_be_honoured_gets_one_gap() {
     for (cursor, reason) in [
         (foreign, "unknown_cursor"),
         (future, "unknown_cursor"),
-        (Some(Cursor::Strange), "unknown_cursor"),
+        (Some(Cursor::Invalid), "unknown_cursor"),
         (old, "cursor_too_old"),
     ] {
         let mut reader = fixture.subscribe(&["a"], cursor);
@@ -66,9 +66,9 @@ async fn a_cursor_that_cannot_be_honoured_gets_one_gap() {
 #[tokio::test(start_paused = true)]
 async fn the_cursor_of_ready_after_a_gap_resumes() {
     let fixture = Fixture::live(Config::default());
-    let mut reader = fixture.subscribe(&["a"], Some(Cursor::Strange));
+    let mut reader = fixture.subscribe(&["a"], Some(Cursor::Invalid));
     assert_eq!(now(&mut reader), ["unknown_cursor", r#"ready ["a"]"#]);
-    let mut reader = fixture.subscribe(&["a"], Some(Cursor::Strange));
+    let mut reader = fixture.subscribe(&["a"], Some(Cursor::Invalid));
     let cursor = last_cursor(&mut reader);
     fixture.notify("a", "1");
     let mut again = fixture.subscribe(&["a"], cursor);
@@ -108,14 +108,14 @@ async fn a_replay_that_is_given_up_leaves_the_others_theirs() {
     }
     reader.join(&names(&["b", "c"]), cursor).unwrap();
     assert!(reader.next().now_or_never().is_some());
-    reader.part(&names(&["b"]));
+    reader.unsubscribe(&names(&["b"]));
     let missed = (0..4).map(|n| format!(r#""c" {n}"#));
     let ready = r#"ready ["c"]"#.to_owned();
     let expected: Vec<_> = missed.chain([ready]).collect();
     assert_eq!(now(&mut reader), expected);
     reader.join(&names(&["b"]), cursor).unwrap();
     assert!(reader.next().now_or_never().is_some());
-    reader.part(&names(&["b"]));
+    reader.unsubscribe(&names(&["b"]));
     assert!(now(&mut reader).is_empty());
     fixture.notify("a", "1");
     assert_eq!(now(&mut reader), [r#""a" 1"#]);

@@ -11,9 +11,9 @@ use super::*;
 #[derive(Debug, Default)]
 pub(super) struct Given(Arc<AtomicUsize>);
 
-impl Outlet for Given {
-    fn put(&mut self, burst: &Burst) -> bool {
-        let events = burst.events().len();
+impl EventSink for Given {
+    fn try_write(&mut self, batch: &EventBatch) -> bool {
+        let events = batch.events().len();
         self.0.fetch_add(events, Ordering::Relaxed);
         true
     }
@@ -22,46 +22,46 @@ impl Outlet for Given {
 }
 
 /// A reader of `a`, its writer, and how much that has given it.
-fn seated() -> (Fixture, Writer, Reading, Arc<AtomicUsize>) {
+fn attached() -> (Fixture, FanoutWorker, Reading, Arc<AtomicUsize>) {
     let fixture = Fixture::live(Config::default());
-    let writer = fixture.hub.writers(1).pop().unwrap();
+    let worker = fixture.hub.fanout_workers(1).pop().unwrap();
     let mut reader = fixture.reader(&["a"]);
     let given = Given::default();
     let count = given.0.clone();
-    reader.sit(Arc::new(Seat::new(given)));
-    (fixture, writer, Reading::of(reader), count)
+    reader.attach(Arc::new(DirectSlot::new(given)));
+    (fixture, worker, Reading::of(reader), count)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_reader_that_sleeps_is_served_without_being_woken() {
-    let (fixture, mut writer, mut reading, count) = seated();
-    let served = || count.load(Ordering::Relaxed);
+    let (fixture, mut worker, mut reading, count) = attached();
+    let armed = || count.load(Ordering::Relaxed);
     reading.sleep();
     for n in 0..5 {
         fixture.notify("a", &n.to_string());
-        while writer.round().now_or_never().is_some() {}
+        while worker.round().now_or_never().is_some() {}
     }
-    assert_eq!((served(), reading.woken()), (5, 0));
+    assert_eq!((armed(), reading.woken()), (5, 0));
     // What is no event it is woken for, and then it is at the place of the last.
     fixture.lose();
     assert_eq!(reading.woken(), 1);
     assert_eq!(now(&mut reading.reader), ["interrupted"]);
-    assert_eq!(served(), 5);
+    assert_eq!(armed(), 5);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_outlet_is_the_readers_until_it_has_written() {
-    let (fixture, mut writer, mut reading, count) = seated();
+    let (fixture, mut worker, mut reading, count) = attached();
     let mut notify = |payload| {
         fixture.notify("a", payload);
-        while writer.round().now_or_never().is_some() {}
+        while worker.round().now_or_never().is_some() {}
         count.load(Ordering::Relaxed)
     };
     // It has read all there is, and is still writing it.
     reading.read();
     assert_eq!((notify("1"), reading.woken()), (0, 1));
     // It says that it has written, and does not know yet that it was woken.
-    reading.reader.serve();
+    reading.reader.arm();
     assert_eq!((notify("2"), reading.woken()), (0, 1));
     assert_eq!(now(&mut reading.reader), ["\"a\" 1", "\"a\" 2"]);
     reading.sleep();
@@ -71,10 +71,10 @@ async fn an_outlet_is_the_readers_until_it_has_written() {
 /// Whatever has changed may be that the reader may not have what comes.
 #[tokio::test(start_paused = true)]
 async fn who_was_woken_with_all_is_given_nothing_until_it_has_looked() {
-    let (fixture, mut writer, mut reading, count) = seated();
+    let (fixture, mut worker, mut reading, count) = attached();
     let mut notify = |payload| {
         fixture.notify("a", payload);
-        while writer.round().now_or_never().is_some() {}
+        while worker.round().now_or_never().is_some() {}
         count.load(Ordering::Relaxed)
     };
     reading.sleep();
@@ -109,7 +109,7 @@ impl Reading {
 
     pub(super) fn sleep(&mut self) {
         self.read();
-        self.reader.serve();
+        self.reader.arm();
     }
 
     /// To the end of what is there.

@@ -53,15 +53,15 @@ async fn a_reader_has_been_given_it_when_it_rests() {
 #[tokio::test(start_paused = true)]
 async fn a_writer_has_given_it_when_it_has_written() {
     let fixture = Fixture::live(Config::default());
-    let mut writer = fixture.hub.writers(1).pop().unwrap();
+    let mut worker = fixture.hub.fanout_workers(1).pop().unwrap();
     let mut reader = fixture.reader(&["a"]);
-    reader.sit(Arc::new(Seat::new(Given::default())));
+    reader.attach(Arc::new(DirectSlot::new(Given::default())));
     let mut reading = Reading::of(reader);
     reading.sleep();
     let told = Told::default();
     told.follow(&fixture, "a");
     assert_eq!(told.said().len(), 1);
-    while writer.round().now_or_never().is_some() {}
+    while worker.round().now_or_never().is_some() {}
     assert_eq!(told.said()[1..], ["given"]);
     assert_eq!(reading.woken(), 0);
 }

@@ -80,7 +80,7 @@ fn op() -> impl Strategy<Value = Op> {
 
 enum Item {
     Notification(usize, u64),
-    Listening(usize, Generation),
+    ListenState(usize, Generation),
     Interrupted,
     Live,
 }
@@ -116,7 +116,7 @@ impl Server {
                 Wish::Listen(generation, _) => {
                     self.wanted.insert(channel, generation);
                     self.listening.insert(channel);
-                    self.items.push_back(Item::Listening(channel, generation));
+                    self.items.push_back(Item::ListenState(channel, generation));
                 }
                 Wish::Unlisten => {
                     self.wanted.remove(&channel);
@@ -136,7 +136,7 @@ impl Server {
     fn reconnect(&mut self) {
         if !std::mem::replace(&mut self.connected, true) {
             self.listening = self.wanted.keys().copied().collect();
-            let again = self.wanted.iter().map(|(c, g)| Item::Listening(*c, *g));
+            let again = self.wanted.iter().map(|(c, g)| Item::ListenState(*c, *g));
             self.items.extend(again);
             self.items.push_back(Item::Live);
         }
@@ -152,7 +152,7 @@ impl Server {
                         heard[channel] = count + 1;
                         intake.notification(notification(CHANNELS[channel], &count.to_string()));
                     }
-                    Item::Listening(channel, generation) => {
+                    Item::ListenState(channel, generation) => {
                         intake.listening(&names(&CHANNELS)[channel], generation);
                     }
                     Item::Interrupted => intake.interrupted(EPOCH_TIME),
@@ -167,7 +167,7 @@ impl Server {
 #[derive(Debug, Default)]
 struct Tray {
     events: Mutex<VecDeque<Arc<Event>>>,
-    bursts: AtomicUsize,
+    batches: AtomicUsize,
 }
 
 impl Tray {
@@ -180,11 +180,11 @@ impl Tray {
 #[derive(Debug)]
 struct Way(Arc<Tray>);
 
-impl Outlet for Way {
-    fn put(&mut self, burst: &Burst) -> bool {
+impl EventSink for Way {
+    fn try_write(&mut self, batch: &EventBatch) -> bool {
         let Self(tray) = self;
-        tray.events.lock().unwrap().extend(burst.events().to_vec());
-        tray.bursts.fetch_add(1, Ordering::Relaxed) % 2 == 0
+        tray.events.lock().unwrap().extend(batch.events().to_vec());
+        tray.batches.fetch_add(1, Ordering::Relaxed) % 2 == 0
     }
 
     fn close(&mut self) {}
@@ -221,7 +221,7 @@ struct Client {
 }
 
 impl Client {
-    fn seated() -> Self {
+    fn attached() -> Self {
         Self {
             tray: Some(Arc::default()),
             ..Self::default()
@@ -247,7 +247,7 @@ impl Client {
         }
     }
 
-    fn part(&mut self, channel: usize) {
+    fn unsubscribe(&mut self, channel: usize) {
         self.channels.remove(&channel);
         self.asked.remove(&channel);
         let owed = self.owed.remove(&channel);
@@ -259,7 +259,7 @@ impl Client {
             self.parted.insert(channel, (last, owed));
         }
         if let Some(subscription) = &mut self.subscription {
-            subscription.part(&names(&[CHANNELS[channel]]));
+            subscription.unsubscribe(&names(&[CHANNELS[channel]]));
         }
     }
 
@@ -299,7 +299,7 @@ impl Client {
         }
         let mut subscription = hub.subscribe(WireName::WebSocket, CLIENT).unwrap();
         if let Some(tray) = &self.tray {
-            subscription.sit(Arc::new(Seat::new(Way(tray.clone()))));
+            subscription.attach(Arc::new(DirectSlot::new(Way(tray.clone()))));
         }
         self.live = true;
         let (returning, others): (Vec<_>, Vec<_>) = std::mem::take(&mut self.channels)
@@ -332,7 +332,7 @@ impl Client {
             Some(Some(Ok(delivery))) => self.check(delivery, server),
             Some(_) => self.break_off(),
             None => {
-                subscription.serve();
+                subscription.arm();
                 return false;
             }
         }
@@ -428,9 +428,9 @@ impl Client {
 async fn run(config: Config, calm: bool, ops: Vec<Op>) -> usize {
     let Fixture { hub, demand } = Fixture::new(config);
     let mut server = Server::default();
-    let mut writer = hub.writers(1).pop().unwrap();
-    let mut write = move || while writer.round().now_or_never().is_some() {};
-    let mut clients = [Client::seated(), Client::seated(), Client::default()];
+    let mut worker = hub.fanout_workers(1).pop().unwrap();
+    let mut write = move || while worker.round().now_or_never().is_some() {};
+    let mut clients = [Client::attached(), Client::attached(), Client::default()];
     hub.ingest(|intake| intake.live(false));
     server.connected = true;
     // Where every channel is always listened to, every cursor is good.
@@ -460,7 +460,7 @@ async fn run(config: Config, calm: bool, ops: Vec<Op>) -> usize {
             }
             Op::Part(client, channel) => {
                 clients[client].empty_tray(&server);
-                clients[client].part(channel);
+                clients[client].unsubscribe(channel);
             }
             Op::Read(client, count) => {
                 for _ in 0..count {

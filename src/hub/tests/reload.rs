@@ -47,7 +47,7 @@ async fn fewer_channels_for_a_reader_take_none_away() {
     assert_eq!(reader.join(&names(&["c", "d"]), None), refused);
     assert_eq!(reader.join(&names(&["c"]), None), Ok(()));
     assert_eq!(now(&mut reader), [r#"ready ["c"]"#]);
-    reader.part(&names(&["a", "b"]));
+    reader.unsubscribe(&names(&["a", "b"]));
     assert_eq!(reader.join(&names(&["d"]), None), Ok(()));
 }
 
@@ -63,10 +63,10 @@ async fn what_is_done_is_counted() {
     drop(reader);
     let mut again = fixture.subscribe(&["a"], cursor);
     assert_eq!(now(&mut again), [r#"ready ["a"]"#]);
-    let mut strange = fixture.subscribe(&["a"], Some(Cursor::Strange));
+    let mut strange = fixture.subscribe(&["a"], Some(Cursor::Invalid));
     assert_eq!(now(&mut strange), ["unknown_cursor", r#"ready ["a"]"#]);
     let view = fixture.hub.view();
-    assert_eq!((view.events, view.unclaimed, view.interruptions), (1, 1, 1));
+    assert_eq!((view.events, view.unmatched, view.interruptions), (1, 1, 1));
     assert_eq!(view.deliveries, [1, 0, 0, 0]);
     assert_eq!((view.latency.count, view.resumes), (1, [1, 1]));
     assert_eq!(view.readers, [2, 0, 0, 0]);

@@ -167,7 +167,7 @@ impl Stream for Admitted {
             if this.lost.as_ref().is_some_and(|lost| !lost.is_empty()) {
                 // Nothing before that is dealt with; no writer gives it anything
                 // either.
-                this.subscription.rise();
+                this.subscription.reclaim();
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
@@ -240,7 +240,7 @@ mod tests {
         auth::{Authenticator, Config, Patterns},
         demand::{Demand, Wish},
         event::{Notification, WireName},
-        hub::{Burst, Hub, Outlet, Seat},
+        hub::{DirectSlot, EventBatch, EventSink, Hub},
         transport::{Browsers, Limits, Settings},
     };
 
@@ -257,8 +257,8 @@ mod tests {
     #[derive(Debug, Default)]
     struct Given(Arc<AtomicUsize>);
 
-    impl Outlet for Given {
-        fn put(&mut self, _: &Burst) -> bool {
+    impl EventSink for Given {
+        fn put(&mut self, _: &EventBatch) -> bool {
             self.0.fetch_add(1, Ordering::SeqCst);
             true
         }
@@ -335,11 +335,11 @@ mod tests {
     async fn who_has_a_channel_to_give_up_is_served_nothing_of_it() {
         for _ in 0..50 {
             let (hub, auth, admitted) = reader();
-            let writer = hub.writers(1).pop().unwrap();
+            let writer = hub.fanout_workers(1).pop().unwrap();
             let given = Given::default();
             let count = given.0.clone();
             let mut admitted = admitted.giving_up();
-            admitted.sit(Arc::new(Seat::new(given)));
+            admitted.attach(Arc::new(DirectSlot::new(given)));
             let both = Arc::new(Barrier::new(2));
             let going = {
                 let both = both.clone();
@@ -347,7 +347,7 @@ mod tests {
                     both.wait();
                     let item = admitted.next().now_or_never();
                     assert!(item.is_none());
-                    admitted.serve();
+                    admitted.arm();
                     admitted
                 })
             };

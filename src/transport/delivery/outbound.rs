@@ -17,7 +17,7 @@ use tokio::{io::AsyncWrite, net::TcpStream, time::Instant};
 use super::end::End;
 use crate::{
     event::{Event, Form},
-    hub::{Burst, Delivery, Outlet, Seat},
+    hub::{Delivery, DirectSlot, EventBatch, EventSink},
     transport::{
         access::admitted::Admitted,
         connection::{
@@ -61,7 +61,7 @@ pub(in crate::transport) struct Outbound {
     pub(in crate::transport) idle: Idle,
     wire: &'static Wire,
     /// None over TLS: there the reader is woken for all that comes.
-    seat: Option<Arc<Seat<Line>>>,
+    slot: Option<Arc<DirectSlot<Line>>>,
     /// What the socket has not taken yet: it stands before everything else.
     rest: Bytes,
     /// The socket took all of it, and has not sent all of it yet.
@@ -77,21 +77,21 @@ impl Outbound {
         idle: Idle,
         wire: &'static Wire,
     ) -> Self {
-        let seat = socket.stream().map(|stream| {
-            Arc::new(Seat::new(Line {
+        let slot = socket.stream().map(|stream| {
+            Arc::new(DirectSlot::new(Line {
                 stream: Some(stream),
                 wire,
                 rest: None,
             }))
         });
-        if let Some(seat) = &seat {
-            subscription.sit(seat.clone());
+        if let Some(slot) = &slot {
+            subscription.attach(slot.clone());
         }
         Self {
             subscription,
             idle,
             wire,
-            seat,
+            slot,
             rest: Bytes::new(),
             unflushed: false,
             end: None,
@@ -100,12 +100,12 @@ impl Outbound {
 
     /// The socket is this task's alone, until it waits for deliveries again. To
     /// be called before anything is written by other means.
-    pub(in crate::transport) fn rise(&mut self) {
-        let Some(seat) = &self.seat else {
+    pub(in crate::transport) fn reclaim(&mut self) {
+        let Some(slot) = &self.slot else {
             return;
         };
-        self.subscription.rise();
-        if let Some(rest) = seat.with_outlet(|line| line.rest.take()) {
+        self.subscription.reclaim();
+        if let Some(rest) = slot.with_sink(|line| line.rest.take()) {
             self.rest = *rest;
         }
     }
@@ -158,7 +158,7 @@ impl Outbound {
         })?;
         match gathered {
             Gathered::All if !self.is_writing() => {
-                self.subscription.serve();
+                self.subscription.arm();
                 return Poll::Pending;
             }
             Gathered::End(end) => self.end = Some(end),
@@ -267,12 +267,12 @@ struct Line {
     rest: Option<Box<Bytes>>,
 }
 
-impl Outlet for Line {
-    fn put(&mut self, burst: &Burst) -> bool {
+impl EventSink for Line {
+    fn try_write(&mut self, batch: &EventBatch) -> bool {
         let Some(stream) = &self.stream else {
             return false;
         };
-        let bytes = burst.bytes(self.wire.form, self.wire.encode);
+        let bytes = batch.bytes(self.wire.form, self.wire.encode);
         // Past the runtime, which need not know of a write that does not wait.
         // Of a broken socket the reader finds that out itself.
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;

@@ -21,7 +21,7 @@ use tracing::debug;
 use super::{Deliveries, cuts::Cuts, framed_event};
 use crate::{
     event::Form,
-    hub::{Burst, Outlet, Seat},
+    hub::{DirectSlot, EventBatch, EventSink},
     transport::{
         access::limits::Presence,
         connection::http2::Stall,
@@ -47,7 +47,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// See the module.
 pub(super) struct Reader {
     deliveries: Deliveries,
-    seat: Arc<Seat<Line>>,
+    slot: Arc<DirectSlot<Line>>,
     /// What the stream has not taken yet: it stands before everything else.
     rest: Bytes,
     cuts: Cuts,
@@ -87,17 +87,17 @@ impl Reader {
         limit: Duration,
         stall: Stall,
     ) -> Self {
-        let seat = Arc::new(Seat::new(Line {
+        let slot = Arc::new(DirectSlot::new(Line {
             stream,
             rest: Bytes::new(),
             is_closed: false,
             seen: Instant::now(),
             room: 0,
         }));
-        deliveries.subscription.sit(seat.clone());
+        deliveries.subscription.attach(slot.clone());
         Self {
             deliveries,
-            seat,
+            slot,
             rest: Bytes::new(),
             cuts: Cuts::default(),
             status: None,
@@ -119,26 +119,26 @@ impl Reader {
             self.deliveries.subscription.refused(Code::WriteTimeout);
         }
         let is_whole = self.cuts.is_whole();
-        let seat = Arc::clone(&self.seat);
+        let slot = Arc::clone(&self.slot);
         let presence = self.deliveries.subscription.leave();
         match end {
-            End::Told(status) => seat.with_outlet(|line| line.end(&status)),
-            End::Stalled if is_whole => Box::pin(farewell(&seat, presence)).await,
+            End::Told(status) => slot.with_sink(|line| line.end(&status)),
+            End::Stalled if is_whole => Box::pin(farewell(&slot, presence)).await,
             End::Stalled => {
                 debug!("a stream takes nothing: reset");
-                seat.with_outlet(|line| line.stream.send_reset(Reason::CANCEL));
+                slot.with_sink(|line| line.stream.send_reset(Reason::CANCEL));
             }
             End::Gone => {}
         }
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<End> {
-        self.deliveries.subscription.rise();
-        let rest = self.seat.with_outlet(|line| std::mem::take(&mut line.rest));
+        self.deliveries.subscription.reclaim();
+        let rest = self.slot.with_sink(|line| std::mem::take(&mut line.rest));
         if !rest.is_empty() {
             self.rest = rest;
         }
-        let reset = self.seat.with_outlet(|line| line.stream.poll_reset(cx));
+        let reset = self.slot.with_sink(|line| line.stream.poll_reset(cx));
         if reset.is_ready() {
             return Poll::Ready(End::Gone);
         }
@@ -151,7 +151,7 @@ impl Reader {
             }
             self.rest = self.gather(cx);
             if self.rest.is_empty() && self.status.is_none() {
-                self.deliveries.subscription.serve();
+                self.deliveries.subscription.arm();
                 return Poll::Pending;
             }
         }
@@ -180,7 +180,7 @@ impl Reader {
         }
         while !self.rest.is_empty() {
             let (rest, cuts) = (&mut self.rest, &mut self.cuts);
-            let given = self.seat.with_outlet(|line| line.poll_give(rest, cuts, cx));
+            let given = self.slot.with_sink(|line| line.poll_give(rest, cuts, cx));
             match given {
                 Poll::Ready(Ok(())) => self.stalled = None,
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(End::Gone)),
@@ -193,7 +193,7 @@ impl Reader {
             }
         }
         self.rest = Bytes::new();
-        let room = self.seat.with_outlet(|line| line.look(0, Instant::now()));
+        let room = self.slot.with_sink(|line| line.look(0, Instant::now()));
         self.cuts.saw(room);
         Poll::Ready(Ok(()))
     }
@@ -201,16 +201,16 @@ impl Reader {
 
 /// Ends a stalled stream that is at the end of a message with a status. It keeps
 /// the reader's place until then, so that the number of such streams is bounded.
-async fn farewell(seat: &Seat<Line>, _held: Presence) {
+async fn farewell(slot: &DirectSlot<Line>, _held: Presence) {
     debug!("a stream takes nothing: ended");
     let rule = "the client has taken nothing within --write-timeout";
     let status = Refusal::new(Code::WriteTimeout, rule).into();
-    seat.with_outlet(|line| line.end(&status));
-    let gone = poll_fn(|cx| seat.with_outlet(|line| line.stream.poll_reset(cx)));
+    slot.with_sink(|line| line.end(&status));
+    let gone = poll_fn(|cx| slot.with_sink(|line| line.stream.poll_reset(cx)));
     // The stream ends in both cases.
     let _ = timeout(FAREWELL, gone).await;
     // Does nothing if the status has been sent.
-    seat.with_outlet(|line| line.stream.send_reset(Reason::CANCEL));
+    slot.with_sink(|line| line.stream.send_reset(Reason::CANCEL));
 }
 
 impl Line {
@@ -255,16 +255,16 @@ impl Line {
     }
 }
 
-impl Outlet for Line {
+impl EventSink for Line {
     /// Given without a look at the window each time, which would wake the reader
     /// (h2 tells of room through the same waker as of a reset).
-    fn put(&mut self, burst: &Burst) -> bool {
+    fn try_write(&mut self, batch: &EventBatch) -> bool {
         if self.is_closed {
             return false;
         }
-        let bytes = burst.bytes(Form::Grpc, framed_event);
-        if bytes.len() > self.room || burst.at() - self.seen >= LOOK {
-            self.look(bytes.len(), burst.at());
+        let bytes = batch.bytes(Form::Grpc, framed_event);
+        if bytes.len() > self.room || batch.at() - self.seen >= LOOK {
+            self.look(bytes.len(), batch.at());
         }
         if bytes.len() <= self.room && self.stream.send_data(bytes.clone(), false).is_ok() {
             self.room -= bytes.len();

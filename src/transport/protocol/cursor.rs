@@ -10,7 +10,7 @@ pub(in crate::transport) fn cursor(text: &[u8]) -> Option<Cursor> {
     }
     let text = std::str::from_utf8(text).ok();
     let id = text.and_then(|text| text.parse::<EventId>().ok());
-    Some(id.map_or(Cursor::Strange, Cursor::At))
+    Some(id.map_or(Cursor::Invalid, Cursor::At))
 }
 
 /// The latest of several, of which a polyfill's come last: what it appends is

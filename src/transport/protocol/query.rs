@@ -186,7 +186,7 @@ mod tests {
     fn a_cursor_may_be_anything() {
         let parsed = StreamQuery::parse(Some("channel=a&cursor=%FF%zz")).unwrap();
         assert_eq!(parsed.cursor.as_deref(), Some(&b"\xff%zz"[..]));
-        assert_eq!(parsed.cursor(), Some(Cursor::Strange));
+        assert_eq!(parsed.cursor(), Some(Cursor::Invalid));
     }
 
     #[test]
@@ -204,7 +204,7 @@ mod tests {
             assert_eq!(cursor(&format!("{name}=&{name}=")), None);
             // Of two logs, the one that the connection before this one was of.
             assert_eq!(cursor(&format!("cursor=f-9&{name}=e-7")), at("e-7"));
-            let strange = Some(Cursor::Strange);
+            let strange = Some(Cursor::Invalid);
             assert_eq!(cursor(&format!("cursor=e-5&{name}=%FF")), strange);
         }
     }

@@ -74,7 +74,7 @@ impl Connection {
     }
 
     fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
-        self.outbound.rise();
+        self.outbound.reclaim();
         if !self.outbound.is_writing() {
             if let Poll::Ready(end) = poll_gone(&mut self.socket, cx) {
                 return Poll::Ready(Err(end));

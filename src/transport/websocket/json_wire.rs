@@ -164,7 +164,7 @@ impl Connection {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
-        self.reader.outbound.rise();
+        self.reader.outbound.reclaim();
         if !self.reader.outbound.is_writing() {
             let lost = self.reader.outbound.subscription.lost();
             if !lost.is_empty() {
@@ -260,7 +260,7 @@ impl Connection {
         let cursor = match handed_in {
             Value::Null => None,
             Value::String(text) => cursor(text.as_bytes()),
-            _ => Some(Cursor::Strange),
+            _ => Some(Cursor::Invalid),
         };
         self.reader.outbound.subscription.join(&names, cursor)
     }
@@ -268,7 +268,7 @@ impl Connection {
     fn part(&mut self, channels: &[String]) -> Result<Vec<ChannelName>, Refusal> {
         let names = channels.iter().map(|name| ChannelName::new(name));
         let names: Vec<_> = names.collect::<Result<_, _>>()?;
-        self.reader.outbound.subscription.part(&names);
+        self.reader.outbound.subscription.unsubscribe(&names);
         Ok(names)
     }
 
@@ -312,7 +312,7 @@ impl Connection {
         if names.is_empty() {
             return Ok(());
         }
-        self.reader.outbound.subscription.part(names);
+        self.reader.outbound.subscription.unsubscribe(names);
         self.say(&ServerMessage::unsubscribed(names)).await?;
         let texts: Vec<_> = names.iter().map(ChannelName::as_str).collect();
         self.refuse(&unreadable(&texts), None).await

@@ -50,7 +50,7 @@ impl Reader {
     /// The client first, if it is listened to, so that a busy reader can speak;
     /// what is written half stands before everything.
     pub(super) fn poll_turn(&mut self, cx: &mut Context<'_>, listens: bool) -> Poll<Turn> {
-        self.outbound.rise();
+        self.outbound.reclaim();
         if listens && !self.outbound.is_writing() {
             if let Poll::Ready(frame) = self.socket.poll_read(cx) {
                 return Poll::Ready(Turn::Read(frame));
