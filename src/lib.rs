@@ -44,11 +44,13 @@
 //! - An event is encoded once for each wire, by the first reader that needs it.
 //! - Everything is bounded, and says what happens at its limit.
 
-pub mod count;
-pub mod demand;
+pub mod channel_demand;
 pub mod event;
+pub mod instruments;
+mod outgoing;
 pub mod proto;
 pub mod publish;
+pub mod temp_postgres;
 
 pub mod source;
 
@@ -64,11 +66,9 @@ mod backoff;
 mod certificate;
 pub mod cli;
 pub mod config;
-mod dial;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzz;
-pub mod sandbox;
 pub mod service_manager;
 pub mod shutdown;
 pub mod telemetry;

@@ -17,16 +17,10 @@ use tokio::{
 };
 
 pub use self::reload::Reloader;
-use self::{
-    doors::{bind, doors},
-    pump::Pump,
-    reload::{Begun, Parts, Reloads},
-    telemetry::Telemetry,
-};
 use crate::{
     auth::Authenticator,
+    channel_demand::Demand,
     config::Config,
-    demand::Demand,
     hub::Hub,
     publish,
     service_manager::ServiceManager,
@@ -34,6 +28,10 @@ use crate::{
     source::{PostgresSource, Source, conninfo::ConnInfo},
     transport::{self, Admission},
 };
+use doors::{bind, doors};
+use pump::Pump;
+use reload::{Begun, Parts, Reloads};
+use telemetry::Telemetry;
 
 /// In so many steps a crowd is sent away.
 const STEPS: u32 = 20;

@@ -130,7 +130,7 @@ mod tests {
     use tokio::select;
 
     use super::*;
-    use crate::{demand::Demand, event::WireName, hub::CLIENT};
+    use crate::{channel_demand::Demand, event::WireName, hub::CLIENT};
 
     /// Of these flags.
     fn config(flags: &[(&str, &str)]) -> Config {

@@ -6,9 +6,9 @@ use serde::{Deserialize, Deserializer, de::Error};
 use serde_json::{Map, Value};
 
 use super::{
-    each_once::EachOnce,
     pattern::{Pattern, Patterns},
     subject::Subject,
+    unique_keys::EachOnce,
 };
 
 /// Patterns for reading and for publishing each; far fewer name a channel each

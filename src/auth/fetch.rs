@@ -8,7 +8,7 @@ use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use tokio::{task::JoinSet, time::timeout};
 
-use crate::dial::{Carrier, Tls, dial, is_name};
+use crate::outgoing::{Carrier, Tls, dial, is_name};
 
 /// The whole of it; clients may wait for it at the door.
 const TIME_LIMIT: Duration = Duration::from_secs(5);

@@ -15,9 +15,9 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    changes::Changes,
     fetch::Url,
     keys::Keys,
+    policy_version::Changes,
     small_file::{self, FileError},
 };
 

@@ -1,10 +1,8 @@
 //! What a client may do. Knows no transport: a token or a ticket in, [`Grant`]
 //! out.
 
-mod changes;
 mod claims;
 mod crypto;
-mod each_once;
 mod early;
 mod fetch;
 #[cfg(any(test, fuzzing))]
@@ -16,6 +14,7 @@ mod key_source;
 mod keys;
 mod mint;
 mod pattern;
+mod policy_version;
 mod recent;
 mod seen;
 mod small_file;
@@ -26,6 +25,7 @@ mod tickets;
 mod token;
 mod token_type;
 mod toll;
+mod unique_keys;
 
 use std::{
     future::pending,
@@ -49,12 +49,12 @@ pub use token_type::{TokenType, TokenTypeError};
 use tokio::{select, sync::watch};
 
 use crate::turns::Turns;
-pub use toll::Attempts;
-
-use changes::Changes;
-use futures_util::future::join_all;
+use policy_version::Changes;
 use seen::Seen;
 use tickets::Tickets;
+pub use toll::Attempts;
+
+use futures_util::future::join_all;
 
 /// Who is let in, and to what.
 #[derive(Debug)]

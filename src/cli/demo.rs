@@ -15,15 +15,15 @@ use std::{
 use tokio::{select, time::Duration};
 use tracing::info;
 
-use self::shop::Shop;
 use super::CommandResult;
 use crate::{
     app::{AppError, Gateway},
     config::{Config, Mistakes, environment},
-    sandbox::{Binaries, Options, Sandbox, Search},
     shutdown::Shutdown,
     source::conninfo::ConnInfo,
+    temp_postgres::{Binaries, Options, Sandbox, Search},
 };
+use shop::Shop;
 
 /// Where `tests/postgres/setup` puts a server when it may not install one.
 const PRIVATE: &str = "target/postgres";

@@ -5,7 +5,7 @@ use std::{io, time::Duration};
 use tokio::time::timeout;
 
 use super::{address::Address, ended::Ended};
-use crate::dial::{Carrier, Tls, TlsFailure, dial as connect};
+use crate::outgoing::{Carrier, Tls, TlsFailure, dial as connect};
 
 /// Name, TCP and TLS together: as long as PostgreSQL's clients are given here.
 const LIMIT: Duration = Duration::from_secs(10);

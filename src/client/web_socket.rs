@@ -16,7 +16,7 @@ use tungstenite::{Error, Message as Frame, handshake::client::generate_key};
 use super::{
     Gateway, Reading, Said, Token, dial::dial, ended::Ended, message::Message, request::LIMIT,
 };
-use crate::dial::Carrier;
+use crate::outgoing::Carrier;
 
 /// One connection's life.
 pub(super) fn read(

@@ -8,7 +8,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Given, Origins, access::paths, mistakes::Mistake, place::Place, rule::of_file};
+use super::{
+    Given, Origins, access::paths, mistakes::Mistake, origin_of_setting::Place, rule::of_file,
+};
 use crate::source::conninfo::holds_password;
 
 /// The content of a file.

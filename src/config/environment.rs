@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::{
     Mistake,
-    place::Place,
+    origin_of_setting::Place,
     settings::{PREFIX, SETTINGS, variable},
     unknown::unknown,
 };

@@ -9,7 +9,8 @@ use std::{
 use toml::{Spanned, Value, de::Error};
 
 use super::{
-    Given, mistakes::Mistake, place::Place, rule::Rule, settings::SETTINGS, unknown::unknown,
+    Given, mistakes::Mistake, origin_of_setting::Place, rule::Rule, settings::SETTINGS,
+    unknown::unknown,
 };
 use crate::{auth::open_small_file, text::path_prefix};
 

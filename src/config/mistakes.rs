@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::place::Place;
+use super::origin_of_setting::Place;
 
 /// One mistake: where it was made, against which rule, and the way out.
 #[derive(Debug, Clone, PartialEq, Eq)]

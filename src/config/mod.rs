@@ -6,11 +6,11 @@ mod advice;
 mod database;
 mod environment;
 mod file;
-mod fixed;
 mod limits;
 mod mistakes;
+mod origin_of_setting;
 mod origins;
-mod place;
+mod restart_only;
 mod rule;
 mod settings;
 #[cfg(test)]
@@ -20,16 +20,6 @@ mod unknown;
 mod values;
 
 use std::{collections::HashMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
-
-use access::Access;
-pub(crate) use database::remedy_of_database;
-pub use environment::{Environment, environment, unknown_variables};
-pub use fixed::Fixed;
-use limits::Limits;
-pub use mistakes::{Mistake, Mistakes};
-use place::Place;
-pub use settings::{SETTINGS, Setting};
-use tls::TlsSettings;
 
 use crate::{
     auth::{self, Rules, SigningKey},
@@ -41,6 +31,15 @@ use crate::{
     telemetry::{Endpoint, LogFormat, OtlpSettings},
     transport,
 };
+use access::Access;
+pub(crate) use database::remedy_of_database;
+pub use environment::{Environment, environment, unknown_variables};
+use limits::Limits;
+pub use mistakes::{Mistake, Mistakes};
+use origin_of_setting::Place;
+pub use restart_only::Fixed;
+pub use settings::{SETTINGS, Setting};
+use tls::TlsSettings;
 
 /// Everything the gateway is set to.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::Path};
 
-use super::{mistakes::Mistake, place::Place, settings::Setting};
+use super::{mistakes::Mistake, origin_of_setting::Place, settings::Setting};
 use crate::{
     auth::FileError,
     telemetry::EndpointError,

@@ -2,7 +2,7 @@
 
 use strsim::damerau_levenshtein;
 
-use super::{Mistake, place::Place, settings::variable};
+use super::{Mistake, origin_of_setting::Place, settings::variable};
 
 /// So many letters may be wrong, missing, too many or in the wrong order where a name is still known
 /// again: any two settings differ by three at the least.

@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     auth::{self, Authenticator},
-    demand::{Demand, Wish},
+    channel_demand::{Demand, Wish},
     event::Notification,
     hub::{self, Hub},
     publish::{self, PublishQueue},

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::{
     channel_quota::ClientKey, fanout_worker::WorkerSet, log::HistoryKey, readers::ReaderKey,
 };
-use crate::{demand::Generation, event::ChannelName};
+use crate::{channel_demand::Generation, event::ChannelName};
 
 /// How far the source has come with a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

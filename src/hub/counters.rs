@@ -5,8 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use super::event_batch::EventBatch;
 use crate::{
-    count::{Counts, Histogram},
     event::{Event, FollowedTurn, GAP_REASONS, GapReason, WIRES, WireName},
+    instruments::{Counts, Histogram},
 };
 
 /// See the module.

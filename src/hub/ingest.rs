@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::{Hub, SourceState, State, log::ControlEvent, readers::ChannelKey};
 use crate::{
-    demand::Generation,
+    channel_demand::Generation,
     event::{ChannelName, Followed, GapReason, Notification},
 };
 

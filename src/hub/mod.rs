@@ -36,7 +36,7 @@ use std::{
 use tokio::{sync::watch, time::Instant};
 
 use crate::{
-    demand::Demand,
+    channel_demand::Demand,
     event::{Epoch, WireName},
 };
 #[cfg(test)]

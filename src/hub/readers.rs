@@ -19,7 +19,7 @@ use super::{
     view::ChannelView,
 };
 use crate::{
-    demand::{Demand, Generation, Rank, Wish},
+    channel_demand::{Demand, Generation, Rank, Wish},
     event::{ChannelName, WIRES, WireName},
 };
 

@@ -16,7 +16,7 @@ use tokio_stream::StreamExt;
 
 use super::*;
 use crate::{
-    demand::{Generation, Wish},
+    channel_demand::{Generation, Wish},
     event::{ChannelName, GapReason, Notification, WireName},
 };
 

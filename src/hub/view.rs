@@ -5,8 +5,8 @@ use std::time::SystemTime;
 
 use super::{Hub, SourceState, State, readers::ChannelKey};
 use crate::{
-    count::Spread,
     event::{ChannelName, GAP_REASONS, WIRES},
+    instruments::Spread,
 };
 
 /// Channels looked at under one lock: some 100 µs.

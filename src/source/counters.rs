@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::count::Counts;
+use crate::instruments::Counts;
 
 /// Cheap to clone; all clones are the same.
 #[derive(Debug, Clone, Default)]

@@ -25,7 +25,7 @@ use super::{
     waiting::Waiting,
 };
 use crate::{
-    demand::{Generation, Wish},
+    channel_demand::{Generation, Wish},
     event::ChannelName,
 };
 

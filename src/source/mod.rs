@@ -1,22 +1,22 @@
 //! Where notifications come from. Knows no hub and no transport: it follows
 //! a [`Demand`] and says what it hears as a stream of [`SourceItem`]s.
 
-mod beat;
-mod between;
+mod aux_session;
 mod connect;
 pub mod conninfo;
 mod counters;
+mod drain_budget;
 mod fence;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzz;
-mod heartbeat;
+mod heartbeat_query;
+mod heartbeat_timer;
 mod listen;
 mod listening;
 mod postgres;
 mod private;
-mod row;
-mod second_session;
 mod session;
+mod session_link;
 mod sizes;
 mod statements;
 mod waiting;
@@ -26,12 +26,12 @@ use std::time::{Duration, SystemTime};
 use tokio_stream::Stream;
 
 use crate::{
-    demand::{Demand, Generation},
+    channel_demand::{Demand, Generation},
     event::{ChannelName, Notification},
 };
+pub use aux_session::SecondSession;
 pub use counters::{Counters, Totals};
 pub use postgres::PostgresSource;
-pub use second_session::SecondSession;
 
 /// The source's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -8,12 +8,12 @@ use tokio_stream::Stream;
 use tracing::{info, warn};
 
 use super::{
-    Config, Counters, SecondSession, Source, SourceItem, between::Second, connect::connect,
-    conninfo::ConnInfo, listening::Wanted, second_session, session::Session,
+    Config, Counters, SecondSession, Source, SourceItem, aux_session, connect::connect,
+    conninfo::ConnInfo, listening::Wanted, session::Session, session_link::Second,
 };
 use crate::{
     backoff::Backoff,
-    demand::{Demand, Wish},
+    channel_demand::{Demand, Wish},
     publish::PublishQueue,
 };
 
@@ -35,7 +35,7 @@ impl PostgresSource {
         config: Config,
         clients: PublishQueue,
     ) -> (Self, SecondSession) {
-        let (second, session) = second_session::pair(Arc::clone(&conninfo), clients);
+        let (second, session) = aux_session::pair(Arc::clone(&conninfo), clients);
         let source = Self {
             conninfo,
             config,

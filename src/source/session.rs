@@ -16,19 +16,19 @@ use tracing::info;
 
 use super::{
     Config, SourceItem,
-    beat::Beat,
-    between::{Inspection, Second, Whereabouts},
     connect::{Connected, SessionError, message},
     conninfo::Connection,
+    drain_budget::Row,
     fence::Fence,
-    heartbeat::{Due, Heartbeat},
+    heartbeat_query::Beat,
+    heartbeat_timer::{Due, Heartbeat},
     listening::{Listening, Wanted},
     private::{self, Word},
-    row::Row,
+    session_link::{Inspection, Second, Whereabouts},
 };
 use crate::{
     backoff::Backoff,
-    demand::Demand,
+    channel_demand::Demand,
     event::{ChannelName, Notification},
     publish::{PublishError, Publisher},
 };

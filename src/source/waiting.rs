@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::{
-    demand::{Generation, Rank},
+    channel_demand::{Generation, Rank},
     event::ChannelName,
 };
 

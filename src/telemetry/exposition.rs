@@ -12,7 +12,7 @@ use super::{
     metrics::{Kind, Metric},
     samples::{Label, Number, Samples},
 };
-use crate::count::{BOUNDS, Spread};
+use crate::instruments::{BOUNDS, Spread};
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

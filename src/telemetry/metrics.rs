@@ -14,9 +14,9 @@ use super::{
     samples::Samples,
 };
 use crate::{
-    count::Spread,
     event::{GapReason, WIRES, WireName},
     hub::{self, Hub, SourceView},
+    instruments::Spread,
     source,
     transport::{self, Admission, CODES, Code, Tls},
 };

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::count::Spread;
+use crate::instruments::Spread;
 
 /// A sample's value.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -8,7 +8,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::count::{Histogram, Spread};
+use crate::instruments::{Histogram, Spread};
 
 /// How long before receipt notifications were sent.
 ///

@@ -2,7 +2,7 @@
 //! are the hub's to count.
 
 use super::protocol::codes::{CODES, Code};
-use crate::{count::Counts, publish::PublishError};
+use crate::{instruments::Counts, publish::PublishError};
 
 /// See the module.
 #[derive(Debug, Default)]

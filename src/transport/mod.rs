@@ -33,7 +33,7 @@ pub use access::admission::{Admission, Settings};
 pub use access::hosts::{HostName, HostNameError};
 pub use access::limits::{Limits, Network, NetworkError, Proxies};
 pub use access::origin::{Browsers, Cookie, CookieError, Origin, OriginError};
-pub use access::side::{Front, Side};
+pub use access::route_set::{Front, Side};
 pub use admin::pages::Pages;
 pub use connection::descriptors::{open_files, room};
 pub use connection::tls::{Tls, TlsError, TlsFiles};

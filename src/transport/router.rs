@@ -24,7 +24,7 @@ use super::{
         admission::Admission,
         guard::{HEALTHZ, guard},
         limits::Address,
-        side::{Front, Side},
+        route_set::{Front, Side},
     },
     admin::{
         assets::{CLIENT, asset},
@@ -33,8 +33,8 @@ use super::{
         status::status,
     },
     connection::{
-        punctual::{MAX_MESSAGE, Parts, punctual},
-        waiting::Weight,
+        body_deadline::{MAX_MESSAGE, Parts, punctual},
+        pending_requests::Weight,
     },
     grpc::{Calls, Grpc, admitted, checked, gateway_service_server},
     protocol::{

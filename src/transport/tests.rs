@@ -20,7 +20,7 @@ use super::{
         limits::Limits,
         origin::Browsers,
     },
-    connection::hand_over::Serving,
+    connection::takeover::Serving,
     delivery::end::End,
     serve,
     server::Door,
@@ -28,7 +28,7 @@ use super::{
 };
 use crate::{
     auth::{self, Authenticator},
-    demand::Demand,
+    channel_demand::Demand,
     hub::Hub,
     publish,
     shutdown::Shutdown,

@@ -9,7 +9,7 @@ use std::{path::Path, time::Duration};
 use tokio_postgres::{Client, NoTls};
 
 use super::*;
-use crate::sandbox::{Binaries, Options, Sandbox, Search};
+use crate::temp_postgres::{Binaries, Options, Sandbox, Search};
 use world::World;
 
 const SEEDS: u64 = 12;

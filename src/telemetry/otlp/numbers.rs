@@ -26,7 +26,7 @@ use super::{
     span::{attribute, nanoseconds},
 };
 use crate::{
-    count::{BOUNDS, Spread},
+    instruments::{BOUNDS, Spread},
     telemetry::{
         Metric, Metrics,
         metrics::Kind,

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 pub(in crate::transport) use super::rights::unreadable;
 use super::{
-    admitted::Admitted,
+    authorized::Admitted,
     credentials::Credentials,
     known_channels::{KnownChannels, Named},
     limits::{Address, Client, Clients, Limits, Pool, PoolPlace, Presence},

@@ -15,7 +15,7 @@ use super::{
     forwarded_proto::is_https,
     hosts::{is_for_tls_alone, unknown_host},
     limits::Peer,
-    side::{Front, Side},
+    route_set::{Front, Side},
 };
 use crate::transport::protocol::{
     codes::{Code, Refusal},

@@ -135,7 +135,7 @@ mod tests {
         };
         let hub = Hub::new(
             crate::hub::Config::default(),
-            crate::demand::Demand::default(),
+            crate::channel_demand::Demand::default(),
         );
         let put = |count: usize| {
             *known.held() = Some(Look {

@@ -1,7 +1,7 @@
 //! Who may do what: origins, credentials, rights, and the limits of a client.
 
 pub(super) mod admission;
-pub(super) mod admitted;
+pub(super) mod authorized;
 pub(super) mod credentials;
 pub(super) mod expiry;
 pub(super) mod fetch_site;
@@ -13,4 +13,4 @@ pub(super) mod limits;
 pub(super) mod origin;
 pub(super) mod refused_origins;
 pub(super) mod rights;
-pub(super) mod side;
+pub(super) mod route_set;

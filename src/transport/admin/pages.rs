@@ -9,7 +9,7 @@ use axum::{
 use http::{Extensions, HeaderMap, header};
 
 use crate::transport::{
-    access::{admission::Admission, side::Side},
+    access::{admission::Admission, route_set::Side},
     protocol::{
         codes::{Code, Refusal},
         list_header,

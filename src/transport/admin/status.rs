@@ -14,11 +14,11 @@ use serde_json::{Map, Value};
 use super::pages::Pages;
 use crate::{
     auth::{AuthError, Grant, Patterns},
-    count::{BOUNDS, Spread},
     event::{GapReason, WireName},
     hub::ChannelView,
+    instruments::{BOUNDS, Spread},
     transport::{
-        access::{admission::Admission, rights::without_right, side::Side},
+        access::{admission::Admission, rights::without_right, route_set::Side},
         protocol::{
             codes::{Code, Refusal},
             json::timestamp,

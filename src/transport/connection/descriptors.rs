@@ -9,7 +9,7 @@ use std::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{info, warn};
 
-use crate::transport::access::side::Side;
+use crate::transport::access::route_set::Side;
 
 /// Descriptors that readers leave free: for the database's sessions, the files
 /// and sockets that looking for it takes, the door of those who run the gateway,

@@ -24,7 +24,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::select;
 use tower::ServiceExt as _;
 
-use super::{hand_over::Leaving, http2::OfReader, socket::Socket, waiting::Waiting};
+use super::{http2::OfReader, pending_requests::Waiting, socket::Socket, takeover::Leaving};
 use crate::{
     shutdown::Shutdown,
     transport::{

@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::transport::access::{admission::Settings, admitted::Admitted, expiry::left};
+use crate::transport::access::{admission::Settings, authorized::Admitted, expiry::left};
 
 /// What is due now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use crate::{
     event::{Event, Form},
     hub::{Delivery, DirectSlot, EventBatch, EventSink},
     transport::{
-        access::admitted::Admitted,
+        access::authorized::Admitted,
         connection::{
             keepalive::{Due, Idle},
             socket::Socket,

@@ -4,7 +4,7 @@
 //! first part of a message most clients report INTERNAL instead. A small message
 //! therefore waits until the window has room for all of it.
 
-use crate::transport::connection::punctual::PREFIX;
+use crate::transport::connection::body_deadline::PREFIX;
 
 /// The longest message that waits for room. The unused rest of the window is
 /// taken from the connection's other streams: 64 stalled streams hold as much as

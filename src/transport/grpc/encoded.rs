@@ -11,7 +11,7 @@ use prost::{
 use tonic::codec::{BufferSettings, Codec as TonicCodec};
 use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
-use crate::transport::connection::punctual::PREFIX;
+use crate::transport::connection::body_deadline::PREFIX;
 
 /// What a stream holds while it waits; one that has more grows. tonic's own
 /// 8 KiB would be each idle reader's.

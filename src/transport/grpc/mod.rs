@@ -28,7 +28,7 @@ pub(super) use self::calls::{Calls, admitted, checked};
 use super::{
     access::{
         admission::Admission,
-        admitted::Admitted,
+        authorized::Admitted,
         expiry::{Expiry, expired, left},
         limits::Address,
     },

@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use super::*;
 use crate::{
     auth::Patterns,
-    demand::{Demand, Wish},
+    channel_demand::{Demand, Wish},
     event::Notification,
     hub::{CLIENT, Config, Cursor, Hub, Subscription},
 };

@@ -17,7 +17,7 @@ use crate::{
     event::Event,
     hub::Delivery,
     transport::{
-        access::{admitted::Admitted, expiry::expired},
+        access::{authorized::Admitted, expiry::expired},
         connection::keepalive::{Due, Idle},
         delivery::outbound::Wire,
         protocol::codes::Refusal,

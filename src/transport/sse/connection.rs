@@ -18,7 +18,7 @@ use tracing::debug;
 
 use super::message::{SIGN_OF_LIFE, beginning};
 use crate::transport::{
-    access::{admitted::Admitted, expiry::expired},
+    access::{authorized::Admitted, expiry::expired},
     connection::{
         keepalive::{Due, Idle},
         socket::Socket,

@@ -19,10 +19,10 @@ use tokio::time::timeout;
 use super::{
     access::{admission::Admission, credentials::Credentials},
     connection::{
-        hand_over::{HandOver, Serving},
         http2::OfReader,
         keepalive::Idle,
         socket::Socket,
+        takeover::{HandOver, Serving},
     },
     protocol::{
         codes::Refusal,

@@ -17,10 +17,10 @@ use tungstenite::Message;
 
 use super::{
     close::close,
+    connection::{Frame, Reader, Turn},
     first_frame,
     raw::{self, ClientFrames},
     socket::{WebSocket, frame, put_frame},
-    turn::{Frame, Reader, Turn},
     upgrade::Upgrade,
 };
 use crate::{
@@ -30,11 +30,11 @@ use crate::{
     transport::{
         access::{
             admission::{Admission, unreadable},
-            admitted::Admitted,
+            authorized::Admitted,
             credentials::Credentials,
             limits::{Address, PoolPlace},
         },
-        connection::{hand_over::Serving, keepalive::Idle},
+        connection::{keepalive::Idle, takeover::Serving},
         delivery::{end::End, outbound::Wire},
         protocol::{
             codes::Refusal,

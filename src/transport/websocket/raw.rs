@@ -10,8 +10,8 @@ use futures_util::StreamExt;
 use tungstenite::Message;
 
 use super::{
+    connection::{Frame, Reader, Turn},
     socket::frame,
-    turn::{Frame, Reader, Turn},
     upgrade::Upgrade,
 };
 use crate::{
@@ -19,8 +19,8 @@ use crate::{
     event::{Event, Form},
     hub::{Delivery, Ended},
     transport::{
-        access::{admission::Admission, admitted::Admitted},
-        connection::{hand_over::Serving, keepalive::Idle},
+        access::{admission::Admission, authorized::Admitted},
+        connection::{keepalive::Idle, takeover::Serving},
         delivery::{end::End, outbound::Wire},
         protocol::codes::{Code, Refusal},
     },

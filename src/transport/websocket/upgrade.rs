@@ -22,9 +22,9 @@ use crate::transport::{
         limits::{Pace, Rate},
     },
     connection::{
-        hand_over::{HandOver, Serving},
+        pending_requests::Weight,
         socket::Socket,
-        waiting::Weight,
+        takeover::{HandOver, Serving},
     },
     protocol::{codes::Refusal, list_header},
 };

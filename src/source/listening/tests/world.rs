@@ -13,8 +13,8 @@ use tokio_postgres::{
     types::ToSql,
 };
 
-use super::{super::*, Kind, NAMES, PATIENCE, PRIVATE, kind, name, other};
-use crate::demand::Demand;
+use super::{Kind, NAMES, PATIENCE, PRIVATE, kind, name, other};
+use crate::{channel_demand::Demand, source::listening::*};
 
 /// What the hub knows of a channel that it has asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

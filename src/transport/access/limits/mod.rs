@@ -4,9 +4,9 @@
 mod address;
 mod channels;
 mod client;
-mod counts;
 mod pool;
 mod proxies;
+mod quota;
 mod rates;
 pub(in crate::transport) mod shares;
 mod tokens;
@@ -20,13 +20,6 @@ use http::{Extensions, HeaderMap};
 use tracing::warn;
 
 pub use self::proxies::{Network, NetworkError, Proxies};
-pub(in crate::transport) use self::{
-    address::{Address, Peer},
-    client::Client,
-    counts::{Counted, Counts, News},
-    pool::{Pool, PoolPlace},
-    rates::{Pace, Rate},
-};
 use crate::{
     auth::{Grant, Subject},
     event::ChannelName,
@@ -34,7 +27,12 @@ use crate::{
     publish::WAITING,
     transport::protocol::codes::{Code, Refusal},
 };
+pub(in crate::transport) use address::{Address, Peer};
 use channels::Channels;
+pub(in crate::transport) use client::Client;
+pub(in crate::transport) use pool::{Pool, PoolPlace};
+pub(in crate::transport) use quota::{Counted, Counts, News};
+pub(in crate::transport) use rates::{Pace, Rate};
 use rates::{Rates, Refused};
 use tokens::{Forged, TokensOf};
 

@@ -32,7 +32,7 @@ pub(in crate::transport) use self::{
 };
 use super::{
     keepalive::{Due, Idle},
-    waiting::Waiting,
+    pending_requests::Waiting,
 };
 use crate::{
     shutdown::Shutdown,

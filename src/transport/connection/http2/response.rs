@@ -24,10 +24,10 @@ use tower::ServiceExt as _;
 use tracing::debug;
 
 use super::{
-    super::{once::Once, waiting::WaitingPlace},
     request,
     stall::{OfReader, Stall},
 };
+use crate::transport::connection::{pending_requests::WaitingPlace, take_once::Once};
 
 type Serve = Box<dyn FnOnce(SendStream<Bytes>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 

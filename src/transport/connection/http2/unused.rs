@@ -87,7 +87,7 @@ mod tests {
     use super::*;
     use crate::{
         auth::{Authenticator, Config},
-        demand::Demand,
+        channel_demand::Demand,
         hub::Hub,
         shutdown::Shutdown,
         transport::{
@@ -96,7 +96,7 @@ mod tests {
                 admission::{Admission, Settings},
                 limits::Peer,
             },
-            connection::{http2::serve, waiting::Waiting},
+            connection::{http2::serve, pending_requests::Waiting},
         },
     };
 

@@ -9,7 +9,7 @@ use axum::response::Response;
 use http::{HeaderValue, Request, Version, header};
 use tokio::io::AsyncWriteExt;
 
-use super::{once::Once, socket::Socket};
+use super::{socket::Socket, take_once::Once};
 
 /// Opens the rest of the connection; the bytes were read of it already.
 type Open = Box<dyn FnOnce(Socket, Vec<u8>) -> Boxed<Serving> + Send>;

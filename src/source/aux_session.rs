@@ -18,10 +18,10 @@ use tokio_postgres::{Client, SimpleQueryMessage, types::Type};
 use tracing::{debug, warn};
 
 use super::{
-    between::{Inspection, Proof, Requests, Second, Whereabouts},
     connect::{Connected, SessionError, connect, describe, drive, is_about_the_text, message},
     conninfo::ConnInfo,
     private::Word,
+    session_link::{Inspection, Proof, Requests, Second, Whereabouts},
 };
 use crate::{
     event::ChannelName,

@@ -11,7 +11,7 @@ use tungstenite::Message;
 
 use super::{close::close, socket::WebSocket};
 use crate::transport::{
-    access::{admitted::Admitted, expiry::expired},
+    access::{authorized::Admitted, expiry::expired},
     connection::keepalive::{Due, Idle},
     delivery::{
         end::End,
@@ -109,12 +109,12 @@ mod tests {
 
     use super::*;
     use crate::{
-        demand::Demand,
+        channel_demand::Demand,
         event::{Form, WireName},
         hub::{CLIENT, Config, Hub},
         transport::{
             access::{
-                admitted::Admitted,
+                authorized::Admitted,
                 limits::{Pace, Rate},
             },
             connection::{socket::Socket, tcp::Tcp},

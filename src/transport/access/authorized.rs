@@ -238,7 +238,7 @@ mod tests {
     use super::*;
     use crate::{
         auth::{Authenticator, Config, Patterns},
-        demand::{Demand, Wish},
+        channel_demand::{Demand, Wish},
         event::{Notification, WireName},
         hub::{DirectSlot, EventBatch, EventSink, Hub},
         transport::{Browsers, Limits, Settings},

@@ -14,7 +14,7 @@ use hyper::body::{Body as HttpBody, Frame};
 use tokio::time::{Sleep, sleep};
 use tonic::{Status, body::Body};
 
-use super::waiting::Weight;
+use super::pending_requests::Weight;
 use crate::transport::protocol::codes::Refusal;
 
 /// The largest message of a client, in bytes: the names of 128 channels have
