@@ -23,7 +23,7 @@ pub type Rank = u32;
 
 /// What became of a channel since the source last looked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Wish {
+pub enum ListenRequest {
     /// Somebody reads it: LISTEN, and answer with this generation.
     Listen(Generation, Rank),
     /// Nobody has read it for the linger time: UNLISTEN.
@@ -41,13 +41,13 @@ pub struct Demand {
 
 #[derive(Debug, Default)]
 struct Shared {
-    wishes: Mutex<HashMap<ChannelName, Wish>>,
+    wishes: Mutex<HashMap<ChannelName, ListenRequest>>,
     changed: Notify,
 }
 
 impl Demand {
     /// Replaces an untaken wish for the same channel: only the last counts.
-    pub fn wish(&self, channel: ChannelName, wish: Wish) {
+    pub fn wish(&self, channel: ChannelName, wish: ListenRequest) {
         self.lock().insert(channel, wish);
         self.shared.changed.notify_one();
     }
@@ -55,7 +55,7 @@ impl Demand {
     /// Waits until there is a wish, then takes them all. For one caller.
     ///
     /// Cancel-safe: what was not returned was not taken.
-    pub async fn changed(&self) -> HashMap<ChannelName, Wish> {
+    pub async fn changed(&self) -> HashMap<ChannelName, ListenRequest> {
         loop {
             let wishes = mem::take(&mut *self.lock());
             if !wishes.is_empty() {
@@ -67,7 +67,7 @@ impl Demand {
 
     /// A panic between lock and unlock is impossible but for allocation, and
     /// the map is whole at every point.
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ChannelName, Wish>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ChannelName, ListenRequest>> {
         self.shared
             .wishes
             .lock()
@@ -83,11 +83,14 @@ mod tests {
     async fn the_last_wish_counts() {
         let demand = Demand::default();
         let channel = ChannelName::new("a").unwrap();
-        demand.wish(channel.clone(), Wish::Listen(1, 0));
-        demand.wish(channel.clone(), Wish::Unlisten);
-        demand.wish(channel.clone(), Wish::Listen(2, 0));
+        demand.wish(channel.clone(), ListenRequest::Listen(1, 0));
+        demand.wish(channel.clone(), ListenRequest::Unlisten);
+        demand.wish(channel.clone(), ListenRequest::Listen(2, 0));
         let taken = demand.changed().await;
-        assert_eq!(taken, HashMap::from([(channel, Wish::Listen(2, 0))]));
+        assert_eq!(
+            taken,
+            HashMap::from([(channel, ListenRequest::Listen(2, 0))])
+        );
     }
 
     #[tokio::test]
@@ -96,8 +99,8 @@ mod tests {
         let channel = ChannelName::new("a").unwrap();
         let (taken, ()) = tokio::join!(demand.changed(), async {
             tokio::task::yield_now().await;
-            demand.wish(channel.clone(), Wish::Unlisten);
+            demand.wish(channel.clone(), ListenRequest::Unlisten);
         });
-        assert_eq!(taken, HashMap::from([(channel, Wish::Unlisten)]));
+        assert_eq!(taken, HashMap::from([(channel, ListenRequest::Unlisten)]));
     }
 }

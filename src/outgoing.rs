@@ -12,9 +12,9 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 /// Whatever carries bytes.
-pub(crate) trait Carrier: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait IoStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Carrier for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> IoStream for T {}
 
 /// How TLS is spoken with a server. Cheap to clone.
 #[derive(Clone)]
@@ -75,7 +75,11 @@ impl TlsFailure {
 ///
 /// # Errors
 /// There is no such name, nobody answers there, or it is not to be trusted.
-pub(crate) async fn dial(host: &str, port: u16, tls: Option<&Tls>) -> io::Result<Box<dyn Carrier>> {
+pub(crate) async fn dial(
+    host: &str,
+    port: u16,
+    tls: Option<&Tls>,
+) -> io::Result<Box<dyn IoStream>> {
     let socket = TcpStream::connect((host, port)).await?;
     socket.set_nodelay(true)?;
     let Some(Tls(config)) = tls else {

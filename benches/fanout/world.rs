@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::Path};
 
-use pgfan::sandbox::{Binaries, Options, Sandbox, SandboxError, Search};
+use pgfan::temp_postgres::{Binaries, Options, Sandbox, SandboxError, Search};
 
 use crate::settings::Settings;
 
@@ -41,7 +41,7 @@ impl World {
         HashMap::from([
             ("PGHOST", "127.0.0.1".to_owned()),
             ("PGPORT", self.database.port().to_string()),
-            ("PGUSER", pgfan::sandbox::USER.to_owned()),
+            ("PGUSER", pgfan::temp_postgres::USER.to_owned()),
             ("PGDATABASE", "postgres".to_owned()),
         ])
     }

@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr};
 use tokio::net::{TcpListener, TcpSocket};
 
 use super::AppError;
-use crate::transport::{App, Door, Front, Side, Tls};
+use crate::transport::{App, Listener, ListenerTraits, RouteSet, Tls};
 
 /// Connections that may wait to be accepted; the kernel caps it at its
 /// `somaxconn`, 4096 by default.
@@ -16,30 +16,30 @@ const BACKLOG: u32 = 4096;
 pub(super) fn doors<E>(
     (listener, tls): (TcpListener, Option<Tls>),
     admin: Option<TcpListener>,
-    router: impl Fn(Front) -> Result<App, E>,
-) -> Result<Vec<Door>, E> {
+    router: impl Fn(ListenerTraits) -> Result<App, E>,
+) -> Result<Vec<Listener>, E> {
     let side = if admin.is_some() {
-        Side::Public
+        RouteSet::Public
     } else {
-        Side::Whole
+        RouteSet::Whole
     };
     let speaks_tls = tls.is_some();
-    let main = Door {
+    let main = Listener {
         listener,
-        app: router(Front { side, speaks_tls })?,
+        app: router(ListenerTraits { side, speaks_tls })?,
         side,
         tls,
     };
     let mut doors = vec![main];
     if let Some(listener) = admin {
-        let front = Front {
-            side: Side::Admin,
+        let front = ListenerTraits {
+            side: RouteSet::Admin,
             speaks_tls: false,
         };
-        doors.push(Door {
+        doors.push(Listener {
             listener,
             app: router(front)?,
-            side: Side::Admin,
+            side: RouteSet::Admin,
             tls: None,
         });
     }

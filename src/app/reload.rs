@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     auth::Authenticator,
-    config::{Config, Fixed},
+    config::{Config, RestartOnly},
     hub::Hub,
     transport::{Admission, Tls},
 };
@@ -57,7 +57,7 @@ pub(super) struct Parts {
 
 /// What it began with, and what stays.
 pub(super) struct Begun {
-    pub(super) fixed: Fixed,
+    pub(super) fixed: RestartOnly,
     /// Whether others than this machine reach it.
     pub(super) is_far: bool,
 }

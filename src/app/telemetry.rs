@@ -6,7 +6,7 @@ use crate::{
     hub::Hub,
     source::PostgresSource,
     telemetry::{Exporting, Format, Metrics, OtlpSettings, SentAt, Traces},
-    transport::{Admission, Pages, Tls},
+    transport::{AdminPages, Admission, Tls},
 };
 
 /// See the module.
@@ -47,9 +47,9 @@ impl Telemetry {
     }
 
     /// What the transports show and do not know.
-    pub(super) fn pages(&self) -> Pages {
+    pub(super) fn pages(&self) -> AdminPages {
         let metrics = Arc::clone(&self.metrics);
-        Pages {
+        AdminPages {
             metrics: Arc::new(move |accept| {
                 let format = Format::of_accept(accept);
                 (format.content_type(), metrics.text(format))

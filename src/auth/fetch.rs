@@ -8,7 +8,7 @@ use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use tokio::{task::JoinSet, time::timeout};
 
-use crate::outgoing::{Carrier, Tls, dial, is_name};
+use crate::outgoing::{IoStream, Tls, dial, is_name};
 
 /// The whole of it; clients may wait for it at the door.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
@@ -110,7 +110,7 @@ impl Url {
             .map_err(|_| FetchError::Time)?
     }
 
-    async fn get_over(&self, socket: Box<dyn Carrier>) -> Result<Bytes, FetchError> {
+    async fn get_over(&self, socket: Box<dyn IoStream>) -> Result<Bytes, FetchError> {
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(socket));
         let (mut sender, connection) = handshake.await?;
         // Ends with this function.

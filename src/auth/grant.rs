@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use super::{keys::Print, pattern::Patterns, subject::Subject, token::Rules};
+use super::{keys::KeyFingerprint, pattern::Patterns, subject::Subject, token::Rules};
 use crate::event::ChannelName;
 
 /// What one client may read and publish.
@@ -23,7 +23,7 @@ pub struct Grant {
 /// What made a token a good one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Proof {
-    pub(super) key: Print,
+    pub(super) key: KeyFingerprint,
     /// The settings themselves give the key.
     pub(super) is_fixed: bool,
     pub(super) rules: Arc<Rules>,

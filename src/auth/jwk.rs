@@ -11,7 +11,7 @@ use jsonwebtoken::{
 };
 use serde_json::{Map, Value};
 
-use super::keys::{Key, Print};
+use super::keys::{Key, KeyFingerprint};
 
 /// Bits of the RSA moduli that `ring` takes.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
@@ -138,7 +138,7 @@ pub(super) fn key(entry: &Value) -> Result<Key, Unused> {
     let material = serde_json::to_vec(&(&id, &jwk.algorithm)).map_err(|_| Unused::Material)?;
     Ok(Key {
         id,
-        print: Print::of(&material),
+        print: KeyFingerprint::of(&material),
         algorithms,
         decoding,
     })

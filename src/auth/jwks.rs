@@ -17,7 +17,7 @@ use tracing::{debug, info, warn};
 use super::{
     fetch::Url,
     keys::Keys,
-    policy_version::Changes,
+    policy_version::PolicyVersion,
     small_file::{self, FileError},
 };
 
@@ -54,7 +54,7 @@ pub(super) struct Rotating {
     /// looking: one look is enough for all who wait.
     looked: Arc<Mutex<Option<(Instant, bool)>>>,
     /// Told when the keys are others.
-    changes: OnceLock<Changes>,
+    changes: OnceLock<PolicyVersion>,
 }
 
 /// The keys of the file.
@@ -88,7 +88,7 @@ impl Rotating {
     }
 
     /// Whoever follows is told when the keys are others.
-    pub(super) fn follow(&self, changes: &Changes) {
+    pub(super) fn follow(&self, changes: &PolicyVersion) {
         // Of one that is followed already it is the same who does.
         let _ = self.changes.set(changes.clone());
     }

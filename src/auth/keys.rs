@@ -61,15 +61,15 @@ fn because(first: &Option<String>) -> String {
 
 /// A hash of a key.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Print([u8; 16]);
+pub(super) struct KeyFingerprint([u8; 16]);
 
-impl fmt::Debug for Print {
+impl fmt::Debug for KeyFingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Print(…)")
     }
 }
 
-impl Print {
+impl KeyFingerprint {
     pub(super) fn of(bytes: &[u8]) -> Self {
         let mut half = [0; 16];
         half.copy_from_slice(&digest(&SHA256, bytes).as_ref()[..16]);
@@ -82,7 +82,7 @@ impl Print {
 pub(super) struct Key {
     pub(super) id: Option<String>,
     /// Tells this key from every other one; shows nothing of it.
-    pub(super) print: Print,
+    pub(super) print: KeyFingerprint,
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) decoding: DecodingKey,
 }
@@ -115,7 +115,7 @@ impl Keys {
             return Err(KeyError::ShortSecret);
         }
         Ok(Self::one(
-            Print::of(secret),
+            KeyFingerprint::of(secret),
             DecodingKey::from_secret(secret),
             AlgorithmFamily::Hmac.algorithms(),
         ))
@@ -133,7 +133,7 @@ impl Keys {
         if begins(b"CERTIFICATE-----") {
             return Err(KeyError::NotPem);
         }
-        let print = Print::of(text.trim_ascii());
+        let print = KeyFingerprint::of(text.trim_ascii());
         if let Ok(key) = DecodingKey::from_ed_pem(text) {
             return Ok(Self::one(print, key, AlgorithmFamily::Ed.algorithms()));
         }
@@ -179,7 +179,7 @@ impl Keys {
         Ok(Self { keys, left_out })
     }
 
-    fn one(print: Print, decoding: DecodingKey, algorithms: &[Algorithm]) -> Self {
+    fn one(print: KeyFingerprint, decoding: DecodingKey, algorithms: &[Algorithm]) -> Self {
         crypto::install();
         let key = Key {
             id: None,
@@ -209,7 +209,7 @@ impl Keys {
     }
 
     /// Whether a key is among them.
-    pub(super) fn contains(&self, print: Print) -> bool {
+    pub(super) fn contains(&self, print: KeyFingerprint) -> bool {
         self.keys.iter().any(|key| key.print == print)
     }
 

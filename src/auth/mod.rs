@@ -49,7 +49,7 @@ pub use token_type::{TokenType, TokenTypeError};
 use tokio::{select, sync::watch};
 
 use crate::turns::Turns;
-use policy_version::Changes;
+use policy_version::PolicyVersion;
 use seen::Seen;
 use tickets::Tickets;
 pub use toll::Attempts;
@@ -124,7 +124,7 @@ pub struct Authenticator {
 #[derive(Debug)]
 struct Shared {
     policy: RwLock<Arc<Policy>>,
-    changes: Changes,
+    changes: PolicyVersion,
     tickets: Tickets,
     seen: Seen,
     turns: Turns,
@@ -142,7 +142,7 @@ struct Policy {
 }
 
 impl Policy {
-    fn new(config: Config, changes: &Changes) -> Self {
+    fn new(config: Config, changes: &PolicyVersion) -> Self {
         // Where tokens are asked for, those who have none are not the operator.
         let grant = Grant::open(config.channels.clone(), config.allow_publish);
         let grant = grant.with_metrics(config.keys.is_none());
@@ -171,7 +171,7 @@ impl Policy {
 impl Authenticator {
     /// As it is set.
     pub fn new(config: Config) -> Self {
-        let changes = Changes::default();
+        let changes = PolicyVersion::default();
         let shared = Shared {
             turns: config.turns.clone(),
             policy: RwLock::new(Arc::new(Policy::new(config, &changes))),
@@ -214,7 +214,7 @@ impl Authenticator {
     /// # Errors
     /// The key of its token was taken away, or the rules for tokens are
     /// others, or it has no token and now needs one.
-    pub fn again(&self, grant: &Grant) -> Result<Arc<Grant>, AuthError> {
+    pub fn reauthorize(&self, grant: &Grant) -> Result<Arc<Grant>, AuthError> {
         let (version, policy) = self.policy();
         let (Some(proof), Some(source)) = (grant.proof(), &policy.keys) else {
             return policy.without_token(version);
@@ -241,7 +241,7 @@ impl Authenticator {
         let grant = match grant.version() == self.version() {
             true => Arc::clone(grant),
             // Where tokens were given up since, that of an open gateway.
-            false => self.again(grant)?,
+            false => self.reauthorize(grant)?,
         };
         match grant.is_over(SystemTime::now()) {
             true => Err(AuthError::Token),

@@ -11,16 +11,16 @@ use tokio::sync::watch;
 /// Cheap to clone; all clones are the same. The number is looked at for every
 /// delivery, so it has no lock.
 #[derive(Debug, Clone)]
-pub(super) struct Changes(Arc<(AtomicU64, watch::Sender<()>)>);
+pub(super) struct PolicyVersion(Arc<(AtomicU64, watch::Sender<()>)>);
 
-impl Default for Changes {
+impl Default for PolicyVersion {
     fn default() -> Self {
         let changed = watch::Sender::new(());
         Self(Arc::new((AtomicU64::new(0), changed)))
     }
 }
 
-impl Changes {
+impl PolicyVersion {
     /// Rises.
     pub(super) fn version(&self) -> u64 {
         self.0.0.load(Ordering::Acquire)

@@ -16,7 +16,7 @@ use super::{
     claims::{Channels, ClaimPath, Claims, GrantsError},
     crypto::signature_bytes,
     early,
-    keys::{Key, Keys, Print},
+    keys::{Key, KeyFingerprint, Keys},
     subject::Subject,
     token_type::TokenType,
     toll::Toll,
@@ -105,7 +105,7 @@ pub(super) struct Checked {
     pub(super) channels: Channels,
     pub(super) subject: Subject,
     /// The key that it is signed with.
-    pub(super) key: Print,
+    pub(super) key: KeyFingerprint,
     /// With the leeway.
     pub(super) expires: SystemTime,
 }

@@ -23,7 +23,7 @@ use super::{
     output::{in_colour, printable, tell},
 };
 use crate::{
-    client::{Ended, Heard, Message, Reading, Wire, follow},
+    client::{Ended, FollowEvent, Message, ReadOptions, Wire, follow},
     event::ChannelName,
     shutdown::Shutdown,
 };
@@ -143,10 +143,10 @@ fn shell_word(cursor: &str) -> Cow<'_, str> {
     }
 }
 
-fn reading(matches: &ArgMatches) -> Reading {
+fn reading(matches: &ArgMatches) -> ReadOptions {
     let channels = matches.get_many::<ChannelName>("channel");
     let keepalive = matches.get_one::<Duration>("keepalive").copied();
-    Reading {
+    ReadOptions {
         wire: match matches.get_one::<String>("via").map(String::as_str) {
             Some("sse") => Wire::Sse,
             Some("grpc") => Wire::Grpc,
@@ -177,7 +177,7 @@ impl Output {
     /// reader of the output is a slow reader of the gateway.
     async fn write_all(
         &mut self,
-        reader: impl futures_util::Stream<Item = Result<Heard, Ended>>,
+        reader: impl futures_util::Stream<Item = Result<FollowEvent, Ended>>,
     ) -> CommandResult {
         let mut reader = pin!(reader);
         let mut lines = String::new();
@@ -205,9 +205,9 @@ impl Output {
     }
 
     /// Whether that was the last one wanted.
-    fn take_in(&mut self, heard: Heard, lines: &mut String) -> bool {
+    fn take_in(&mut self, heard: FollowEvent, lines: &mut String) -> bool {
         match heard {
-            Heard::Message(message) => {
+            FollowEvent::Message(message) => {
                 self.style.push(lines, &message);
                 message
                     .cursor()
@@ -217,7 +217,7 @@ impl Output {
                     *left -= 1;
                 }
             }
-            Heard::Away {
+            FollowEvent::Away {
                 ended,
                 was_ready,
                 pause,

@@ -91,7 +91,7 @@ fn explained(error: &AppError, listen: SocketAddr) -> String {
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Being read, in a thread of its own: one at a time.
-type Reading = JoinHandle<Result<Config, Mistakes>>;
+type ReadOptions = JoinHandle<Result<Config, Mistakes>>;
 
 /// SIGHUP reads the settings again: all of them are good, or nothing changes.
 struct Reload<F> {
@@ -128,7 +128,7 @@ where
     /// The files may be on a slow disk, and the readers' threads are not to wait
     /// for that; nor is the next signal, longer than [`PATIENCE`]. What is still
     /// being read then is let go of before anything is read anew.
-    async fn reload(&self, reading: &mut Option<Reading>) {
+    async fn reload(&self, reading: &mut Option<ReadOptions>) {
         let limit = Instant::now() + PATIENCE;
         if let Some(before) = reading
             && timeout_at(limit, before).await.is_err()

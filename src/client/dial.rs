@@ -5,13 +5,13 @@ use std::{io, time::Duration};
 use tokio::time::timeout;
 
 use super::{address::Address, ended::Ended};
-use crate::outgoing::{Carrier, Tls, TlsFailure, dial as connect};
+use crate::outgoing::{IoStream, Tls, TlsFailure, dial as connect};
 
 /// Name, TCP and TLS together: as long as PostgreSQL's clients are given here.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// `protocol` as TLS negotiates it: `http/1.1` or `h2`.
-pub(super) async fn dial(address: &Address, protocol: &str) -> Result<Box<dyn Carrier>, Ended> {
+pub(super) async fn dial(address: &Address, protocol: &str) -> Result<Box<dyn IoStream>, Ended> {
     let dialled = async {
         let tls = address.is_tls.then(|| Tls::new(protocol)).transpose();
         let tls = tls.map_err(io::Error::other)?;

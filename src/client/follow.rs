@@ -8,12 +8,12 @@ use futures_util::StreamExt;
 use tokio::time::{Instant, sleep};
 use tokio_stream::Stream;
 
-use super::{Gateway, Message, Reading, Said, Wire, ended::Ended, grpc, sse, web_socket};
+use super::{Gateway, Message, ReadOptions, StreamItem, Wire, ended::Ended, grpc, sse, web_socket};
 use crate::backoff::Backoff;
 
 /// What a reader hears.
 #[derive(Debug)]
-pub enum Heard {
+pub enum FollowEvent {
     /// The gateway said it.
     Message(Message),
     /// The connection is lost, and tried again after a pause; nothing is missed
@@ -29,7 +29,7 @@ pub enum Heard {
     },
 }
 
-type Connection = Pin<Box<dyn Stream<Item = Result<Said, Ended>> + Send>>;
+type Connection = Pin<Box<dyn Stream<Item = Result<StreamItem, Ended>> + Send>>;
 
 /// Reads until the gateway refuses for good, or nobody answers from the first,
 /// which is more often a wrong address than a gateway that comes later: these
@@ -37,8 +37,8 @@ type Connection = Pin<Box<dyn Stream<Item = Result<Said, Ended>> + Send>>;
 /// longer is, it is tried once more.
 pub fn follow(
     gateway: Gateway,
-    mut reading: Reading,
-) -> impl Stream<Item = Result<Heard, Ended>> + Send {
+    mut reading: ReadOptions,
+) -> impl Stream<Item = Result<FollowEvent, Ended>> + Send {
     try_stream! {
         let mut backoff = Backoff::default();
         let mut has_answered = false;
@@ -47,15 +47,15 @@ pub fn follow(
             let mut ready_since = None;
             let ended = loop {
                 match connection.next().await {
-                    Some(Ok(Said::Message(message))) => {
+                    Some(Ok(StreamItem::Message(message))) => {
                         go_on_from(&mut reading, message.cursor().unwrap_or_default());
                         // What it had missed comes before that.
                         if let Message::Ready { .. } = message {
                             ready_since.get_or_insert_with(Instant::now);
                         }
-                        yield Heard::Message(message);
+                        yield FollowEvent::Message(message);
                     }
-                    Some(Ok(Said::Nothing)) => {}
+                    Some(Ok(StreamItem::Nothing)) => {}
                     Some(Err(ended)) => break ended,
                     None => break Ended::disconnected("the stream ended"),
                 }
@@ -72,20 +72,20 @@ pub fn follow(
             }
             let pause = backoff.next(fastrand::f64()).max(ended.retry_after.unwrap_or_default());
             let pause = pause.min(Backoff::MAX);
-            yield Heard::Away { ended, was_ready: ready_since.is_some(), pause };
+            yield FollowEvent::Away { ended, was_ready: ready_since.is_some(), pause };
             sleep(pause).await;
         }
     }
 }
 
 /// Never from an empty cursor: that would miss what came in between.
-fn go_on_from(reading: &mut Reading, cursor: &str) {
+fn go_on_from(reading: &mut ReadOptions, cursor: &str) {
     if !cursor.is_empty() {
         cursor.clone_into(&mut reading.cursor);
     }
 }
 
-fn open(gateway: &Gateway, reading: &Reading) -> Connection {
+fn open(gateway: &Gateway, reading: &ReadOptions) -> Connection {
     let (gateway, reading) = (gateway.clone(), reading.clone());
     match reading.wire {
         Wire::WebSocket => Box::pin(web_socket::read(gateway, reading)),

@@ -15,7 +15,7 @@ use tonic::Request;
 use tower::service_fn;
 
 use super::{
-    Gateway, Reading, Said, dial::dial, ended::Ended, message::Message, request::answered,
+    Gateway, ReadOptions, StreamItem, dial::dial, ended::Ended, message::Message, request::answered,
 };
 use crate::proto::{
     SubscribeRequest, SubscribeResponse, gateway_service_client::GatewayServiceClient,
@@ -26,8 +26,8 @@ use crate::proto::{
 /// heartbeats whether the gateway does.
 pub(super) fn read(
     gateway: Gateway,
-    reading: Reading,
-) -> impl Stream<Item = Result<Said, Ended>> + Send {
+    reading: ReadOptions,
+) -> impl Stream<Item = Result<StreamItem, Ended>> + Send {
     try_stream! {
         let carrier = TokioIo::new(dial(&gateway.address, "h2").await?);
         let handshake = http2::Builder::new(TokioExecutor::new())
@@ -68,9 +68,9 @@ pub(super) fn read(
             yield match response.message {
                 Some(Response::Heartbeat(_)) => {
                     beats = true;
-                    Said::Nothing
+                    StreamItem::Nothing
                 }
-                _ => Said::Message(response.into()),
+                _ => StreamItem::Message(response.into()),
             };
         }
     }
@@ -81,7 +81,7 @@ fn origin(gateway: &Gateway) -> Result<Uri, Ended> {
     uri.map_err(|error| Ended::new("invalid_request", error))
 }
 
-fn request(gateway: &Gateway, reading: &Reading) -> Result<Request<SubscribeRequest>, Ended> {
+fn request(gateway: &Gateway, reading: &ReadOptions) -> Result<Request<SubscribeRequest>, Ended> {
     let channels = reading.channels.iter();
     let mut request = Request::new(SubscribeRequest {
         channels: channels.map(|name| name.as_str().to_owned()).collect(),

@@ -21,7 +21,7 @@ use std::time::Duration;
 pub use address::{Address, AddressError};
 pub use ask::ask;
 pub use ended::Ended;
-pub use follow::{Heard, follow};
+pub use follow::{FollowEvent, follow};
 pub use message::Message;
 pub use publish::publish;
 pub use token::{Token, TokenError};
@@ -50,7 +50,7 @@ pub enum Wire {
 
 /// What is read, and how.
 #[derive(Debug, Clone)]
-pub struct Reading {
+pub struct ReadOptions {
     /// Which way.
     pub wire: Wire,
     /// Not empty.
@@ -65,7 +65,7 @@ pub struct Reading {
 
 /// What comes on a wire: for people, or only for the reader.
 #[derive(Debug)]
-enum Said {
+enum StreamItem {
     Message(Message),
     /// A sign of life.
     Nothing,

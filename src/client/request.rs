@@ -14,7 +14,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::{select, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
-use super::{Gateway, Reading, address::Address, dial::dial, ended::Ended};
+use super::{Gateway, ReadOptions, address::Address, dial::dial, ended::Ended};
 
 /// How long an answer may take to begin: longer than the gateway waits for a
 /// commit.
@@ -110,7 +110,7 @@ pub(super) async fn answered<T>(
     answered.map_err(|_| Ended::disconnected(format!("no answer within {LIMIT:?}")))?
 }
 
-impl Reading {
+impl ReadOptions {
     /// As the WebSocket and SSE wires are asked.
     pub(super) fn query(&self) -> String {
         let channels = self.channels.iter().map(|name| ("channel", name.as_str()));

@@ -7,13 +7,15 @@ use hyper::body::Bytes;
 use tokio::time::timeout;
 use tokio_stream::Stream;
 
-use super::{Gateway, Reading, Said, ended::Ended, event_stream::EventStream, message::Message};
+use super::{
+    Gateway, ReadOptions, StreamItem, ended::Ended, event_stream::EventStream, message::Message,
+};
 
 /// One connection's life.
 pub(super) fn read(
     gateway: Gateway,
-    reading: Reading,
-) -> impl Stream<Item = Result<Said, Ended>> + Send {
+    reading: ReadOptions,
+) -> impl Stream<Item = Result<StreamItem, Ended>> + Send {
     try_stream! {
         let head = gateway.head("GET", &format!("/v1/sse?{}", reading.query()))?;
         let head = head.header(header::ACCEPT, "text/event-stream");
@@ -30,7 +32,7 @@ pub(super) fn read(
             let messages = stream.feed(&bytes);
             let messages = messages.map_err(|_| Ended::disconnected("what came is no event stream"))?;
             for message in messages {
-                yield Said::Message(Message::parse(&message)?);
+                yield StreamItem::Message(Message::parse(&message)?);
             }
         }
     }

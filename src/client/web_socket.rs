@@ -14,15 +14,16 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 use tungstenite::{Error, Message as Frame, handshake::client::generate_key};
 
 use super::{
-    Gateway, Reading, Said, Token, dial::dial, ended::Ended, message::Message, request::LIMIT,
+    Gateway, ReadOptions, StreamItem, Token, dial::dial, ended::Ended, message::Message,
+    request::LIMIT,
 };
-use crate::outgoing::Carrier;
+use crate::outgoing::IoStream;
 
 /// One connection's life.
 pub(super) fn read(
     gateway: Gateway,
-    reading: Reading,
-) -> impl Stream<Item = Result<Said, Ended>> + Send {
+    reading: ReadOptions,
+) -> impl Stream<Item = Result<StreamItem, Ended>> + Send {
     try_stream! {
         let path = format!("/v1/ws?{}", reading.query());
         let mut socket = timeout(LIMIT, open(&gateway, &path))
@@ -52,7 +53,7 @@ pub(super) fn read(
 /// come. To others it is a question that is answered at once.
 const NO_TOKEN: &str = r#"{"type":"unsubscribe","channels":[]}"#;
 
-type Socket = WebSocketStream<Box<dyn Carrier>>;
+type Socket = WebSocketStream<Box<dyn IoStream>>;
 
 async fn open(gateway: &Gateway, path: &str) -> Result<Socket, Ended> {
     let uri = format!(
@@ -84,7 +85,11 @@ async fn open(gateway: &Gateway, path: &str) -> Result<Socket, Ended> {
 }
 
 /// The gateway answers it, so a silent connection is a dead one.
-async fn ping(socket: &mut Socket, heard: Instant, keepalive: Duration) -> Result<Said, Ended> {
+async fn ping(
+    socket: &mut Socket,
+    heard: Instant,
+    keepalive: Duration,
+) -> Result<StreamItem, Ended> {
     let silent = heard.elapsed();
     if silent >= 2 * keepalive {
         return Err(Ended::disconnected(format!("nothing came for {silent:?}")));
@@ -92,19 +97,19 @@ async fn ping(socket: &mut Socket, heard: Instant, keepalive: Duration) -> Resul
     let sent = timeout(keepalive, socket.send(Frame::Ping(Vec::new().into()))).await;
     sent.map_err(|_| Ended::disconnected("a ping could not be sent"))?
         .map_err(Ended::disconnected)?;
-    Ok(Said::Nothing)
+    Ok(StreamItem::Nothing)
 }
 
-fn decode(frame: Option<Result<Frame, Error>>) -> Result<Said, Ended> {
+fn decode(frame: Option<Result<Frame, Error>>) -> Result<StreamItem, Ended> {
     let gone = || Ended::disconnected("the connection ended");
     match frame.ok_or_else(gone)?.map_err(Ended::disconnected)? {
         Frame::Text(text) => match Message::parse(&text)? {
             // The answer to that.
-            Message::Unsubscribed { channels } if channels.is_empty() => Ok(Said::Nothing),
-            message => Ok(Said::Message(message)),
+            Message::Unsubscribed { channels } if channels.is_empty() => Ok(StreamItem::Nothing),
+            message => Ok(StreamItem::Message(message)),
         },
         Frame::Close(Some(frame)) => Err(Ended::from_close(frame.code.into(), &frame.reason)),
         Frame::Close(None) => Err(gone()),
-        _ => Ok(Said::Nothing),
+        _ => Ok(StreamItem::Nothing),
     }
 }

@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::{
-    Given, Origins, access::paths, mistakes::Mistake, origin_of_setting::Place, rule::of_file,
+    Given, Origins, access::paths, mistakes::Mistake, origin_of_setting::SettingOrigin,
+    rule::of_file,
 };
 use crate::source::conninfo::holds_password;
 
@@ -25,7 +26,7 @@ enum Holds {
 /// A file that a setting names, or the settings file.
 pub(super) struct Named {
     /// `None` for the settings file.
-    place: Option<Place>,
+    place: Option<SettingOrigin>,
     path: PathBuf,
     holds: Holds,
 }

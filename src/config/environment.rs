@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use super::{
     Mistake,
-    origin_of_setting::Place,
+    origin_of_setting::SettingOrigin,
     settings::{PREFIX, SETTINGS, variable},
     unknown::unknown,
 };
@@ -57,7 +57,7 @@ fn unknown_among(variables: impl Iterator<Item = [String; 2]>) -> Vec<Mistake> {
         .collect();
     let mistake = |name: String| {
         let rest = name[PREFIX.len()..].to_owned();
-        unknown(&Place::Variable(name), &rest, names.iter().copied())
+        unknown(&SettingOrigin::Variable(name), &rest, names.iter().copied())
     };
     strangers.into_iter().map(mistake).collect()
 }

@@ -9,7 +9,7 @@ use std::{
 use toml::{Spanned, Value, de::Error};
 
 use super::{
-    Given, mistakes::Mistake, origin_of_setting::Place, rule::Rule, settings::SETTINGS,
+    Given, mistakes::Mistake, origin_of_setting::SettingOrigin, rule::Rule, settings::SETTINGS,
     unknown::unknown,
 };
 use crate::{auth::open_small_file, text::path_prefix};
@@ -23,7 +23,7 @@ pub(super) fn read(path: &Path, mistakes: &mut Vec<Mistake>) -> HashMap<String, 
     let file = path.display().to_string();
     let mut texts = HashMap::new();
     for (name, (line, value)) in keys(path, &file, mistakes) {
-        let place = Place::Key {
+        let place = SettingOrigin::Key {
             file: file.clone(),
             line,
             name: name.clone(),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::origin_of_setting::Place;
+use super::origin_of_setting::SettingOrigin;
 
 /// One mistake: where it was made, against which rule, and the way out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +25,7 @@ impl Mistake {
     }
 
     /// Where the file has it: a file is mended from its first line on.
-    pub(super) fn at(self, place: &Place) -> Self {
+    pub(super) fn at(self, place: &SettingOrigin) -> Self {
         let line = place.line();
         Self { line, ..self }
     }

@@ -36,8 +36,8 @@ pub(crate) use database::remedy_of_database;
 pub use environment::{Environment, environment, unknown_variables};
 use limits::Limits;
 pub use mistakes::{Mistake, Mistakes};
-use origin_of_setting::Place;
-pub use restart_only::Fixed;
+use origin_of_setting::SettingOrigin;
+pub use restart_only::RestartOnly;
 pub use settings::{SETTINGS, Setting};
 use tls::TlsSettings;
 
@@ -75,7 +75,7 @@ pub struct Config {
     /// Where spans are exported to, if anywhere.
     pub otlp: Option<OtlpSettings>,
     /// Those that take a restart.
-    pub fixed: Fixed,
+    pub fixed: RestartOnly,
 }
 
 /// What `pgfan token` needs of the settings.
@@ -88,12 +88,12 @@ pub struct TokenSettings {
 }
 
 /// The setting that was given, and where.
-type Origins = HashMap<&'static str, Place>;
+type Origins = HashMap<&'static str, SettingOrigin>;
 
 /// A text that somebody gave. No `Debug`: it may hold a password.
 #[derive(Clone)]
 struct Given {
-    place: Place,
+    place: SettingOrigin,
     text: String,
 }
 
@@ -103,7 +103,7 @@ struct Draft {
     admin_listen: Option<SocketAddr>,
     log_format: LogFormat,
     otlp: Option<Endpoint>,
-    fixed: Fixed,
+    fixed: RestartOnly,
     database_url: Option<String>,
     access: Access,
     tls: TlsSettings,
@@ -122,7 +122,7 @@ impl Default for Draft {
             admin_listen: None,
             log_format: LogFormat::default(),
             otlp: None,
-            fixed: Fixed::default(),
+            fixed: RestartOnly::default(),
             database_url: None,
             access: Access::default(),
             tls: TlsSettings::default(),
@@ -162,7 +162,7 @@ impl Config {
         });
         let url_origin = given
             .get("database-url")
-            .map_or("DATABASE_URL".to_owned(), Place::to_string);
+            .map_or("DATABASE_URL".to_owned(), SettingOrigin::to_string);
         let url = draft.database_url.take();
         let url = url.or_else(|| environment("DATABASE_URL"));
         match ConnInfo::resolve(url.as_deref(), environment) {
@@ -305,7 +305,7 @@ fn warnings(given: &Origins, url: Option<&str>, admin_listen: Option<SocketAddr>
         url.map(|_| "database-url"),
     ];
     let origins = secrets.iter().flatten().filter_map(|name| given.get(name));
-    let public = origins.filter(|place| matches!(place, Place::Flag(_)));
+    let public = origins.filter(|place| matches!(place, SettingOrigin::Flag(_)));
     let secrets = public.map(|place| format!("{place}: {rule}"));
     let admin = admin_listen.filter(access::is_far);
     let rule = "speaks plain HTTP, and shows its numbers to whoever reaches it: it belongs on a \
@@ -318,7 +318,7 @@ fn warnings(given: &Origins, url: Option<&str>, admin_listen: Option<SocketAddr>
 /// thinks of any more.
 fn several_keys(given: &Origins) -> Option<String> {
     let places = access::KEYS.iter().filter_map(|name| given.get(name));
-    let places: Vec<_> = places.map(Place::to_string).collect();
+    let places: Vec<_> = places.map(SettingOrigin::to_string).collect();
     (places.len() > 1).then(|| {
         let all = places.join(", ");
         format!("{all}: tokens of each of them are taken; leave out what is no longer used")
@@ -335,13 +335,13 @@ fn first_given(
 ) -> Option<Given> {
     let flag = || {
         let text = flags.get(setting.name)?.clone();
-        let place = Place::Flag(setting.name);
+        let place = SettingOrigin::Flag(setting.name);
         Some(Given { place, text })
     };
     let variable = || {
         let name = setting.variable();
         let text = environment(&name).filter(|text| !text.is_empty())?;
-        let place = Place::Variable(name);
+        let place = SettingOrigin::Variable(name);
         Some(Given { place, text })
     };
     let key = || file.get(setting.name).cloned();

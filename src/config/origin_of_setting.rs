@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A flag, a variable, or a key of the file.
 #[derive(Debug, Clone)]
-pub(super) enum Place {
+pub(super) enum SettingOrigin {
     Flag(&'static str),
     Variable(String),
     Key {
@@ -15,7 +15,7 @@ pub(super) enum Place {
     },
 }
 
-impl Place {
+impl SettingOrigin {
     /// Of the file.
     pub(super) fn line(&self) -> Option<usize> {
         match self {
@@ -36,7 +36,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for SettingOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flag(name) => write!(f, "--{name}"),

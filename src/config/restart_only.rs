@@ -8,9 +8,9 @@ use std::{
 /// A hash of each text: it may hold a password, and all that matters is whether
 /// it is another.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Fixed(BTreeMap<&'static str, u64>);
+pub struct RestartOnly(BTreeMap<&'static str, u64>);
 
-impl Fixed {
+impl RestartOnly {
     pub(super) fn note(&mut self, name: &'static str, text: &str) {
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);

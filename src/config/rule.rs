@@ -2,7 +2,7 @@
 
 use std::{fmt, io, path::Path};
 
-use super::{mistakes::Mistake, origin_of_setting::Place, settings::Setting};
+use super::{mistakes::Mistake, origin_of_setting::SettingOrigin, settings::Setting};
 use crate::{
     auth::FileError,
     telemetry::EndpointError,
@@ -45,14 +45,14 @@ impl Rule {
     }
 
     /// Broken by what `setting` was given at `place`.
-    pub(super) fn broken(&self, setting: &Setting, place: &Place) -> Mistake {
+    pub(super) fn broken(&self, setting: &Setting, place: &SettingOrigin) -> Mistake {
         Mistake::new(place, self)
             .at(place)
             .with_remedy(self.remedy(setting, place))
     }
 
     /// What a value looks like there, by the setting's default if that is a value.
-    fn remedy(&self, setting: &Setting, place: &Place) -> String {
+    fn remedy(&self, setting: &Setting, place: &SettingOrigin) -> String {
         let kind = match setting.value {
             "" => "on or off",
             kind => kind,

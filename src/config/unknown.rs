@@ -2,7 +2,7 @@
 
 use strsim::damerau_levenshtein;
 
-use super::{Mistake, origin_of_setting::Place, settings::variable};
+use super::{Mistake, origin_of_setting::SettingOrigin, settings::variable};
 
 /// So many letters may be wrong, missing, too many or in the wrong order where a name is still known
 /// again: any two settings differ by three at the least.
@@ -10,7 +10,7 @@ const SLIPS: usize = 2;
 
 /// `name` stands at `place`, and is not among the `known`.
 pub(super) fn unknown(
-    place: &Place,
+    place: &SettingOrigin,
     name: &str,
     known: impl Iterator<Item = &'static str>,
 ) -> Mistake {
@@ -20,7 +20,7 @@ pub(super) fn unknown(
             .with_remedy("take it out: `pgfan serve --help` tells of all there are");
     };
     let (near, equals) = match place {
-        Place::Variable(_) => (variable(near), "="),
+        SettingOrigin::Variable(_) => (variable(near), "="),
         _ => (near.to_owned(), " = "),
     };
     let rule = format!("there is no such setting, but `{near}`");

@@ -15,12 +15,15 @@ use tokio::{
 
 use crate::{
     auth::{self, Authenticator},
-    channel_demand::{Demand, Wish},
+    channel_demand::{Demand, ListenRequest},
     event::Notification,
     hub::{self, Hub},
     publish::{self, PublishQueue},
     shutdown::Shutdown,
-    transport::{Admission, Browsers, Door, Front, Limits, Pages, Settings, Side, router, serve},
+    transport::{
+        AdminPages, Admission, Browsers, Limits, Listener, ListenerTraits, RouteSet, Settings,
+        router, serve,
+    },
 };
 
 /// A client that is still served after this has said what it has to say; it
@@ -124,13 +127,13 @@ fn gateway(listener: TcpListener) -> Hub {
         settings,
         Limits::default(),
     );
-    let side = Side::Whole;
-    let front = Front {
+    let side = RouteSet::Whole;
+    let front = ListenerTraits {
         side,
         speaks_tls: false,
     };
-    let app = router(admission.clone(), Pages::empty(), front).expect("the routes");
-    let door = Door {
+    let app = router(admission.clone(), AdminPages::empty(), front).expect("the routes");
+    let door = Listener {
         listener,
         app,
         side,
@@ -150,7 +153,7 @@ async fn listen(demand: Demand, hub: Hub) {
         let wishes = demand.changed().await;
         hub.ingest(|intake| {
             for (channel, wish) in &wishes {
-                if let Wish::Listen(generation, _) = wish {
+                if let ListenRequest::Listen(generation, _) = wish {
                     intake.listening(channel, *generation);
                 }
             }

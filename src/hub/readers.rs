@@ -19,7 +19,7 @@ use super::{
     view::ChannelView,
 };
 use crate::{
-    channel_demand::{Demand, Generation, Rank, Wish},
+    channel_demand::{Demand, Generation, ListenRequest, Rank},
     event::{ChannelName, WIRES, WireName},
 };
 
@@ -191,7 +191,7 @@ impl Readers {
         self.generation += 1;
         let (generation, client) = (self.generation, self.places[reader].client);
         self.demand
-            .wish(name.clone(), Wish::Listen(generation, rank));
+            .wish(name.clone(), ListenRequest::Listen(generation, rank));
         self.quota.add(client);
         let channel = Channel::new(name.clone(), generation, (client, reader));
         let key = self.channels.insert(channel);
@@ -230,7 +230,7 @@ impl Readers {
             log.close(history);
         }
         self.names.remove(&channel.name);
-        self.demand.wish(channel.name, Wish::Unlisten);
+        self.demand.wish(channel.name, ListenRequest::Unlisten);
     }
 
     /// LISTEN has committed, for the wish of this generation. An answer to an

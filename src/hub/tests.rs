@@ -16,7 +16,7 @@ use tokio_stream::StreamExt;
 
 use super::*;
 use crate::{
-    channel_demand::{Generation, Wish},
+    channel_demand::{Generation, ListenRequest},
     event::{ChannelName, GapReason, Notification, WireName},
 };
 
@@ -48,8 +48,8 @@ impl Fixture {
         self.hub.ingest(|intake| {
             for (name, wish) in wishes {
                 match wish {
-                    Wish::Listen(generation, _) => intake.listening(&name, generation),
-                    Wish::Unlisten => unlisten.push(name),
+                    ListenRequest::Listen(generation, _) => intake.listening(&name, generation),
+                    ListenRequest::Unlisten => unlisten.push(name),
                 }
             }
         });
@@ -153,7 +153,7 @@ async fn an_answer_to_an_older_wish_makes_nobody_ready() {
     fixture.hub.sweep();
     let mut second = fixture.hub.subscribe(WireName::WebSocket, CLIENT).unwrap();
     second.join(&names(&["a"]), None).unwrap();
-    let Wish::Listen(generation, _) = old.values().next().unwrap() else {
+    let ListenRequest::Listen(generation, _) = old.values().next().unwrap() else {
         panic!("{old:?}");
     };
     fixture

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use super::{Hub, SourceState, State, readers::ChannelKey};
 use crate::{
     event::{ChannelName, GAP_REASONS, WIRES},
-    instruments::Spread,
+    instruments::HistogramSnapshot,
 };
 
 /// Channels looked at under one lock: some 100 µs.
@@ -63,7 +63,7 @@ pub struct View {
     /// Cursors that were honoured, and those that were answered by a gap.
     pub resumes: [u64; 2],
     /// Deliveries by how long after receipt they were made.
-    pub latency: Spread,
+    pub latency: HistogramSnapshot,
     /// Events in the log.
     pub log_events: usize,
     /// What they take, with their encodings.

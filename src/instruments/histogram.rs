@@ -27,7 +27,7 @@ pub struct Histogram(Counts<NUMBERS>);
 
 /// What a histogram held at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Spread {
+pub struct HistogramSnapshot {
     /// How many took at most as long as each of [`BOUNDS`].
     pub within: [u64; BOUNDS.len()],
     /// How many there were.
@@ -50,7 +50,7 @@ impl Histogram {
     }
 
     /// What it holds now.
-    pub fn spread(&self) -> Spread {
+    pub fn spread(&self) -> HistogramSnapshot {
         let numbers = self.0.sums();
         let mut count = 0;
         let mut rising = numbers[..SUM].iter().map(|number| {
@@ -59,7 +59,7 @@ impl Histogram {
         });
         let within = std::array::from_fn(|_| rising.next().unwrap_or(0));
         let last = rising.next().unwrap_or(0);
-        Spread {
+        HistogramSnapshot {
             within,
             count: last,
             sum: Duration::from_micros(numbers[SUM]),

@@ -13,7 +13,7 @@ use std::{
     sync::atomic::{AtomicU64, AtomicUsize, Ordering},
 };
 
-pub use histogram::{BOUNDS, Histogram, Spread};
+pub use histogram::{BOUNDS, Histogram, HistogramSnapshot};
 
 /// Places to count at. More threads than these share them: that is slower, and
 /// as right.

@@ -21,7 +21,7 @@ use super::{
     connect::{Connected, SessionError, connect, describe, drive, is_about_the_text, message},
     conninfo::ConnInfo,
     private::Word,
-    session_link::{Inspection, Proof, Requests, Second, Whereabouts},
+    session_link::{Inspection, ListenerStatus, Proof, Requests, Second},
 };
 use crate::{
     event::ChannelName,
@@ -55,12 +55,12 @@ const PIPELINE: usize = 64;
 
 /// See the module.
 #[derive(Debug)]
-pub struct SecondSession {
+pub struct AuxSession {
     conninfo: Arc<ConnInfo>,
     requests: Requests,
     inspection: watch::Sender<Inspection>,
     looked: Instant,
-    listening: watch::Receiver<Whereabouts>,
+    listening: watch::Receiver<ListenerStatus>,
     /// Proofs that were notified.
     proofs: u64,
     /// The listening session that has heard the present one.
@@ -68,16 +68,16 @@ pub struct SecondSession {
 }
 
 /// The two ends.
-pub(super) fn pair(conninfo: Arc<ConnInfo>, clients: PublishQueue) -> (Second, SecondSession) {
+pub(super) fn pair(conninfo: Arc<ConnInfo>, clients: PublishQueue) -> (Second, AuxSession) {
     let (prober, probes) = private_channel();
     let (inspection, inspections) = watch::channel(Inspection::default());
-    let (listening, seen) = watch::channel(Whereabouts::default());
+    let (listening, seen) = watch::channel(ListenerStatus::default());
     let second = Second {
         prober,
         inspections,
         listening,
     };
-    let session = SecondSession {
+    let session = AuxSession {
         conninfo,
         requests: Requests { probes, clients },
         inspection,
@@ -89,7 +89,7 @@ pub(super) fn pair(conninfo: Arc<ConnInfo>, clients: PublishQueue) -> (Second, S
     (second, session)
 }
 
-impl SecondSession {
+impl AuxSession {
     /// Serves until no client can publish any more.
     pub async fn run(mut self) {
         let mut inspections = interval(INSPECTION);
@@ -127,7 +127,7 @@ impl SecondSession {
             let (unseen, mut listening) = (self.looked + UNSEEN, self.listening.clone());
             let losses = listening.borrow().losses;
             let mut looking = pin!(self.look());
-            let is_lost = |seen: &Whereabouts| seen.losses != losses;
+            let is_lost = |seen: &ListenerStatus| seen.losses != losses;
             loop {
                 select! {
                     looked = &mut looking => return looked,

@@ -63,7 +63,7 @@ pub(super) enum SessionError {
         "LISTEN was accepted, but a notification of another session did not arrive: is there a \
          pooler in transaction or statement mode in between? LISTEN needs a session of its own"
     )]
-    Deaf,
+    NothingDelivered,
     #[error(
         "the name of its host leads to another server now: what a new session notifies there \
          does not arrive here"

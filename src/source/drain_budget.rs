@@ -7,9 +7,9 @@ const LONGEST: usize = 64;
 
 /// Messages heard since the last look.
 #[derive(Debug, Default)]
-pub(super) struct Row(usize);
+pub(super) struct DrainBudget(usize);
 
-impl Row {
+impl DrainBudget {
     pub(super) fn heard(&mut self) {
         self.0 += 1;
     }
@@ -32,7 +32,7 @@ mod tests {
     /// However many come without a pause.
     #[test]
     fn a_look_has_its_turn_after_so_many() {
-        let mut row = Row::default();
+        let mut row = DrainBudget::default();
         let mut looks = 0;
         for _ in 0..10 * LONGEST {
             if !row.goes_on() {

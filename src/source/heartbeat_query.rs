@@ -15,12 +15,12 @@ type Sent = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
 
 /// One that is not answered yet, if there is one.
 #[derive(Default)]
-pub(super) struct Beat {
+pub(super) struct HeartbeatQuery {
     unanswered: Option<Sent>,
     latest: u64,
 }
 
-impl Beat {
+impl HeartbeatQuery {
     /// The number of the next.
     pub(super) fn next(&self) -> u64 {
         self.latest + 1
@@ -36,7 +36,7 @@ impl Beat {
     pub(super) fn send(&mut self, client: &Arc<Client>, private: &ChannelName) {
         let (client, before) = (Arc::clone(client), self.unanswered.take());
         self.latest = self.next();
-        let (private, text) = (private.as_str(), Word::Beat(self.latest).text());
+        let (private, text) = (private.as_str(), Word::HeartbeatQuery(self.latest).text());
         let sql = format!("SELECT pg_catalog.pg_notify('{private}', '{text}')");
         self.unanswered = Some(Box::pin(async move {
             if let Some(before) = before {
@@ -56,7 +56,7 @@ impl Beat {
         };
         self.unanswered = None;
         match answer {
-            Err(failure @ Failure::Undone(_)) => {
+            Err(failure @ Failure::NotExecuted(_)) => {
                 info!(reason = %failure, "a heartbeat could not be sent");
                 Ok(())
             }

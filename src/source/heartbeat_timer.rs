@@ -28,14 +28,14 @@ const FENCED: Duration = Duration::from_secs(30);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     Nothing,
-    Beat,
+    HeartbeatQuery,
     /// The session is suspect.
     Overdue,
 }
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Heartbeat {
+pub(super) struct HeartbeatTimer {
     interval: Duration,
     timeout: Duration,
     state: State,
@@ -53,7 +53,7 @@ enum State {
     },
 }
 
-impl Heartbeat {
+impl HeartbeatTimer {
     /// Of a session that is being set up.
     pub(super) fn new(interval: Duration, timeout: Duration, now: Instant) -> Self {
         Self {
@@ -78,7 +78,7 @@ impl Heartbeat {
         match self.state {
             State::Resting { until } if now >= until => {
                 self.wait(now, None);
-                Due::Beat
+                Due::HeartbeatQuery
             }
             State::Waiting { until, .. } if now >= until => Due::Overdue,
             _ => Due::Nothing,
@@ -128,8 +128,8 @@ mod tests {
 
     const S: Duration = Duration::from_secs(1);
 
-    fn live(now: Instant) -> Heartbeat {
-        let mut heartbeat = Heartbeat::new(2 * S, 3 * S, now);
+    fn live(now: Instant) -> HeartbeatTimer {
+        let mut heartbeat = HeartbeatTimer::new(2 * S, 3 * S, now);
         heartbeat.proven();
         heartbeat
     }
@@ -139,7 +139,7 @@ mod tests {
         let now = Instant::now();
         let mut heartbeat = live(now);
         assert_eq!(heartbeat.due(now + S), Due::Nothing);
-        assert_eq!(heartbeat.due(now + 2 * S), Due::Beat);
+        assert_eq!(heartbeat.due(now + 2 * S), Due::HeartbeatQuery);
         assert_eq!(heartbeat.due(now + 4 * S), Due::Nothing);
         assert_eq!(heartbeat.due(now + 5 * S), Due::Overdue);
     }
@@ -148,17 +148,17 @@ mod tests {
     async fn an_answer_proves_it_until_the_next_beat() {
         let now = Instant::now();
         let mut heartbeat = live(now);
-        assert_eq!(heartbeat.due(now + 2 * S), Due::Beat);
+        assert_eq!(heartbeat.due(now + 2 * S), Due::HeartbeatQuery);
         heartbeat.proven();
         assert_eq!(heartbeat.wakes_at(), now + 4 * S);
-        assert_eq!(heartbeat.due(now + 4 * S), Due::Beat);
+        assert_eq!(heartbeat.due(now + 4 * S), Due::HeartbeatQuery);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_burst_before_the_answer_is_progress() {
         let now = Instant::now();
         let mut heartbeat = live(now);
-        assert_eq!(heartbeat.due(now + 2 * S), Due::Beat);
+        assert_eq!(heartbeat.due(now + 2 * S), Due::HeartbeatQuery);
         heartbeat.progress(now + 4 * S);
         assert_eq!(heartbeat.due(now + 6 * S), Due::Nothing);
         assert_eq!(heartbeat.due(now + 7 * S), Due::Overdue);
@@ -167,7 +167,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_set_up_may_take_longer() {
         let now = Instant::now();
-        let mut heartbeat = Heartbeat::new(2 * S, 3 * S, now);
+        let mut heartbeat = HeartbeatTimer::new(2 * S, 3 * S, now);
         heartbeat.progress(now + S);
         assert_eq!(heartbeat.due(now + 29 * S), Due::Nothing);
         assert_eq!(heartbeat.due(now + SET_UP), Due::Overdue);
@@ -188,7 +188,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn nothing_makes_up_for_a_probe_that_never_arrives() {
         let now = Instant::now();
-        let mut heartbeat = Heartbeat::new(2 * S, 3 * S, now);
+        let mut heartbeat = HeartbeatTimer::new(2 * S, 3 * S, now);
         heartbeat.probed(now);
         for second in 0..10 {
             assert_eq!(heartbeat.due(now + second * S), Due::Nothing);
@@ -196,7 +196,7 @@ mod tests {
         }
         assert_eq!(heartbeat.due(now + PROBE), Due::Overdue);
         // One that is answered late enough.
-        let mut slow = Heartbeat::new(2 * S, 30 * S, now);
+        let mut slow = HeartbeatTimer::new(2 * S, 30 * S, now);
         slow.probed(now);
         assert_eq!(slow.due(now + 29 * S), Due::Nothing);
     }

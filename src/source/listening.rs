@@ -25,7 +25,7 @@ use super::{
     waiting::Waiting,
 };
 use crate::{
-    channel_demand::{Generation, Wish},
+    channel_demand::{Generation, ListenRequest},
     event::ChannelName,
 };
 
@@ -49,7 +49,7 @@ impl Batch {
 type InFlight = Pin<Box<dyn Future<Output = (Batch, Result<(), Failure>)> + Send>>;
 
 /// See the module.
-pub(super) struct Listening {
+pub(super) struct ListenSet {
     client: Arc<Client>,
     /// The server's encoding may change a name.
     respells: bool,
@@ -78,7 +78,7 @@ pub(super) struct Listening {
     said: VecDeque<SourceItem>,
 }
 
-impl Listening {
+impl ListenSet {
     /// Begins to listen to all that is `wanted`, and to `private`.
     pub(super) fn begin(
         client: Arc<Client>,
@@ -119,7 +119,7 @@ impl Listening {
 
     /// A name is too long in the server's encoding: what was listened to is
     /// another one. Said before the answer to the statement.
-    pub(super) fn was_cut(&mut self) {
+    pub(super) fn name_truncated(&mut self) {
         self.has_cut = self.is_busy();
     }
 
@@ -164,14 +164,18 @@ impl Listening {
     }
 
     /// Takes in what is wished for from now on.
-    pub(super) fn follow(&mut self, wishes: HashMap<ChannelName, Wish>, wanted: &mut Wanted) {
+    pub(super) fn follow(
+        &mut self,
+        wishes: HashMap<ChannelName, ListenRequest>,
+        wanted: &mut Wanted,
+    ) {
         for (name, wish) in wishes {
             match wish {
-                Wish::Listen(generation, rank) => {
+                ListenRequest::Listen(generation, rank) => {
                     wanted.insert(name.clone(), generation);
                     self.waiting.insert(name, generation, rank);
                 }
-                Wish::Unlisten => {
+                ListenRequest::Unlisten => {
                     wanted.remove(&name);
                     self.waiting.remove(&name);
                     if self.committed.contains(&name) {

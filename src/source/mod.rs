@@ -29,7 +29,7 @@ use crate::{
     channel_demand::{Demand, Generation},
     event::{ChannelName, Notification},
 };
-pub use aux_session::SecondSession;
+pub use aux_session::AuxSession;
 pub use counters::{Counters, Totals};
 pub use postgres::PostgresSource;
 

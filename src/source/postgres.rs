@@ -8,12 +8,12 @@ use tokio_stream::Stream;
 use tracing::{info, warn};
 
 use super::{
-    Config, Counters, SecondSession, Source, SourceItem, aux_session, connect::connect,
+    AuxSession, Config, Counters, Source, SourceItem, aux_session, connect::connect,
     conninfo::ConnInfo, listening::Wanted, session::Session, session_link::Second,
 };
 use crate::{
     backoff::Backoff,
-    channel_demand::{Demand, Wish},
+    channel_demand::{Demand, ListenRequest},
     publish::PublishQueue,
 };
 
@@ -34,7 +34,7 @@ impl PostgresSource {
         conninfo: Arc<ConnInfo>,
         config: Config,
         clients: PublishQueue,
-    ) -> (Self, SecondSession) {
+    ) -> (Self, AuxSession) {
         let (second, session) = aux_session::pair(Arc::clone(&conninfo), clients);
         let source = Self {
             conninfo,
@@ -59,7 +59,7 @@ impl Source for PostgresSource {
             let mut lost = false;
             loop {
                 let opening = connect(&self.conninfo, None);
-                match meanwhile(&demand, &mut wanted, opening).await {
+                match tracking_demand(&demand, &mut wanted, opening).await {
                     Ok(connected) => {
                         self.counters.opened();
                         warn_of_encoding(&connected.encoding);
@@ -88,7 +88,7 @@ impl Source for PostgresSource {
                 }
                 let wait = backoff.next(fastrand::f64());
                 info!(wait_seconds = wait.as_secs_f64(), "connecting again after a pause");
-                meanwhile(&demand, &mut wanted, sleep(wait)).await;
+                tracking_demand(&demand, &mut wanted, sleep(wait)).await;
             }
         }
     }
@@ -96,7 +96,11 @@ impl Source for PostgresSource {
 
 /// Follows the wishes while there is no session, so that they do not pile up:
 /// of a channel that came and went nothing is left.
-async fn meanwhile<T>(demand: &Demand, wanted: &mut Wanted, work: impl Future<Output = T>) -> T {
+async fn tracking_demand<T>(
+    demand: &Demand,
+    wanted: &mut Wanted,
+    work: impl Future<Output = T>,
+) -> T {
     tokio::pin!(work);
     loop {
         let wishes = select! {
@@ -105,8 +109,8 @@ async fn meanwhile<T>(demand: &Demand, wanted: &mut Wanted, work: impl Future<Ou
         };
         for (name, wish) in wishes {
             match wish {
-                Wish::Listen(generation, _) => drop(wanted.insert(name, generation)),
-                Wish::Unlisten => drop(wanted.remove(&name)),
+                ListenRequest::Listen(generation, _) => drop(wanted.insert(name, generation)),
+                ListenRequest::Unlisten => drop(wanted.remove(&name)),
             }
         }
     }

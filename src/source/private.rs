@@ -19,7 +19,7 @@ pub(super) enum Word {
     /// Of the second session, each time that it is opened.
     Proof(u64),
     /// Of the session itself.
-    Beat(u64),
+    HeartbeatQuery(u64),
 }
 
 impl Word {
@@ -28,7 +28,7 @@ impl Word {
         match self {
             Self::Probe => "probe".into(),
             Self::Proof(number) => format!("proof {number}"),
-            Self::Beat(number) => format!("beat {number}"),
+            Self::HeartbeatQuery(number) => format!("beat {number}"),
         }
     }
 
@@ -45,7 +45,7 @@ impl Word {
         let number = number.parse().ok()?;
         match kind {
             "proof" => Some(Self::Proof(number)),
-            "beat" => Some(Self::Beat(number)),
+            "beat" => Some(Self::HeartbeatQuery(number)),
             _ => None,
         }
     }
@@ -57,7 +57,7 @@ mod tests {
 
     #[test]
     fn what_is_said_is_what_is_read() {
-        for word in [Word::Probe, Word::Proof(0), Word::Beat(u64::MAX)] {
+        for word in [Word::Probe, Word::Proof(0), Word::HeartbeatQuery(u64::MAX)] {
             assert_eq!(Word::read(&word.text()), Some(word));
         }
         for text in ["", "proof", "proof -1", "beat x", "other 1"] {

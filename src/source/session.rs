@@ -18,13 +18,13 @@ use super::{
     Config, SourceItem,
     connect::{Connected, SessionError, message},
     conninfo::Connection,
-    drain_budget::Row,
+    drain_budget::DrainBudget,
     fence::Fence,
-    heartbeat_query::Beat,
-    heartbeat_timer::{Due, Heartbeat},
-    listening::{Listening, Wanted},
+    heartbeat_query::HeartbeatQuery,
+    heartbeat_timer::{Due, HeartbeatTimer},
+    listening::{ListenSet, Wanted},
     private::{self, Word},
-    session_link::{Inspection, Second, Whereabouts},
+    session_link::{Inspection, ListenerStatus, Second},
 };
 use crate::{
     backoff::Backoff,
@@ -50,21 +50,21 @@ enum Stage {
 pub(super) struct Session {
     client: Arc<Client>,
     connection: Connection,
-    listening: Listening,
+    listening: ListenSet,
     stage: Stage,
     prober: Publisher,
     inspections: watch::Receiver<Inspection>,
     /// What the second session knows of this one.
-    whereabouts: watch::Sender<Whereabouts>,
-    heartbeat: Heartbeat,
+    whereabouts: watch::Sender<ListenerStatus>,
+    heartbeat: HeartbeatTimer,
     timer: Pin<Box<Sleep>>,
     /// Where the session is notified by itself, and probed.
     private: ChannelName,
-    beat: Beat,
+    beat: HeartbeatQuery,
     fence: Fence,
     /// A beat of its own has arrived after it became live.
     beats: bool,
-    row: Row,
+    row: DrainBudget,
 }
 
 impl Session {
@@ -78,13 +78,14 @@ impl Session {
         let respells = connected.respells();
         second.listens_on(connected.host);
         let now = Instant::now();
-        let heartbeat = Heartbeat::new(config.heartbeat_interval, config.heartbeat_timeout, now);
+        let heartbeat =
+            HeartbeatTimer::new(config.heartbeat_interval, config.heartbeat_timeout, now);
         let private = private::channel();
         let client = Arc::new(connected.client);
         let mut inspections = second.inspections.clone();
         inspections.mark_unchanged();
         Self {
-            listening: Listening::begin(Arc::clone(&client), respells, private.clone(), wanted),
+            listening: ListenSet::begin(Arc::clone(&client), respells, private.clone(), wanted),
             client,
             connection: connected.connection,
             stage: Stage::SettingUp,
@@ -94,10 +95,10 @@ impl Session {
             timer: Box::pin(sleep_until(heartbeat.wakes_at())),
             heartbeat,
             private,
-            beat: Beat::default(),
+            beat: HeartbeatQuery::default(),
             fence: Fence::default(),
             beats: false,
-            row: Row::default(),
+            row: DrainBudget::default(),
         }
     }
 
@@ -232,8 +233,8 @@ impl Session {
         }
         match (self.heartbeat.due(Instant::now()), &self.stage) {
             (Due::Nothing, _) => {}
-            (Due::Beat, _) => self.beat.send(&self.client, &self.private),
-            (Due::Overdue, Stage::Probed) => return Err(SessionError::Deaf),
+            (Due::HeartbeatQuery, _) => self.beat.send(&self.client, &self.private),
+            (Due::Overdue, Stage::Probed) => return Err(SessionError::NothingDelivered),
             (Due::Overdue, _) => return Err(SessionError::Overdue),
         }
         self.timer.as_mut().reset(self.heartbeat.wakes_at());
@@ -258,7 +259,7 @@ impl Session {
                 let (code, message) = (notice.code().code(), notice.message());
                 info!(code, message, "the server says");
                 if *notice.code() == SqlState::NAME_TOO_LONG {
-                    self.listening.was_cut();
+                    self.listening.name_truncated();
                 }
                 None
             }
@@ -269,10 +270,10 @@ impl Session {
 
     fn hear_private(&mut self, word: Option<Word>) -> Result<Option<SourceItem>, SessionError> {
         match word {
-            Some(Word::Beat(number)) if self.fence.is_overtaken_by(number) => {
+            Some(Word::HeartbeatQuery(number)) if self.fence.is_overtaken_by(number) => {
                 return Err(SessionError::Elsewhere);
             }
-            Some(Word::Beat(number)) if self.beat.is_latest(number) => {
+            Some(Word::HeartbeatQuery(number)) if self.beat.is_latest(number) => {
                 self.proven();
                 self.beats = true;
             }
@@ -291,7 +292,7 @@ impl Session {
                     .send_modify(|seen| seen.live = Some(private));
                 return Ok(Some(SourceItem::Live { lost: false }));
             }
-            Some(Word::Beat(_) | Word::Probe) | None => {}
+            Some(Word::HeartbeatQuery(_) | Word::Probe) | None => {}
         }
         Ok(None)
     }

@@ -30,7 +30,7 @@ pub(super) struct Proof {
 
 /// What became of the listening session.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Whereabouts {
+pub(super) struct ListenerStatus {
     /// Where it is: what is notified on another host is not heard.
     pub(super) host: Option<String>,
     /// How many were lost after they had been live.
@@ -72,7 +72,7 @@ impl Requests {
 pub(super) struct Second {
     pub(super) prober: Publisher,
     pub(super) inspections: watch::Receiver<Inspection>,
-    pub(super) listening: watch::Sender<Whereabouts>,
+    pub(super) listening: watch::Sender<ListenerStatus>,
 }
 
 impl Second {

@@ -22,7 +22,7 @@ use crate::event::ChannelName;
 pub(super) enum Failure {
     /// None of them was completed: they have changed nothing.
     #[error("{}", describe(.0))]
-    Undone(Error),
+    NotExecuted(Error),
     /// A channel that was listened to has another name when the server says it:
     /// its encoding has no letter of its own for one of the name, and takes
     /// another.
@@ -30,7 +30,7 @@ pub(super) enum Failure {
     Respelt,
     /// After that nobody knows what was passed on.
     #[error("after a statement: {}", describe(.0))]
-    Late(Error),
+    AfterCompletion(Error),
 }
 
 impl Failure {
@@ -40,9 +40,9 @@ impl Failure {
     /// goes on.
     pub(super) fn is_about_the_text(&self) -> bool {
         let error = match self {
-            Self::Undone(error) => error,
+            Self::NotExecuted(error) => error,
             Self::Respelt => return true,
-            Self::Late(_) => return false,
+            Self::AfterCompletion(_) => return false,
         };
         error.as_db_error().is_some_and(|error| {
             *error.code() == SqlState::UNTRANSLATABLE_CHARACTER
@@ -54,15 +54,15 @@ impl Failure {
 /// Runs them in one round trip, as one transaction.
 pub(super) async fn run(client: &Client, sql: &str) -> Result<(), Failure> {
     let answers = client.simple_query_raw(sql).await;
-    let mut answers = pin!(answers.map_err(Failure::Undone)?);
+    let mut answers = pin!(answers.map_err(Failure::NotExecuted)?);
     let mut is_undone = true;
     loop {
         match answers.try_next().await {
             Ok(None) => return Ok(()),
             Ok(Some(SimpleQueryMessage::CommandComplete(_))) => is_undone = false,
             Ok(Some(_)) => {}
-            Err(error) if is_undone => return Err(Failure::Undone(error)),
-            Err(error) => return Err(Failure::Late(error)),
+            Err(error) if is_undone => return Err(Failure::NotExecuted(error)),
+            Err(error) => return Err(Failure::AfterCompletion(error)),
         }
     }
 }
@@ -74,9 +74,11 @@ pub(super) async fn are_kept(client: &Client, names: &[ChannelName]) -> Result<(
                WHERE name OPERATOR(pg_catalog.=) ANY ($1)";
     let sent: Vec<_> = names.iter().map(ChannelName::as_str).collect();
     let rows = client.query_typed(sql, &[(&sent, Type::TEXT_ARRAY)]).await;
-    let rows = rows.map_err(Failure::Late)?;
+    let rows = rows.map_err(Failure::AfterCompletion)?;
     let said = rows.iter().map(|row| row.try_get::<_, &str>(0));
-    let said: HashSet<_> = said.collect::<Result<_, _>>().map_err(Failure::Late)?;
+    let said: HashSet<_> = said
+        .collect::<Result<_, _>>()
+        .map_err(Failure::AfterCompletion)?;
     match sent.iter().all(|name| said.contains(name)) {
         true => Ok(()),
         false => Err(Failure::Respelt),
@@ -129,7 +131,10 @@ mod tests {
     async fn an_error_after_a_statement_is_not_the_statements() {
         for code in ["22021", "22P05", "58P01"] {
             let answer = answered(&[done(), error("ERROR", code)]).await;
-            assert!(matches!(answer, Err(Failure::Late(_))), "{answer:?}");
+            assert!(
+                matches!(answer, Err(Failure::AfterCompletion(_))),
+                "{answer:?}"
+            );
             assert!(!answer.unwrap_err().is_about_the_text());
         }
         assert!(answered(&[done(), done()]).await.is_ok());
@@ -145,7 +150,7 @@ mod tests {
             ("ERROR", "53200", false),
         ] {
             let failure = answered(&[error(severity, code)]).await.unwrap_err();
-            assert!(matches!(failure, Failure::Undone(_)), "{failure:?}");
+            assert!(matches!(failure, Failure::NotExecuted(_)), "{failure:?}");
             assert_eq!(failure.is_about_the_text(), expected, "{severity} {code}");
         }
     }

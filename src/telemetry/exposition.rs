@@ -12,7 +12,7 @@ use super::{
     metrics::{Kind, Metric},
     samples::{Label, Number, Samples},
 };
-use crate::instruments::{BOUNDS, Spread};
+use crate::instruments::{BOUNDS, HistogramSnapshot};
 
 /// Which of the two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,7 +56,7 @@ impl Samples for Lines<'_> {
         }
     }
 
-    fn spread(&mut self, spread: &Spread) {
+    fn spread(&mut self, spread: &HistogramSnapshot) {
         for (bound, count) in BOUNDS.iter().zip(spread.within) {
             let le = format!("le=\"{:?}\"", *bound as f64 / 1e6);
             self.line("_bucket", &le, count);

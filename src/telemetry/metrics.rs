@@ -16,7 +16,7 @@ use super::{
 use crate::{
     event::{GapReason, WIRES, WireName},
     hub::{self, Hub, SourceView},
-    instruments::Spread,
+    instruments::HistogramSnapshot,
     source,
     transport::{self, Admission, CODES, Code, Tls},
 };
@@ -59,7 +59,7 @@ struct Seen {
     hub: hub::View,
     source: source::Totals,
     transport: transport::Totals,
-    commit_to_receipt: Spread,
+    commit_to_receipt: HistogramSnapshot,
     spans: [u64; 2],
     /// When the port's certificate ends.
     certificate: Option<SystemTime>,

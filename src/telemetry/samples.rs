@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::instruments::Spread;
+use crate::instruments::HistogramSnapshot;
 
 /// A sample's value.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -53,7 +53,7 @@ pub(super) trait Samples {
     fn sample(&mut self, label: Option<Label<'_>>, value: Number);
 
     /// Of a histogram.
-    fn spread(&mut self, spread: &Spread);
+    fn spread(&mut self, spread: &HistogramSnapshot);
 }
 
 impl dyn Samples + '_ {

@@ -8,7 +8,7 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::instruments::{Histogram, Spread};
+use crate::instruments::{Histogram, HistogramSnapshot};
 
 /// How long before receipt notifications were sent.
 ///
@@ -36,7 +36,7 @@ impl SentAt {
     }
 
     /// What was seen up to now.
-    pub fn spread(&self) -> Spread {
+    pub fn spread(&self) -> HistogramSnapshot {
         self.0.spread()
     }
 }
@@ -120,7 +120,7 @@ mod tests {
     fn a_clock_that_is_ahead_counts_as_no_time() {
         let seen = SentAt::default();
         seen.look(r#"{"sent_at": "2999-01-01T00:00:00Z"}"#);
-        let Spread { within, count, sum } = seen.spread();
+        let HistogramSnapshot { within, count, sum } = seen.spread();
         assert_eq!((within[0], count, sum), (1, 1, Duration::ZERO));
     }
 }

@@ -24,16 +24,16 @@ use super::{
         admission::Admission,
         guard::{HEALTHZ, guard},
         limits::Address,
-        route_set::{Front, Side},
+        route_set::{ListenerTraits, RouteSet},
     },
     admin::{
         assets::{CLIENT, asset},
         console::console,
-        pages::{Pages, metrics},
+        pages::{AdminPages, metrics},
         status::status,
     },
     connection::{
-        body_deadline::{MAX_MESSAGE, Parts, punctual},
+        body_deadline::{MAX_MESSAGE, Parts, body_deadline},
         pending_requests::Weight,
     },
     grpc::{Calls, Grpc, admitted, checked, gateway_service_server},
@@ -67,8 +67,8 @@ pub type App = Router;
 /// broken.
 pub fn router(
     admission: Admission,
-    pages: Pages,
-    front: Front,
+    pages: AdminPages,
+    front: ListenerTraits,
 ) -> Result<Router, tonic_reflection::server::Error> {
     let side = front.side;
     let http = Router::new()
@@ -82,8 +82,8 @@ pub fn router(
         .route("/readyz", get(readyz))
         .with_state(admission.clone());
     let http = match side {
-        Side::Public => http,
-        Side::Whole | Side::Admin => http.merge(watched(&admission, pages, side)),
+        RouteSet::Public => http,
+        RouteSet::Whole | RouteSet::Admin => http.merge(watched(&admission, pages, side)),
     };
     Ok(http
         .merge(asset(CLIENT))
@@ -95,7 +95,7 @@ pub fn router(
 }
 
 /// What those see who run the gateway.
-fn watched(admission: &Admission, pages: Pages, side: Side) -> Router {
+fn watched(admission: &Admission, pages: AdminPages, side: RouteSet) -> Router {
     let numbers = Router::new()
         .route("/metrics", get(metrics))
         .route("/v1/status", get(status))
@@ -120,10 +120,10 @@ fn grpc(admission: Admission) -> Result<Router, tonic_reflection::server::Error>
     set_health(&reporter, is_ready).now_or_never();
     tokio::spawn(report(readiness, is_ready, reporter));
     let limit = admission.settings().request_timeout;
-    let whole =
-        ServiceBuilder::new().map_request(move |request| punctual(request, limit, Parts::Together));
-    let in_time =
-        ServiceBuilder::new().map_request(move |request| punctual(request, limit, Parts::OneByOne));
+    let whole = ServiceBuilder::new()
+        .map_request(move |request| body_deadline(request, limit, Parts::Together));
+    let in_time = ServiceBuilder::new()
+        .map_request(move |request| body_deadline(request, limit, Parts::OneByOne));
     let health = health.max_decoding_message_size(MAX_MESSAGE);
     let v1 = reflection().build_v1()?;
     let v1 = v1.max_decoding_message_size(MAX_MESSAGE);

@@ -14,14 +14,14 @@ use tracing::{debug, warn};
 use super::{
     access::{
         admission::{Admission, Settings},
-        limits::{News, Peer},
-        route_set::Side,
+        limits::{LogThrottle, Peer},
+        route_set::RouteSet,
     },
     connection::{
         descriptors::{Descriptors, Place},
         http1, http2,
-        pending_requests::Waiting,
-        quota::{Newcomers, Visit},
+        pending_requests::PendingRequests,
+        quota::{ConnectionPermit, ConnectionQuota},
         socket::Socket,
         tcp::{Protocol, Tcp},
         tls::{Acceptor, Tls},
@@ -32,34 +32,34 @@ use super::{
 use crate::shutdown::Shutdown;
 
 /// How long one who comes when there is no room may take to be told so.
-const FAREWELL: Duration = Duration::from_secs(2);
+const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Out of file descriptors, accepting again at once would only spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// An address, and what is answered there.
 #[derive(Debug)]
-pub struct Door {
+pub struct Listener {
     /// Bound.
     pub listener: TcpListener,
     /// What it answers.
     pub app: App,
     /// Whose it is.
-    pub side: Side,
+    pub side: RouteSet,
     /// What it speaks TLS with, if it does.
     pub tls: Option<Tls>,
 }
 
 /// Accepts until the end begins. Its connections end when every reader was
 /// told, and are waited for with the rest.
-pub async fn serve(doors: Vec<Door>, admission: Admission, shutdown: &Shutdown) {
+pub async fn serve(doors: Vec<Listener>, admission: Admission, shutdown: &Shutdown) {
     let refusing =
         |message| full(message).layer(from_fn_with_state(admission.clone(), count_refusals));
     let server = Server {
         full: refusing("no file descriptor is left for another connection (ulimit -n)"),
         crowded: refusing("this address has as many connections as it may"),
         descriptors: Descriptors::claim(),
-        out_of_files: News::default(),
+        out_of_files: LogThrottle::default(),
         admission,
         shutdown,
     };
@@ -72,17 +72,17 @@ struct Server<'a> {
     /// Those whose address has too many already.
     crowded: Router,
     descriptors: Descriptors,
-    out_of_files: News,
+    out_of_files: LogThrottle,
     admission: Admission,
     shutdown: &'a Shutdown,
 }
 
 impl Server<'_> {
-    async fn accept(&self, door: Door) {
+    async fn accept(&self, door: Listener) {
         // Of this door alone: a crowd before the public one shuts nobody out of
         // that of those who run the gateway.
-        let newcomers = Newcomers::of(self.descriptors.left());
-        let waiting = Waiting::new(self.admission.clone());
+        let newcomers = ConnectionQuota::of(self.descriptors.left());
+        let waiting = PendingRequests::new(self.admission.clone());
         loop {
             let accepted = select! {
                 accepted = door.listener.accept() => accepted,
@@ -107,9 +107,9 @@ impl Server<'_> {
 
     fn receive(
         &self,
-        (door, waiting): (&Door, &Waiting),
+        (door, waiting): (&Listener, &PendingRequests),
         stream: TcpStream,
-        mut visit: Visit,
+        mut visit: ConnectionPermit,
     ) -> io::Result<()> {
         let (place, refuses) = match self.descriptors.place(&stream, door.side) {
             Place::Free => (visit.place, &self.crowded),
@@ -123,8 +123,10 @@ impl Server<'_> {
         match place {
             Place::Free => drop(tasks.spawn(self.connection(client, visit, (&door.app, waiting)))),
             Place::Full => {
-                let farewell =
-                    timeout(FAREWELL, self.connection(client, visit, (refuses, waiting)));
+                let farewell = timeout(
+                    STATUS_TIMEOUT,
+                    self.connection(client, visit, (refuses, waiting)),
+                );
                 drop(tasks.spawn(farewell));
             }
             Place::Crowded => drop(client),
@@ -145,8 +147,8 @@ impl Server<'_> {
     fn connection(
         &self,
         client: Client,
-        visit: Visit,
-        (app, waiting): (&Router, &Waiting),
+        visit: ConnectionPermit,
+        (app, waiting): (&Router, &PendingRequests),
     ) -> impl Future<Output = ()> + Send + use<> {
         let visitor = (client, visit.peer, self.admission.settings());
         let served = connection(
@@ -166,7 +168,7 @@ type Client = (Tcp, Option<Acceptor>);
 
 async fn connection(
     ((tcp, tls), peer, settings): (Client, Peer, Settings),
-    app: (Router, Waiting),
+    app: (Router, PendingRequests),
     shutdown: Shutdown,
 ) {
     let opened = select! {

@@ -20,10 +20,10 @@ use super::{
         limits::Limits,
         origin::Browsers,
     },
-    connection::takeover::Serving,
+    connection::takeover::ConnectionTask,
     delivery::end::End,
     serve,
-    server::Door,
+    server::Listener,
     websocket::{close::close, socket::WebSocket, upgrade::Upgrade},
 };
 use crate::{
@@ -76,7 +76,7 @@ const NOT_SIMPLY_OK: &[(&str, &str, &str)] = &[
 
 async fn echo(State(admission): State<Admission>, request: Request) -> Response {
     match Upgrade::of(&request, &admission) {
-        Ok(upgrade) => upgrade.accept(|socket| Serving::by(run(socket))),
+        Ok(upgrade) => upgrade.accept(|socket| ConnectionTask::by(run(socket))),
         Err(response) => *response,
     }
 }
@@ -125,10 +125,10 @@ async fn echo_server() -> u16 {
         Limits::default(),
     );
     let app = Router::new().route("/", get(echo));
-    let door = Door {
+    let door = Listener {
         listener,
         app: app.with_state(admission.clone()),
-        side: super::Side::Whole,
+        side: super::RouteSet::Whole,
         tls: None,
     };
     tokio::spawn(async move { serve(vec![door], admission, &shutdown).await });

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pgfan::sandbox::Mode;
+use pgfan::temp_postgres::Mode;
 use serde_json::json;
 
 use crate::support::{

@@ -1,6 +1,6 @@
 //! Connections that end, and silence.
 
-use pgfan::sandbox::Mode;
+use pgfan::temp_postgres::Mode;
 use serde_json::json;
 
 use crate::{

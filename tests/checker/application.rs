@@ -12,7 +12,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use pgfan::sandbox::Sandbox;
+use pgfan::temp_postgres::Sandbox;
 use tokio::{
     sync::{Mutex, MutexGuard, watch},
     task::{JoinHandle, yield_now},

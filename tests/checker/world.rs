@@ -4,7 +4,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use fastrand::Rng;
-use pgfan::sandbox::{Mode, Sandbox};
+use pgfan::temp_postgres::{Mode, Sandbox};
 use tokio::{sync::watch, time::sleep};
 
 use crate::{

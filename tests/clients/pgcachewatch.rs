@@ -3,7 +3,7 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use pgfan::sandbox::{Mode, Sandbox};
+use pgfan::temp_postgres::{Mode, Sandbox};
 use tokio::process::Command;
 
 use crate::{

@@ -2,7 +2,7 @@
 
 use std::net::TcpListener;
 
-use pgfan::{config::SETTINGS, sandbox::Mode};
+use pgfan::{config::SETTINGS, temp_postgres::Mode};
 
 use crate::support::{
     Reader, Said, Wire,

@@ -2,7 +2,7 @@
 
 use std::{fs, net::SocketAddr};
 
-use pgfan::sandbox::{Mode, Sandbox};
+use pgfan::temp_postgres::{Mode, Sandbox};
 use tokio::net::TcpSocket;
 
 use crate::support::{

@@ -7,8 +7,8 @@ use std::{
 };
 
 use pgfan::{
-    sandbox::{Mode, Sandbox},
     source::conninfo::ConnInfo,
+    temp_postgres::{Mode, Sandbox},
 };
 use tempfile::TempDir;
 use tokio_postgres::SimpleQueryMessage;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pgfan::sandbox::Sandbox;
+use pgfan::temp_postgres::Sandbox;
 use tokio::time::{Instant, sleep};
 
 use crate::{

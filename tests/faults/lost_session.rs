@@ -10,7 +10,7 @@ use std::{
 
 use pgfan::{
     proto::{PublishRequest, gateway_service_client::GatewayServiceClient},
-    sandbox::{Mode, Sandbox},
+    temp_postgres::{Mode, Sandbox},
 };
 use tokio::{task::JoinSet, time::Instant};
 use tonic::transport::Channel;

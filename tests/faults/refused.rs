@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use pgfan::sandbox::Sandbox;
+use pgfan::temp_postgres::Sandbox;
 use tempfile::NamedTempFile;
 use tokio::time::Instant;
 

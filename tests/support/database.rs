@@ -7,7 +7,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use pgfan::sandbox::{Binaries, Options, Sandbox, Search};
+use pgfan::temp_postgres::{Binaries, Options, Sandbox, Search};
 use tokio::sync::OnceCell;
 use tokio_postgres::{Client, NoTls};
 

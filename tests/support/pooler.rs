@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use pgfan::sandbox::{Sandbox, USER};
+use pgfan::temp_postgres::{Sandbox, USER};
 use tempfile::TempDir;
 
 use super::{

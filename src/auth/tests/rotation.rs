@@ -153,7 +153,7 @@ fn all_who_have_no_token_share_a_grant() {
     let before = auth.without_token().unwrap();
     assert!(Arc::ptr_eq(&before, &auth.without_token().unwrap()));
     auth.reload(Config::open(true));
-    let [one, other] = [(); 2].map(|()| auth.again(&before).unwrap());
+    let [one, other] = [(); 2].map(|()| auth.reauthorize(&before).unwrap());
     assert!(Arc::ptr_eq(&one, &other) && !Arc::ptr_eq(&one, &before));
     let now = [one.version(), before.version() + 1];
     assert_eq!(now, [auth.version(); 2]);

@@ -129,7 +129,7 @@ async fn what_cannot_be_had_keeps_nobody_out_and_nobody_in() {
     let by_provider = both.with_token(&by_key(&pair().1, Some("k")), &()).await;
     assert_eq!(by_provider, Err(AuthError::Unavailable));
     both.reload(config(by(SECRET).and(by(OTHER)).and(nowhere())));
-    assert!(both.again(&grant).is_ok());
+    assert!(both.reauthorize(&grant).is_ok());
     both.reload(config(by(OTHER).and(nowhere())));
-    assert_eq!(both.again(&grant), Err(AuthError::Token));
+    assert_eq!(both.reauthorize(&grant), Err(AuthError::Token));
 }

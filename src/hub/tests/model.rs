@@ -113,12 +113,12 @@ impl Server {
         for (name, wish) in demand.changed().now_or_never().unwrap_or_default() {
             let channel = CHANNELS.iter().position(|c| *c == name.as_str()).unwrap();
             match wish {
-                Wish::Listen(generation, _) => {
+                ListenRequest::Listen(generation, _) => {
                     self.wanted.insert(channel, generation);
                     self.listening.insert(channel);
                     self.items.push_back(Item::ListenState(channel, generation));
                 }
-                Wish::Unlisten => {
+                ListenRequest::Unlisten => {
                     self.wanted.remove(&channel);
                     self.listening.remove(&channel);
                 }

@@ -26,7 +26,7 @@ use super::{
     span::{attribute, nanoseconds},
 };
 use crate::{
-    instruments::{BOUNDS, Spread},
+    instruments::{BOUNDS, HistogramSnapshot},
     telemetry::{
         Metric, Metrics,
         metrics::Kind,
@@ -144,7 +144,7 @@ impl Samples for Points {
     }
 
     /// In OTLP a bucket does not include the ones below it.
-    fn spread(&mut self, spread: &Spread) {
+    fn spread(&mut self, spread: &HistogramSnapshot) {
         let up_to = spread.within.iter().chain([&spread.count]);
         let below = [0].iter().chain(&spread.within);
         let buckets = up_to.zip(below).map(|(count, below)| count - below);

@@ -1,5 +1,5 @@
 //! The one door: what a client asks for and may have becomes a
-//! reader ([`Admitted`]) or a publish, or a [`Refusal`]. The same on every wire.
+//! reader ([`AuthorizedSubscription`]) or a publish, or a [`Refusal`]. The same on every wire.
 
 use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
@@ -11,10 +11,10 @@ use tokio::sync::watch;
 
 pub(in crate::transport) use super::rights::unreadable;
 use super::{
-    authorized::Admitted,
+    authorized::AuthorizedSubscription,
     credentials::Credentials,
     known_channels::{KnownChannels, Named},
-    limits::{Address, Client, Clients, Limits, Pool, PoolPlace, Presence},
+    limits::{Address, Client, Clients, Limits, Pool, PoolPermit, ReaderPermit},
     origin::Browsers,
     refused_origins::RefusedOrigins,
     rights::{readable, reserved, without_right},
@@ -230,7 +230,7 @@ impl Admission {
     pub(in crate::transport) fn place_for_unknown(
         &self,
         address: Address,
-    ) -> Result<PoolPlace, Refusal> {
+    ) -> Result<PoolPermit, Refusal> {
         let place = self.shared.unknown.enter(address);
         place.ok_or_else(|| Refusal::new(Code::TooMany, "too many have not shown a token yet"))
     }
@@ -240,7 +240,7 @@ impl Admission {
     pub(in crate::transport) fn place_for_unasked(
         &self,
         address: Address,
-    ) -> Result<PoolPlace, Refusal> {
+    ) -> Result<PoolPermit, Refusal> {
         let place = self.shared.unasked.enter(address);
         place.ok_or_else(|| Refusal::new(Code::TooMany, "too many calls of this service"))
     }
@@ -267,13 +267,13 @@ impl Admission {
         address: Address,
         channels: &[String],
         cursor: Option<Cursor>,
-    ) -> Result<Admitted, Refusal> {
+    ) -> Result<AuthorizedSubscription, Refusal> {
         let grant = &self.shared.auth.at_use(grant)?;
         let channels = readable(grant, channels)?;
         let presence = self.enter(address, grant)?;
         let client = Client::of(address, grant);
         let subscription = self.shared.hub.subscribe(wire, client.key())?;
-        let mut admitted = Admitted::new(subscription, presence, grant, self.clone());
+        let mut admitted = AuthorizedSubscription::new(subscription, presence, grant, self.clone());
         if !channels.is_empty() {
             admitted.join(&channels, cursor)?;
         }
@@ -292,12 +292,12 @@ impl Admission {
         clients.join(client, subscription, channels, cursor)
     }
 
-    pub(super) fn enter(&self, address: Address, grant: &Grant) -> Result<Presence, Refusal> {
+    pub(super) fn enter(&self, address: Address, grant: &Grant) -> Result<ReaderPermit, Refusal> {
         self.shared.clients.enter(address, grant)
     }
 
     /// The same reader, with another token.
-    pub(super) fn change(&self, presence: &mut Presence, grant: &Grant) -> Result<(), Refusal> {
+    pub(super) fn change(&self, presence: &mut ReaderPermit, grant: &Grant) -> Result<(), Refusal> {
         self.shared.clients.change(presence, grant)
     }
 
@@ -307,8 +307,8 @@ impl Admission {
     }
 
     /// What would be granted now.
-    pub(in crate::transport) fn again(&self, grant: &Grant) -> Result<Arc<Grant>, Refusal> {
-        let again = self.shared.auth.again(grant);
+    pub(in crate::transport) fn reauthorize(&self, grant: &Grant) -> Result<Arc<Grant>, Refusal> {
+        let again = self.shared.auth.reauthorize(grant);
         again.map_err(|_| {
             let rule = "the gateway's settings have changed: the token, or none, is not enough now";
             Refusal::new(Code::Unauthenticated, rule)

@@ -11,7 +11,7 @@ use tokio_stream::Stream;
 
 use super::{
     admission::{Admission, unreadable},
-    limits::{Address, Client, Presence},
+    limits::{Address, Client, ReaderPermit},
 };
 use crate::{
     auth::Grant,
@@ -23,21 +23,21 @@ use crate::{
 /// See the module: its place is another's when it is dropped. As a stream it is
 /// what is delivered, and the gateway's last word.
 #[derive(Debug)]
-pub(in crate::transport) struct Admitted {
+pub(in crate::transport) struct AuthorizedSubscription {
     // Dropped first, so that there are never more readers than places.
     subscription: Subscription,
-    presence: Presence,
+    presence: ReaderPermit,
     grant: Arc<Grant>,
     admission: Admission,
     /// Of a wire that can give up some channels and go on: those it has to.
-    lost: Option<Vec<ChannelName>>,
+    revoked: Option<Vec<ChannelName>>,
     ended: bool,
 }
 
-impl Admitted {
+impl AuthorizedSubscription {
     pub(in crate::transport) fn new(
         subscription: Subscription,
-        presence: Presence,
+        presence: ReaderPermit,
         grant: &Arc<Grant>,
         admission: Admission,
     ) -> Self {
@@ -46,23 +46,26 @@ impl Admitted {
             presence,
             grant: Arc::clone(grant),
             admission,
-            lost: None,
+            revoked: None,
             ended: false,
         }
     }
 
-    /// Of a wire that looks for what is [lost](Self::lost).
+    /// Of a wire that looks for what is [lost](Self::revoked).
     pub(in crate::transport) fn giving_up(self) -> Self {
         Self {
-            lost: Some(Vec::new()),
+            revoked: Some(Vec::new()),
             ..self
         }
     }
 
     /// Channels that are not its client's any more. To be given up before it is
     /// polled again.
-    pub(in crate::transport) fn lost(&mut self) -> Vec<ChannelName> {
-        self.lost.as_mut().map(std::mem::take).unwrap_or_default()
+    pub(in crate::transport) fn revoked(&mut self) -> Vec<ChannelName> {
+        self.revoked
+            .as_mut()
+            .map(std::mem::take)
+            .unwrap_or_default()
     }
 
     /// What its client may do.
@@ -79,7 +82,7 @@ impl Admitted {
             // Whoever would be refused now has no more than that time.
             false => self
                 .admission
-                .again(&self.grant)
+                .reauthorize(&self.grant)
                 .map_or(true, |grant| expires(&grant)),
         }
     }
@@ -123,7 +126,7 @@ impl Admitted {
     }
 
     /// It reads no more, and its place is not yet another's.
-    pub(in crate::transport) fn leave(self) -> Presence {
+    pub(in crate::transport) fn leave(self) -> ReaderPermit {
         self.presence
     }
 
@@ -134,13 +137,13 @@ impl Admitted {
         if self.admission.is_current(&self.grant) {
             return Ok(());
         }
-        self.grant = self.admission.again(&self.grant)?;
+        self.grant = self.admission.reauthorize(&self.grant)?;
         let mut names = self.subscription.channels();
         names.retain(|name| !self.grant.may_subscribe(name));
-        match &mut self.lost {
+        match &mut self.revoked {
             _ if names.is_empty() => Ok(()),
-            Some(lost) => {
-                *lost = names;
+            Some(revoked) => {
+                *revoked = names;
                 Ok(())
             }
             None => {
@@ -151,7 +154,7 @@ impl Admitted {
     }
 }
 
-impl Stream for Admitted {
+impl Stream for AuthorizedSubscription {
     type Item = Result<Delivery, Refusal>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -164,7 +167,11 @@ impl Stream for Admitted {
                 this.ended = true;
                 return Poll::Ready(Some(Err(refusal)));
             }
-            if this.lost.as_ref().is_some_and(|lost| !lost.is_empty()) {
+            if this
+                .revoked
+                .as_ref()
+                .is_some_and(|revoked| !revoked.is_empty())
+            {
                 // Nothing before that is dealt with; no writer gives it anything
                 // either.
                 this.subscription.reclaim();
@@ -182,7 +189,7 @@ impl Stream for Admitted {
     }
 }
 
-impl Deref for Admitted {
+impl Deref for AuthorizedSubscription {
     type Target = Subscription;
 
     fn deref(&self) -> &Subscription {
@@ -190,14 +197,14 @@ impl Deref for Admitted {
     }
 }
 
-impl DerefMut for Admitted {
+impl DerefMut for AuthorizedSubscription {
     fn deref_mut(&mut self) -> &mut Subscription {
         &mut self.subscription
     }
 }
 
 #[cfg(test)]
-impl Admitted {
+impl AuthorizedSubscription {
     /// Of a door of its own, at which nobody needs a token.
     pub(in crate::transport) fn alone(subscription: Subscription) -> Self {
         Self::with_grant(
@@ -267,7 +274,7 @@ mod tests {
     }
 
     /// A reader of `a` that is ready, and who sets the rules.
-    fn reader() -> (Hub, Authenticator, Admitted) {
+    fn reader() -> (Hub, Authenticator, AuthorizedSubscription) {
         let demand = Demand::default();
         let hub = Hub::new(crate::hub::Config::default(), demand.clone());
         let auth = Authenticator::new(Config::open(false));

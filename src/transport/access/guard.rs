@@ -15,7 +15,7 @@ use super::{
     forwarded_proto::is_https,
     hosts::{is_for_tls_alone, unknown_host},
     limits::Peer,
-    route_set::{Front, Side},
+    route_set::{ListenerTraits, RouteSet},
 };
 use crate::transport::protocol::{
     codes::{Code, Refusal},
@@ -54,7 +54,7 @@ const EXPOSED: &str = "grpc-status, grpc-message, grpc-status-details-bin, retry
 /// Before everything else, and before any upgrade: requests for an unknown host, and those
 /// of a foreign page, are refused. Its response is never for another page.
 pub(in crate::transport) async fn guard(
-    State((admission, front)): State<(Admission, Front)>,
+    State((admission, front)): State<(Admission, ListenerTraits)>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -74,8 +74,8 @@ pub(in crate::transport) async fn guard(
 
 /// The refusal of a request for an unknown host, where no token is needed. Over TLS the
 /// certificate has said to a browser that the name is the gateway's.
-fn rebound(admission: &Admission, front: Front, request: &Request) -> Option<Response> {
-    let needs_no_token = front.side == Side::Admin || admission.lets_anybody_in();
+fn rebound(admission: &Admission, front: ListenerTraits, request: &Request) -> Option<Response> {
+    let needs_no_token = front.side == RouteSet::Admin || admission.lets_anybody_in();
     if front.speaks_tls || !needs_no_token || request.uri().path() == HEALTHZ {
         return None;
     }
@@ -87,7 +87,12 @@ fn rebound(admission: &Admission, front: Front, request: &Request) -> Option<Res
     Some(refusal.answer_with(StatusCode::MISDIRECTED_REQUEST, request.headers()))
 }
 
-async fn of_page(admission: &Admission, front: Front, request: Request, next: Next) -> Response {
+async fn of_page(
+    admission: &Admission,
+    front: ListenerTraits,
+    request: Request,
+    next: Next,
+) -> Response {
     let is_https = || {
         let peer = request.extensions().get::<Peer>();
         let is_trusted = peer.is_some_and(|&Peer(peer)| admission.limits().proxies.trusts(peer));

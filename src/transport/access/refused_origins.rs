@@ -47,7 +47,7 @@ struct Names {
 
 /// Whether a refusal is logged, and how.
 #[derive(Debug, PartialEq, Eq)]
-enum News {
+enum LogThrottle {
     New,
     /// The first one after the set was full.
     Full,
@@ -66,12 +66,12 @@ impl RefusedOrigins {
         let name = origin.as_bytes();
         let name = name[..name.len().min(MAX_BYTES)].escape_ascii().to_string();
         match learn(&self.origins, &name) {
-            News::New => warn!(origin = %name, remedy, "a page of this origin was refused"),
-            News::Full => warn!(
+            LogThrottle::New => warn!(origin = %name, remedy, "a page of this origin was refused"),
+            LogThrottle::Full => warn!(
                 limit = MAX_NAMES,
                 "pages of many origins were refused: others are logged at debug level only"
             ),
-            News::None => debug!(origin = %name, "a page of this origin was refused"),
+            LogThrottle::None => debug!(origin = %name, "a page of this origin was refused"),
         }
     }
 
@@ -79,16 +79,16 @@ impl RefusedOrigins {
     pub(super) fn note_host(&self, host: &[u8]) {
         let host = shown(host);
         match learn(&self.hosts, &host) {
-            News::New => warn!(
+            LogThrottle::New => warn!(
                 %host,
                 remedy = "if it is a name of this gateway, add it to --allow-host",
                 "a request for this host was refused"
             ),
-            News::Full => warn!(
+            LogThrottle::Full => warn!(
                 limit = MAX_NAMES,
                 "requests for many hosts were refused: others are logged at debug level only"
             ),
-            News::None => debug!(%host, "a request for this host was refused"),
+            LogThrottle::None => debug!(%host, "a request for this host was refused"),
         }
     }
 
@@ -100,18 +100,18 @@ impl RefusedOrigins {
     }
 }
 
-fn learn(known: &Mutex<Names>, name: &str) -> News {
+fn learn(known: &Mutex<Names>, name: &str) -> LogThrottle {
     let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
     if known.names.contains(name) {
-        return News::None;
+        return LogThrottle::None;
     }
     if known.names.len() < MAX_NAMES {
         known.names.insert(name.to_owned());
-        return News::New;
+        return LogThrottle::New;
     }
     match std::mem::replace(&mut known.is_full, true) {
-        true => News::None,
-        false => News::Full,
+        true => LogThrottle::None,
+        false => LogThrottle::Full,
     }
 }
 
@@ -125,20 +125,20 @@ mod tests {
         for number in 0..MAX_NAMES {
             assert_eq!(
                 learn(&refused.origins, &format!("https://{number}")),
-                News::New
+                LogThrottle::New
             );
             assert_eq!(
                 learn(&refused.origins, &format!("https://{number}")),
-                News::None
+                LogThrottle::None
             );
         }
-        assert_eq!(learn(&refused.origins, "https://more"), News::Full);
+        assert_eq!(learn(&refused.origins, "https://more"), LogThrottle::Full);
         for name in ["https://more", "https://yet-more", "https://0"] {
-            assert_eq!(learn(&refused.origins, name), News::None);
+            assert_eq!(learn(&refused.origins, name), LogThrottle::None);
         }
         assert_eq!(refused.origins.lock().unwrap().names.len(), MAX_NAMES);
-        assert_eq!(learn(&refused.hosts, "https://more"), News::New);
+        assert_eq!(learn(&refused.hosts, "https://more"), LogThrottle::New);
         refused.forget();
-        assert_eq!(learn(&refused.origins, "https://more"), News::New);
+        assert_eq!(learn(&refused.origins, "https://more"), LogThrottle::New);
     }
 }

@@ -2,7 +2,7 @@
 
 /// What a listener serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Side {
+pub enum RouteSet {
     /// Everything: there is one listener.
     Whole,
     /// Clients; the pages for operators are on the other listener.
@@ -13,9 +13,9 @@ pub enum Side {
 
 /// What is known of a listener before a request comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Front {
+pub struct ListenerTraits {
     /// What it serves.
-    pub side: Side,
+    pub side: RouteSet,
     /// Whether it speaks TLS, and nothing else.
     pub speaks_tls: bool,
 }

@@ -9,7 +9,7 @@ use axum::{
 use http::{Extensions, HeaderMap, header};
 
 use crate::transport::{
-    access::{admission::Admission, route_set::Side},
+    access::{admission::Admission, route_set::RouteSet},
     protocol::{
         codes::{Code, Refusal},
         list_header,
@@ -21,13 +21,13 @@ type Metrics = Arc<dyn Fn(&str) -> (&'static str, String) + Send + Sync>;
 
 /// What the transports show and do not know.
 #[derive(Clone)]
-pub struct Pages {
+pub struct AdminPages {
     /// For Prometheus.
     pub metrics: Metrics,
 }
 
 #[cfg(any(test, fuzzing))]
-impl Pages {
+impl AdminPages {
     /// That say nothing.
     pub(crate) fn empty() -> Self {
         Self {
@@ -36,7 +36,7 @@ impl Pages {
     }
 }
 
-impl fmt::Debug for Pages {
+impl fmt::Debug for AdminPages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Pages")
     }
@@ -45,13 +45,13 @@ impl fmt::Debug for Pages {
 /// On the address for clients, where tokens are asked for: with one that says
 /// so.
 pub(in crate::transport) async fn metrics(
-    State((admission, pages, side)): State<(Admission, Pages, Side)>,
+    State((admission, pages, side)): State<(Admission, AdminPages, RouteSet)>,
     extensions: Extensions,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let may_see = match side {
-        Side::Admin => true,
-        Side::Whole | Side::Public => {
+        RouteSet::Admin => true,
+        RouteSet::Whole | RouteSet::Public => {
             let address = admission.address(&extensions, &headers);
             let credentials = admission.credentials(&headers);
             let grant = admission.admit(credentials, address).await?;

@@ -11,14 +11,14 @@ use http::{Extensions, HeaderMap, header};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::pages::Pages;
+use super::pages::AdminPages;
 use crate::{
     auth::{AuthError, Grant, Patterns},
     event::{GapReason, WireName},
     hub::ChannelView,
-    instruments::{BOUNDS, Spread},
+    instruments::{BOUNDS, HistogramSnapshot},
     transport::{
-        access::{admission::Admission, rights::without_right, route_set::Side},
+        access::{admission::Admission, rights::without_right, route_set::RouteSet},
         protocol::{
             codes::{Code, Refusal},
             json::timestamp,
@@ -105,7 +105,7 @@ struct Channel {
 
 /// As every client is let in; what it may not read it is not told of.
 pub(in crate::transport) async fn status(
-    State((admission, _, side)): State<(Admission, Pages, Side)>,
+    State((admission, _, side)): State<(Admission, AdminPages, RouteSet)>,
     extensions: Extensions,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
@@ -113,7 +113,7 @@ pub(in crate::transport) async fn status(
     let credentials = admission.credentials(&headers);
     let grant = match admission.admit(credentials, address).await {
         // Whoever runs it may see the numbers; channels are for tokens still.
-        Err(AuthError::Required) if side == Side::Admin => {
+        Err(AuthError::Required) if side == RouteSet::Admin => {
             Arc::new(Grant::open(Patterns::default(), false))
         }
         grant => grant?,
@@ -179,7 +179,7 @@ fn by<const N: usize, T: Into<Value>>(words: [&'static str; N], numbers: [T; N])
     Value::Object(Map::from_iter(pairs))
 }
 
-fn latency(spread: &Spread) -> Latency {
+fn latency(spread: &HistogramSnapshot) -> Latency {
     let buckets = BOUNDS.iter().zip(spread.within);
     let buckets = buckets.map(|(micros, count)| Bucket {
         seconds: *micros as f64 / 1e6,

@@ -36,7 +36,7 @@ pub(in crate::transport) enum Parts {
 
 /// A body that ends with an error where it has not ended in time, or where there
 /// is no room for it.
-struct Punctual {
+struct BodyDeadline {
     body: Body,
     parts: Parts,
     limit: Pin<Box<Sleep>>,
@@ -46,14 +46,14 @@ struct Punctual {
 }
 
 /// Of a service whose clients say all they have to say at once.
-pub(in crate::transport) fn punctual(
+pub(in crate::transport) fn body_deadline(
     request: Request<Body>,
     limit: Duration,
     parts: Parts,
 ) -> Request<Body> {
     let weight = Weight::of(request.extensions());
     request.map(|body| {
-        Body::new(Punctual {
+        Body::new(BodyDeadline {
             body,
             parts,
             limit: Box::pin(sleep(limit)),
@@ -66,7 +66,7 @@ pub(in crate::transport) fn punctual(
 
 type Part = Option<Result<Frame<Bytes>, Status>>;
 
-impl Punctual {
+impl BodyDeadline {
     /// None where more is waited for.
     fn part(&mut self, part: Part) -> Option<Part> {
         let frame = match part {
@@ -106,7 +106,7 @@ fn is_too_large(read: &[u8]) -> bool {
     announced.max(read.len().saturating_sub(PREFIX)) > MAX_MESSAGE
 }
 
-impl HttpBody for Punctual {
+impl HttpBody for BodyDeadline {
     type Data = Bytes;
     type Error = Status;
 

@@ -9,7 +9,7 @@ use std::{
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::{info, warn};
 
-use crate::transport::access::route_set::Side;
+use crate::transport::access::route_set::RouteSet;
 
 /// Descriptors that readers leave free: for the database's sessions, the files
 /// and sockets that looking for it takes, the door of those who run the gateway,
@@ -79,7 +79,7 @@ impl Descriptors {
     /// information): so the number says how many are taken.
     /// A crowd before the public door leaves the other half of the reserve to
     /// that of those who run the gateway.
-    pub(in crate::transport) fn place(self, socket: &impl AsFd, side: Side) -> Place {
+    pub(in crate::transport) fn place(self, socket: &impl AsFd, side: RouteSet) -> Place {
         place(number(socket), self.limit, side)
     }
 }
@@ -88,11 +88,11 @@ fn number(open: &impl AsFd) -> usize {
     usize::try_from(open.as_fd().as_raw_fd()).unwrap_or(0)
 }
 
-fn place(taken: usize, limit: usize, side: Side) -> Place {
+fn place(taken: usize, limit: usize, side: RouteSet) -> Place {
     let reserved = limit - room(limit);
     let (full, crowded) = match side {
-        Side::Admin => (reserved / OWN * 2, reserved / OWN),
-        Side::Public | Side::Whole => (reserved, reserved / 2),
+        RouteSet::Admin => (reserved / OWN * 2, reserved / OWN),
+        RouteSet::Public | RouteSet::Whole => (reserved, reserved / 2),
     };
     match taken {
         _ if taken < limit - full => Place::Free,
@@ -126,11 +126,11 @@ mod tests {
             };
             [Place::Free, Place::Full, Place::Crowded].map(count)
         };
-        for side in [Side::Public, Side::Whole] {
+        for side in [RouteSet::Public, RouteSet::Whole] {
             assert_eq!(places(1024, side), [960, 32, 32]);
         }
-        assert_eq!(places(1024, Side::Admin), [1008, 8, 8]);
-        assert_eq!(places(64, Side::Public), [32, 16, 16]);
-        assert_eq!(places(64, Side::Admin), [56, 4, 4]);
+        assert_eq!(places(1024, RouteSet::Admin), [1008, 8, 8]);
+        assert_eq!(places(64, RouteSet::Public), [32, 16, 16]);
+        assert_eq!(places(64, RouteSet::Admin), [56, 4, 4]);
     }
 }

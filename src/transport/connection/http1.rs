@@ -24,7 +24,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::select;
 use tower::ServiceExt as _;
 
-use super::{http2::OfReader, pending_requests::Waiting, socket::Socket, takeover::Leaving};
+use super::{
+    http2::SlowReaderCounter, pending_requests::PendingRequests, socket::Socket, takeover::Takeover,
+};
 use crate::{
     shutdown::Shutdown,
     transport::{
@@ -35,19 +37,21 @@ use crate::{
 
 /// What its requests tell of a connection.
 #[derive(Default)]
-struct Told {
+struct ConnectionState {
     was_asked: AtomicBool,
-    leaving: Mutex<Option<Leaving>>,
+    leaving: Mutex<Option<Takeover>>,
     /// Whose the last answer is.
-    reader: Mutex<Option<OfReader>>,
+    reader: Mutex<Option<SlowReaderCounter>>,
 }
 
-impl Told {
+impl ConnectionState {
     /// A reader that takes nothing is counted: the kernel or the socket says so.
     fn failed(&self, error: &hyper::Error) {
         let cause = error.source().and_then(|cause| cause.downcast_ref());
         if cause.is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::TimedOut) {
-            lock(&self.reader).take().inspect(OfReader::is_slow);
+            lock(&self.reader)
+                .take()
+                .inspect(SlowReaderCounter::is_slow);
         }
     }
 }
@@ -57,11 +61,11 @@ impl Told {
 pub(in crate::transport) async fn serve(
     stream: Socket,
     peer: Peer,
-    (app, waiting): (Router, Waiting),
+    (app, waiting): (Router, PendingRequests),
     settings: Settings,
     shutdown: &Shutdown,
 ) -> hyper::Result<()> {
-    let told = Arc::new(Told::default());
+    let told = Arc::new(ConnectionState::default());
     let service = {
         let told = told.clone();
         service_fn(move |mut request: Request<Incoming>| {
@@ -100,9 +104,9 @@ pub(in crate::transport) async fn serve(
 
 /// One that takes its connection over is never answered here.
 async fn answer(
-    (app, waiting): (Router, Waiting),
+    (app, waiting): (Router, PendingRequests),
     mut request: Request<Incoming>,
-    told: Arc<Told>,
+    told: Arc<ConnectionState>,
 ) -> Result<Response, Infallible> {
     told.was_asked.store(true, Ordering::Relaxed);
     if is_coded(request.headers()) {
@@ -115,7 +119,7 @@ async fn answer(
     let mut response = app.oneshot(request).await?;
     drop(place);
     *lock(&told.reader) = response.extensions_mut().remove();
-    let Some(leaving) = Leaving::of(&mut response) else {
+    let Some(leaving) = Takeover::of(&mut response) else {
         return Ok(response);
     };
     *lock(&told.leaving) = Some(leaving);
@@ -138,8 +142,8 @@ fn coded() -> Response {
 /// task that makes it.
 async fn until_it_leaves(
     serving: impl Future<Output = hyper::Result<()>>,
-    told: &Told,
-) -> hyper::Result<Option<Leaving>> {
+    told: &ConnectionState,
+) -> hyper::Result<Option<Takeover>> {
     let mut serving = pin!(serving);
     poll_fn(|cx| match serving.as_mut().poll(cx) {
         Poll::Ready(result) => Poll::Ready(result.map(|()| None)),

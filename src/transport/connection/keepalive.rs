@@ -8,11 +8,13 @@ use std::{
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::transport::access::{admission::Settings, authorized::Admitted, expiry::left};
+use crate::transport::access::{
+    admission::Settings, authorized::AuthorizedSubscription, expiry::left,
+};
 
 /// What is due now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::transport) enum Due {
+pub(in crate::transport) enum KeepaliveAction {
     /// Nothing was sent for a period, or nothing heard where an answer can be
     /// expected: a sign of life, which asks for one.
     Sign,
@@ -26,7 +28,7 @@ pub(in crate::transport) enum Due {
 /// One timer for a connection. It is not re-armed for each message: when it
 /// fires, it looks whether there was any.
 #[derive(Debug)]
-pub(in crate::transport) struct Idle {
+pub(in crate::transport) struct Keepalive {
     period: Duration,
     sent: Instant,
     answers: Option<Answers>,
@@ -44,7 +46,7 @@ struct Answers {
     asked: Option<Instant>,
 }
 
-impl Idle {
+impl Keepalive {
     /// Of a wire on which the client says nothing.
     pub(in crate::transport) fn new(period: Duration) -> Self {
         let sent = Instant::now();
@@ -118,11 +120,11 @@ impl Idle {
     /// What is due next of this reader, whose token may count no more.
     pub(in crate::transport) fn poll_due_of(
         &mut self,
-        reader: &Admitted,
+        reader: &AuthorizedSubscription,
         cx: &mut Context<'_>,
-    ) -> Poll<Due> {
+    ) -> Poll<KeepaliveAction> {
         let due = ready!(self.poll_due(cx));
-        if due == Due::Expired && !reader.can_expire() {
+        if due == KeepaliveAction::Expired && !reader.can_expire() {
             self.expire(None);
             return self.poll_due(cx);
         }
@@ -130,15 +132,15 @@ impl Idle {
     }
 
     /// What is due next; a sign counts as sent.
-    pub(in crate::transport) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<Due> {
+    pub(in crate::transport) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<KeepaliveAction> {
         loop {
             ready!(self.timer.as_mut().poll(cx));
             let now = Instant::now();
             if self.is_over() {
-                return Poll::Ready(Due::Expired);
+                return Poll::Ready(KeepaliveAction::Expired);
             }
             if self.is_gone(now) {
-                return Poll::Ready(Due::Gone);
+                return Poll::Ready(KeepaliveAction::Gone);
             }
             let is_sign_due = self.sign_at() <= now;
             if is_sign_due {
@@ -150,7 +152,7 @@ impl Idle {
             let next = self.wakes_at();
             self.timer.as_mut().reset(next);
             if is_sign_due {
-                return Poll::Ready(Due::Sign);
+                return Poll::Ready(KeepaliveAction::Sign);
             }
         }
     }
@@ -191,38 +193,38 @@ mod tests {
     const PERIOD: Duration = Duration::from_secs(15);
     const LIMIT: Duration = Duration::from_secs(30);
 
-    async fn due(idle: &mut Idle) -> Due {
+    async fn due(idle: &mut Keepalive) -> KeepaliveAction {
         poll_fn(|cx| idle.poll_due(cx)).await
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_sign_is_due_a_period_after_the_last_message() {
         let start = Instant::now();
-        let mut idle = Idle::new(PERIOD);
+        let mut idle = Keepalive::new(PERIOD);
         advance(Duration::from_secs(10)).await;
         idle.touch(Instant::now());
-        assert_eq!(due(&mut idle).await, Due::Sign);
+        assert_eq!(due(&mut idle).await, KeepaliveAction::Sign);
         assert_eq!(start.elapsed().as_secs(), 25);
-        assert_eq!(due(&mut idle).await, Due::Sign);
+        assert_eq!(due(&mut idle).await, KeepaliveAction::Sign);
         assert_eq!(start.elapsed().as_secs(), 40);
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_answers_nothing_is_gone_after_the_limit() {
         let start = Instant::now();
-        let mut idle = Idle::answered(PERIOD, LIMIT);
-        assert_eq!(due(&mut idle).await, Due::Sign);
-        assert_eq!(due(&mut idle).await, Due::Sign);
+        let mut idle = Keepalive::answered(PERIOD, LIMIT);
+        assert_eq!(due(&mut idle).await, KeepaliveAction::Sign);
+        assert_eq!(due(&mut idle).await, KeepaliveAction::Sign);
         assert_eq!(start.elapsed().as_secs(), 30);
-        assert_eq!(due(&mut idle).await, Due::Gone);
+        assert_eq!(due(&mut idle).await, KeepaliveAction::Gone);
         assert_eq!(start.elapsed().as_secs(), 45);
     }
 
     #[tokio::test(start_paused = true)]
     async fn who_answers_stays() {
-        let mut idle = Idle::answered(PERIOD, LIMIT);
+        let mut idle = Keepalive::answered(PERIOD, LIMIT);
         for _ in 0..10 {
-            assert_eq!(due(&mut idle).await, Due::Sign);
+            assert_eq!(due(&mut idle).await, KeepaliveAction::Sign);
             advance(Duration::from_secs(14)).await;
             idle.heard();
         }
@@ -231,40 +233,40 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_takes_slowly_stays_as_long_as_it_takes() {
         let start = Instant::now();
-        let mut idle = Idle::answered(PERIOD, LIMIT);
-        assert_eq!(due(&mut idle).await, Due::Sign);
+        let mut idle = Keepalive::answered(PERIOD, LIMIT);
+        assert_eq!(due(&mut idle).await, KeepaliveAction::Sign);
         for _ in 0..10 {
             advance(Duration::from_secs(14)).await;
             idle.took();
         }
-        while due(&mut idle).await == Due::Sign {}
+        while due(&mut idle).await == KeepaliveAction::Sign {}
         assert_eq!(start.elapsed().as_secs(), 15 + 140 + 30);
     }
 
     #[tokio::test]
     async fn a_token_ends_by_the_wall_clock() {
-        let mut idle = Idle::answered(PERIOD, LIMIT);
+        let mut idle = Keepalive::answered(PERIOD, LIMIT);
         let at = SystemTime::now() + Duration::from_millis(30);
         idle.expire(Some(at));
-        assert_eq!(due(&mut idle).await, Due::Expired);
+        assert_eq!(due(&mut idle).await, KeepaliveAction::Expired);
         assert!(SystemTime::now() >= at);
         // With another one it goes on.
         idle.expire(Some(at + LIMIT));
         let polled = poll_fn(|cx| Poll::Ready(idle.poll_due(cx))).await;
         assert!(polled.is_pending());
         idle.expire(Some(SystemTime::UNIX_EPOCH));
-        assert_eq!(due(&mut idle).await, Due::Expired);
+        assert_eq!(due(&mut idle).await, KeepaliveAction::Expired);
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_to_whom_much_is_sent_is_asked_too() {
         let start = Instant::now();
-        let mut idle = Idle::answered(PERIOD, LIMIT);
+        let mut idle = Keepalive::answered(PERIOD, LIMIT);
         for _ in 0..14 {
             advance(Duration::from_secs(1)).await;
             idle.touch(Instant::now());
         }
-        assert_eq!(due(&mut idle).await, Due::Sign);
+        assert_eq!(due(&mut idle).await, KeepaliveAction::Sign);
         assert_eq!(start.elapsed().as_secs(), 15);
     }
 }

@@ -17,7 +17,7 @@ use tracing::warn;
 use crate::transport::{
     access::{
         admission::Admission,
-        limits::{Address, Counts},
+        limits::{Address, Quota},
     },
     protocol::codes::{Code, Refusal},
 };
@@ -46,7 +46,7 @@ const MAX_FIELDS: usize = 100;
 
 /// The requests that wait at one door.
 #[derive(Debug, Clone)]
-pub(in crate::transport) struct Waiting(Arc<Shared>);
+pub(in crate::transport) struct PendingRequests(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -54,7 +54,7 @@ struct Shared {
     all: Budget,
     probes: Budget,
     /// For the log.
-    said: Counts<Address>,
+    said: Quota<Address>,
 }
 
 /// A request, counted as long as this is held and has not been released.
@@ -63,7 +63,7 @@ pub(super) struct WaitingPlace(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    waiting: Waiting,
+    waiting: PendingRequests,
     address: Address,
     is_probe: bool,
     bytes: AtomicUsize,
@@ -79,13 +79,13 @@ pub(super) enum NoPlace {
     Full,
 }
 
-impl Waiting {
+impl PendingRequests {
     pub(in crate::transport) fn new(admission: Admission) -> Self {
         Self(Arc::new(Shared {
             admission,
             all: Budget::of(IN_ALL),
             probes: Budget::of(PROBES),
-            said: Counts::default(),
+            said: Quota::default(),
         }))
     }
 

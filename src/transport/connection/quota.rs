@@ -8,7 +8,7 @@ use tracing::warn;
 
 use super::descriptors::Place;
 use crate::transport::access::limits::{
-    Address, Counted, Counts, Limits, Peer,
+    Address, Limits, Peer, Permit, Quota,
     shares::{Holder, Share, Shares},
 };
 
@@ -22,22 +22,22 @@ const TOLD: usize = 64;
 
 /// See the module.
 #[derive(Debug)]
-pub(in crate::transport) struct Newcomers {
-    addresses: Arc<Counts<Address>>,
+pub(in crate::transport) struct ConnectionQuota {
+    addresses: Arc<Quota<Address>>,
     shares: Shares,
 }
 
 /// A connection, counted as long as this is held.
 #[derive(Debug)]
-pub(in crate::transport) struct Visit {
+pub(in crate::transport) struct ConnectionPermit {
     pub(in crate::transport) peer: Peer,
     pub(in crate::transport) place: Place,
     /// For the socket, which outlives this where a reader takes it over.
     pub(in crate::transport) share: Option<Share>,
-    _counted: Option<Counted<Address>>,
+    _counted: Option<Permit<Address>>,
 }
 
-impl Newcomers {
+impl ConnectionQuota {
     /// Where connections may take so many descriptors.
     pub(in crate::transport) fn of(room: usize) -> Self {
         Self {
@@ -47,7 +47,7 @@ impl Newcomers {
     }
 
     /// Those of a trusted proxy are of many clients, and have a share alone.
-    pub(in crate::transport) fn visit(&self, peer: Peer, limits: &Limits) -> Visit {
+    pub(in crate::transport) fn visit(&self, peer: Peer, limits: &Limits) -> ConnectionPermit {
         let (mut place, mut _counted) = match limits.proxies.trusts(peer.0) {
             true => (Place::Free, None),
             false => self.enter(peer.0, limits),
@@ -56,7 +56,7 @@ impl Newcomers {
         if least != Place::Free && place != Place::Crowded {
             (place, _counted) = (least, None);
         }
-        Visit {
+        ConnectionPermit {
             peer,
             place,
             share,
@@ -87,7 +87,7 @@ impl Newcomers {
         }
     }
 
-    fn enter(&self, peer: IpAddr, limits: &Limits) -> (Place, Option<Counted<Address>>) {
+    fn enter(&self, peer: IpAddr, limits: &Limits) -> (Place, Option<Permit<Address>>) {
         let address = Address::from(peer);
         let limit = limits.readers_per_address.max(FEW);
         if let Some(counted) = self.addresses.enter(address, limit) {
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn those_beyond_the_limit_are_told_and_then_dropped() {
         let network: crate::transport::Network = "10.0.0.0/8".parse().unwrap();
-        let newcomers = Newcomers::of(1 << 20);
+        let newcomers = ConnectionQuota::of(1 << 20);
         let limits = Limits {
             readers_per_address: LIMIT,
             proxies: vec![network].into(),
@@ -124,7 +124,8 @@ mod tests {
                 .map(|_| newcomers.visit(peer(text), &limits))
                 .collect()
         };
-        let places = |visits: &[Visit]| visits.iter().map(|v| v.place).collect::<Vec<_>>();
+        let places =
+            |visits: &[ConnectionPermit]| visits.iter().map(|v| v.place).collect::<Vec<_>>();
         let mut held = visits("192.0.2.1", LIMIT + TOLD + 1);
         assert_eq!(places(&held[..LIMIT]), [Place::Free; LIMIT]);
         assert_eq!(places(&held[LIMIT..LIMIT + TOLD]), [Place::Full; TOLD]);

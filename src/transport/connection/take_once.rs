@@ -7,9 +7,9 @@ use std::{
 };
 
 /// All clones hold the same, until one of them gives it away.
-pub(super) struct Once<T>(Arc<Mutex<Option<T>>>);
+pub(super) struct TakeOnce<T>(Arc<Mutex<Option<T>>>);
 
-impl<T> Once<T> {
+impl<T> TakeOnce<T> {
     pub(super) fn new(held: T) -> Self {
         Self(Arc::new(Mutex::new(Some(held))))
     }
@@ -21,13 +21,13 @@ impl<T> Once<T> {
     }
 }
 
-impl<T> Clone for Once<T> {
+impl<T> Clone for TakeOnce<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<T> fmt::Debug for Once<T> {
+impl<T> fmt::Debug for TakeOnce<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Once")
     }

@@ -9,17 +9,17 @@ use axum::response::Response;
 use http::{HeaderValue, Request, Version, header};
 use tokio::io::AsyncWriteExt;
 
-use super::{socket::Socket, take_once::Once};
+use super::{socket::Socket, take_once::TakeOnce};
 
 /// Opens the rest of the connection; the bytes were read of it already.
-type Open = Box<dyn FnOnce(Socket, Vec<u8>) -> Boxed<Serving> + Send>;
+type Open = Box<dyn FnOnce(Socket, Vec<u8>) -> Boxed<ConnectionTask> + Send>;
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Serves a connection to its end, and has not the room of what opened it.
-pub(in crate::transport) struct Serving(pub(super) Boxed<()>);
+pub(in crate::transport) struct ConnectionTask(pub(super) Boxed<()>);
 
-impl Serving {
+impl ConnectionTask {
     pub(in crate::transport) fn by(serving: impl Future<Output = ()> + Send + 'static) -> Self {
         Self(Box::pin(serving))
     }
@@ -27,7 +27,7 @@ impl Serving {
 
 /// In the extensions of a response: who takes the connection over.
 #[derive(Debug, Clone)]
-pub(in crate::transport) struct HandOver(Once<Open>);
+pub(in crate::transport) struct HandOver(TakeOnce<Open>);
 
 impl HandOver {
     /// Whether `request` came alone on a connection that can be handed over.
@@ -41,20 +41,20 @@ impl HandOver {
         open: impl FnOnce(Socket, Vec<u8>) -> F + Send + 'static,
     ) -> Self
     where
-        F: Future<Output = Serving> + Send + 'static,
+        F: Future<Output = ConnectionTask> + Send + 'static,
     {
         let open: Open = Box::new(|socket, read| Box::pin(open(socket, read)));
-        Self(Once::new(open))
+        Self(TakeOnce::new(open))
     }
 }
 
 /// A connection on its way: the head of its last response, and who serves it.
-pub(super) struct Leaving {
+pub(super) struct Takeover {
     head: Vec<u8>,
     open: Open,
 }
 
-impl Leaving {
+impl Takeover {
     /// If `response` is one to be handed over.
     pub(super) fn of(response: &mut Response) -> Option<Self> {
         let hand_over = response.extensions_mut().remove::<HandOver>()?;
@@ -64,7 +64,7 @@ impl Leaving {
     }
 
     /// Writes the head; then there is somebody to serve the connection.
-    pub(super) async fn open(self, mut socket: Socket, read: Vec<u8>) -> Option<Serving> {
+    pub(super) async fn open(self, mut socket: Socket, read: Vec<u8>) -> Option<ConnectionTask> {
         socket.write_all(&self.head).await.ok()?;
         socket.flush().await.ok()?;
         Some((self.open)(socket, read).await)

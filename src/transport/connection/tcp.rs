@@ -30,7 +30,7 @@ const PREFACE: [u8; 4] = *b"PRI ";
 
 /// How long the rest of the first four bytes is waited for, before they are
 /// looked at again.
-const AGAIN: Duration = Duration::from_millis(100);
+const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
 /// What the kernel holds for a client beside what is on its way: with more of
 /// it (tcp(7), `TCP_NOTSENT_LOWAT`; the default is megabytes) a slow reader
@@ -93,7 +93,7 @@ impl Tcp {
                 return Ok(Protocol::Http1);
             }
             // So few bytes come alone from nobody who means well.
-            sleep(AGAIN).await;
+            sleep(RETRY_INTERVAL).await;
         }
     }
 

@@ -19,9 +19,9 @@ use crate::{
     event::{Event, Form},
     hub::{Delivery, DirectSlot, EventBatch, EventSink},
     transport::{
-        access::authorized::Admitted,
+        access::authorized::AuthorizedSubscription,
         connection::{
-            keepalive::{Due, Idle},
+            keepalive::{Keepalive, KeepaliveAction},
             socket::Socket,
         },
         protocol::codes::Refusal,
@@ -57,11 +57,11 @@ pub(in crate::transport) struct Wire {
 /// See the module.
 #[derive(Debug)]
 pub(in crate::transport) struct Outbound {
-    pub(in crate::transport) subscription: Admitted,
-    pub(in crate::transport) idle: Idle,
+    pub(in crate::transport) subscription: AuthorizedSubscription,
+    pub(in crate::transport) idle: Keepalive,
     wire: &'static Wire,
     /// None over TLS: there the reader is woken for all that comes.
-    slot: Option<Arc<DirectSlot<Line>>>,
+    slot: Option<Arc<DirectSlot<SocketSink>>>,
     /// What the socket has not taken yet: it stands before everything else.
     rest: Bytes,
     /// The socket took all of it, and has not sent all of it yet.
@@ -73,12 +73,12 @@ pub(in crate::transport) struct Outbound {
 impl Outbound {
     pub(in crate::transport) fn new(
         socket: &Socket,
-        mut subscription: Admitted,
-        idle: Idle,
+        mut subscription: AuthorizedSubscription,
+        idle: Keepalive,
         wire: &'static Wire,
     ) -> Self {
         let slot = socket.stream().map(|stream| {
-            Arc::new(DirectSlot::new(Line {
+            Arc::new(DirectSlot::new(SocketSink {
                 stream: Some(stream),
                 wire,
                 rest: None,
@@ -117,7 +117,7 @@ impl Outbound {
     }
 
     /// A sign of life is due, or the client is gone, or its token is over.
-    pub(in crate::transport) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<Due> {
+    pub(in crate::transport) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<KeepaliveAction> {
         self.idle.poll_due_of(&self.subscription, cx)
     }
 
@@ -258,7 +258,7 @@ enum Gathered {
 
 /// The reader's socket, as a writer has it.
 #[derive(Debug)]
-struct Line {
+struct SocketSink {
     /// None when the reader has left.
     stream: Option<Arc<TcpStream>>,
     wire: &'static Wire,
@@ -267,7 +267,7 @@ struct Line {
     rest: Option<Box<Bytes>>,
 }
 
-impl EventSink for Line {
+impl EventSink for SocketSink {
     fn try_write(&mut self, batch: &EventBatch) -> bool {
         let Some(stream) = &self.stream else {
             return false;

@@ -28,13 +28,13 @@ pub(super) use self::calls::{Calls, admitted, checked};
 use super::{
     access::{
         admission::Admission,
-        authorized::Admitted,
+        authorized::AuthorizedSubscription,
         expiry::{Expiry, expired, left},
         limits::Address,
     },
     connection::{
-        http2::{OfReader, StreamHandOver, TakesStream},
-        keepalive::Idle,
+        http2::{SlowReaderCounter, StreamHandOver, TakesStream},
+        keepalive::Keepalive,
     },
     protocol::{codes::Refusal, cursor::cursor},
 };
@@ -76,7 +76,7 @@ impl Grpc {
         }
         let grant = match self.admission.is_current(&grant) {
             true => grant,
-            false => self.admission.again(&grant)?,
+            false => self.admission.reauthorize(&grant)?,
         };
         let metadata = request.metadata().as_ref();
         let address = self.admission.address(request.extensions(), metadata);
@@ -98,7 +98,7 @@ impl Grpc {
         let mut deliveries = Deliveries::new(subscription, &grant);
         if heartbeat {
             let keepalive = self.admission.settings().keepalive;
-            deliveries.heartbeat = Some(Idle::new(keepalive));
+            deliveries.heartbeat = Some(Keepalive::new(keepalive));
         }
         Ok(deliveries)
     }
@@ -132,7 +132,7 @@ impl GatewayService for Grpc {
         let deliveries = deliveries.map_err(|refusal| self.refuse(refusal))?;
         let Some(TakesStream(stall)) = takes_stream else {
             let mut response = Response::new(Either::Left(deliveries));
-            let of_reader = OfReader(self.admission.clone());
+            let of_reader = SlowReaderCounter(self.admission.clone());
             response.extensions_mut().insert(of_reader);
             return Ok(response);
         };
@@ -158,10 +158,10 @@ impl GatewayService for Grpc {
 /// A reader's stream in this wire's words.
 #[derive(Debug)]
 pub(super) struct Deliveries {
-    subscription: Admitted,
+    subscription: AuthorizedSubscription,
     expiry: Option<Expiry>,
     /// If the client asked for it.
-    heartbeat: Option<Idle>,
+    heartbeat: Option<Keepalive>,
     /// Since the expiry was last looked at.
     given: u32,
 }
@@ -170,7 +170,7 @@ pub(super) struct Deliveries {
 const LOOK: u32 = 64;
 
 impl Deliveries {
-    fn new(subscription: Admitted, grant: &Grant) -> Self {
+    fn new(subscription: AuthorizedSubscription, grant: &Grant) -> Self {
         Self {
             subscription,
             expiry: grant.expires().map(Expiry::new),

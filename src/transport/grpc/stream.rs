@@ -23,7 +23,7 @@ use crate::{
     event::Form,
     hub::{DirectSlot, EventBatch, EventSink},
     transport::{
-        access::limits::Presence,
+        access::limits::ReaderPermit,
         connection::http2::Stall,
         protocol::codes::{Code, Refusal},
     },
@@ -42,12 +42,12 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// How long the status of a stalled stream may wait for the connection's window;
 /// then the stream is reset, which frees the data that h2 buffers for it.
-const FAREWELL: Duration = Duration::from_secs(5);
+const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// See the module.
 pub(super) struct Reader {
     deliveries: Deliveries,
-    slot: Arc<DirectSlot<Line>>,
+    slot: Arc<DirectSlot<SocketSink>>,
     /// What the stream has not taken yet: it stands before everything else.
     rest: Bytes,
     cuts: Cuts,
@@ -62,7 +62,7 @@ pub(super) struct Reader {
 
 /// The stream, as a writer has it.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct SocketSink {
     stream: SendStream<Bytes>,
     rest: Bytes,
     is_closed: bool,
@@ -87,7 +87,7 @@ impl Reader {
         limit: Duration,
         stall: Stall,
     ) -> Self {
-        let slot = Arc::new(DirectSlot::new(Line {
+        let slot = Arc::new(DirectSlot::new(SocketSink {
             stream,
             rest: Bytes::new(),
             is_closed: false,
@@ -201,19 +201,19 @@ impl Reader {
 
 /// Ends a stalled stream that is at the end of a message with a status. It keeps
 /// the reader's place until then, so that the number of such streams is bounded.
-async fn farewell(slot: &DirectSlot<Line>, _held: Presence) {
+async fn farewell(slot: &DirectSlot<SocketSink>, _held: ReaderPermit) {
     debug!("a stream takes nothing: ended");
     let rule = "the client has taken nothing within --write-timeout";
     let status = Refusal::new(Code::WriteTimeout, rule).into();
     slot.with_sink(|line| line.end(&status));
     let gone = poll_fn(|cx| slot.with_sink(|line| line.stream.poll_reset(cx)));
     // The stream ends in both cases.
-    let _ = timeout(FAREWELL, gone).await;
+    let _ = timeout(STATUS_TIMEOUT, gone).await;
     // Does nothing if the status has been sent.
     slot.with_sink(|line| line.stream.send_reset(Reason::CANCEL));
 }
 
-impl Line {
+impl SocketSink {
     /// Sends a part of `rest`.
     fn poll_give(
         &mut self,
@@ -255,7 +255,7 @@ impl Line {
     }
 }
 
-impl EventSink for Line {
+impl EventSink for SocketSink {
     /// Given without a look at the window each time, which would wake the reader
     /// (h2 tells of room through the same waker as of a reset).
     fn try_write(&mut self, batch: &EventBatch) -> bool {

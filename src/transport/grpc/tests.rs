@@ -53,7 +53,7 @@ fn behind(count: usize) -> Subscription {
 async fn a_token_that_has_ended_is_noticed_before_much_more_is_given() {
     let all = Patterns::all;
     let grant = Grant::of_token(all(), all(), all(), SystemTime::UNIX_EPOCH);
-    let subscription = Admitted::with_grant(behind(1000), grant.clone());
+    let subscription = AuthorizedSubscription::with_grant(behind(1000), grant.clone());
     let mut deliveries = Deliveries::new(subscription, &grant);
     let mut given = 0;
     let status = loop {

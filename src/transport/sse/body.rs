@@ -17,8 +17,8 @@ use crate::{
     event::Event,
     hub::Delivery,
     transport::{
-        access::{authorized::Admitted, expiry::expired},
-        connection::keepalive::{Due, Idle},
+        access::{authorized::AuthorizedSubscription, expiry::expired},
+        connection::keepalive::{Keepalive, KeepaliveAction},
         delivery::outbound::Wire,
         protocol::codes::Refusal,
     },
@@ -30,9 +30,9 @@ const CHUNK: usize = 64 << 10;
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Chunks {
-    subscription: Admitted,
+    subscription: AuthorizedSubscription,
     wire: &'static Wire,
-    idle: Idle,
+    idle: Keepalive,
     phase: Phase,
     /// It did not rest before the last chunk.
     busy: bool,
@@ -67,7 +67,11 @@ impl Body for Chunks {
 }
 
 impl Chunks {
-    pub(super) fn new(subscription: Admitted, idle: Idle, wire: &'static Wire) -> Self {
+    pub(super) fn new(
+        subscription: AuthorizedSubscription,
+        idle: Keepalive,
+        wire: &'static Wire,
+    ) -> Self {
         Self {
             subscription,
             wire,
@@ -87,7 +91,7 @@ impl Chunks {
             Poll::Pending => {
                 self.busy = false;
                 let due = self.idle.poll_due_of(&self.subscription, cx);
-                if ready!(due) == Due::Expired {
+                if ready!(due) == KeepaliveAction::Expired {
                     return Poll::Ready(Some(self.put(Err(expired()))));
                 }
                 return Poll::Ready(Some(SIGN_OF_LIFE));

@@ -18,9 +18,9 @@ use tracing::debug;
 
 use super::message::{SIGN_OF_LIFE, beginning};
 use crate::transport::{
-    access::{authorized::Admitted, expiry::expired},
+    access::{authorized::AuthorizedSubscription, expiry::expired},
     connection::{
-        keepalive::{Due, Idle},
+        keepalive::{Keepalive, KeepaliveAction},
         socket::Socket,
     },
     delivery::{
@@ -31,7 +31,7 @@ use crate::transport::{
 
 /// How long the client may take to close its side: a socket closed before that
 /// could take with it what was written last.
-const FAREWELL: Duration = Duration::from_secs(5);
+const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What a client says after its request is nobody's: it is read, so that its
 /// end is seen, and dropped.
@@ -46,8 +46,8 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) fn new(
         socket: Socket,
-        subscription: Admitted,
-        idle: Idle,
+        subscription: AuthorizedSubscription,
+        idle: Keepalive,
         wire: &'static Wire,
     ) -> Self {
         let mut outbound = Outbound::new(&socket, subscription, idle, wire);
@@ -81,8 +81,10 @@ impl Connection {
             }
             match self.outbound.poll_due(cx) {
                 Poll::Pending => {}
-                Poll::Ready(Due::Expired) => self.outbound.refuse(expired()),
-                Poll::Ready(Due::Sign | Due::Gone) => self.outbound.say(SIGN_OF_LIFE),
+                Poll::Ready(KeepaliveAction::Expired) => self.outbound.refuse(expired()),
+                Poll::Ready(KeepaliveAction::Sign | KeepaliveAction::Gone) => {
+                    self.outbound.say(SIGN_OF_LIFE)
+                }
             }
         }
         self.outbound.poll_deliver(cx, &mut self.socket)
@@ -110,5 +112,5 @@ async fn farewell(mut socket: Socket) {
         }
     };
     // At the limit the client is as good as gone.
-    let _ = timeout(FAREWELL, farewell).await;
+    let _ = timeout(STATUS_TIMEOUT, farewell).await;
 }

@@ -19,10 +19,10 @@ use tokio::time::timeout;
 use super::{
     access::{admission::Admission, credentials::Credentials},
     connection::{
-        http2::OfReader,
-        keepalive::Idle,
+        http2::SlowReaderCounter,
+        keepalive::Keepalive,
         socket::Socket,
-        takeover::{HandOver, Serving},
+        takeover::{ConnectionTask, HandOver},
     },
     protocol::{
         codes::Refusal,
@@ -61,14 +61,16 @@ pub(super) async fn sse(
     }
     let (wire, channels) = (WireName::Sse, &query.channels);
     let subscription = admission.subscribe(wire, &grant, address, channels, cursor)?;
-    let mut idle = Idle::new(admission.settings().keepalive);
+    let mut idle = Keepalive::new(admission.settings().keepalive);
     idle.expire(grant.expires());
     let wire = query.format.wire();
     let mut response = if is_alone {
         handed_over(move |socket| Connection::new(socket, subscription, idle, wire))
     } else {
         let mut response = Response::new(Body::new(Chunks::new(subscription, idle, wire)));
-        response.extensions_mut().insert(OfReader(admission));
+        response
+            .extensions_mut()
+            .insert(SlowReaderCounter(admission));
         response
     };
     let headers = response.headers_mut();
@@ -102,7 +104,8 @@ fn handed_over(connection: impl FnOnce(Socket) -> Connection + Send + 'static) -
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(header::CONNECTION, close);
     // Whatever else the client has said already is dropped, as what follows.
-    let hand_over = HandOver::to(async |socket, _| Serving::by(Box::new(connection(socket)).run()));
+    let hand_over =
+        HandOver::to(async |socket, _| ConnectionTask::by(Box::new(connection(socket)).run()));
     response.extensions_mut().insert(hand_over);
     response
 }

@@ -11,8 +11,8 @@ use tungstenite::Message;
 
 use super::{close::close, socket::WebSocket};
 use crate::transport::{
-    access::{authorized::Admitted, expiry::expired},
-    connection::keepalive::{Due, Idle},
+    access::{authorized::AuthorizedSubscription, expiry::expired},
+    connection::keepalive::{Keepalive, KeepaliveAction},
     delivery::{
         end::End,
         outbound::{Outbound, Wire},
@@ -23,7 +23,7 @@ use crate::transport::{
 pub(super) type Frame = Option<Result<Message, End>>;
 
 /// See the module.
-pub(super) enum Turn {
+pub(super) enum ConnectionEvent {
     Read(Frame),
     /// A ping is due.
     Ping,
@@ -39,8 +39,8 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn new(
         socket: WebSocket,
-        subscription: Admitted,
-        idle: Idle,
+        subscription: AuthorizedSubscription,
+        idle: Keepalive,
         wire: &'static Wire,
     ) -> Self {
         let outbound = Outbound::new(socket.socket(), subscription, idle, wire);
@@ -49,18 +49,24 @@ impl Reader {
 
     /// The client first, if it is listened to, so that a busy reader can speak;
     /// what is written half stands before everything.
-    pub(super) fn poll_turn(&mut self, cx: &mut Context<'_>, listens: bool) -> Poll<Turn> {
+    pub(super) fn poll_turn(
+        &mut self,
+        cx: &mut Context<'_>,
+        listens: bool,
+    ) -> Poll<ConnectionEvent> {
         self.outbound.reclaim();
         if listens && !self.outbound.is_writing() {
             if let Poll::Ready(frame) = self.socket.poll_read(cx) {
-                return Poll::Ready(Turn::Read(frame));
+                return Poll::Ready(ConnectionEvent::Read(frame));
             }
             if let Poll::Ready(due) = self.outbound.poll_due(cx) {
                 return Poll::Ready(self.due(due));
             }
         }
         let socket = self.socket.socket_mut();
-        self.outbound.poll_deliver(cx, socket).map(Turn::Delivered)
+        self.outbound
+            .poll_deliver(cx, socket)
+            .map(ConnectionEvent::Delivered)
     }
 
     /// Leaves, and then closes the socket, which has its place until it is
@@ -83,13 +89,13 @@ impl Reader {
 
     /// Before a client is gone, what waits in the socket counts: the process
     /// may have slept.
-    fn due(&mut self, due: Due) -> Turn {
+    fn due(&mut self, due: KeepaliveAction) -> ConnectionEvent {
         match due {
-            Due::Expired => Turn::Delivered(Err(End::Refused(expired()))),
-            Due::Sign => Turn::Ping,
-            Due::Gone => match self.socket.read_now() {
-                Some(frame) => Turn::Read(frame),
-                None => Turn::Delivered(Err(End::unanswered())),
+            KeepaliveAction::Expired => ConnectionEvent::Delivered(Err(End::Refused(expired()))),
+            KeepaliveAction::Sign => ConnectionEvent::Ping,
+            KeepaliveAction::Gone => match self.socket.read_now() {
+                Some(frame) => ConnectionEvent::Read(frame),
+                None => ConnectionEvent::Delivered(Err(End::unanswered())),
             },
         }
     }
@@ -114,8 +120,8 @@ mod tests {
         hub::{CLIENT, Config, Hub},
         transport::{
             access::{
-                authorized::Admitted,
-                limits::{Pace, Rate},
+                authorized::AuthorizedSubscription,
+                limits::{Rate, TokenBucket},
             },
             connection::{socket::Socket, tcp::Tcp},
             websocket::frames::Frames,
@@ -143,10 +149,10 @@ mod tests {
         let subscription = Hub::new(Config::default(), Demand::default())
             .subscribe(WireName::WebSocket, CLIENT)
             .unwrap();
-        let idle = Idle::answered(limit, limit);
+        let idle = Keepalive::answered(limit, limit);
         let mut reader = Reader::new(
-            WebSocket::new(stream, Pace::new(Rate::a_second(1)), limit),
-            Admitted::alone(subscription),
+            WebSocket::new(stream, TokenBucket::new(Rate::a_second(1)), limit),
+            AuthorizedSubscription::alone(subscription),
             idle,
             &WIRE,
         );

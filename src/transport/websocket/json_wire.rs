@@ -17,7 +17,7 @@ use tungstenite::Message;
 
 use super::{
     close::close,
-    connection::{Frame, Reader, Turn},
+    connection::{ConnectionEvent, Frame, Reader},
     first_frame,
     raw::{self, ClientFrames},
     socket::{WebSocket, frame, put_frame},
@@ -30,11 +30,11 @@ use crate::{
     transport::{
         access::{
             admission::{Admission, unreadable},
-            authorized::Admitted,
+            authorized::AuthorizedSubscription,
             credentials::Credentials,
-            limits::{Address, PoolPlace},
+            limits::{Address, PoolPermit},
         },
-        connection::{keepalive::Idle, takeover::Serving},
+        connection::{keepalive::Keepalive, takeover::ConnectionTask},
         delivery::{end::End, outbound::Wire},
         protocol::{
             codes::Refusal,
@@ -64,9 +64,9 @@ pub(in crate::transport) async fn ws(
         Err(AuthError::Required) if query.format == Format::Json => {
             let place = admission.place_for_unknown(address)?;
             let asked = (address, query.channels, cursor);
-            return Ok(
-                upgrade.accept(|socket| Serving::by(admit_later(socket, place, admission, asked)))
-            );
+            return Ok(upgrade.accept(|socket| {
+                ConnectionTask::by(admit_later(socket, place, admission, asked))
+            }));
         }
         grant => grant?,
     };
@@ -78,14 +78,14 @@ pub(in crate::transport) async fn ws(
         return raw::upgrade(upgrade, subscription, &grant, &admission, frames).await;
     }
     Ok(upgrade.accept(|socket| {
-        Serving::by(Box::new(Connection::new(socket, subscription, admission)).run())
+        ConnectionTask::by(Box::new(Connection::new(socket, subscription, admission)).run())
     }))
 }
 
 /// With a token in its first frame; what was asked for in the URL waits.
 async fn admit_later(
     mut socket: WebSocket,
-    place: PoolPlace,
+    place: PoolPermit,
     admission: Admission,
     (address, channels, cursor): (Address, Vec<String>, Option<Cursor>),
 ) {
@@ -117,7 +117,7 @@ enum Done {
     /// With the client's name for it; after the commit.
     Published(Option<String>, Result<(), Refusal>),
     /// Another token was handed in.
-    Admitted(Result<Arc<Grant>, AuthError>),
+    AuthorizedSubscription(Result<Arc<Grant>, AuthError>),
 }
 
 struct Connection {
@@ -130,14 +130,14 @@ struct Connection {
 /// What a connection does next.
 enum Next {
     Answer(Done),
-    Turn(Turn),
+    ConnectionEvent(ConnectionEvent),
     /// Channels that are not this client's any more.
     GiveUp(Vec<ChannelName>),
 }
 
 impl Connection {
-    fn new(socket: WebSocket, subscription: Admitted, admission: Admission) -> Self {
-        let mut idle = Idle::answered_with(&admission.settings());
+    fn new(socket: WebSocket, subscription: AuthorizedSubscription, admission: Admission) -> Self {
+        let mut idle = Keepalive::answered_with(&admission.settings());
         idle.expire(subscription.grant().expires());
         Self {
             reader: Reader::new(socket, subscription.giving_up(), idle, &WIRE),
@@ -150,8 +150,8 @@ impl Connection {
     async fn run(mut self: Box<Self>) {
         let end = loop {
             match poll_fn(|cx| self.poll_next(cx)).await {
-                Next::Turn(Turn::Delivered(Ok(()))) => {}
-                Next::Turn(Turn::Delivered(Err(end))) => break end,
+                Next::ConnectionEvent(ConnectionEvent::Delivered(Ok(()))) => {}
+                Next::ConnectionEvent(ConnectionEvent::Delivered(Err(end))) => break end,
                 // Boxed, since a reader that waits has no need of its room.
                 next => {
                     if let Err(end) = Box::pin(self.follow_up(next)).await {
@@ -166,9 +166,9 @@ impl Connection {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
         self.reader.outbound.reclaim();
         if !self.reader.outbound.is_writing() {
-            let lost = self.reader.outbound.subscription.lost();
-            if !lost.is_empty() {
-                return Poll::Ready(Next::GiveUp(lost));
+            let revoked = self.reader.outbound.subscription.revoked();
+            if !revoked.is_empty() {
+                return Poll::Ready(Next::GiveUp(revoked));
             }
         }
         if let Some(doing) = &mut self.doing
@@ -178,7 +178,9 @@ impl Connection {
             return Poll::Ready(Next::Answer(done));
         }
         let listens = self.doing.is_none();
-        self.reader.poll_turn(cx, listens).map(Next::Turn)
+        self.reader
+            .poll_turn(cx, listens)
+            .map(Next::ConnectionEvent)
     }
 
     async fn follow_up(&mut self, next: Next) -> Result<(), End> {
@@ -189,14 +191,16 @@ impl Connection {
                     Done::Published(reference, result) => {
                         self.answer(reference.as_deref(), result).await
                     }
-                    Done::Admitted(Ok(grant)) => self.go_on_with(grant).await,
-                    Done::Admitted(Err(error)) => self.refuse(&error.into(), None).await,
+                    Done::AuthorizedSubscription(Ok(grant)) => self.go_on_with(grant).await,
+                    Done::AuthorizedSubscription(Err(error)) => {
+                        self.refuse(&error.into(), None).await
+                    }
                 }
             }
-            Next::GiveUp(names) => self.give_up(&names).await,
-            Next::Turn(Turn::Read(frame)) => self.read(frame).await,
-            Next::Turn(Turn::Ping) => self.ping().await,
-            Next::Turn(Turn::Delivered(delivered)) => delivered,
+            Next::GiveUp(names) => self.revoke(&names).await,
+            Next::ConnectionEvent(ConnectionEvent::Read(frame)) => self.read(frame).await,
+            Next::ConnectionEvent(ConnectionEvent::Ping) => self.ping().await,
+            Next::ConnectionEvent(ConnectionEvent::Delivered(delivered)) => delivered,
         }
     }
 
@@ -288,7 +292,7 @@ impl Connection {
         let admission = self.admission.clone();
         let address = self.reader.outbound.subscription.address();
         self.doing = Some(Box::pin(async move {
-            Done::Admitted(admission.admit(Credentials::Token(token), address).await)
+            Done::AuthorizedSubscription(admission.admit(Credentials::Token(token), address).await)
         }));
     }
 
@@ -303,12 +307,12 @@ impl Connection {
         outbound.idle.expire(expires);
         let mut names = outbound.subscription.channels();
         names.retain(|name| !self.grant().may_subscribe(name));
-        self.give_up(&names).await?;
+        self.revoke(&names).await?;
         let grant = Arc::clone(self.grant());
         self.say(&ServerMessage::authenticated(&grant)).await
     }
 
-    async fn give_up(&mut self, names: &[ChannelName]) -> Result<(), End> {
+    async fn revoke(&mut self, names: &[ChannelName]) -> Result<(), End> {
         if names.is_empty() {
             return Ok(());
         }

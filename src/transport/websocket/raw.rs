@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use tungstenite::Message;
 
 use super::{
-    connection::{Frame, Reader, Turn},
+    connection::{ConnectionEvent, Frame, Reader},
     socket::frame,
     upgrade::Upgrade,
 };
@@ -19,8 +19,8 @@ use crate::{
     event::{Event, Form},
     hub::{Delivery, Ended},
     transport::{
-        access::{admission::Admission, authorized::Admitted},
-        connection::{keepalive::Idle, takeover::Serving},
+        access::{admission::Admission, authorized::AuthorizedSubscription},
+        connection::{keepalive::Keepalive, takeover::ConnectionTask},
         delivery::{end::End, outbound::Wire},
         protocol::codes::{Code, Refusal},
     },
@@ -39,7 +39,7 @@ pub(super) enum ClientFrames {
 /// before it, or with its refusal.
 pub(super) async fn upgrade(
     upgrade: Upgrade,
-    mut subscription: Admitted,
+    mut subscription: AuthorizedSubscription,
     grant: &Grant,
     admission: &Admission,
     frames: ClientFrames,
@@ -52,7 +52,7 @@ pub(super) async fn upgrade(
         Some(Err(refusal)) => return Err(refusal),
         None => return Err(Refusal::from(Ended::ShuttingDown)),
     };
-    let mut idle = Idle::answered_with(&admission.settings());
+    let mut idle = Keepalive::answered_with(&admission.settings());
     idle.expire(grant.expires());
     Ok(upgrade.accept(move |socket| {
         let mut reader = Reader::new(socket, subscription, idle, &WIRE);
@@ -60,7 +60,7 @@ pub(super) async fn upgrade(
             let first = Event::encoded(&event, WIRE.form, WIRE.encode);
             reader.outbound.say(first.clone());
         }
-        Serving::by(Box::new(Connection { reader, frames }).run())
+        ConnectionTask::by(Box::new(Connection { reader, frames }).run())
     }))
 }
 
@@ -74,9 +74,9 @@ impl Connection {
     async fn run(mut self: Box<Self>) {
         let end = loop {
             let turn = match poll_fn(|cx| self.reader.poll_turn(cx, true)).await {
-                Turn::Delivered(delivered) => delivered,
-                Turn::Ping => self.reader.socket.send(Message::Ping(Bytes::new())).await,
-                Turn::Read(frame) => self.read(frame).await,
+                ConnectionEvent::Delivered(delivered) => delivered,
+                ConnectionEvent::Ping => self.reader.socket.send(Message::Ping(Bytes::new())).await,
+                ConnectionEvent::Read(frame) => self.read(frame).await,
             };
             if let Err(end) = turn {
                 break end;

@@ -21,21 +21,22 @@ use tungstenite::{
 
 use super::frames::Frames;
 use crate::transport::{
-    access::limits::Pace, connection::socket::Socket, delivery::end::End, protocol::codes::Refusal,
+    access::limits::TokenBucket, connection::socket::Socket, delivery::end::End,
+    protocol::codes::Refusal,
 };
 
 /// See the module.
 #[derive(Debug)]
 pub(super) struct WebSocket {
     stream: WebSocketStream<Frames>,
-    pace: Pace,
+    pace: TokenBucket,
     /// How long a message may take from its first byte to its last.
     limit: Duration,
 }
 
 impl WebSocket {
     /// Of a client that may say something this often, and take so long for it.
-    pub(super) fn new(stream: WebSocketStream<Frames>, pace: Pace, limit: Duration) -> Self {
+    pub(super) fn new(stream: WebSocketStream<Frames>, pace: TokenBucket, limit: Duration) -> Self {
         Self {
             stream,
             pace,

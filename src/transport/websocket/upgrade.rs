@@ -19,12 +19,12 @@ use crate::transport::{
     access::{
         admission::Admission,
         credentials::{PROTOCOL, offers_token, protocols},
-        limits::{Pace, Rate},
+        limits::{Rate, TokenBucket},
     },
     connection::{
         pending_requests::Weight,
         socket::Socket,
-        takeover::{HandOver, Serving},
+        takeover::{ConnectionTask, HandOver},
     },
     protocol::{codes::Refusal, list_header},
 };
@@ -127,12 +127,12 @@ impl Upgrade {
     /// The 101; once it is sent, `serve` has the socket.
     pub(super) fn accept(
         mut self,
-        serve: impl FnOnce(WebSocket) -> Serving + Send + 'static,
+        serve: impl FnOnce(WebSocket) -> ConnectionTask + Send + 'static,
     ) -> Response {
         let (max_frame, rate, limit) = (self.max_frame, self.rate, self.limit);
         let hand_over = HandOver::to(async move |socket, read| {
             let stream = open(socket, read, max_frame).await;
-            serve(WebSocket::new(stream, Pace::new(rate), limit))
+            serve(WebSocket::new(stream, TokenBucket::new(rate), limit))
         });
         self.answer.extensions_mut().insert(hand_over);
         self.answer

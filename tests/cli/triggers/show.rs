@@ -13,7 +13,7 @@ use crate::support::{
 
 /// Beside the server that is tested.
 fn program(name: &str) -> PathBuf {
-    use pgfan::sandbox::{Binaries, Search};
+    use pgfan::temp_postgres::{Binaries, Search};
     let (pg_bin, path) = (environment("PG_BIN"), environment("PATH"));
     let private = concat!(env!("CARGO_MANIFEST_DIR"), "/target/postgres");
     let binaries = Binaries::find(Search {

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
 use fastrand::Rng;
-use pgfan::sandbox::Sandbox;
+use pgfan::temp_postgres::Sandbox;
 use socket2::SockRef;
 use tokio::{
     net::TcpSocket,

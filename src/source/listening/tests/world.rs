@@ -31,7 +31,7 @@ pub(super) struct World {
     /// So many names is one that may spoil its batch.
     one_of: u8,
     pub(super) connection: Connection<Socket, NoTlsStream>,
-    pub(super) listening: Listening,
+    pub(super) listening: ListenSet,
     pub(super) notifier: Client,
     pub(super) demand: Demand,
     pub(super) wanted: Wanted,
@@ -47,8 +47,8 @@ async fn session(url: &str) -> (Arc<Client>, Connection<Socket, NoTlsStream>) {
 }
 
 /// So few names in a batch that most wait for others.
-fn listening(client: Arc<Client>, respells: bool, wanted: &Wanted) -> Listening {
-    let mut listening = Listening::begin(client, respells, name(PRIVATE), wanted);
+fn listening(client: Arc<Client>, respells: bool, wanted: &Wanted) -> ListenSet {
+    let mut listening = ListenSet::begin(client, respells, name(PRIVATE), wanted);
     listening.sizes = Sizes {
         most: 3,
         comparisons: 12,
@@ -97,13 +97,13 @@ impl World {
         self.generation += 1;
         let asked = (self.generation, State::Asked);
         self.asked.insert(text.to_owned(), asked);
-        let wish = Wish::Listen(self.generation, self.random.u32(..4));
+        let wish = ListenRequest::Listen(self.generation, self.random.u32(..4));
         self.demand.wish(name(text), wish);
     }
 
     pub(super) fn unlisten(&mut self, text: &str) {
         self.asked.remove(text);
-        self.demand.wish(name(text), Wish::Unlisten);
+        self.demand.wish(name(text), ListenRequest::Unlisten);
     }
 
     pub(super) async fn follow(&mut self) {
@@ -137,7 +137,7 @@ impl World {
                     .insert(format!("{} {}", n.channel(), n.payload()));
             }
             AsyncMessage::Notice(notice) if *notice.code() == SqlState::NAME_TOO_LONG => {
-                self.listening.was_cut();
+                self.listening.name_truncated();
             }
             _ => {}
         }

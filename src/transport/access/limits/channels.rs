@@ -3,7 +3,7 @@
 use tracing::warn;
 
 use super::{
-    Client, News, Rate,
+    Client, LogThrottle, Rate,
     rates::{Rates, Refused},
 };
 use crate::{
@@ -21,9 +21,9 @@ const NEW_CHANNELS_PER_SECOND: usize = 1000;
 #[derive(Debug, Default)]
 pub(super) struct Channels {
     created: Rates<Client>,
-    rate_news: News,
-    client_news: News,
-    total_news: News,
+    rate_news: LogThrottle,
+    client_news: LogThrottle,
+    total_news: LogThrottle,
 }
 
 impl Channels {

@@ -30,9 +30,9 @@ use crate::{
 pub(in crate::transport) use address::{Address, Peer};
 use channels::Channels;
 pub(in crate::transport) use client::Client;
-pub(in crate::transport) use pool::{Pool, PoolPlace};
-pub(in crate::transport) use quota::{Counted, Counts, News};
-pub(in crate::transport) use rates::{Pace, Rate};
+pub(in crate::transport) use pool::{Pool, PoolPermit};
+pub(in crate::transport) use quota::{LogThrottle, Permit, Quota};
+pub(in crate::transport) use rates::{Rate, TokenBucket};
 use rates::{Rates, Refused};
 use tokens::{Forged, TokensOf};
 
@@ -74,11 +74,11 @@ const WAITING_PER_CLIENT: usize = WAITING / 4;
 #[derive(Debug)]
 pub(super) struct Clients {
     limits: RwLock<Arc<Limits>>,
-    addresses: Arc<Counts<Address>>,
-    subjects: Arc<Counts<Subject>>,
+    addresses: Arc<Quota<Address>>,
+    subjects: Arc<Quota<Subject>>,
     published: Rates<Client>,
-    publishing: Arc<Counts<Client>>,
-    queue_news: News,
+    publishing: Arc<Quota<Client>>,
+    queue_news: LogThrottle,
     channels: Channels,
 
     forged: Forged,
@@ -88,12 +88,12 @@ pub(super) struct Clients {
 
 /// A reader, counted as long as this is held.
 #[derive(Debug)]
-pub(in crate::transport) struct Presence {
-    address: Counted<Address>,
-    subject: Option<Counted<Subject>>,
+pub(in crate::transport) struct ReaderPermit {
+    address: Permit<Address>,
+    subject: Option<Permit<Subject>>,
 }
 
-impl Presence {
+impl ReaderPermit {
     pub(super) fn address(&self) -> Address {
         self.address.key()
     }
@@ -104,7 +104,7 @@ impl Clients {
         Self {
             published: Rates::default(),
             publishing: Arc::default(),
-            queue_news: News::default(),
+            queue_news: LogThrottle::default(),
             channels: Channels::default(),
             forged: Forged::default(),
             addresses: Arc::default(),
@@ -149,7 +149,7 @@ impl Clients {
     }
 
     /// One more reader of this address and this token.
-    pub(super) fn enter(&self, address: Address, grant: &Grant) -> Result<Presence, Refusal> {
+    pub(super) fn enter(&self, address: Address, grant: &Grant) -> Result<ReaderPermit, Refusal> {
         let limit = self.limits().readers_per_address;
         let Some(address) = self.addresses.enter(address, limit) else {
             if self.addresses.is_news() {
@@ -159,10 +159,10 @@ impl Clients {
             return Err(Refusal::new(Code::TooMany, rule));
         };
         let subject = self.subject(grant)?;
-        Ok(Presence { address, subject })
+        Ok(ReaderPermit { address, subject })
     }
 
-    fn subject(&self, grant: &Grant) -> Result<Option<Counted<Subject>>, Refusal> {
+    fn subject(&self, grant: &Grant) -> Result<Option<Permit<Subject>>, Refusal> {
         let Some(subject) = grant.subject() else {
             return Ok(None);
         };
@@ -182,8 +182,8 @@ impl Clients {
     }
 
     /// The same reader, with another token.
-    pub(super) fn change(&self, presence: &mut Presence, grant: &Grant) -> Result<(), Refusal> {
-        if presence.subject.as_ref().map(Counted::key) != grant.subject() {
+    pub(super) fn change(&self, presence: &mut ReaderPermit, grant: &Grant) -> Result<(), Refusal> {
+        if presence.subject.as_ref().map(Permit::key) != grant.subject() {
             presence.subject = self.subject(grant)?;
         }
         Ok(())
@@ -223,7 +223,7 @@ impl Clients {
         })
     }
     /// A place in the queue of publishes.
-    pub(super) fn enqueue(&self, client: Client) -> Result<Counted<Client>, Refusal> {
+    pub(super) fn enqueue(&self, client: Client) -> Result<Permit<Client>, Refusal> {
         let limit = WAITING_PER_CLIENT;
         self.publishing.enter(client, limit).ok_or_else(|| {
             if self.publishing.is_news() {

@@ -5,21 +5,21 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::{Address, Counted, Counts};
+use super::{Address, Permit, Quota};
 
 /// See the module.
 #[derive(Debug)]
 pub(in crate::transport) struct Pool {
     in_all: Arc<Semaphore>,
-    addresses: Arc<Counts<Address>>,
+    addresses: Arc<Quota<Address>>,
     of_address: usize,
 }
 
 /// One of them, as long as this is held.
 #[derive(Debug)]
-pub(in crate::transport) struct PoolPlace {
+pub(in crate::transport) struct PoolPermit {
     _in_all: OwnedSemaphorePermit,
-    _of_address: Counted<Address>,
+    _of_address: Permit<Address>,
 }
 
 impl Pool {
@@ -34,10 +34,10 @@ impl Pool {
     }
 
     /// A place for one more of this address, where there is one.
-    pub(in crate::transport) fn enter(&self, address: Address) -> Option<PoolPlace> {
+    pub(in crate::transport) fn enter(&self, address: Address) -> Option<PoolPermit> {
         let of_address = self.addresses.enter(address, self.of_address)?;
         let in_all = Arc::clone(&self.in_all).try_acquire_owned();
-        Some(PoolPlace {
+        Some(PoolPermit {
             _in_all: in_all.ok()?,
             _of_address: of_address,
         })

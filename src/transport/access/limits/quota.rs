@@ -11,24 +11,24 @@ use tokio::time::Instant;
 
 /// Between two words about a limit that was reached: for each of them the log
 /// would be the next victim.
-const QUIET: Duration = Duration::from_secs(60);
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
 /// By keys that have any: there are no more keys than there are of all.
 #[derive(Debug)]
-pub(in crate::transport) struct Counts<K> {
+pub(in crate::transport) struct Quota<K> {
     held: Mutex<HashMap<K, u32>>,
-    news: News,
+    news: LogThrottle,
 }
 
 /// A limit that may be reached again and again.
 #[derive(Debug, Default)]
-pub(in crate::transport) struct News(Mutex<Option<Instant>>);
+pub(in crate::transport) struct LogThrottle(Mutex<Option<Instant>>);
 
-impl News {
+impl LogThrottle {
     /// Whether it is worth a word.
     pub(in crate::transport) fn is_news(&self) -> bool {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_news = said.is_none_or(|at| at.elapsed() >= QUIET);
+        let is_news = said.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
         if is_news {
             *said = Some(Instant::now());
         }
@@ -36,29 +36,25 @@ impl News {
     }
 }
 
-impl<K> Default for Counts<K> {
+impl<K> Default for Quota<K> {
     fn default() -> Self {
         Self {
             held: Mutex::default(),
-            news: News::default(),
+            news: LogThrottle::default(),
         }
     }
 }
 
 /// One that is there, until this is dropped.
 #[derive(Debug)]
-pub(in crate::transport) struct Counted<K: Copy + Eq + Hash> {
-    counts: Arc<Counts<K>>,
+pub(in crate::transport) struct Permit<K: Copy + Eq + Hash> {
+    counts: Arc<Quota<K>>,
     key: K,
 }
 
-impl<K: Copy + Eq + Hash> Counts<K> {
+impl<K: Copy + Eq + Hash> Quota<K> {
     /// Another of `key`, unless there are `limit` already.
-    pub(in crate::transport) fn enter(
-        self: &Arc<Self>,
-        key: K,
-        limit: usize,
-    ) -> Option<Counted<K>> {
+    pub(in crate::transport) fn enter(self: &Arc<Self>, key: K, limit: usize) -> Option<Permit<K>> {
         let mut held = self.held();
         let count = held.get(&key).copied().unwrap_or(0);
         if count as usize >= limit {
@@ -67,7 +63,7 @@ impl<K: Copy + Eq + Hash> Counts<K> {
         held.insert(key, count + 1);
         drop(held);
         let counts = Arc::clone(self);
-        Some(Counted { counts, key })
+        Some(Permit { counts, key })
     }
 
     /// Whether a limit that was reached is worth a word.
@@ -80,13 +76,13 @@ impl<K: Copy + Eq + Hash> Counts<K> {
     }
 }
 
-impl<K: Copy + Eq + Hash> Counted<K> {
+impl<K: Copy + Eq + Hash> Permit<K> {
     pub(in crate::transport) fn key(&self) -> K {
         self.key
     }
 }
 
-impl<K: Copy + Eq + Hash> Drop for Counted<K> {
+impl<K: Copy + Eq + Hash> Drop for Permit<K> {
     fn drop(&mut self) {
         if let Entry::Occupied(mut count) = self.counts.held().entry(self.key) {
             match count.get() {
@@ -105,7 +101,7 @@ mod tests {
 
     #[test]
     fn who_leaves_makes_room_and_leaves_nothing_behind() {
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(Quota::default());
         let first = counts.enter('a', 2).unwrap();
         let second = counts.enter('a', 2).unwrap();
         assert!(counts.enter('a', 2).is_none());
@@ -120,7 +116,7 @@ mod tests {
     /// However a connection ends.
     #[tokio::test]
     async fn who_panics_or_is_given_up_leaves_nothing_behind() {
-        let counts = Arc::new(Counts::default());
+        let counts = Arc::new(Quota::default());
         let (panics, waits) = (counts.enter('a', 2), counts.enter('a', 2));
         let panicked = tokio::spawn(async move {
             let _held = panics.unwrap();
@@ -139,9 +135,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_limit_is_worth_a_word_a_minute() {
-        let counts = Counts::<char>::default();
+        let counts = Quota::<char>::default();
         assert!(counts.is_news());
-        advance(QUIET - Duration::from_millis(1)).await;
+        advance(LOG_INTERVAL - Duration::from_millis(1)).await;
         assert!(!counts.is_news());
         advance(Duration::from_millis(1)).await;
         assert!(counts.is_news());

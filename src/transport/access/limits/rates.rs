@@ -55,12 +55,12 @@ impl Rate {
 
 /// One bucket.
 #[derive(Debug)]
-pub(in crate::transport) struct Pace {
+pub(in crate::transport) struct TokenBucket {
     full_at: Instant,
     rate: Rate,
 }
 
-impl Pace {
+impl TokenBucket {
     pub(in crate::transport) fn new(rate: Rate) -> Self {
         let full_at = Instant::now();
         Self { full_at, rate }
@@ -197,12 +197,12 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_bucket_is_the_same() {
-        let mut pace = Pace::new(Rate::a_second(3));
+        let mut pace = TokenBucket::new(Rate::a_second(3));
         let mut taken = |times| (0..times).filter(|_| pace.take().is_ok()).count();
         assert_eq!(taken(10), 3);
         advance(SECOND).await;
         assert_eq!(taken(10), 3);
-        let mut least = Pace::new(Rate::a_second(0));
+        let mut least = TokenBucket::new(Rate::a_second(0));
         assert!(least.take().is_ok());
         assert_eq!(least.take().unwrap_err().code, Code::TooMany);
     }

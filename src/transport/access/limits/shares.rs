@@ -5,7 +5,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{Address, Counted, Counts, Limits};
+use super::{Address, Limits, Permit, Quota};
 
 /// Left to everybody else by one address that was given more than a half
 /// (`--max-readers-per-address`), and by all proxies together: so many probes
@@ -20,12 +20,12 @@ pub(in crate::transport) enum Holder {
 }
 
 /// One descriptor of a share, until this is dropped.
-pub(in crate::transport) type Share = Counted<Holder>;
+pub(in crate::transport) type Share = Permit<Holder>;
 
 /// Of one door.
 #[derive(Debug)]
 pub(in crate::transport) struct Shares {
-    holders: Arc<Counts<Holder>>,
+    holders: Arc<Quota<Holder>>,
     /// How many descriptors connections may take.
     room: usize,
 }

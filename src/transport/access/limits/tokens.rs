@@ -5,7 +5,7 @@
 use tracing::warn;
 
 use super::{
-    Address, News,
+    Address, LogThrottle,
     rates::{Rate, Rates},
 };
 use crate::auth::Attempts;
@@ -18,7 +18,7 @@ const FORGED: usize = 20;
 #[derive(Debug, Default)]
 pub(super) struct Forged {
     rates: Rates<Address>,
-    news: News,
+    news: LogThrottle,
 }
 
 /// The failures of one address.

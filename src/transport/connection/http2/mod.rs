@@ -28,11 +28,11 @@ use tokio::{
 
 pub(in crate::transport) use self::{
     response::{StreamHandOver, TakesStream},
-    stall::{OfReader, Stall},
+    stall::{SlowReaderCounter, Stall},
 };
 use super::{
-    keepalive::{Due, Idle},
-    pending_requests::Waiting,
+    keepalive::{Keepalive, KeepaliveAction},
+    pending_requests::PendingRequests,
 };
 use crate::{
     shutdown::Shutdown,
@@ -52,7 +52,7 @@ const WINDOW: u32 = 1 << 20;
 pub(in crate::transport) async fn serve<IO>(
     io: IO,
     peer: Peer,
-    (app, waiting): (Router, Waiting),
+    (app, waiting): (Router, PendingRequests),
     settings: Settings,
     shutdown: &Shutdown,
 ) -> Result<(), h2::Error>
@@ -120,7 +120,7 @@ struct Connection<IO> {
     stall: Stall,
     read: Read,
     pings: Option<PingPong>,
-    idle: Idle,
+    idle: Keepalive,
     unused: Unused,
     /// Runs until the first request.
     unasked: Option<Pin<Box<Sleep>>>,
@@ -137,7 +137,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             h2,
             stall,
             read,
-            idle: Idle::answered_with(&settings),
+            idle: Keepalive::answered_with(&settings),
             unused: Unused::default(),
             unasked: Some(Box::pin(sleep(settings.request_timeout))),
         }
@@ -174,7 +174,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         while let Poll::Ready(Ok(_)) = pings.poll_pong(cx) {
             self.idle.heard();
         }
-        while let Due::Sign = ready!(self.idle.poll_due(cx)) {
+        while let KeepaliveAction::Sign = ready!(self.idle.poll_due(cx)) {
             // One that cannot be sent is one that is not answered.
             let _ = pings.send_ping(Ping::opaque());
         }

@@ -25,9 +25,9 @@ use tracing::debug;
 
 use super::{
     request,
-    stall::{OfReader, Stall},
+    stall::{SlowReaderCounter, Stall},
 };
-use crate::transport::connection::{pending_requests::WaitingPlace, take_once::Once};
+use crate::transport::connection::{pending_requests::WaitingPlace, take_once::TakeOnce};
 
 type Serve = Box<dyn FnOnce(SendStream<Bytes>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
@@ -51,7 +51,7 @@ impl<E: Into<h2::Error>> From<E> for Broken {
 /// In the extensions of a response: who takes the stream over when the head is
 /// sent, in place of the body.
 #[derive(Debug, Clone)]
-pub(in crate::transport) struct StreamHandOver(Once<Serve>);
+pub(in crate::transport) struct StreamHandOver(TakeOnce<Serve>);
 
 impl StreamHandOver {
     pub(in crate::transport) fn to<F>(
@@ -61,7 +61,7 @@ impl StreamHandOver {
         F: Future<Output = ()> + Send + 'static,
     {
         let serve: Serve = Box::new(|stream| Box::pin(serve(stream)));
-        Self(Once::new(serve))
+        Self(TakeOnce::new(serve))
     }
 }
 
@@ -82,7 +82,7 @@ pub(super) async fn answer(
         response = answer => response,
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
     };
-    let reader = response.extensions_mut().remove::<OfReader>();
+    let reader = response.extensions_mut().remove::<SlowReaderCounter>();
     // A reader is counted as that from now on.
     let is_reader = reader.is_some() || response.extensions().get::<StreamHandOver>().is_some();
     let place = (!is_reader).then_some(place);
@@ -98,7 +98,9 @@ pub(super) async fn answer(
         Ok(None) => {}
         Err(broken) => {
             let is_slow = matches!(broken, Broken::Stalled) || stall.is_noted();
-            reader.filter(|_| is_slow).inspect(OfReader::is_slow);
+            reader
+                .filter(|_| is_slow)
+                .inspect(SlowReaderCounter::is_slow);
             match broken {
                 Broken::Stalled => debug!("a stream takes nothing: reset"),
                 Broken::Gone(error) => debug!(%error, "a stream ended"),
@@ -125,14 +127,14 @@ fn is_grpc_web(headers: &HeaderMap) -> bool {
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc-web"))
 }
 
-type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
+type ConnectionTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// All of it, or its head and who serves the rest.
 async fn send(
     response: Response<Body>,
     mut respond: SendResponse<Bytes>,
     limit: Duration,
-) -> Result<Option<Serving>, Broken> {
+) -> Result<Option<ConnectionTask>, Broken> {
     let (mut parts, body) = response.into_parts();
     if let Ok(now) = HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now())) {
         parts.headers.insert(header::DATE, now);

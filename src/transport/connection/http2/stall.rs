@@ -39,9 +39,9 @@ impl Stall {
 /// In the extensions of a response whose body is a reader's: where it is
 /// counted when it takes nothing.
 #[derive(Debug, Clone)]
-pub(in crate::transport) struct OfReader(pub(in crate::transport) Admission);
+pub(in crate::transport) struct SlowReaderCounter(pub(in crate::transport) Admission);
 
-impl OfReader {
+impl SlowReaderCounter {
     pub(in crate::transport) fn is_slow(&self) {
         self.0.refused(Code::WriteTimeout);
     }

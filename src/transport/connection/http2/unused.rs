@@ -96,12 +96,12 @@ mod tests {
                 admission::{Admission, Settings},
                 limits::Peer,
             },
-            connection::{http2::serve, pending_requests::Waiting},
+            connection::{http2::serve, pending_requests::PendingRequests},
         },
     };
 
-    fn waiting() -> Waiting {
-        Waiting::new(Admission::new(
+    fn waiting() -> PendingRequests {
+        PendingRequests::new(Admission::new(
             Hub::new(crate::hub::Config::default(), Demand::default()),
             crate::publish::channel().0,
             Authenticator::new(Config::open(false)),
