@@ -58,7 +58,7 @@ enum Case {
 
 /// Of one case in one round.
 #[derive(Debug, Clone, Copy)]
-struct IngestBatch {
+struct Intake {
     /// Notifications a second, from the first to the last that was taken in.
     rate: f64,
     /// From the last commit until the last was taken in.
@@ -86,7 +86,7 @@ pub async fn bench(world: &World) -> Result<()> {
     );
     for (at, case) in CASES.iter().enumerate() {
         let of =
-            |value: fn(IngestBatch) -> f64| median(rounds.iter().map(|round| value(round[at])));
+            |value: fn(Intake) -> f64| median(rounds.iter().map(|round| value(round[at])));
         let ratio = median(rounds.iter().map(|round| round[at].rate / round[0].rate));
         let (rate, behind) = (of(|it| it.rate), of(|it| it.behind.as_secs_f64() * 1e3));
         println!("{:<24}{rate:>12.0}{ratio:>10.2}{behind:>12.0}", case.name());
@@ -103,7 +103,7 @@ impl Case {
     }
 }
 
-async fn intake(world: &World, case: Case) -> Result<IngestBatch> {
+async fn intake(world: &World, case: Case) -> Result<Intake> {
     match case {
         Case::Bare => {
             let listener = Bare::listen(world.database_url().to_owned()).await?;
@@ -114,7 +114,7 @@ async fn intake(world: &World, case: Case) -> Result<IngestBatch> {
     }
 }
 
-async fn gateway(world: &World, readers: usize) -> Result<IngestBatch> {
+async fn gateway(world: &World, readers: usize) -> Result<Intake> {
     let server = match PGFAN.start(world).await? {
         Start::Running(server) => server,
         Start::Missing(what) => return Err(what.into()),
@@ -141,7 +141,7 @@ async fn gateway(world: &World, readers: usize) -> Result<IngestBatch> {
 }
 
 /// Publishes as fast as one session can.
-async fn measure(world: &World, taken: impl AsyncFn() -> io::Result<usize>) -> Result<IngestBatch> {
+async fn measure(world: &World, taken: impl AsyncFn() -> io::Result<usize>) -> Result<Intake> {
     let mut feed = Feed::notify(world.database_url()).await?;
     let begun = Instant::now();
     let numbers = 0..u32::try_from(NOTIFICATIONS)?;
@@ -161,7 +161,7 @@ async fn measure(world: &World, taken: impl AsyncFn() -> io::Result<usize>) -> R
         Ok::<_, io::Error>(())
     };
     timeout(LIMIT, all).await??;
-    Ok(IngestBatch {
+    Ok(Intake {
         rate: NOTIFICATIONS as f64 / begun.elapsed().as_secs_f64(),
         behind: published.elapsed(),
     })

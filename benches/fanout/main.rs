@@ -102,7 +102,7 @@ async fn bench() -> Result<(), Box<dyn Error>> {
     }
     for part in &world.settings.alone {
         match part {
-            Alone::IngestBatch => intake::bench(&world).await?,
+            Alone::Intake => intake::bench(&world).await?,
             Alone::Churn => churn::bench(&world).await?,
         }
     }

@@ -183,7 +183,7 @@ async fn deliver(
     let readers_cpu = progress.cpu.load(Ordering::Relaxed);
     let begun = micros();
     let mut ticks = interval(Duration::from_secs_f64(1.0 / scenario.rate));
-    ticks.set_missed_tick_behavior(MissedTickBehavior::EventBatch);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     for piece in messages.chunks(scenario.burst) {
         ticks.tick().await;
         server.feed.publish(piece).await?;

@@ -16,11 +16,11 @@ const RESERVED: usize = 500;
 /// Of the gateway alone, beside the scenarios, and by default.
 #[derive(Debug, Clone, Copy)]
 pub enum Alone {
-    IngestBatch,
+    Intake,
     Churn,
 }
 
-const ALONE: [(&str, Alone); 2] = [("intake", Alone::IngestBatch), ("churn", Alone::Churn)];
+const ALONE: [(&str, Alone); 2] = [("intake", Alone::Intake), ("churn", Alone::Churn)];
 
 pub struct Settings {
     pub rounds: usize,

@@ -30,7 +30,7 @@ pub enum Fault {
     EndGateway,
     KillGateway,
     // nothing is broken
-    EventBatch,
+    Burst,
     // the link between the gateway and some readers
     ReadersFreeze,
     ReadersDelay,
@@ -55,7 +55,7 @@ const SOURCE: [(Fault, usize); 16] = [
     (Fault::StopGateway, 2),
     (Fault::EndGateway, 2),
     (Fault::KillGateway, 2),
-    (Fault::EventBatch, 6),
+    (Fault::Burst, 6),
 ];
 
 const READERS: [(Fault, usize); 3] = [
@@ -151,7 +151,7 @@ async fn inflict(world: &mut World, fault: Fault, bag: &mut Bag) {
         Fault::StopGateway => world.stop_gateway(time).await,
         Fault::EndGateway => world.end_gateway(bag.rng.bool()).await,
         Fault::KillGateway => world.kill_gateway().await,
-        Fault::EventBatch => world.burst(&mut bag.rng).await,
+        Fault::Burst => world.burst(&mut bag.rng).await,
         _ => weather(&world.link, fault, time, bag).await,
     }
 }

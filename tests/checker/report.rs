@@ -101,7 +101,7 @@ impl Run {
 
     fn bursts(&self) -> u32 {
         let counts = &self.source_faults.counts;
-        counts.get(&Fault::EventBatch).copied().unwrap_or_default()
+        counts.get(&Fault::Burst).copied().unwrap_or_default()
     }
 
     /// At most two gaps a reader and fault. What a reader does itself, to

@@ -55,7 +55,7 @@ async fn notify_all(database: &Database, begun: Instant, heard: &[AtomicI32]) {
                FROM generate_series(0, $3::int - 1) AS n";
     let period = Duration::from_secs(1) * TOGETHER.unsigned_abs() / A_SECOND as u32;
     let mut ticks = interval(period);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::EventBatch);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
     for first in (0..EVENTS).step_by(TOGETHER as usize) {
         ticks.tick().await;
         let keeps_up = |heard: &AtomicI32| first - heard.load(Ordering::Relaxed) <= AHEAD;

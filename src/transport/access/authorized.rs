@@ -245,7 +245,7 @@ mod tests {
     use super::*;
     use crate::{
         auth::{Authenticator, Config, Patterns},
-        channel_demand::{Demand, Wish},
+        channel_demand::{Demand, ListenRequest},
         event::{Notification, WireName},
         hub::{DirectSlot, EventBatch, EventSink, Hub},
         transport::{Browsers, Limits, Settings},
@@ -265,7 +265,7 @@ mod tests {
     struct Given(Arc<AtomicUsize>);
 
     impl EventSink for Given {
-        fn put(&mut self, _: &EventBatch) -> bool {
+        fn try_write(&mut self, _: &EventBatch) -> bool {
             self.0.fetch_add(1, Ordering::SeqCst);
             true
         }
@@ -294,7 +294,7 @@ mod tests {
         hub.ingest(|intake| {
             intake.live(false);
             for (name, wish) in wishes {
-                let Wish::Listen(generation, _) = wish else {
+                let ListenRequest::Listen(generation, _) = wish else {
                     unreachable!()
                 };
                 intake.listening(&name, generation);

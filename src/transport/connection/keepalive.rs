@@ -62,7 +62,7 @@ impl Keepalive {
     /// Of a wire on which the client answers within `limit`. It is asked once
     /// a period also while much is sent: a middlebox may take that for one who
     /// is no longer there.
-    pub(super) fn answered(period: Duration, limit: Duration) -> Self {
+    pub(in crate::transport) fn answered(period: Duration, limit: Duration) -> Self {
         let idle = Self::new(period);
         let answers = Answers {
             limit,

@@ -5,7 +5,7 @@ use futures_util::FutureExt;
 use super::*;
 use crate::{
     auth::Patterns,
-    channel_demand::{Demand, Wish},
+    channel_demand::{Demand, ListenRequest},
     event::Notification,
     hub::{CLIENT, Config, Cursor, Hub, Subscription},
 };
@@ -27,7 +27,7 @@ fn behind(count: usize) -> Subscription {
     hub.ingest(|intake| {
         intake.live(false);
         for (name, wish) in wishes {
-            let Wish::Listen(generation, _) = wish else {
+            let ListenRequest::Listen(generation, _) = wish else {
                 unreachable!()
             };
             intake.listening(&name, generation);

@@ -29,8 +29,8 @@ pub(in crate::transport) enum Format {
 #[cfg_attr(any(test, fuzzing), derive(Debug, PartialEq, Eq))]
 pub(in crate::transport) struct StreamQuery {
     pub(in crate::transport) channels: Vec<String>,
-    pub(super) cursor: Option<Vec<u8>>,
-    pub(super) last_event_ids: Vec<Vec<u8>>,
+    pub(in crate::transport) cursor: Option<Vec<u8>>,
+    pub(in crate::transport) last_event_ids: Vec<Vec<u8>>,
     pub(in crate::transport) format: Format,
     pub(in crate::transport) ticket: Option<String>,
 }

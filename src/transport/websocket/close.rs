@@ -30,7 +30,7 @@ impl From<WsError> for End {
 /// Does this side's part of the closing handshake (RFC 6455, section 7.1.2):
 /// says why, or answers the client, and reads to the end. A socket dropped
 /// before that would take the frame with it.
-pub(super) async fn close(mut socket: WebSocket, end: End) {
+pub(in crate::transport) async fn close(mut socket: WebSocket, end: End) {
     let handshake = async {
         if say(&mut socket, end).await.is_err() {
             return;

@@ -27,7 +27,7 @@ use crate::transport::{
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct WebSocket {
+pub(in crate::transport) struct WebSocket {
     stream: WebSocketStream<Frames>,
     pace: TokenBucket,
     /// How long a message may take from its first byte to its last.
@@ -57,7 +57,10 @@ impl WebSocket {
     /// events are written: the answer would come between. One that says too
     /// much is ended, since to skip a message could lose a `subscribe`, and to
     /// answer each is a flood too.
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, End>>> {
+    pub(in crate::transport) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Message, End>>> {
         let polled = self.stream.poll_next_unpin(cx);
         if let Err(refusal) = self.check() {
             return Poll::Ready(Some(Err(End::Refused(refusal))));
@@ -95,7 +98,7 @@ impl WebSocket {
     }
 
     /// Writes one message, and what tungstenite has to answer.
-    pub(super) async fn send(&mut self, message: Message) -> Result<(), End> {
+    pub(in crate::transport) async fn send(&mut self, message: Message) -> Result<(), End> {
         Ok(self.stream.send(message).await?)
     }
 
@@ -106,7 +109,7 @@ impl WebSocket {
 
     /// Writes what tungstenite has to answer, so that nothing of it is left
     /// when events are written.
-    pub(super) async fn flush(&mut self) -> Result<(), End> {
+    pub(in crate::transport) async fn flush(&mut self) -> Result<(), End> {
         Ok(self.stream.flush().await?)
     }
 }

@@ -78,7 +78,7 @@ fn only_line<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a Header
 }
 
 /// A request that asks for a WebSocket as it should.
-pub(super) struct Upgrade {
+pub(in crate::transport) struct Upgrade {
     answer: Response,
     max_frame: usize,
     rate: Rate,
@@ -89,7 +89,10 @@ pub(super) struct Upgrade {
 impl Upgrade {
     /// What is no upgrade, or one of another version, is told what would be
     /// (RFC 6455, section 4.4).
-    pub(super) fn of(request: &Request, admission: &Admission) -> Result<Self, Box<Response>> {
+    pub(in crate::transport) fn of(
+        request: &Request,
+        admission: &Admission,
+    ) -> Result<Self, Box<Response>> {
         let mut answer = handshake(request).map_err(|rule| {
             let mut response = Refusal::invalid(rule).into_response();
             let version = HeaderValue::from_static(VERSION);
@@ -125,7 +128,7 @@ impl Upgrade {
     }
 
     /// The 101; once it is sent, `serve` has the socket.
-    pub(super) fn accept(
+    pub(in crate::transport) fn accept(
         mut self,
         serve: impl FnOnce(WebSocket) -> ConnectionTask + Send + 'static,
     ) -> Response {
