@@ -5,44 +5,53 @@
 //!
 //! ```text
 //! PostgreSQL ─► source ─► hub ─► transport ─► readers
-//!                 ▲        │
-//!                 └─demand─┘      the channels somebody reads
-//!                 ◄──────publish──────┘  the way back
+//!                 ▲        │         │
+//!                 └────────┘         │   channel_demand: the channels to LISTEN to
+//!                 ◄──────────────────┘   publish: notifications of clients
 //! ```
 //!
-//! 1. [`source`] holds the one listening session, and says what it hears.
-//! 2. [`app`] pumps that into [`hub`], which gives each notification its id,
-//!    keeps it for a while and wakes the readers of its channel.
-//! 3. [`transport`] has an adapter for each wire; each of its readers is a
-//!    position in the hub's log. A reader that sleeps at the log's head and has
-//!    a socket of its own is not woken for an event: one of the hub's writers
-//!    puts it into the socket.
+//! 1. [`source`] holds the listening session and emits a stream of
+//!    [`source::SourceItem`]s.
+//! 2. [`app`] passes them to [`hub`], which assigns each notification an id, keeps
+//!    it in a bounded history and wakes the readers of its channel.
+//! 3. [`transport`] delivers: each reader is a position in the hub's log. If a reader
+//!    is idle at the head of the log and has a socket of its own, a fan-out worker
+//!    of the hub writes the event to the socket directly, without waking the reader.
 //!
-//! At the other end of a wire is [`client`], the reader and publisher that the
-//! commands are.
+//! # Where things are
 //!
-//! Arrows never run back: the source knows no hub, the hub no transport, and
-//! what both ends of an arrow share is in [`event`], [`demand`], [`publish`] and
-//! [`proto`]. Only [`config`] reads the environment. Each layer counts what it
-//! does by itself, with [`count`]; [`telemetry`] looks at the numbers when it is
-//! asked for the metrics.
+//! | module | content |
+//! | --- | --- |
+//! | [`event`], [`channel_demand`], [`publish`], [`proto`] | types that both ends of an arrow share |
+//! | [`source`] | the listening session, the auxiliary session, libpq's connection strings |
+//! | [`hub`] | event log, subscriptions, fan-out to idle readers, slow readers (`log`, `subscription`, `fanout_worker`, `direct_slot`) |
+//! | [`auth`] | tokens, keys, tickets, grants |
+//! | [`transport`] | one room for each wire, over `access`, `connection` and `delivery` |
+//! | [`client`] | the reader and publisher of the commands |
+//! | [`config`] | flags, environment and file; nothing else reads the environment |
+//! | [`app`], [`cli`] | assembly of a gateway; the commands |
+//! | [`instruments`], [`telemetry`] | counters and histograms of each layer; their names, the log, OTLP |
+//! | [`temp_postgres`] | a temporary PostgreSQL server for the demo and the tests |
 //!
-//! # Words
+//! Arrows never run back: the source does not know the hub, and the hub does not
+//! know the transports. `tests/gateway/layering.rs` checks that.
 //!
-//! A *notification* is what PostgreSQL said, an *event* the same after the hub
-//! gave it an id, a *delivery* what a reader gets. A *channel* is always
-//! PostgreSQL's. A *gap* says that something may be missing; *interrupted*
-//! and *live* say whether anything can come at all.
+//! # Terms
 //!
-//! # What holds
+//! A *notification* is a message from PostgreSQL, an *event* the same message with
+//! the id that the hub assigned, a *delivery* an item of a reader's stream. A
+//! *channel* is always PostgreSQL's. A *gap* means that something may be missing;
+//! *interrupted* and *live* report whether the source is connected.
+//!
+//! # Invariants
 //!
 //! - A reader gets every event of its channels once, in commit order, or a gap
-//!   in its place: never silence, never a part.
+//!   in its place.
 //! - `ready` follows, in this order: LISTEN committed, reader registered,
 //!   position taken, everything delivered that a cursor asked for.
-//! - Nothing a reader does holds up the source or another reader.
+//! - A reader never delays the source or another reader.
 //! - An event is encoded once for each wire, by the first reader that needs it.
-//! - Everything is bounded, and says what happens at its limit.
+//! - Everything is bounded and documents what happens at its limit.
 
 pub mod channel_demand;
 pub mod event;

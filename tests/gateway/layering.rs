@@ -12,14 +12,14 @@ use paths::{code, module, named, places};
 
 /// Each module of the crate's root, and all it may name of the others.
 const ARROWS: &[(&str, &[&str])] = &[
-    ("count", &[]),
+    ("instruments", &[]),
     ("event", &[]),
     ("backoff", &[]),
     ("text", &[]),
     ("certificate", &[]),
-    ("dial", &[]),
+    ("outgoing", &[]),
     ("turns", &[]),
-    ("demand", &["event"]),
+    ("channel_demand", &["event"]),
     ("proto", &[]),
     ("publish", &["event"]),
     (
@@ -27,21 +27,21 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "backoff",
             "certificate",
-            "count",
-            "demand",
+            "instruments",
+            "channel_demand",
             "event",
             "publish",
             "text",
         ],
     ),
-    ("hub", &["count", "demand", "event"]),
-    ("auth", &["dial", "event", "turns"]),
+    ("hub", &["instruments", "channel_demand", "event"]),
+    ("auth", &["outgoing", "event", "turns"]),
     (
         "transport",
         &[
             "auth",
             "certificate",
-            "count",
+            "instruments",
             "event",
             "hub",
             "proto",
@@ -50,7 +50,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "turns",
         ],
     ),
-    ("client", &["backoff", "dial", "event", "proto", "text"]),
+    ("client", &["backoff", "outgoing", "event", "proto", "text"]),
     (
         "config",
         &[
@@ -68,7 +68,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "auth",
             "config",
-            "demand",
+            "channel_demand",
             "event",
             "hub",
             "publish",
@@ -89,7 +89,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "config",
             "event",
             "hub",
-            "sandbox",
+            "temp_postgres",
             "service_manager",
             "shutdown",
             "source",
@@ -102,7 +102,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "fuzz",
         &[
             "auth",
-            "demand",
+            "channel_demand",
             "event",
             "hub",
             "publish",
@@ -111,14 +111,14 @@ const ARROWS: &[(&str, &[&str])] = &[
             "transport",
         ],
     ),
-    ("sandbox", &[]),
+    ("temp_postgres", &[]),
     ("service_manager", &[]),
     ("shutdown", &[]),
     (
         "telemetry",
         &[
             "backoff",
-            "count",
+            "instruments",
             "event",
             "hub",
             "source",
@@ -128,14 +128,22 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// A wire names no other wire, and nothing beside the router names a wire.
-const WIRES: [&str; 5] = ["grpc", "pgcachewatch", "raw", "sse", "ws"];
-
-const BETWEEN_WIRES: &[(&str, &str)] = &[
-    // `format=raw` is asked for at the same address.
-    ("ws", "raw"),
-    // The raw wire under another name and with another client.
-    ("pgcachewatch", "raw"),
+/// The rooms of `transport`, each with the rooms that it may name. The server
+/// and the router are above all of them.
+const ROOMS: &[(&str, &[&str])] = &[
+    ("protocol", &[]),
+    ("counters", &["protocol"]),
+    ("access", &["counters", "protocol"]),
+    ("refusals", &["access"]),
+    ("connection", &["access", "protocol"]),
+    ("delivery", &["access", "connection", "protocol"]),
+    ("admin", &["access", "protocol"]),
+    ("grpc", &["access", "connection", "protocol"]),
+    ("sse", &["access", "connection", "delivery", "protocol"]),
+    (
+        "websocket",
+        &["access", "connection", "delivery", "protocol"],
+    ),
 ];
 
 /// Foreign names, and the places that may know them.
@@ -167,8 +175,11 @@ const FOREIGN: &[(&str, &[&str])] = &[
         ],
     ),
     ("tokio_postgres_rustls", &["source"]),
-    ("rustls", &["source", "dial", "transport::tls"]),
-    ("tokio_rustls", &["dial", "transport::tls"]),
+    (
+        "rustls",
+        &["source", "outgoing", "transport::connection::tls"],
+    ),
+    ("tokio_rustls", &["outgoing", "transport::connection::tls"]),
     ("jsonwebtoken", &["auth"]),
     ("env::var", &["config"]),
     ("env::var_os", &["config"]),
@@ -262,10 +273,15 @@ fn forbidden(module: &[String], named: &[String]) -> Option<String> {
         let rule = format!("{from} names {to}; it may only name {allowed:?}");
         return (!allowed.contains(&to)).then_some(rule);
     }
-    let (from, to) = (module.get(1)?.as_str(), named.get(1)?.as_str());
-    let is_arrow = module[0] == "transport" && from != "http" && WIRES.contains(&to);
-    let is_free = from == to || BETWEEN_WIRES.contains(&(from, to));
-    (is_arrow && !is_free).then(|| format!("{from} names the wire {to}"))
+    room(module.get(1)?, named.get(1)?).filter(|_| from == "transport")
+}
+
+/// The rule that the arrow between two rooms of `transport` breaks.
+fn room(from: &str, to: &str) -> Option<String> {
+    let (_, allowed) = ROOMS.iter().find(|(name, _)| *name == from)?;
+    let is_room = ROOMS.iter().any(|(name, _)| *name == to) || ["router", "server"].contains(&to);
+    let is_fine = from == to || !is_room || allowed.contains(&to);
+    (!is_fine).then(|| format!("{from} names {to}; it may only name {allowed:?}"))
 }
 
 /// A rule that cannot be broken holds nothing.
@@ -305,14 +321,14 @@ fn each_rule_can_be_broken() {
             "metrics has no arrows yet",
         ),
         (
-            "transport/sse.rs",
-            "use super::{json, ws::configure};",
-            "sse names the wire ws",
+            "transport/sse/mod.rs",
+            "use super::{protocol::json, websocket::json_wire::configure};",
+            "sse names websocket",
         ),
         (
-            "transport/json.rs",
+            "transport/protocol/json.rs",
             "use crate::transport::grpc::Grpc;",
-            "json names the wire grpc",
+            "protocol names grpc",
         ),
         (
             "hub/mod.rs",
@@ -331,7 +347,7 @@ fn each_rule_can_be_broken() {
              cli::demo, cli::triggers",
         ),
         (
-            "sandbox/place.rs",
+            "temp_postgres/place.rs",
             "let x = std::env::var_os(\"X\");",
             "env::var_os is only for config",
         ),
@@ -346,15 +362,15 @@ fn each_rule_can_be_broken() {
     let fine = [
         (
             "hub/a.rs",
-            "use crate::{event as e, demand::{Demand as D, Wish}};",
+            "use crate::{event as e, channel_demand::{Demand as D, ListenRequest}};",
         ),
         (
             "hub/log.rs",
             "// use crate::source;\nuse crate::event::{self, Event};\nuse super::source;",
         ),
         (
-            "transport/http.rs",
-            "use super::{grpc::{Calls, Grpc}, ws::ws, sse::sse};",
+            "transport/router.rs",
+            "use super::{grpc::{Calls, Grpc}, websocket::json_wire::ws, sse::sse};",
         ),
         ("cli/demo/shop.rs", "use tokio_postgres::Client;"),
         (
