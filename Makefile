@@ -23,11 +23,13 @@ fresh:
 	@tests/fresh/run
 
 # The promise under faults, for half an hour with caches and for half an hour with a judge of
-# every delivery; CHECKER_SECONDS=N and STRESS_SECONDS=N for another time, CHECKER_SEED=N and
-# STRESS_SEED=N for the faults of a run before.
+# every delivery; then the floods, with the delays of a neighbour. CHECKER_SECONDS=N and
+# STRESS_SECONDS=N for another time, CHECKER_SEED=N and STRESS_SEED=N for the faults of a run
+# before.
 soak: postgres clients
 	CHECKER_SECONDS=$${CHECKER_SECONDS:-1800} cargo test --release --locked --test checker -- --nocapture
 	STRESS_SECONDS=$${STRESS_SECONDS:-1800} cargo test --release --locked --test load stress -- --nocapture
+	cargo test --release --locked --test attacks -- --nocapture --test-threads 1
 
 # What a delivery costs, next to the machine's limit and to other servers.
 # BENCH_ONLY=s1b,s2 BENCH_PEERS=raw,pgfan-ws BENCH_ROUNDS=3 for a part of it.

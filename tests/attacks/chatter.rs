@@ -87,7 +87,7 @@ async fn a10_a_flood_of_pings_costs_little() {
     let address = besieged.address();
     let ping = Message::Ping("x".into());
     let floods = (0..20).map(|_| flood(address, "/v1/ws?channel=a", &ping));
-    let said = join_all(floods).await;
+    let said = besieged.during("pings", join_all(floods)).await;
     assert_eq!(said, vec![too_many(); 20]);
     besieged.others_are_served().await;
     besieged
@@ -104,7 +104,8 @@ async fn a31_the_parts_of_a_message_are_counted_too() {
     let besieged = Besieged::new().await;
     let (begin, again) = (client_frame(0x01, 1, b"x"), client_frame(0x00, 0, b""));
     for path in WEB_SOCKETS {
-        let code = closed_with(besieged.address(), path, &begin, &again).await;
+        let flood = closed_with(besieged.address(), path, &begin, &again);
+        let code = besieged.during("continuation frames", flood).await;
         assert_eq!(code, 1013, "{path}");
     }
     besieged

@@ -323,7 +323,8 @@ async fn a33_a_flood_of_forged_tokens_costs_little() {
     // During the flood.
     let newcomer = hand_in(Wire::WebSocket, loopback(99), to, &key.good()).await;
     besieged.others_are_served().await;
-    let (answers, mut socket) = flood.await.unwrap();
+    let flood = besieged.during("forged tokens", flood).await;
+    let (answers, mut socket) = flood.unwrap();
     let elapsed = begun.elapsed();
     assert_eq!(newcomer, Answer::Taken);
     let looked_at = answers
@@ -356,7 +357,8 @@ async fn a33_an_expired_token_costs_no_signature() {
     let mut socket = open(&key, from, to).await;
     let expired = json!({"exp": now() - 60, "pgfan": ["subscribe:guests"]});
     let tokens: Vec<_> = (0..AT_ONCE).map(|_| key.saying(&expired)).collect();
-    let answers = authenticate(&mut socket, &tokens).await;
+    let flood = authenticate(&mut socket, &tokens);
+    let answers = besieged.during("expired tokens", flood).await;
     assert!(answers.iter().all(|answer| *answer == Answer::Refused));
     assert_eq!(
         hand_in(Wire::Sse, from, to, &key.good()).await,

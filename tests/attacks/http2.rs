@@ -38,7 +38,8 @@ async fn flood(what: &str, before: &[u8], part: impl Fn(u32) -> Vec<u8>) -> Outc
     let mut besieged = Besieged::new().await;
     let mut client = Http2::open(besieged.address()).await;
     client.say(before).await.unwrap();
-    let (outcome, ()) = tokio::join!(client.flood(FLOOD, part), besieged.others_are_served());
+    let outcome = besieged.during(what, client.flood(FLOOD, part)).await;
+    besieged.others_are_served().await;
     eprintln!("{what}: {outcome:?}");
     besieged.stands(what, COST).await;
     outcome

@@ -88,16 +88,17 @@ async fn flood(what: &str, from: impl Fn(usize) -> u8, settings: &[u8], bytes: &
     let mut most = 0;
     let mut flooding = std::pin::pin!(join_all(flooding));
     let mut looks = tokio::time::interval(Duration::from_millis(20));
-    let sockets = timeout(PATIENCE, async {
+    let read = async {
         loop {
             tokio::select! {
                 sockets = &mut flooding => break sockets,
                 _ = looks.tick() => most = most.max(besieged.gateway.resident()),
             }
         }
-    })
-    .await
-    .unwrap_or_else(|_| panic!("{what}: not read within {PATIENCE:?}"));
+    };
+    let sockets = timeout(PATIENCE, besieged.during(what, read))
+        .await
+        .unwrap_or_else(|_| panic!("{what}: not read within {PATIENCE:?}"));
     besieged.others_are_served().await;
     let spent = besieged.spent().await;
     most = most.max(besieged.gateway.resident());
