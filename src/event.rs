@@ -215,6 +215,10 @@ impl PartialEq for Event {
 
 impl Eq for Event {}
 
+/// Whether a source can do its work beside the stream of events; if not, the reason,
+/// for operators.
+pub type Health = Result<(), &'static str>;
+
 /// Why something may be missing at this place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GapReason {

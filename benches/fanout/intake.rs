@@ -85,8 +85,7 @@ pub async fn bench(world: &World) -> Result<()> {
         "", "taken/s", "x bare", "behind ms"
     );
     for (at, case) in CASES.iter().enumerate() {
-        let of =
-            |value: fn(Intake) -> f64| median(rounds.iter().map(|round| value(round[at])));
+        let of = |value: fn(Intake) -> f64| median(rounds.iter().map(|round| value(round[at])));
         let ratio = median(rounds.iter().map(|round| round[at].rate / round[0].rate));
         let (rate, behind) = (of(|it| it.rate), of(|it| it.behind.as_secs_f64() * 1e3));
         println!("{:<24}{rate:>12.0}{ratio:>10.2}{behind:>12.0}", case.name());

@@ -103,7 +103,7 @@ fn take_in(intake: &mut IngestBatch<'_>, item: SourceItem, followed: Followed) {
             }
         }
         SourceItem::Refused(channel, generation) => intake.refused(&channel, generation),
-        SourceItem::QueueUsage(usage) => intake.queue_usage(usage),
+        SourceItem::Health(health) => intake.health(health),
         SourceItem::Interrupted { since } => {
             info!("the source is interrupted");
             intake.interrupted(since);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     hub::Hub,
-    source::PostgresSource,
+    source::{PostgresSource, QueueUsage},
     telemetry::{Exporting, Format, Metrics, OtlpSettings, SentAt, Traces},
     transport::{AdminPages, Admission, Tls},
 };
@@ -12,6 +12,7 @@ use crate::{
 /// See the module.
 pub(super) struct Telemetry {
     metrics: Arc<Metrics>,
+    queue_usage: QueueUsage,
     pub(super) sent_at: Arc<SentAt>,
     pub(super) traces: Option<Traces>,
     pub(super) exporting: Option<Exporting>,
@@ -29,7 +30,7 @@ impl Telemetry {
         let (traces, mut exporting) = otlp.and_then(OtlpSettings::begin).unzip();
         let metrics = Arc::new(Metrics::new(
             hub.clone(),
-            source.counters(),
+            (source.counters(), source.queue_usage()),
             admission.clone(),
             tls,
             Arc::clone(&sent_at),
@@ -40,6 +41,7 @@ impl Telemetry {
         }
         Self {
             metrics,
+            queue_usage: source.queue_usage(),
             sent_at,
             traces,
             exporting,
@@ -49,7 +51,9 @@ impl Telemetry {
     /// What the transports show and do not know.
     pub(super) fn pages(&self) -> AdminPages {
         let metrics = Arc::clone(&self.metrics);
+        let queue_usage = self.queue_usage.clone();
         AdminPages {
+            queue_usage: Arc::new(move || queue_usage.get()),
             metrics: Arc::new(move |accept| {
                 let format = Format::of_accept(accept);
                 (format.content_type(), metrics.text(format))

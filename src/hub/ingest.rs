@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::{Hub, SourceState, State, log::ControlEvent, readers::ChannelKey};
 use crate::{
     channel_demand::Generation,
-    event::{ChannelName, Followed, GapReason, Notification},
+    event::{ChannelName, Followed, GapReason, Health, Notification},
 };
 
 impl Hub {
@@ -89,9 +89,9 @@ impl IngestBatch<'_> {
         self.dirty.extend(channel);
     }
 
-    /// How full the cluster's notification queue is: 0 to 1, or unknown.
-    pub fn queue_usage(&mut self, usage: Option<f64>) {
-        self.state.queue_usage = usage;
+    /// The health that the source reports.
+    pub fn health(&mut self, health: Health) {
+        self.state.health = health;
     }
 
     /// The source is lost, or suspect.

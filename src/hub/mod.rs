@@ -37,7 +37,7 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::{
     channel_demand::Demand,
-    event::{Epoch, WireName},
+    event::{Epoch, Health, WireName},
 };
 #[cfg(test)]
 pub(crate) use channel_quota::CLIENT;
@@ -131,8 +131,8 @@ struct State {
     interruptions: u64,
     /// Notifications that were nobody's.
     unmatched: u64,
-    /// `None` is unknown.
-    queue_usage: Option<f64>,
+    /// As the source reported it last.
+    health: Health,
     closing: bool,
     /// Taken out while a reader looks at the log.
     look: ReadBuffer,
@@ -161,7 +161,7 @@ impl Hub {
             source_since: SystemTime::now(),
             interruptions: 0,
             unmatched: 0,
-            queue_usage: Some(0.0),
+            health: Ok(()),
             closing: false,
             look: ReadBuffer::default(),
         };

@@ -4,11 +4,6 @@ use tokio::sync::watch;
 
 use super::{Hub, SourceState, State};
 
-/// Above this part of the cluster's notification queue the gateway is not
-/// ready: some listener has stopped reading, and at 1 every transaction that
-/// notifies fails.
-const MAX_QUEUE_USAGE: f64 = 0.25;
-
 /// What is missing; the first that holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unready {
@@ -18,14 +13,9 @@ pub enum Unready {
     /// The source is not live.
     #[error("the database is not listened to")]
     SourceAway,
-    /// The second session is not there to look.
-    #[error("nobody can see how full PostgreSQL's notification queue is")]
-    QueueUnseen,
-    /// More than a quarter of it is taken.
-    #[error(
-        "PostgreSQL's notification queue is filling: some session has listened and does not read"
-    )]
-    QueueFilling,
+    /// The source reports that something beside the session is wrong.
+    #[error("{0}")]
+    Degraded(&'static str),
 }
 
 /// Now, and from now on.
@@ -39,17 +29,12 @@ impl State {
         if self.source != SourceState::Live {
             return Err(Unready::SourceAway);
         }
-        match self.queue_usage {
-            None => Err(Unready::QueueUnseen),
-            Some(usage) if usage > MAX_QUEUE_USAGE => Err(Unready::QueueFilling),
-            Some(_) => Ok(()),
-        }
+        self.health.map_err(Unready::Degraded)
     }
 }
 
 impl Hub {
-    /// Follows it: the source is live, PostgreSQL's queue has room, and the hub
-    /// is not closed.
+    /// Follows it: the source is live and healthy, and the hub is not closed.
     pub fn readiness(&self) -> watch::Receiver<Readiness> {
         self.shared.readiness.subscribe()
     }

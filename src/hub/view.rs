@@ -46,8 +46,6 @@ pub struct View {
     pub interruptions: u64,
     /// Whether the gateway does all it is there for.
     pub is_ready: bool,
-    /// 0 to 1, full at 1; `None` is unknown.
-    pub queue_usage: Option<f64>,
     /// Readers there are now, by wire.
     pub readers: [usize; WIRES],
     /// Channels listened to, or asked for.
@@ -89,14 +87,6 @@ impl State {
             SourceState::Interrupted { since } => (SourceView::Interrupted, since),
         }
     }
-
-    /// Looked at before the source is live for the first time, and not sooner.
-    fn known_queue_usage(&self) -> Option<f64> {
-        match self.source {
-            SourceState::Starting => None,
-            _ => self.queue_usage,
-        }
-    }
 }
 
 impl Hub {
@@ -108,7 +98,6 @@ impl Hub {
             source: state.source(),
             interruptions: state.interruptions,
             is_ready: state.readiness().is_ok(),
-            queue_usage: state.known_queue_usage(),
             readers: state.readers.by_wire(),
             channels: state.readers.channels(),
             events: state.log.appended(),

@@ -15,6 +15,7 @@ mod listen;
 mod listening;
 mod postgres;
 mod private;
+mod queue_usage;
 mod session;
 mod session_link;
 mod sizes;
@@ -27,11 +28,12 @@ use tokio_stream::Stream;
 
 use crate::{
     channel_demand::{Demand, Generation},
-    event::{ChannelName, Notification},
+    event::{ChannelName, Health, Notification},
 };
 pub use aux_session::AuxSession;
 pub use counters::{Counters, Totals};
 pub use postgres::PostgresSource;
+pub use queue_usage::QueueUsage;
 
 /// The source's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,9 +78,8 @@ pub enum SourceItem {
         /// By the gateway's clock.
         since: SystemTime,
     },
-    /// How full the cluster's notification queue is: 0 to 1. At 1 every
-    /// transaction that notifies fails. `None`: nobody could look for a while.
-    QueueUsage(Option<f64>),
+    /// Whether the source can do its work beside the session; the reason if not.
+    Health(Health),
     /// A session is proven, and every LISTEN that was committed before the
     /// loss is committed again.
     Live {

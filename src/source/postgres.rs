@@ -8,7 +8,7 @@ use tokio_stream::Stream;
 use tracing::{info, warn};
 
 use super::{
-    AuxSession, Config, Counters, Source, SourceItem, aux_session, connect::connect,
+    AuxSession, Config, Counters, QueueUsage, Source, SourceItem, aux_session, connect::connect,
     conninfo::ConnInfo, listening::Wanted, session::Session, session_link::Second,
 };
 use crate::{
@@ -43,6 +43,11 @@ impl PostgresSource {
             counters: Counters::default(),
         };
         (source, session)
+    }
+
+    /// How full the cluster's notification queue is.
+    pub fn queue_usage(&self) -> QueueUsage {
+        QueueUsage(self.second.inspections.clone())
     }
 
     /// What it counts.

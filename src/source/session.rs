@@ -24,6 +24,7 @@ use super::{
     heartbeat_timer::{Due, HeartbeatTimer},
     listening::{ListenSet, Wanted},
     private::{self, Word},
+    queue_usage::health,
     session_link::{Inspection, ListenerStatus, Second},
 };
 use crate::{
@@ -223,7 +224,7 @@ impl Session {
             self.heartbeat.fenced(Instant::now());
             self.timer.as_mut().reset(self.heartbeat.wakes_at());
         }
-        Ok(SourceItem::QueueUsage(seen.queue_usage))
+        Ok(SourceItem::Health(health(seen.queue_usage)))
     }
 
     fn look_at_the_clock(&mut self) -> Result<Option<SourceItem>, SessionError> {

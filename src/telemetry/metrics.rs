@@ -58,6 +58,7 @@ impl Kind {
 struct Seen {
     hub: hub::View,
     source: source::Totals,
+    queue_usage: Option<f64>,
     transport: transport::Totals,
     commit_to_receipt: HistogramSnapshot,
     spans: [u64; 2],
@@ -72,6 +73,7 @@ struct Seen {
 pub struct Metrics {
     hub: Hub,
     source: source::Counters,
+    queue_usage: source::QueueUsage,
     admission: Admission,
     tls: Option<Tls>,
     sent_at: Arc<SentAt>,
@@ -83,7 +85,7 @@ impl Metrics {
     /// Of a gateway that begins now.
     pub fn new(
         hub: Hub,
-        source: source::Counters,
+        (source, queue_usage): (source::Counters, source::QueueUsage),
         admission: Admission,
         tls: Option<Tls>,
         sent_at: Arc<SentAt>,
@@ -92,6 +94,7 @@ impl Metrics {
         Self {
             hub,
             source,
+            queue_usage,
             admission,
             tls,
             sent_at,
@@ -115,6 +118,7 @@ impl Metrics {
         let seen = Seen {
             hub: self.hub.view(),
             source: self.source.totals(),
+            queue_usage: self.queue_usage.get(),
             transport: self.admission.totals(),
             commit_to_receipt: self.sent_at.spread(),
             spans: self.traces.as_ref().map_or([0; 2], Traces::totals),
@@ -234,7 +238,7 @@ pub const METRICS: &[Metric] = &[
         "pgfan_queue_usage_ratio",
         "How full the cluster's notification queue is, 0 to 1, looked at every 5 s: at 1 every \
          transaction that notifies fails. Missing while it is unknown.",
-        |seen, out| out.known(seen.hub.queue_usage),
+        |seen, out| out.known(seen.queue_usage),
     ),
     counter(
         "pgfan_events_total",

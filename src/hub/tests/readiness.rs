@@ -10,14 +10,10 @@ fn the_first_thing_that_is_missing_is_the_one_that_is_told() {
     assert_eq!(is(&readiness), Err(Unready::SourceAway));
     fixture.hub.ingest(|intake| intake.live(false));
     assert_eq!(is(&readiness), Ok(()));
-    for (usage, told) in [
-        (Some(0.26), Err(Unready::QueueFilling)),
-        (None, Err(Unready::QueueUnseen)),
-        (Some(0.25), Ok(())),
-    ] {
-        fixture.hub.ingest(|intake| intake.queue_usage(usage));
-        assert_eq!(is(&readiness), told, "{usage:?}");
-    }
+    fixture.hub.ingest(|batch| batch.health(Err("a reason")));
+    assert_eq!(is(&readiness), Err(Unready::Degraded("a reason")));
+    fixture.hub.ingest(|batch| batch.health(Ok(())));
+    assert_eq!(is(&readiness), Ok(()));
     fixture.lose();
     assert_eq!(is(&readiness), Err(Unready::SourceAway));
     fixture.hub.close();

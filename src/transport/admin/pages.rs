@@ -24,6 +24,8 @@ type Metrics = Arc<dyn Fn(&str) -> (&'static str, String) + Send + Sync>;
 pub struct AdminPages {
     /// For Prometheus.
     pub metrics: Metrics,
+    /// How full PostgreSQL's notification queue is: 0 to 1, `None` if it is unknown.
+    pub queue_usage: Arc<dyn Fn() -> Option<f64> + Send + Sync>,
 }
 
 #[cfg(any(test, fuzzing))]
@@ -32,6 +34,7 @@ impl AdminPages {
     pub(crate) fn empty() -> Self {
         Self {
             metrics: Arc::new(|_| ("text/plain", String::new())),
+            queue_usage: Arc::new(|| None),
         }
     }
 }

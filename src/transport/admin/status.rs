@@ -105,7 +105,7 @@ struct Channel {
 
 /// As every client is let in; what it may not read it is not told of.
 pub(in crate::transport) async fn status(
-    State((admission, _, side)): State<(Admission, AdminPages, RouteSet)>,
+    State((admission, pages, side)): State<(Admission, AdminPages, RouteSet)>,
     extensions: Extensions,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
@@ -122,7 +122,7 @@ pub(in crate::transport) async fn status(
         let rule = "the status is for those who may read, publish or see the metrics";
         return Err(without_right(&grant, rule.to_owned()));
     }
-    let status = look(&admission, &grant);
+    let status = look(&admission, &grant, (pages.queue_usage)());
     // Texts and numbers with named fields: nothing can fail.
     let text = serde_json::to_string(&status).unwrap_or_default();
     let headers = [
@@ -132,7 +132,7 @@ pub(in crate::transport) async fn status(
     Ok((headers, text).into_response())
 }
 
-fn look(admission: &Admission, grant: &Arc<Grant>) -> Status {
+fn look(admission: &Admission, grant: &Arc<Grant>, queue_usage: Option<f64>) -> Status {
     let (seen, totals) = (admission.hub().view(), admission.totals());
     let (channels, more_channels) = admission.named_channels(grant);
     let (state, since) = seen.source;
@@ -146,7 +146,7 @@ fn look(admission: &Admission, grant: &Arc<Grant>) -> Status {
             since: timestamp(since),
             interruptions: seen.interruptions,
         },
-        queue_usage: seen.queue_usage,
+        queue_usage,
         readers: by(WireName::ALL.map(WireName::as_str), seen.readers),
         events: seen.events,
         deliveries: by(WireName::ALL.map(WireName::as_str), seen.deliveries),

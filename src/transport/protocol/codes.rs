@@ -193,9 +193,7 @@ impl From<Unready> for Refusal {
     fn from(unready: Unready) -> Self {
         let code = match unready {
             Unready::ShuttingDown => Code::ShuttingDown,
-            Unready::SourceAway | Unready::QueueUnseen | Unready::QueueFilling => {
-                Code::SourceUnavailable
-            }
+            Unready::SourceAway | Unready::Degraded(_) => Code::SourceUnavailable,
         };
         Self::new(code, unready)
     }
