@@ -6,6 +6,8 @@
 //! them are at their limits the owner stays: otherwise two clients, one that
 //! creates channels and one that stays on them, could own any number.
 
+use std::collections::HashSet;
+
 use super::{ChannelKey, ReaderKey, Readers};
 use crate::{
     event::ChannelName,
@@ -38,9 +40,9 @@ pub struct NewChannels {
 }
 
 impl Readers {
-    /// Makes room for the new ones among `names`. At either limit the client's
-    /// own idle channels are given up first, the oldest first; at the total
-    /// limit then the idle channels of others. Gives up nothing if it fails.
+    /// Makes room for the new ones among `names`, which has no duplicates. At either
+    /// limit the client's own idle channels are given up first, the oldest first; at
+    /// the total limit then the idle channels of others. Gives up nothing if it fails.
     pub(super) fn make_room(
         &mut self,
         client: ClientKey,
@@ -48,8 +50,11 @@ impl Readers {
         may_create: impl FnOnce(NewChannels) -> bool,
         log: &mut Log,
     ) -> Result<(), LimitReached> {
-        let is_new = |name: &&ChannelName| !self.names.contains_key(*name);
-        let count = names.iter().filter(is_new).count();
+        let found = names
+            .iter()
+            .filter_map(|name| self.names.get(name).copied());
+        let asked: HashSet<ChannelKey> = found.collect();
+        let count = names.len() - asked.len();
         // A limit that was lowered does not affect existing channels.
         if count == 0 {
             return Ok(());
@@ -57,15 +62,14 @@ impl Readers {
         let client_limit = self.quota.limit;
         let own_excess = (self.quota.owned(client) + count).saturating_sub(client_limit);
         let total_excess = (self.channels.len() + count).saturating_sub(self.max_channels);
-        let is_asked = |key: ChannelKey| names.contains(&self.channels[key].name);
-        let own = self.idle.of(client).filter(|&key| !is_asked(key));
+        let own = self.idle.of(client).filter(|key| !asked.contains(key));
         let mut oldest: Vec<_> = own.take(own_excess.max(total_excess)).collect();
         if oldest.len() < own_excess {
             return Err(LimitReached::Client);
         }
         let is_others = |key: ChannelKey| self.channels[key].owner != client;
         let others = self.idle.keys().filter(|&key| is_others(key));
-        let others = others.filter(|&key| !is_asked(key));
+        let others = others.filter(|key| !asked.contains(key));
         oldest.extend(others.take(total_excess.saturating_sub(oldest.len())));
         if oldest.len() < total_excess {
             return Err(LimitReached::Total);
