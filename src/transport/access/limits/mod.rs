@@ -80,7 +80,6 @@ pub(super) struct Clients {
     publishing: Arc<Quota<Client>>,
     queue_news: LogThrottle,
     channels: Channels,
-
     forged: Forged,
     /// That somebody who is not among the proxies speaks like one was said.
     said: AtomicBool,
@@ -200,7 +199,6 @@ impl Clients {
         self.channels.join(client, subscription, channels, cursor)
     }
 
-    /// One more notification.
     /// The failed signatures of an address.
     pub(super) fn tokens_of(&self, address: Address) -> TokensOf<'_> {
         self.forged.of(address)
@@ -222,6 +220,7 @@ impl Clients {
             Refusal::new(Code::TooMany, rule)
         })
     }
+
     /// A place in the queue of publishes.
     pub(super) fn enqueue(&self, client: Client) -> Result<Permit<Client>, Refusal> {
         let limit = WAITING_PER_CLIENT;
