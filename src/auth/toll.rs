@@ -4,10 +4,10 @@
 
 use std::time::Duration;
 
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tokio::time::timeout;
 
 use super::token::TokenError;
-use crate::turns::Turns;
+use crate::turns::{Turn, Turns};
 
 /// The same as for fetching keys. A token that waits longer has thousands before it
 /// and is refused; its client comes back later.
@@ -52,11 +52,9 @@ impl<'a> Toll<'a> {
     }
 
     /// The permit has to be held during the verification of one signature.
-    pub(super) async fn turn(&self) -> Result<OwnedSemaphorePermit, TokenError> {
+    pub(super) async fn turn(&self) -> Result<Turn, TokenError> {
         self.may_try()?;
-        let turn = timeout(PATIENCE, self.turns.semaphore().acquire_owned()).await;
-        // The semaphore is never closed.
-        let turn = turn.map_err(|_| TokenError::Busy)?;
+        let turn = timeout(PATIENCE, self.turns.for_token()).await;
         let turn = turn.map_err(|_| TokenError::Busy)?;
         // Tokens of the same address before it in the queue may have failed.
         self.may_try()?;

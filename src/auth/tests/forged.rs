@@ -1,6 +1,11 @@
 //! Failed signatures: which tokens are verified at all, and how failures count.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::{
+    future::poll_fn,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+};
+
+use tokio::time::{Instant, sleep};
 
 use super::*;
 
@@ -236,7 +241,7 @@ async fn a_token_waits_for_its_turn_and_not_for_ever() {
             .get()
             .div_ceil(2),
     );
-    let semaphore = turns.semaphore();
+    let semaphore = turns.permits();
     let held = semaphore.acquire_many(all.unwrap()).await.unwrap();
     let pair = Pair::new();
     let authenticator = Authenticator::new(Config {
@@ -253,4 +258,32 @@ async fn a_token_waits_for_its_turn_and_not_for_ever() {
     assert_eq!(refused, Err(AuthError::Token));
     drop(held);
     assert!(authenticator.with_token(&good, &()).await.is_ok());
+}
+
+/// As after a restart: each of them takes a millisecond, and all of them longer than a
+/// token waits.
+#[tokio::test(start_paused = true)]
+async fn a_crowd_of_handshakes_delays_no_token() {
+    let turns = Turns::default();
+    let crowd = 6000 * turns.permits().available_permits();
+    for _ in 0..crowd {
+        let mut handshake = turns.for_handshakes();
+        tokio::spawn(async move {
+            let turn = poll_fn(|cx| handshake.poll_turn(cx)).await;
+            sleep(Duration::from_millis(1)).await;
+            drop(turn);
+        });
+    }
+    sleep(Duration::from_millis(10)).await;
+    let pair = Pair::new();
+    let authenticator = Authenticator::new(Config {
+        keys: Some(pair.keys()),
+        anonymous: false,
+        turns,
+        ..Config::open(false)
+    });
+    let begun = Instant::now();
+    assert!(authenticator.with_token(&pair.good(), &()).await.is_ok());
+    let waited = begun.elapsed();
+    assert!(waited < Duration::from_millis(100), "{waited:?}");
 }

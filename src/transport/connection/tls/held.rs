@@ -7,14 +7,16 @@ use std::{
 
 use rustls::ServerConfig;
 use tokio::time::Instant;
-use tokio_util::sync::PollSemaphore;
 use tracing::{error, info, warn};
 
 use super::{
     error::{CERTIFICATE, Rule, TlsError},
     files::{Found, Own, Stamps, TlsFiles},
 };
-use crate::certificate::{Certificate, Standing};
+use crate::{
+    certificate::{Certificate, Standing},
+    turns::PollTurns,
+};
 
 /// State of a TLS port.
 #[derive(Clone)]
@@ -28,7 +30,7 @@ pub(super) struct Held {
     config: Arc<ServerConfig>,
     /// The certificate in the files if it is not valid yet; used as soon as it is.
     waiting: Option<Own>,
-    turns: PollSemaphore,
+    turns: PollTurns,
 }
 
 impl Held {
@@ -36,7 +38,7 @@ impl Held {
         files: TlsFiles,
         seen: Stamps,
         found: Found,
-        turns: PollSemaphore,
+        turns: PollTurns,
     ) -> Result<Self, Vec<TlsError>> {
         let unfit = |error: rustls::Error| Rule::Unfit(error.to_string());
         let config = found
@@ -66,7 +68,7 @@ impl Held {
         Arc::clone(&self.config)
     }
 
-    pub(super) fn turns(&self) -> PollSemaphore {
+    pub(super) fn turns(&self) -> PollTurns {
         self.turns.clone()
     }
 

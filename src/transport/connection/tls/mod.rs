@@ -19,7 +19,6 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
-use tokio_util::sync::PollSemaphore;
 use tracing::debug;
 
 pub use self::{error::TlsError, files::TlsFiles};
@@ -28,7 +27,10 @@ use self::{
     held::Held,
 };
 use super::tcp::{Protocol, Tcp};
-use crate::{certificate::Certificate, turns::Turns};
+use crate::{
+    certificate::Certificate,
+    turns::{PollTurns, Turns},
+};
 
 /// The files are looked at when a client comes, and no more often: looking is
 /// three calls of stat(2).
@@ -84,8 +86,8 @@ impl Tls {
         // Before they are read: what is written after that is another version.
         let seen = files.stamps();
         let found = read(&files)?;
-        let turns = Turns::of_the_process().semaphore();
-        let held = Held::new(files, seen, found, PollSemaphore::new(turns))?;
+        let turns = Turns::of_the_process().for_handshakes();
+        let held = Held::new(files, seen, found, turns)?;
         Ok(Self(Arc::new(Mutex::new(held))))
     }
 
@@ -134,7 +136,7 @@ impl Tls {
     }
 
     /// What is served now, and the turns that handshakes take.
-    async fn current(&self) -> (TlsAcceptor, PollSemaphore) {
+    async fn current(&self) -> (TlsAcceptor, PollTurns) {
         if let Some(look) = self.look() {
             let _ = timeout(PATIENCE, look).await;
         }
@@ -169,14 +171,14 @@ impl Tls {
 /// while it waits for its client. A crowd that comes waits for its turn.
 struct InTurn<F> {
     handshake: F,
-    turns: PollSemaphore,
+    turns: PollTurns,
 }
 
 impl<F: Future + Unpin> Future for InTurn<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        let _turn = ready!(self.turns.poll_acquire(cx));
+        let _turn = ready!(self.turns.poll_turn(cx));
         Pin::new(&mut self.handshake).poll(cx)
     }
 }
