@@ -21,6 +21,8 @@ pub struct Turns {
     permits: Arc<Semaphore>,
     handshakes: Arc<Semaphore>,
     tokens: Arc<Semaphore>,
+    /// Those that were valid recently.
+    known_tokens: Arc<Semaphore>,
 }
 
 impl Default for Turns {
@@ -32,6 +34,7 @@ impl Default for Turns {
             permits: semaphore(),
             handshakes: semaphore(),
             tokens: semaphore(),
+            known_tokens: semaphore(),
         }
     }
 }
@@ -62,9 +65,14 @@ impl Turns {
         OF_THE_PROCESS.clone()
     }
 
-    /// A turn for a token. Cancel-safe.
-    pub(crate) async fn for_token(&self) -> Turn {
-        let place = Arc::clone(&self.tokens).acquire_owned().await.ok();
+    /// A turn for a token: one that was valid recently does not wait for a crowd of new
+    /// ones, which may be forged. Cancel-safe.
+    pub(crate) async fn for_token(&self, is_known: bool) -> Turn {
+        let queue = match is_known {
+            true => &self.known_tokens,
+            false => &self.tokens,
+        };
+        let place = Arc::clone(queue).acquire_owned().await.ok();
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         Turn {
             _permit: permit,

@@ -54,7 +54,7 @@ impl<'a> Toll<'a> {
     /// The permit has to be held during the verification of one signature.
     pub(super) async fn turn(&self) -> Result<Turn, TokenError> {
         self.may_try()?;
-        let turn = timeout(PATIENCE, self.turns.for_token()).await;
+        let turn = timeout(PATIENCE, self.turns.for_token(self.is_known)).await;
         let turn = turn.map_err(|_| TokenError::Busy)?;
         // Tokens of the same address before it in the queue may have failed.
         self.may_try()?;

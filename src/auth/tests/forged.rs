@@ -287,3 +287,32 @@ async fn a_crowd_of_handshakes_delays_no_token() {
     let waited = begun.elapsed();
     assert!(waited < Duration::from_millis(100), "{waited:?}");
 }
+
+/// Of many addresses, so that no rate of one of them ends it.
+#[tokio::test(start_paused = true)]
+async fn a_crowd_of_new_tokens_delays_none_that_was_good() {
+    let (turns, pair) = (Turns::default(), Pair::new());
+    let authenticator = Authenticator::new(Config {
+        keys: Some(pair.keys()),
+        anonymous: false,
+        turns: turns.clone(),
+        ..Config::open(false)
+    });
+    let (known, new) = (pair.good(), pair.good());
+    assert!(authenticator.with_token(&known, &()).await.is_ok());
+    for _ in 0..6000 * turns.permits().available_permits() {
+        let turns = turns.clone();
+        tokio::spawn(async move {
+            let turn = turns.for_token(false).await;
+            sleep(Duration::from_millis(1)).await;
+            drop(turn);
+        });
+    }
+    sleep(Duration::from_millis(10)).await;
+    let begun = Instant::now();
+    assert!(authenticator.with_token(&known, &()).await.is_ok());
+    let waited = begun.elapsed();
+    assert!(waited < Duration::from_millis(100), "{waited:?}");
+    let refused = authenticator.with_token(&new, &()).await;
+    assert_eq!(refused, Err(AuthError::Busy));
+}
