@@ -218,6 +218,13 @@ struct Client {
     kept: BTreeMap<usize, Owed>,
     live: bool,
     gaps: usize,
+    number: u8,
+}
+
+/// A join is refused for nothing else here.
+fn check_limit(error: &JoinError) {
+    let is_limit = matches!(error, JoinError::TooMany | JoinError::TooManyForClient(_));
+    assert!(is_limit, "{error}");
 }
 
 impl Client {
@@ -237,9 +244,12 @@ impl Client {
         };
         let parted = self.parted.remove(&channel);
         let cursor = parted.map(|(id, _)| Cursor::At(id));
-        subscription
-            .join(&names(&[CHANNELS[channel]]), cursor)
-            .unwrap();
+        if let Err(error) = subscription.join(&names(&[CHANNELS[channel]]), cursor) {
+            check_limit(&error);
+            self.channels.remove(&channel);
+            self.parted.extend(parted.map(|before| (channel, before)));
+            return;
+        }
         self.asked.insert(channel, server.heard[channel]);
         if let Some((id, owed)) = parted {
             self.owed.insert(channel, owed);
@@ -297,7 +307,8 @@ impl Client {
         if self.subscription.is_some() || self.channels.is_empty() {
             return;
         }
-        let mut subscription = hub.subscribe(WireName::WebSocket, CLIENT).unwrap();
+        let key = ClientKey::new(1, [self.number; 16]);
+        let mut subscription = hub.subscribe(WireName::WebSocket, key).unwrap();
         if let Some(tray) = &self.tray {
             subscription.attach(Arc::new(DirectSlot::new(Way(tray.clone()))));
         }
@@ -308,7 +319,11 @@ impl Client {
         if !others.is_empty() {
             let channels: Vec<_> = others.iter().map(|c| CHANNELS[*c]).collect();
             let cursor = self.last.map(Cursor::At);
-            subscription.join(&names(&channels), cursor).unwrap();
+            if let Err(error) = subscription.join(&names(&channels), cursor) {
+                check_limit(&error);
+                self.channels.extend(others.into_iter().chain(returning));
+                return;
+            }
         }
         let heard = others.iter().map(|c| (*c, server.heard[*c]));
         self.asked.extend(heard);
@@ -431,6 +446,9 @@ async fn run(config: Config, calm: bool, ops: Vec<Op>) -> usize {
     let mut worker = hub.fanout_workers(1).pop().unwrap();
     let mut write = move || while worker.round().now_or_never().is_some() {};
     let mut clients = [Client::attached(), Client::attached(), Client::default()];
+    for (number, client) in (1..).zip(&mut clients) {
+        client.number = number;
+    }
     hub.ingest(|intake| intake.live(false));
     server.connected = true;
     // Where every channel is always listened to, every cursor is good.
@@ -449,7 +467,11 @@ async fn run(config: Config, calm: bool, ops: Vec<Op>) -> usize {
             Op::Reconnect => server.reconnect(),
             Op::Write => write(),
             Op::Wake => hub.wake_all(),
-            Op::Reload(events) => hub.reload(small_history(events)),
+            Op::Reload(events) => {
+                let mut other = config;
+                other.history.events = events;
+                hub.reload(other);
+            }
             Op::Sign(client) => {
                 clients[client].empty_tray(&server);
                 clients[client].sign();
@@ -520,6 +542,22 @@ proptest! {
         events in 1..8usize,
     ) {
         on_a_paused_clock(small_history(events), false, ops);
+    }
+
+    /// The same where a channel has a share of few bytes, and a client few channels.
+    #[test]
+    fn nor_is_there_one_at_the_limits(
+        ops in prop::collection::vec(op(), 0..200),
+        bytes in 1..6000usize,
+        (max_channels, max_channels_per_client) in (1..4usize, 1..4usize),
+    ) {
+        let mut config = Config {
+            max_channels,
+            max_channels_per_client,
+            ..small_history(8)
+        };
+        config.history.bytes = bytes;
+        on_a_paused_clock(config, false, ops);
     }
 
     /// Where nothing was lost, there is no gap: a gap costs a cache.
