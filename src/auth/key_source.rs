@@ -18,14 +18,14 @@ pub struct KeySource(Vec<Source>);
 /// Whether they may change.
 #[derive(Debug)]
 enum Source {
-    RestartOnly(Arc<Keys>),
+    Fixed(Arc<Keys>),
     Rotating(Arc<Rotating>),
 }
 
 impl KeySource {
     /// Keys that never change.
     pub fn fixed(keys: Keys) -> Self {
-        Self(vec![Source::RestartOnly(Arc::new(keys))])
+        Self(vec![Source::Fixed(Arc::new(keys))])
     }
 
     /// The keys of both: tokens of each of them are taken, as while one takes the
@@ -39,7 +39,7 @@ impl KeySource {
     /// The keys of each, as far as they are known.
     pub(super) fn current(&self) -> Vec<Arc<Keys>> {
         let current = |source: &Source| match source {
-            Source::RestartOnly(keys) => Arc::clone(keys),
+            Source::Fixed(keys) => Arc::clone(keys),
             Source::Rotating(rotating) => rotating.current(),
         };
         self.0.iter().map(current).collect()
@@ -78,14 +78,14 @@ impl KeySource {
     /// Whether this key is given by the settings themselves.
     pub(super) fn is_fixed(&self, key: KeyFingerprint) -> bool {
         let mut sources = self.0.iter();
-        sources.any(|source| matches!(source, Source::RestartOnly(keys) if keys.contains(key)))
+        sources.any(|source| matches!(source, Source::Fixed(keys) if keys.contains(key)))
     }
 
     /// Those that may change.
     pub(super) fn rotating(&self) -> impl Iterator<Item = &Arc<Rotating>> {
         self.0.iter().filter_map(|source| match source {
             Source::Rotating(rotating) => Some(rotating),
-            Source::RestartOnly(_) => None,
+            Source::Fixed(_) => None,
         })
     }
 
