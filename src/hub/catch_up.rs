@@ -1,5 +1,5 @@
-//! What a reader has to be given before the `ready` of a join: what its cursor
-//! asked for, and all that the log had when the position was taken.
+//! Deliveries before the `Ready` of a join: those that its cursor asked for,
+//! and all that the log held when the position was taken.
 
 use super::{
     Delivery,
@@ -9,7 +9,7 @@ use super::{
 };
 use crate::event::{ChannelName, GapReason};
 
-/// What a `join` with a cursor missed, up to where the reader was.
+/// Events that a `join` with a cursor missed, up to the reader's position.
 #[derive(Debug)]
 pub(super) struct Replay {
     pub(super) histories: Vec<(ChannelKey, HistoryKey)>,
@@ -17,8 +17,8 @@ pub(super) struct Replay {
     pub(super) until: u64,
 }
 
-/// A `join` whose position is taken, and whose `ready` stands behind all that
-/// the log had by then.
+/// A `join` whose position is taken. Its `Ready` follows everything that the
+/// log held by then.
 #[derive(Debug)]
 pub(super) struct CatchUp {
     pub(super) channels: Vec<ChannelName>,
@@ -28,15 +28,16 @@ pub(super) struct CatchUp {
 }
 
 impl Reader {
-    /// Whether a gap stands among what comes before the next `ready`.
+    /// Whether a gap precedes the next `Ready`.
     pub(super) fn has_gap_ahead(&self, log: &Log) -> bool {
         let is_gap = |delivery: &Delivery| matches!(delivery, Delivery::Gap { .. });
         let replay = self.catch_up.as_ref().and_then(|c| c.replay.as_ref());
         self.batch.iter().any(is_gap) || replay.is_some_and(|r| log.has_gap(r.after, r.until))
     }
 
-    /// Nothing stands before a `ready` that came after it, but for the end of
-    /// an outage, which `ready` waits for.
+    /// Sequence up to which the reader may read: the head, or with a pending
+    /// `Ready` the head when its position was taken. During an outage it reads
+    /// beyond that, since `Ready` waits for the end.
     pub(super) fn reads_until(&self, log: &Log) -> u64 {
         match &self.catch_up {
             Some(catch_up) if self.live_sent || self.position < catch_up.until => catch_up.until,
@@ -44,8 +45,8 @@ impl Reader {
         }
     }
 
-    /// Of a source that was lost meanwhile, when that is over: nobody is up to
-    /// date before.
+    /// Adds `Ready` once everything before it is read. If the source was lost
+    /// meanwhile, `Ready` waits for its return: no reader is up to date before.
     pub(super) fn finish_catch_up(&mut self, log: &Log) {
         let is_there =
             |c: &mut CatchUp| c.replay.is_none() && self.position >= c.until && self.live_sent;
@@ -57,7 +58,7 @@ impl Reader {
         }
     }
 
-    /// Returns what is left of it.
+    /// Returns the rest of the replay.
     pub(super) fn read_replay(
         &mut self,
         replay: Replay,
@@ -83,7 +84,7 @@ impl Reader {
 }
 
 impl CatchUp {
-    /// None where that leaves nothing to be ready on.
+    /// `None` if no channel is left.
     pub(super) fn without(mut self, names: &[ChannelName], keys: &[ChannelKey]) -> Option<Self> {
         self.channels.retain(|name| !names.contains(name));
         if let Some(replay) = &mut self.replay {
@@ -93,8 +94,8 @@ impl CatchUp {
     }
 }
 
-/// Of a replay, what a later `join` must hear: events and gaps. What the
-/// source went through meanwhile the reader was told at the time.
+/// The events and gaps of a replay. The changes of the source's state in it were
+/// delivered to the reader at the time.
 fn replayed(entries: impl Iterator<Item = Entry>, log: &Log) -> impl Iterator<Item = Delivery> {
     entries.filter_map(|entry| match entry {
         Entry::Event(event) => Some(Delivery::Event(event)),

@@ -1,4 +1,4 @@
-//! One channel that is listened to, or asked for.
+//! One channel that is listened to, or requested.
 
 use std::collections::HashSet;
 
@@ -9,15 +9,15 @@ use super::{
 };
 use crate::{channel_demand::Generation, event::ChannelName};
 
-/// How far the source has come with a channel.
+/// State of a channel's LISTEN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ListenState {
     /// LISTEN has not committed yet.
     Asked,
     /// LISTEN has committed; a lost session repeats it before it is live.
     Committed(HistoryKey),
-    /// PostgreSQL cannot listen to this name, in its encoding; an earlier
-    /// server perhaps could.
+    /// The server cannot represent this name in its encoding; an earlier server
+    /// perhaps could.
     Refused(Option<HistoryKey>),
 }
 
@@ -38,9 +38,9 @@ pub(super) struct Channel {
     pub(super) listening: ListenState,
     /// Readers that are woken for its events.
     pub(super) woken: HashSet<ReaderKey>,
-    /// Readers that a writer serves.
+    /// Readers that are attached to a worker.
     pub(super) attached: HashSet<ReaderKey>,
-    /// The writers that have, or once had, one of those.
+    /// The workers that have, or once had, one of those.
     pub(super) workers: WorkerSet,
     /// When the last reader left.
     pub(super) idle_since: Option<Instant>,

@@ -1,5 +1,5 @@
-//! What the hub counts beside its work. Events are counted under its lock;
-//! deliveries by whoever makes them, for a whole burst or turn at once.
+//! Counters of the hub. Events are counted under its lock; deliveries by the
+//! reader or worker that makes them, a whole batch or tally at once.
 
 use std::time::{Duration, SystemTime};
 
@@ -9,12 +9,12 @@ use crate::{
     instruments::{Counts, Histogram},
 };
 
-/// See the module.
+/// Lock-free counters of the hub.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
-    /// Events given to readers, by wire.
+    /// Events delivered to readers, by transport.
     pub(super) deliveries: Counts<WIRES>,
-    /// Gaps given to readers, by reason.
+    /// Gaps delivered to readers, by reason.
     pub(super) gaps: Counts<GAP_REASONS>,
     /// Cursors that were honoured, and those that were answered by a gap.
     pub(super) resumes: Counts<2>,
@@ -31,8 +31,8 @@ impl Counters {
         self.resumes.add(usize::from(!is_hit), 1);
     }
 
-    /// Deliveries of a burst, made just now: each counts as if it was of the
-    /// oldest event, and the last.
+    /// Counts deliveries of a batch made just now. Each counts with the highest
+    /// latency: from the oldest event to the last delivery.
     pub(super) fn given(&self, counts: [u64; WIRES], batch: &EventBatch) {
         let count = counts.iter().sum();
         if count > 0 {
@@ -43,28 +43,28 @@ impl Counters {
     }
 }
 
-/// A clock that was set back makes it nothing.
+/// Zero if the clock was set back.
 fn since(time: SystemTime) -> Duration {
     SystemTime::now().duration_since(time).unwrap_or_default()
 }
 
-/// Of one reader, what it has read from the log since it last rested.
+/// Events that one reader has read from the log since it last waited.
 #[derive(Debug, Default)]
 pub(super) struct DeliveryTally {
     events: u32,
-    /// Of those, the ones that came while it was there.
+    /// The part of them that was received after it joined.
     live: u32,
-    /// When the first of those came.
+    /// When the first of those was received.
     oldest: Option<SystemTime>,
     followed: FollowedTurn,
 }
 
 impl DeliveryTally {
-    /// A reader that never rests is counted so often.
+    /// Events after which a reader that never waits is counted.
     const MAX: u32 = 256;
 
-    /// `joined_at`: what came before it is replayed, and late by itself.
-    /// Whether the turn is to be counted now.
+    /// Events before `joined_at` are replayed, so their latency is not measured.
+    /// Returns whether to count now.
     pub(super) fn delivered(&mut self, event: &Event, joined_at: Option<u64>) -> bool {
         self.events += 1;
         self.followed.push(&event.followed);

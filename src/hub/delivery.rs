@@ -1,28 +1,28 @@
-//! What a reader gets, and what it hands in to get it again.
+//! Items of a subscription's stream, and cursors.
 
 use std::{sync::Arc, time::SystemTime};
 
 use crate::event::{ChannelName, Event, EventId, GapReason};
 
-/// What a reader gets.
+/// One item of a subscription's stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Delivery {
     /// The reader is up to date: what its cursor asked for has been delivered,
-    /// and every event of these channels committed after this was seen follows,
-    /// or a gap in its place.
+    /// and every later committed event of these channels follows, or a gap in
+    /// its place.
     Ready {
         /// The channels of one `join`, in its order.
         channels: Vec<ChannelName>,
-        /// Where the reader is, as a cursor.
+        /// Position of the reader, as a cursor.
         cursor: EventId,
     },
     /// One notification.
     Event(Arc<Event>),
-    /// Something may be missing here.
+    /// Events may be missing here.
     Gap {
-        /// Where the reader is, as a cursor.
+        /// Position of the reader, as a cursor.
         id: EventId,
-        /// What happened.
+        /// Reason of the gap.
         reason: GapReason,
     },
     /// Nothing will arrive until `Live`.
@@ -30,18 +30,18 @@ pub enum Delivery {
         /// When the source was lost.
         since: SystemTime,
     },
-    /// The source is proven again.
+    /// The source is proven to deliver again.
     Live {
-        /// Where the reader is, as a cursor.
+        /// Position of the reader, as a cursor.
         cursor: EventId,
     },
 }
 
-/// What a reader handed in to resume from.
+/// Position from which a client asks to resume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cursor {
-    /// An id this program may have given.
+    /// An id that this program may have issued.
     At(EventId),
-    /// Something else; answered by a gap.
+    /// Any other text; answered by a gap.
     Invalid,
 }

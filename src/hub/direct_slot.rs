@@ -1,8 +1,8 @@
-//! A reader that sleeps where a writer can serve it: what comes next goes to
-//! its outlet, and it need not be woken.
+//! Direct-write slot of an idle reader: new events go to its sink, and the
+//! reader is not woken.
 //!
-//! What holds of a seat: its reader has had everything of its channels up to
-//! `position`. Whoever holds the seat's lock and writes moves it on.
+//! Invariant: everything of the reader's channels up to `position` was
+//! delivered. A worker that writes under the slot's lock advances `position`.
 
 use std::{
     fmt::Debug,
@@ -13,19 +13,19 @@ use std::{
 use super::event_batch::EventBatch;
 use crate::event::WireName;
 
-/// Where a reader's events can go without it.
+/// Sink for a reader's events while the reader is idle.
 pub trait EventSink: Debug + Send {
-    /// Takes all of `batch`, in its order, without waiting. What the client
-    /// does not take is kept for the reader, which stands before whatever it
-    /// writes next: then the answer is no.
+    /// Writes all of `batch`, in order, without waiting. Data that the client
+    /// does not accept is buffered for the reader, which sends it before
+    /// anything else: then this returns `false`.
     fn try_write(&mut self, batch: &EventBatch) -> bool;
 
-    /// The reader has left: nothing more is put.
+    /// The reader has left: nothing more is written.
     fn close(&mut self);
 }
 
-/// See the module. One piece of memory with its outlet: a delivery that has to
-/// look for little is a fast one.
+/// Direct-write slot of a reader. One allocation with its sink: a delivery with
+/// few lookups is fast.
 #[derive(Debug)]
 pub struct DirectSlot<O: ?Sized = dyn EventSink> {
     state: Mutex<State<O>>,
@@ -34,17 +34,17 @@ pub struct DirectSlot<O: ?Sized = dyn EventSink> {
 #[derive(Debug)]
 struct State<O: ?Sized> {
     position: u64,
-    /// None while the reader is at work.
+    /// `None` while the reader runs.
     parked: Option<Waker>,
     channels: u32,
     wire: WireName,
-    /// Whether what it had before is written, so that more may follow.
+    /// Whether all earlier deliveries are written, so that more may follow.
     armed: bool,
     sink: O,
 }
 
 impl<O> DirectSlot<O> {
-    /// Nobody's yet.
+    /// A slot that no reader has attached yet.
     pub fn new(sink: O) -> Self {
         let state = State {
             position: 0,
@@ -59,16 +59,16 @@ impl<O> DirectSlot<O> {
         }
     }
 
-    /// What a reader that has risen does with its outlet.
+    /// Runs `act` on the sink; for a reader that has reclaimed the slot.
     pub fn with_sink<T>(&self, act: impl FnOnce(&mut O) -> T) -> T {
         act(&mut self.lock().sink)
     }
 }
 
 impl<O: EventSink + ?Sized> DirectSlot<O> {
-    /// The reader has read its `channels` up to `position`, and sleeps until
-    /// something comes by its `wire`. To be called under the hub's lock, or
-    /// something could come in between.
+    /// Parks the reader: it has read its `channels` up to `position` and waits
+    /// for more, over this transport. Call it under the hub's lock, otherwise
+    /// an event could arrive in between.
     pub(super) fn sleep(&self, wire: WireName, position: u64, channels: u32, waker: &Waker) {
         let mut state = self.lock();
         state.wire = wire;
@@ -77,13 +77,13 @@ impl<O: EventSink + ?Sized> DirectSlot<O> {
         state.parked = Some(waker.clone());
     }
 
-    /// The reader has written what it had; its outlet takes what follows. Not
-    /// if it was woken meanwhile.
+    /// The reader has written all it had; a worker may write what follows. Has
+    /// no effect if the reader was woken meanwhile.
     pub(super) fn arm(&self) {
         self.lock().armed = true;
     }
 
-    /// The reader is at work, and reads on from here; the outlet is its own.
+    /// The reader runs and reads on from the returned position; it owns the sink.
     pub(super) fn reclaim(&self) -> u64 {
         let mut state = self.lock();
         state.armed = false;
@@ -97,8 +97,9 @@ impl<O: EventSink + ?Sized> DirectSlot<O> {
         state.sink.close();
     }
 
-    /// Gives the reader a burst of one of its channels, or wakes it, where
-    /// that is not all that comes next. By which wire it was given.
+    /// Writes a batch of one of the reader's channels, or wakes the reader if
+    /// the batch is not all that comes next for it. Returns the transport if
+    /// the batch was written.
     pub(super) fn give(&self, batch: &EventBatch) -> Option<WireName> {
         let mut state = self.lock();
         if state.parked.is_none() || state.position >= batch.until() {
@@ -122,8 +123,8 @@ impl<O: EventSink + ?Sized> DirectSlot<O> {
 }
 
 impl<O: ?Sized> DirectSlot<O> {
-    /// A panic under the lock would be a bug of ours; what the state then holds
-    /// serves the reader better than a second one.
+    /// A panic under the lock would be a bug; the state that it leaves serves
+    /// the reader better than a second panic.
     fn lock(&self) -> MutexGuard<'_, State<O>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

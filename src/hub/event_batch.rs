@@ -1,4 +1,4 @@
-//! What came on one channel since it was last looked at.
+//! New events of one channel, written to all its slots.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -10,20 +10,20 @@ use tokio::time::Instant;
 
 use crate::event::{Event, FORMS, Form};
 
-/// Events of one channel, oldest first, that follow one another there.
+/// Consecutive events of one channel, oldest first.
 #[derive(Debug)]
 pub struct EventBatch {
     events: Vec<Arc<Event>>,
-    /// Before this place stands what is not among the events: a mark, an event
-    /// that has left, or a barrier.
+    /// Sequence before which the log had something that is not in `events`: a
+    /// control entry, an evicted event, or a barrier.
     since: u64,
     until: u64,
     at: Instant,
-    /// No other channel had anything at this time.
+    /// No other channel had new events at this time.
     alone: bool,
-    /// Somebody follows one of the events.
+    /// A follower observes one of the events.
     followed: bool,
-    /// All events in one piece, where there are several.
+    /// All events in one buffer, if there are several.
     joined: [OnceLock<Bytes>; FORMS],
 }
 
@@ -47,13 +47,13 @@ impl EventBatch {
         &self.events
     }
 
-    /// The place of its last event.
+    /// Sequence of the last event.
     pub(super) fn until(&self) -> u64 {
         self.until
     }
 
-    /// Whether all of it, and nothing else, is what comes next to a reader of
-    /// so many channels that has had everything up to `position`.
+    /// Whether the whole batch, and nothing else, comes next for a reader of
+    /// this number of channels that has received everything up to `position`.
     pub(super) fn is_next_for(&self, position: u64, channels: u32) -> bool {
         let first = self.events.first().map_or(0, |event| event.id.sequence);
         position >= self.since && position < first && (self.alone || channels == 1)
@@ -63,26 +63,26 @@ impl EventBatch {
         self.events.len() as u64
     }
 
-    /// When the first of its events was received.
+    /// When the first event was received.
     pub(super) fn received_at(&self) -> SystemTime {
         let first = self.events.first();
         first.map_or(SystemTime::UNIX_EPOCH, |event| event.received_at)
     }
 
-    /// Readers were given it, just now.
+    /// The batch was just delivered to readers.
     pub(super) fn given(&self) {
         if self.followed {
             self.events.iter().for_each(|event| event.followed.given());
         }
     }
 
-    /// When it was looked up.
+    /// When the batch was read from the log.
     pub fn at(&self) -> Instant {
         self.at
     }
 
-    /// All events in this form, in one piece; each by `encode` where nobody
-    /// has made it.
+    /// All events in this form, in one buffer; each is encoded by `encode` unless
+    /// its encoding exists.
     pub fn bytes(&self, form: Form, encode: fn(&Arc<Event>) -> Bytes) -> &Bytes {
         let encoded = |event| Event::encoded(event, form, encode);
         if let [event] = self.events.as_slice() {

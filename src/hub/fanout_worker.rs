@@ -1,9 +1,8 @@
-//! Writers: each serves the readers that are seated with it, and writes what
-//! came on a channel to one after the other, straight from the log.
+//! Fan-out workers: each writes the new events of a channel to the readers
+//! attached to it, one after the other, straight from the log.
 //!
-//! A writer is never sure that it may write: a reader that is at work, behind,
-//! ahead, or due something else first reads the log itself, as every reader
-//! can. So what a writer does is an abbreviation, and nothing else.
+//! A worker only shortens the way. A reader that runs, is behind or ahead, or
+//! is due something else first reads the log itself, as every reader can.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -29,28 +28,28 @@ use super::{
 };
 use crate::event::WIRES;
 
-/// Names one writer: its place among them.
+/// Index of a worker.
 pub(super) type WorkerKey = usize;
 
-/// As many as a [`WorkerSet`] can hold; machines have fewer cores, mostly.
+/// Capacity of a [`WorkerSet`]; most machines have fewer cores.
 pub(super) const MAX_WORKERS: usize = u64::BITS as usize;
 
-/// Readers served between two looks at what else there is to do: with a write
-/// of 2 to 5 µs each, half a millisecond to one.
+/// Slots visited between two yields to the runtime: with a write of 2 to 5 µs
+/// each, half a millisecond to one.
 const YIELD_AFTER: usize = 256;
 
-/// Changes that wait in an inbox before its writer is woken for them alone.
+/// Queued changes at which the worker is woken even without an event.
 const MAX_CHANGES: usize = 64;
 
-/// A writer rests so many times as long as it has written: one that has to
-/// write more often than that sends what came meanwhile in one write. Who
-/// writes seldom does not wait.
+/// A worker pauses this many times as long as it wrote: under load, events that
+/// arrive meanwhile go into one write. A short round is not followed by a pause
+/// ([`MIN_PAUSE`]).
 const PAUSE_FACTOR: u32 = 3;
 
-/// The longest rest: what it adds to the way of an event where much is written.
+/// Maximum pause: the latency that it adds to an event under load.
 const MAX_PAUSE: Duration = Duration::from_millis(10);
 
-/// The runtime's clock knows none that is shorter.
+/// The resolution of the runtime's timer; a shorter pause is left out.
 const MIN_PAUSE: Duration = Duration::from_millis(1);
 
 fn pause_after(writing: Duration) -> Duration {
@@ -62,7 +61,7 @@ fn pause_after(writing: Duration) -> Duration {
     }
 }
 
-/// Some of the writers.
+/// Set of workers.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct WorkerSet(u64);
 
@@ -76,29 +75,29 @@ impl WorkerSet {
     }
 }
 
-/// What a writer has to look at, under the hub's lock.
+/// Work queue of one worker, under the hub's lock.
 #[derive(Debug, Default)]
 pub(super) struct WorkerQueue {
     waker: Option<Waker>,
     changes: Vec<Change>,
-    /// Channels on which something came; some perhaps twice.
+    /// Channels with new events; may contain duplicates.
     dirty: Vec<ChannelKey>,
 }
 
-/// In the order in which they happened.
+/// Change of a channel's slots, in order of occurrence.
 #[derive(Debug)]
 enum Change {
-    /// A reader is seated on a channel, at this head of the log.
+    /// A reader was attached to a channel, at this head of the log.
     Attached(ChannelKey, ReaderKey, Arc<DirectSlot>, u64),
     Left(ChannelKey, ReaderKey),
 }
 
-/// The inboxes of all writers.
+/// The queues of all workers.
 #[derive(Debug, Default)]
 pub(super) struct WorkerQueues(Vec<WorkerQueue>);
 
 impl WorkerQueues {
-    /// Who serves this reader; none where there are no writers.
+    /// The worker of this reader; `None` without workers.
     pub(super) fn worker_of(&self, reader: ReaderKey) -> Option<WorkerKey> {
         reader.checked_rem(self.0.len())
     }
@@ -118,7 +117,7 @@ impl WorkerQueues {
         self.0[worker].change(Change::Left(channel, reader));
     }
 
-    /// Something came on `channel`; `workers` are to look.
+    /// Marks `channel` as having new events for `workers`.
     pub(super) fn mark_dirty(
         &mut self,
         channel: ChannelKey,
@@ -143,27 +142,27 @@ impl WorkerQueue {
     }
 }
 
-/// The readers of one channel that are seated here.
+/// The readers of one channel that are attached to this worker.
 #[derive(Debug)]
 struct ChannelSlots {
-    /// They were given everything up to here, or were not asleep.
+    /// Everything up to here was written to them, or they were not parked.
     looked: u64,
     slots: BTreeMap<ReaderKey, Arc<DirectSlot>>,
 }
 
-/// See the module.
+/// Task that writes events to the parked readers attached to it.
 #[derive(Debug)]
 pub struct FanoutWorker {
     hub: Hub,
     key: WorkerKey,
     channels: HashMap<ChannelKey, ChannelSlots>,
-    /// Something that came already is for the next round.
+    /// Events that have arrived already are left for the next round.
     is_behind: bool,
 }
 
 impl Hub {
-    /// The writers, to be run each in a task; before the first reader comes.
-    /// Without any, every reader is woken for its events.
+    /// The workers, each to be run in its own task. Call it before the first
+    /// reader subscribes. Without workers, every reader is woken for its events.
     pub fn fanout_workers(&self, count: usize) -> Vec<FanoutWorker> {
         let count = count.min(MAX_WORKERS);
         let mut state = self.lock();
@@ -179,7 +178,7 @@ impl Hub {
 }
 
 impl FanoutWorker {
-    /// Does not end.
+    /// Never returns.
     pub async fn run(mut self) {
         loop {
             let batches = poll_fn(|cx| self.poll_batches(cx)).await;
@@ -192,8 +191,8 @@ impl FanoutWorker {
         }
     }
 
-    /// Each burst is let go of when it is given: what it has in one piece is
-    /// beyond the log's limits.
+    /// Each batch is dropped once it is written: its joined encoding is not
+    /// counted in the log's limits.
     async fn give(&self, batches: Vec<(ChannelKey, EventBatch)>) {
         let counters = &self.hub.shared.counters;
         let mut tally = 0;
@@ -201,7 +200,7 @@ impl FanoutWorker {
             let Some(channel_slots) = self.channels.get(&channel) else {
                 continue;
             };
-            // Counted a turn at a time: the clock too costs something.
+            // Counted once per run of slots: reading the clock has a cost too.
             let mut given = [0; WIRES];
             for slot in channel_slots.slots.values() {
                 if let Some(wire) = slot.give(&batch) {
@@ -217,7 +216,7 @@ impl FanoutWorker {
         }
     }
 
-    /// All that is there now.
+    /// Writes everything that is pending now.
     #[cfg(test)]
     pub(super) async fn round(&mut self) {
         let batches = poll_fn(|cx| self.poll_batches(cx)).await;
@@ -228,7 +227,7 @@ impl FanoutWorker {
         let Self {
             hub, key, channels, ..
         } = self;
-        // Outlives the lock: what a seat holds may take locks of its own.
+        // Outlives the lock: dropping a slot may take other locks.
         let mut left = Vec::new();
         let mut state = hub.lock();
         let State {
@@ -252,7 +251,7 @@ impl FanoutWorker {
     }
 }
 
-/// Returns the seat of who left, or of who had this key before.
+/// Applies a change. Returns the removed slot, or the replaced one of this key.
 fn apply(
     change: Change,
     channels: &mut HashMap<ChannelKey, ChannelSlots>,
@@ -276,8 +275,8 @@ fn apply(
     }
 }
 
-/// What came on the channels that have a roster. Of those that had more than a
-/// burst may hold the rest is for the next round: they go to `again`.
+/// Reads the new events of the channels that have slots here. A channel with
+/// more than one batch may hold is pushed to `again` for the next round.
 fn look(
     mut dirty: Vec<ChannelKey>,
     channels: &mut HashMap<ChannelKey, ChannelSlots>,
@@ -287,12 +286,12 @@ fn look(
     dirty.sort_unstable();
     dirty.dedup();
     dirty.retain(|channel| channels.contains_key(channel));
-    // A quiet channel does not wait for a crowd's.
+    // Small channels do not wait for one with many readers.
     dirty.sort_by_key(|channel| channels[channel].slots.len());
     let alone = dirty.len() == 1;
     let mut batches = Vec::with_capacity(dirty.len());
     for channel in dirty {
-        // A refusal comes before `live`, which wakes everybody.
+        // Refused; the `live` that follows wakes every reader.
         let ListenState::Committed(history) = readers.listening(channel) else {
             continue;
         };

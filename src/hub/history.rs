@@ -4,20 +4,20 @@ use std::{collections::VecDeque, sync::Arc};
 
 use crate::event::{Event, Footprint};
 
-/// Room for so many events is nothing to give back.
+/// Capacity that is kept however few events are left.
 const MIN_CAPACITY: usize = 64;
 
-/// The events of one channel, since it has been listened to without a break.
+/// The events of one channel, since the channel is listened to without a break.
 #[derive(Debug)]
 pub(super) struct History {
     pub(super) events: VecDeque<Arc<Event>>,
-    /// Its own beginning, when LISTEN had committed.
+    /// Sequence at which LISTEN had committed.
     pub(super) since: u64,
-    /// The newest event that left.
+    /// Sequence of the newest evicted event.
     pub(super) evicted_to: u64,
-    /// Of the events themselves.
+    /// Bytes of the events themselves.
     pub(super) bytes: usize,
-    /// Of their encodings.
+    /// Bytes of their encodings.
     pub(super) encoded: Footprint,
 }
 
@@ -36,8 +36,8 @@ impl History {
         self.bytes + self.encoded.bytes()
     }
 
-    /// Lets the oldest event go. The room of a burst goes with it: `bytes` bounds
-    /// what all channels hold, and not what each has ever held.
+    /// Evicts the oldest event, and releases the capacity that a burst needed:
+    /// `bytes` bounds what all channels hold now, not what each has ever held.
     pub(super) fn evict(&mut self) -> Option<Arc<Event>> {
         let event = self.events.pop_front()?;
         self.evicted_to = event.id.sequence;
@@ -57,13 +57,13 @@ impl History {
         }
     }
 
-    /// Cursors below this one are too old.
+    /// The lowest cursor that is not too old.
     pub(super) fn reaches_back_to(&self, limit: usize) -> u64 {
         let beyond = self.beyond(limit).map(|event| event.id.sequence);
         beyond.unwrap_or(self.evicted_to).max(self.since)
     }
 
-    /// The newest event of those that are more than `limit`.
+    /// The newest of the events that exceed `limit`.
     pub(super) fn beyond(&self, limit: usize) -> Option<&Event> {
         let index = self.events.len().checked_sub(limit + 1)?;
         Some(&self.events[index])

@@ -39,13 +39,13 @@ impl IdleChannels {
         self.all.iter().map(|&(_, key)| key)
     }
 
-    /// Those that this client owns, oldest first.
+    /// Channels owned by this client, oldest first.
     pub(super) fn of(&self, client: ClientKey) -> impl Iterator<Item = ChannelKey> {
         let its = self.clients.get(&client).into_iter().flatten();
         its.map(|&(_, key)| key)
     }
 
-    /// One that has waited for `linger`.
+    /// A channel that has been idle for `linger`.
     pub(super) fn expired(&self, linger: Duration, now: Instant) -> Option<ChannelKey> {
         let &(since, key) = self.all.first()?;
         (now.saturating_duration_since(since) >= linger).then_some(key)

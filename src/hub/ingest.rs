@@ -1,4 +1,4 @@
-//! What the source says, taken in.
+//! Applies what the source reports.
 
 use std::{
     task::Waker,
@@ -14,8 +14,8 @@ use crate::{
 };
 
 impl Hub {
-    /// Takes in what the source says, in order, under one lock; then wakes
-    /// each reader concerned, once.
+    /// Applies a batch of the source's items, in order, under one lock; then
+    /// wakes each reader concerned, once.
     pub fn ingest(&self, take_in: impl FnOnce(&mut IngestBatch<'_>)) {
         let mut state = self.lock();
         let mut intake = IngestBatch {
@@ -33,7 +33,7 @@ impl Hub {
     }
 }
 
-/// The hub, open to the source for one batch.
+/// Access of the source to the hub for one batch.
 #[derive(Debug)]
 pub struct IngestBatch<'a> {
     state: &'a mut State,
@@ -44,13 +44,13 @@ pub struct IngestBatch<'a> {
 }
 
 impl IngestBatch<'_> {
-    /// One notification. On a channel that is not, or not yet, listened to
-    /// for a reader it is nobody's, and is dropped.
+    /// One notification. It is dropped if its channel is not, or not yet,
+    /// listened to for a reader.
     pub fn notification(&mut self, notification: Notification) {
         self.followed(notification, Followed::default());
     }
 
-    /// One notification whose way somebody follows.
+    /// One notification that may have a follower.
     pub fn followed(&mut self, notification: Notification, followed: Followed) {
         let State { log, readers, .. } = &mut *self.state;
         let Some((channel, history, name)) = readers.notified(&notification.channel) else {
@@ -69,14 +69,14 @@ impl IngestBatch<'_> {
         }
     }
 
-    /// A notification that could not be decoded, of a source that goes on
-    /// after it (the LISTEN source does not): for all, since its channel
-    /// may be among what is unreadable.
+    /// A notification that could not be decoded, from a source that continues
+    /// after it (the LISTEN source does not): a gap for all readers, since its
+    /// channel may be unreadable too.
     pub fn unreadable(&mut self) {
         self.signal(ControlEvent::Gap(GapReason::Unreadable));
     }
 
-    /// LISTEN has committed for this wish.
+    /// LISTEN has committed for this request.
     pub fn listening(&mut self, name: &ChannelName, generation: Generation) {
         let State { log, readers, .. } = &mut *self.state;
         let channel = readers.committed(name, generation, log);
@@ -94,7 +94,7 @@ impl IngestBatch<'_> {
         self.state.health = health;
     }
 
-    /// The source is lost, or suspect.
+    /// The source is lost, or suspected to be.
     pub fn interrupted(&mut self, since: SystemTime) {
         if self.state.source == SourceState::Live {
             self.state.source = SourceState::Interrupted { since };
@@ -103,9 +103,9 @@ impl IngestBatch<'_> {
         }
     }
 
-    /// The source is proven: what was committed on the session before is
-    /// committed again on the present one. `lost`: what was committed since the last session is
-    /// unknown.
+    /// The source is proven to deliver: the LISTENs of the previous session are
+    /// committed again on the present one. `lost`: transactions committed since
+    /// the previous session may be missing.
     pub fn live(&mut self, lost: bool) {
         if lost {
             self.signal(ControlEvent::Gap(GapReason::SourceLost));
@@ -146,7 +146,7 @@ impl IngestBatch<'_> {
     }
 }
 
-/// What every wire can say: JSON has no finer time.
+/// The resolution that every transport has: JSON has no finer time.
 fn whole_microseconds(time: SystemTime) -> SystemTime {
     let since_epoch = time
         .duration_since(SystemTime::UNIX_EPOCH)

@@ -1,5 +1,6 @@
 //! How a join becomes ready: LISTEN committed, reader registered, position
-//! taken, in this order, its cursor judged, and what it missed delivered.
+//! taken, in this order; then its cursor is resolved, and what it missed is
+//! delivered.
 
 use tokio::time::Instant;
 
@@ -32,8 +33,8 @@ enum ResumeDecision {
 
 impl Reader {
     /// Takes the position of the oldest pending join, once its LISTENs have
-    /// committed and the source is live, and judges its cursor under the same
-    /// lock. Its `ready` follows when the reader has come so far.
+    /// committed and the source is live, and resolves its cursor under the same
+    /// lock. Its `Ready` follows when the reader has reached that position.
     pub(super) fn admit(&mut self, state: &State, counters: &Counters) -> Result<(), Ended> {
         let Some(histories) = self.listened(state)? else {
             return Ok(());
@@ -52,7 +53,7 @@ impl Reader {
             self.joined_at = Some(head);
             self.position = head;
         }
-        // What came after this is delivered.
+        // Everything after this is delivered.
         let after = match verdict {
             ResumeDecision::Fresh | ResumeDecision::Gap(_) => head,
             ResumeDecision::Resume(after) => after,
@@ -80,7 +81,7 @@ impl Reader {
         let Some(pending) = self.pending.front() else {
             return Ok(None);
         };
-        // A reader that is behind has to hear of it first.
+        // `Live` has to be delivered first if the reader is behind.
         if state.source != SourceState::Live || !self.live_sent {
             return Ok(None);
         }
@@ -95,7 +96,7 @@ impl Reader {
         Ok(Some(histories))
     }
 
-    /// A channel that is read already keeps its place.
+    /// A channel that is read already keeps its position.
     fn add_memberships(
         &mut self,
         channels: Vec<(ChannelKey, ChannelName)>,

@@ -1,10 +1,10 @@
-//! The bounded memory of events and marks. Pure: no async, no lock, and the
+//! Bounded log of events and control entries. Pure: no async, no lock, and the
 //! time is an argument.
 //!
-//! One sequence numbers everything. Each channel that is listened to has a
-//! [`History`] of its own, so that a quiet channel keeps its events however
-//! busy the others are; marks (gaps, and the state of the source) concern
-//! every reader and stand beside.
+//! One sequence numbers all of it. Each channel that is listened to has its own
+//! [`History`], so that a quiet channel keeps its events however busy the others
+//! are. Control entries (gaps, and the state of the source) concern every reader
+//! and are kept apart.
 
 use std::{
     collections::VecDeque,
@@ -20,40 +20,41 @@ use tokio::time::Instant;
 use super::history::History;
 use crate::event::{ChannelName, Encodings, Epoch, Event, EventId, Followed, Footprint, GapReason};
 
-/// How long an event stays after its channel's `events` limit put it out of
-/// every cursor's reach, for those who are reading right now: as long as a
-/// socket may take nothing before it is closed. Without it a burst longer than
-/// the limit would overtake every reader. Where `bytes` is short, such events
-/// are the first to go.
+/// Time for which readers that are behind can still read an event that the
+/// `events` limit has put out of every cursor's reach: as long as a socket may
+/// accept no data before it is closed. Without it a burst longer than the limit
+/// would overtake every reader. If `bytes` is exceeded, these events are evicted
+/// first.
 pub(super) const READER_GRACE: Duration = Duration::from_secs(30);
 
-/// Part of `bytes` that one channel may hold if the log is full: a channel that
-/// holds more gives up its own events before those of others.
+/// Divisor of `bytes`: if the log is full, a channel that holds more than this
+/// part loses its own events before those of others are evicted.
 const CHANNEL_SHARE: usize = 4;
 
-/// Three marks an outage, so 1,024 remember the last 340 outages. At the limit
-/// the oldest leaves, and a cursor before it is too old.
+/// Maximum number of control entries. An outage adds three, so 1,024 cover the
+/// last 340 outages. At the limit the oldest is evicted, and a cursor before it
+/// is too old.
 const MAX_CONTROLS: usize = 1024;
 
-/// What an event costs beside its payload: itself, its `Arc`, its place in a
+/// Memory of an event beside its payload: itself, its `Arc`, its entry in a
 /// history and in the order of arrival.
 const EVENT_BYTES: usize = mem::size_of::<Event>() + 16 + 8 + mem::size_of::<Arrival>();
 
-/// What the log may hold.
+/// Limits of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// Events of one channel that a cursor can reach back to.
     pub events: usize,
-    /// Bytes of all events together. The oldest leave first.
+    /// Bytes of all events together. The oldest are evicted first.
     pub bytes: usize,
-    /// Age of an event.
+    /// Maximum age of an event.
     pub age: Duration,
 }
 
-/// Names one channel's history. Valid until [`Log::close`].
+/// Key of one channel's history. Valid until [`Log::close`].
 pub(super) type HistoryKey = usize;
 
-/// What every reader is told, whatever it reads.
+/// Event that concerns every reader, whatever its channels are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ControlEvent {
     Gap(GapReason),
@@ -61,14 +62,14 @@ pub(super) enum ControlEvent {
     Live,
 }
 
-/// A signal and its place in the log.
+/// A control event and its sequence number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ControlEntry {
     pub(super) sequence: u64,
     pub(super) signal: ControlEvent,
 }
 
-/// An event's place in an order over all channels.
+/// An event in an order over all channels.
 #[derive(Debug, Clone, Copy)]
 struct Arrival {
     at: Instant,
@@ -76,28 +77,28 @@ struct Arrival {
     history: HistoryKey,
 }
 
-/// See the module.
+/// Bounded log of events and control entries.
 #[derive(Debug)]
 pub(super) struct Log {
     epoch: Epoch,
     limits: Limits,
     head: u64,
-    /// No burst reaches past this place to a reader that has not.
+    /// An event batch is not written to a reader whose position is below this.
     barrier: u64,
     histories: Slab<History>,
     /// Channels that held more than their share at their last event.
     heavy: Vec<HistoryKey>,
-    /// Oldest first; those whose event has left already are skipped, and
-    /// cleared away when they are the greater part.
+    /// Oldest first. Those whose event was evicted already are skipped, and
+    /// removed together once they are more than half.
     arrivals: VecDeque<Arrival>,
-    /// Those beyond their channel's `events` limit, in the order in which
-    /// they came to be, and when.
+    /// Events beyond their channel's `events` limit, in the order in which they
+    /// went over it, with that time.
     excess: VecDeque<Arrival>,
     events: usize,
     appended: u64,
-    /// Of the events themselves.
+    /// Bytes of the events themselves.
     bytes: usize,
-    /// Of what the wires have made of them.
+    /// Bytes of their encodings.
     encoded: Footprint,
     controls: VecDeque<ControlEntry>,
     controls_evicted_to: u64,
@@ -108,8 +109,8 @@ impl Log {
         Self {
             epoch,
             limits,
-            // From 1, so that the id 0 precedes everything and is always too
-            // old: the cursor of a reader that has a gap still to come.
+            // From 1, so that the id 0 precedes everything and is always too old:
+            // the cursor of a reader that is still owed a gap.
             head: 1,
             barrier: 0,
             histories: Slab::new(),
@@ -134,8 +135,8 @@ impl Log {
         self.trim(now);
     }
 
-    /// Of a lower limit; those that were beyond the higher one stand there
-    /// twice, which costs a look each.
+    /// Adds the events beyond a lowered limit. Those that were beyond the higher
+    /// one are then listed twice, which costs one check each.
     fn find_excess(&mut self, now: Instant) {
         for (key, history) in &self.histories {
             let beyond = history.events.len().saturating_sub(self.limits.events);
@@ -148,17 +149,17 @@ impl Log {
         }
     }
 
-    /// Events it holds.
+    /// Number of events held.
     pub(super) fn events(&self) -> usize {
         self.events
     }
 
-    /// What they take, with what the wires have made of them.
+    /// Bytes of the events and their encodings.
     pub(super) fn bytes(&self) -> usize {
         self.bytes + self.encoded.bytes()
     }
 
-    /// Events it ever had.
+    /// Number of events ever appended.
     pub(super) fn appended(&self) -> u64 {
         self.appended
     }
@@ -179,16 +180,16 @@ impl Log {
         }
     }
 
-    /// Begins a channel's history: LISTEN has committed. This has a place of
-    /// its own in the sequence: a cursor given before it, perhaps when the
-    /// channel was listened to an earlier time, does not reach back.
+    /// Begins a channel's history: LISTEN has committed. This takes a sequence
+    /// number of its own: a cursor issued before it, perhaps in an earlier
+    /// period of the same channel, does not reach back.
     pub(super) fn open(&mut self) -> HistoryKey {
         self.head += 1;
         let encoded = self.encoded.part();
         self.histories.insert(History::new(self.head, encoded))
     }
 
-    /// Forgets a channel's history: it is no longer listened to.
+    /// Drops a channel's history: it is no longer listened to.
     pub(super) fn close(&mut self, key: HistoryKey) {
         let history = self.histories.remove(key);
         for event in history.events {
@@ -247,8 +248,8 @@ impl Log {
         }
     }
 
-    /// Every reader has to look itself at what follows, before a writer may give
-    /// it anything again.
+    /// Every reader has to read the log itself up to here before a worker may
+    /// write to it again.
     pub(super) fn set_barrier(&mut self) {
         self.head += 1;
         self.barrier = self.head;
@@ -285,7 +286,7 @@ impl Log {
         }
     }
 
-    /// Lets everything go that is over a limit at this moment.
+    /// Evicts everything that is over a limit now.
     pub(super) fn trim(&mut self, now: Instant) {
         self.trim_heavy();
         while let Some(oldest) = self.excess.front().copied() {
@@ -320,7 +321,7 @@ impl Log {
         self.bytes() > self.limits.bytes || age > limit
     }
 
-    /// Costs a pass over all arrivals, once in as many appends.
+    /// Costs a pass over all arrivals, once per as many appends.
     fn clear_arrivals(&mut self) {
         if self.arrivals.len() > 2 * self.events + 1024 {
             let mut arrivals = mem::take(&mut self.arrivals);

@@ -1,10 +1,10 @@
-//! The stream, free of any transport: numbers the notifications, remembers
-//! them for a while, and wakes the readers of their channels, or has a
-//! [`FanoutWorker`] serve them where they sleep.
+//! Transport-independent event log and fan-out: assigns sequence numbers,
+//! keeps a bounded history, and wakes the readers of a channel or lets a
+//! [`FanoutWorker`] write to idle ones directly.
 //!
-//! One lock guards all of it; it is held for a batch of notifications or for
-//! one reader's look at the log, never over an `await`. The order under it is
-//! the order every reader sees.
+//! One lock guards all of it. It is held for one batch of notifications or
+//! for one reader's read of the log, never over an `await`. The order under
+//! the lock is the order that every reader sees.
 
 mod catch_up;
 mod channel;
@@ -57,15 +57,15 @@ pub use readiness::{Readiness, Unready};
 pub use subscription::{Ended, JoinError, Subscription};
 pub use view::{ChannelView, SourceView, View};
 
-/// The hub's settings. Every number is a bound.
+/// Settings of the hub. Every number is a bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
-    /// What the log may hold.
+    /// Limits of the log.
     pub history: Limits,
-    /// How long a channel stays listened to after its last reader left, so
-    /// that a reconnect can resume.
+    /// Time for which a channel stays listened to after its last reader left,
+    /// so that a reconnecting client can resume.
     pub linger: Duration,
-    /// How long a new subscription waits for the source.
+    /// Time that a new subscription waits for the source.
     pub subscribe_timeout: Duration,
     /// Readers at one time; the next is refused.
     pub max_readers: usize,
@@ -95,10 +95,10 @@ impl Default for Config {
     }
 }
 
-/// Why there is no new reader.
+/// Reason why a new reader was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SubscribeError {
-    /// `max_readers` are there already.
+    /// There are `max_readers` already.
     #[error("the gateway has as many readers as it may have")]
     TooMany,
     /// The hub is closed.
@@ -106,7 +106,7 @@ pub enum SubscribeError {
     ShuttingDown,
 }
 
-/// A handle on the one hub. Cheap to clone.
+/// Handle on the hub. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Hub {
     shared: Arc<Shared>,
@@ -126,21 +126,21 @@ struct State {
     readers: Readers,
     queues: WorkerQueues,
     source: SourceState,
-    /// When it began to be so.
+    /// When the source entered its present state.
     source_since: SystemTime,
     interruptions: u64,
-    /// Notifications that were nobody's.
+    /// Notifications dropped because their channel is not listened to.
     unmatched: u64,
     /// As the source reported it last.
     health: Health,
     closing: bool,
-    /// Taken out while a reader looks at the log.
+    /// Reused for every read of the log; taken out meanwhile.
     look: ReadBuffer,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SourceState {
-    /// Nothing was heard of it yet.
+    /// The source has not reported yet.
     Starting,
     Live,
     Interrupted {
@@ -149,7 +149,7 @@ enum SourceState {
 }
 
 impl Hub {
-    /// An empty hub, in a new epoch. What it wants from a source it writes to
+    /// An empty hub with a new epoch. It writes the channels that it needs to
     /// `demand`.
     pub fn new(config: Config, demand: Demand) -> Self {
         let state = State {
@@ -175,10 +175,10 @@ impl Hub {
         }
     }
 
-    /// A new reader of this client by this wire, that has no channel yet.
+    /// A new reader of this client over this transport, without a channel yet.
     ///
     /// # Errors
-    /// There are as many as may be, or the hub is closed.
+    /// There are `max_readers` already, or the hub is closed.
     pub fn subscribe(
         &self,
         wire: WireName,
@@ -196,8 +196,8 @@ impl Hub {
         Ok(Subscription::new(self.clone(), reader, wire))
     }
 
-    /// Sets other bounds. Who is there stays, and channels that are listened
-    /// to; what the log holds beyond them leaves as ever.
+    /// Replaces the settings. Existing readers and channels stay; events beyond
+    /// the new limits of the log are evicted as usual.
     pub fn reload(&self, config: Config) {
         let mut state = self.lock();
         state.config = config;
@@ -208,9 +208,9 @@ impl Hub {
             .set_max_channels(config.max_channels, client_limit);
     }
 
-    /// Wakes every reader: something has changed of which the hub knows
-    /// nothing. What comes from now on no writer gives to one that has not
-    /// looked since, however long it takes a crowd to wake.
+    /// Wakes every reader after a change outside the hub. From now on no worker
+    /// writes to a reader that has not read the log since, however long it
+    /// takes to wake all of them.
     pub fn wake_all(&self) {
         let mut wakers = Vec::new();
         let mut state = self.lock();
@@ -220,13 +220,13 @@ impl Hub {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// How many readers there are now.
+    /// Number of readers.
     pub fn readers(&self) -> usize {
         self.lock().readers.count()
     }
 
-    /// Lets go of events that are too old and of channels that nobody reads.
-    /// To be called about once a second.
+    /// Evicts events that are too old and gives up channels without readers.
+    /// Call it about once a second.
     pub fn sweep(&self) {
         let now = Instant::now();
         let mut state = self.lock();
@@ -240,7 +240,7 @@ impl Hub {
         log.trim(now);
     }
 
-    /// Lets no new reader in; the gateway is not ready any more.
+    /// Refuses new readers; the gateway is no longer ready.
     pub fn close(&self) {
         let mut state = self.lock();
         state.closing = true;
@@ -248,7 +248,7 @@ impl Hub {
     }
 
     /// Ends the streams of `count` readers with [`Ended::ShuttingDown`], and
-    /// says how many go on.
+    /// returns how many readers are left.
     pub fn end(&self, count: usize) -> usize {
         let mut wakers = Vec::new();
         let going_on = self.lock().readers.end(count, &mut wakers);
@@ -256,8 +256,8 @@ impl Hub {
         going_on
     }
 
-    /// A panic under the lock would be a bug of ours; the readers are better
-    /// served by what the state then holds than by a second panic.
+    /// A panic under the lock would be a bug; the state that it leaves serves
+    /// the readers better than a second panic.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.shared
             .state

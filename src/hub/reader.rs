@@ -1,8 +1,8 @@
-//! Where a reader is in the log, and what it reads next. No lock, no async.
+//! Position of a reader in the log, and what it reads next. No lock, no async.
 //!
-//! A reader has one position for all its channels and for the marks. A later
-//! join with a cursor first replays its own channels up to that position,
-//! then they go on with the others.
+//! A reader has one position for all its channels and for the control entries.
+//! A later join with a cursor first replays its own channels up to that
+//! position, then they continue with the others.
 
 use std::{collections::VecDeque, mem, sync::Arc};
 
@@ -19,9 +19,9 @@ use super::{
 };
 use crate::event::{ChannelName, GapReason};
 
-/// Deliveries taken from the log in one look. So many events a reader keeps
-/// alive beyond the log's limits at the most: 512 KiB, shared by all readers
-/// that are at the same place.
+/// Deliveries taken from the log in one read: the events that a reader keeps
+/// alive beyond the log's limits. At most 512 KiB, shared by all readers at the
+/// same position.
 #[cfg(not(test))]
 pub(super) const BATCH: usize = 64;
 
@@ -29,37 +29,37 @@ pub(super) const BATCH: usize = 64;
 #[cfg(test)]
 pub(super) const BATCH: usize = 3;
 
-/// Deliveries that a waiting reader keeps room for.
+/// Capacity for deliveries that a waiting reader keeps.
 const FEW: usize = 4;
 
-/// A channel the reader is ready on.
+/// A channel on which the reader is ready.
 #[derive(Debug)]
 pub(super) struct Membership {
     pub(super) name: ChannelName,
     pub(super) channel: ChannelKey,
     pub(super) history: HistoryKey,
-    /// Nothing up to here is to be delivered, wherever the reader is.
+    /// Nothing up to here is to be delivered, whatever the reader's position.
     pub(super) after: u64,
-    /// Whether a writer serves the reader here.
+    /// Whether the reader is attached to a worker on this channel.
     pub(super) attached: bool,
 }
 
-/// See the module.
+/// Read state of a subscription.
 #[derive(Debug)]
 pub(super) struct Reader {
     /// Read from the log, not yet delivered.
     pub(super) batch: VecDeque<Delivery>,
     pub(super) pending: VecDeque<Pending>,
     pub(super) memberships: Vec<Membership>,
-    /// Where it could be served by a writer, and is not yet.
+    /// Some membership could be attached to a worker, and is not yet.
     pub(super) unattached: bool,
     pub(super) catch_up: Option<CatchUp>,
-    /// The head when the first join became ready: what the source went
-    /// through before is no news.
+    /// The head when the first join became ready: earlier changes of the
+    /// source's state are not delivered.
     pub(super) joined_at: Option<u64>,
-    /// Read from the log up to here.
+    /// The log was read up to here.
     pub(super) position: u64,
-    /// Whether the reader was last told that the source is live.
+    /// Whether the last delivered state of the source is live.
     pub(super) live_sent: bool,
 }
 
@@ -89,12 +89,12 @@ impl Reader {
         names.iter().find(|name| joined.contains(name))
     }
 
-    /// How many channels the reader has, without those it waits for.
+    /// Number of channels that are ready.
     pub(super) fn ready(&self) -> usize {
         self.memberships.len()
     }
 
-    /// How many channels the reader would have with `names` too.
+    /// Number of channels that the reader would have with `names` added.
     pub(super) fn channels_with(&self, names: &[ChannelName]) -> usize {
         let known = |name: &&ChannelName| self.memberships.iter().any(|m| m.name == **name);
         let waiting: usize = self.pending.iter().map(|p| p.channels.len()).sum();
@@ -107,7 +107,7 @@ impl Reader {
             .any(|m| m.channel == key && m.attached)
     }
 
-    /// From now on `worker` serves the reader on all its channels.
+    /// Attaches the reader to `worker` on all its channels.
     pub(super) fn take_slots(
         &mut self,
         (key, slot): (ReaderKey, &Arc<DirectSlot>),
@@ -126,21 +126,21 @@ impl Reader {
         }
     }
 
-    /// All channels that were joined, ready or not; some perhaps twice.
+    /// All joined channels, ready or not; may contain duplicates.
     pub(super) fn channels(&self) -> impl Iterator<Item = ChannelKey> {
         let pending = self.pending.iter().flat_map(|p| &p.channels);
         let ready = self.memberships.iter().map(|m| m.channel);
         ready.chain(pending.map(|(key, _)| *key))
     }
 
-    /// The same by their names.
+    /// The names of those channels.
     pub(super) fn names(&self) -> impl Iterator<Item = &ChannelName> {
         let pending = self.pending.iter().flat_map(|p| &p.channels);
         let ready = self.memberships.iter().map(|m| &m.name);
         ready.chain(pending.map(|(_, name)| name))
     }
 
-    /// Forgets `names`, and says which channels those were.
+    /// Removes `names`, and returns their keys.
     pub(super) fn unsubscribe(&mut self, names: &[ChannelName]) -> Vec<ChannelKey> {
         let gone = |name: &ChannelName| names.contains(name);
         let parted = self.memberships.extract_if(.., |m| gone(&m.name));
@@ -162,14 +162,14 @@ impl Reader {
         keys
     }
 
-    /// The position, if everything up to it was delivered and nothing waits.
+    /// The position, if everything up to it was delivered and nothing is pending.
     pub(super) fn drained(&self) -> Option<u64> {
         let waits = !self.batch.is_empty() || !self.pending.is_empty() || self.catch_up.is_some();
         (self.joined_at.is_some() && !waits).then_some(self.position)
     }
 
-    /// Reads on from where the reader is into `batch`; nothing in it then means
-    /// that nothing can be read now.
+    /// Reads on from the present position into `batch`, which stays empty if
+    /// nothing can be read now.
     pub(super) fn fill(&mut self, state: &mut State, counters: &Counters) -> Result<(), Ended> {
         if state.readers.has_refusals() {
             self.check_memberships(state)?;
@@ -179,13 +179,13 @@ impl Reader {
         state.look = look;
         filled?;
         if self.batch.is_empty() {
-            // A reader that waits needs no room for what a burst brought.
+            // A waiting reader keeps no capacity from an earlier burst.
             self.batch.shrink_to(FEW);
         }
         Ok(())
     }
 
-    /// A `join` becomes ready between what came before it and what comes after.
+    /// A `join` becomes ready between the events before it and those after it.
     fn read_on(
         &mut self,
         state: &State,
@@ -204,7 +204,7 @@ impl Reader {
         }
     }
 
-    /// Whether there was something to read.
+    /// Returns whether there was something to read.
     fn read(&mut self, state: &State, look: &mut ReadBuffer) -> bool {
         let replay = self.catch_up.as_mut().and_then(|c| c.replay.take());
         if let Some(replay) = replay {
@@ -227,8 +227,8 @@ impl Reader {
         replays || self.joined_at.is_some() && self.position < self.reads_until(log)
     }
 
-    /// The server of today may be one that cannot listen to a name which the
-    /// one before could.
+    /// The present server may be unable to listen to a name that the previous one
+    /// could.
     fn check_memberships(&self, state: &State) -> Result<(), Ended> {
         let refused =
             |m: &&Membership| matches!(state.readers.listening(m.channel), ListenState::Refused(_));
@@ -280,8 +280,8 @@ impl Reader {
         }
     }
 
-    /// The log has overtaken this reader: what it skips may hold a change of
-    /// the source's state too.
+    /// The log has overtaken this reader. The skipped part may include a change of
+    /// the source's state.
     fn go_on_at_head(&mut self, state: &State) {
         let log = &state.log;
         self.position = log.head();
@@ -289,7 +289,7 @@ impl Reader {
             id: log.id(self.position),
             reason: GapReason::SlowReader,
         });
-        // Before `interrupted`: who hears it after that would take it for the end.
+        // Before `Interrupted`: a client would take a later `Ready` for the end of it.
         self.finish_catch_up(log);
         match state.source {
             SourceState::Interrupted { since } if self.live_sent => {

@@ -1,4 +1,4 @@
-//! Who reads which channel, and what is wanted from the source. No async.
+//! Readers of each channel, and the LISTEN requests to the source. No async.
 
 mod limits;
 
@@ -23,23 +23,23 @@ use crate::{
     event::{ChannelName, WIRES, WireName},
 };
 
-/// Names one reader. Valid until [`Readers::leave`].
+/// Key of one reader. Valid until [`Readers::leave`].
 pub(super) type ReaderKey = usize;
 
-/// Names one channel. Valid as long as a reader has joined it.
+/// Key of one channel. Valid as long as a reader has joined it.
 pub(super) type ChannelKey = usize;
 
-/// One reader's, until it leaves.
+/// State of one reader, until it leaves.
 #[derive(Debug)]
 struct Place {
     wire: WireName,
     client: ClientKey,
     waker: Option<Waker>,
-    /// The gateway is shutting down, and it is this reader's turn.
+    /// The gateway is shutting down, and has ended this reader's stream.
     ended: bool,
 }
 
-/// See the module.
+/// Registry of readers and channels.
 #[derive(Debug)]
 pub(super) struct Readers {
     demand: Demand,
@@ -88,7 +88,7 @@ impl Readers {
         self.channels.len()
     }
 
-    /// Those of one channel.
+    /// Number of readers of one channel.
     pub(super) fn of(&self, key: ChannelKey) -> usize {
         self.channels[key].count()
     }
@@ -108,8 +108,8 @@ impl Readers {
         self.by_wire[place.wire as usize] -= 1;
     }
 
-    /// Looks at `count` places for channels from `first`, and says where the
-    /// next are.
+    /// Visits `count` keys from `first`, and returns the first key of the next
+    /// call.
     pub(super) fn view(
         &self,
         first: ChannelKey,
@@ -126,7 +126,7 @@ impl Readers {
         (end < self.channels.capacity()).then_some(end)
     }
 
-    /// Remembers whom to wake for this reader, until it is woken once.
+    /// Stores the waker of this reader, until it is woken once.
     pub(super) fn wait(&mut self, reader: ReaderKey, waker: &Waker) {
         let slot = &mut self.places[reader].waker;
         if !slot.as_ref().is_some_and(|known| known.will_wake(waker)) {
@@ -136,7 +136,7 @@ impl Readers {
 
     /// Joins `names`, all or none, in their order. Creates the channels that do not
     /// exist, within the limits and if `may_create` permits it, and asks the source
-    /// for them. A reader that `is_attached` on a channel stays seated.
+    /// for them. A reader that `is_attached` on a channel stays attached.
     pub(super) fn join(
         &mut self,
         reader: ReaderKey,
@@ -162,7 +162,7 @@ impl Readers {
         Ok(keys)
     }
 
-    /// From now on `worker` serves the reader on this channel.
+    /// Attaches the reader to `worker` on this channel.
     pub(super) fn slot(&mut self, reader: ReaderKey, key: ChannelKey, worker: WorkerKey) {
         let channel = &mut self.channels[key];
         channel.woken.remove(&reader);
@@ -170,7 +170,7 @@ impl Readers {
         channel.workers.insert(worker);
     }
 
-    /// Who serves readers of this channel.
+    /// Workers to which readers of this channel are attached.
     pub(super) fn workers(&self, key: ChannelKey) -> WorkerSet {
         let channel = self.channels.get(key);
         let channel = channel.filter(|channel| !channel.attached.is_empty());
@@ -210,7 +210,7 @@ impl Readers {
         }
     }
 
-    /// Gives up the channels that nobody has read for `linger`.
+    /// Gives up the channels that had no reader for `linger`.
     pub(super) fn sweep(&mut self, linger: Duration, log: &mut Log, now: Instant) {
         while let Some(key) = self.idle.expired(linger, now) {
             self.give_up(key, log);
@@ -233,8 +233,8 @@ impl Readers {
         self.demand.wish(channel.name, ListenRequest::Unlisten);
     }
 
-    /// LISTEN has committed, for the wish of this generation. An answer to an
-    /// older wish is not for this channel's readers: an UNLISTEN came between.
+    /// LISTEN has committed for the request of this generation. An answer to an
+    /// older request does not count: an UNLISTEN came between.
     pub(super) fn committed(
         &mut self,
         name: &ChannelName,
@@ -264,7 +264,7 @@ impl Readers {
         Some(key)
     }
 
-    /// The channel, if the answer is to its newest wish.
+    /// The channel, if the answer is to its newest request.
     fn wished(
         &mut self,
         name: &ChannelName,
@@ -275,7 +275,7 @@ impl Readers {
         (channel.generation == generation).then_some((key, channel))
     }
 
-    /// Whether there is a channel that PostgreSQL cannot listen to: seldom.
+    /// Whether there is a channel that PostgreSQL cannot listen to, which is rare.
     pub(super) fn has_refusals(&self) -> bool {
         self.refusals > 0
     }
@@ -284,7 +284,7 @@ impl Readers {
         self.channels[key].listening
     }
 
-    /// Something came on the channel of this name; counts, if LISTEN has
+    /// Counts a notification on the channel of this name, if its LISTEN has
     /// committed.
     pub(super) fn notified(
         &mut self,
@@ -299,7 +299,7 @@ impl Readers {
         Some((key, history, &channel.name))
     }
 
-    /// Takes the wakers of those who wait on a channel.
+    /// Takes the wakers of the readers that wait on a channel.
     pub(super) fn wake(&mut self, key: ChannelKey, wakers: &mut Vec<Waker>) {
         let Some(channel) = self.channels.get(key) else {
             return;
@@ -308,13 +308,13 @@ impl Readers {
         wakers.extend(waiting.filter_map(|&reader| self.places[reader].waker.take()));
     }
 
-    /// Takes the wakers of all who wait.
+    /// Takes the wakers of all waiting readers.
     pub(super) fn wake_all(&mut self, wakers: &mut Vec<Waker>) {
         let places = self.places.iter_mut();
         wakers.extend(places.filter_map(|(_, place)| place.waker.take()));
     }
 
-    /// Ends the streams of `count` readers, and says how many go on.
+    /// Ends the streams of `count` readers, and returns how many are left.
     pub(super) fn end(&mut self, count: usize, wakers: &mut Vec<Waker>) -> usize {
         let mut going_on = self.places.iter_mut().filter(|(_, place)| !place.ended);
         for (_, place) in going_on.by_ref().take(count) {

@@ -1,4 +1,4 @@
-//! Whether the gateway does all it is there for, and why it does not.
+//! Whether the gateway is ready, and if not, why.
 
 use tokio::sync::watch;
 
@@ -18,7 +18,7 @@ pub enum Unready {
     Degraded(&'static str),
 }
 
-/// Now, and from now on.
+/// Present readiness.
 pub type Readiness = Result<(), Unready>;
 
 impl State {
@@ -39,7 +39,7 @@ impl Hub {
         self.shared.readiness.subscribe()
     }
 
-    /// Under the lock, so that the last word is the last state's.
+    /// Called under the lock, so that the last update is of the last state.
     pub(super) fn tell_readiness(&self, state: &State) {
         let readiness = state.readiness();
         let tell = |was: &mut Readiness| std::mem::replace(was, readiness) != readiness;

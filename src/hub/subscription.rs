@@ -1,5 +1,5 @@
-//! One reader's handle on the hub: a stream of deliveries. Dropping it is
-//! leaving.
+//! One reader's handle on the hub: a stream of deliveries. Dropping it
+//! unsubscribes.
 
 use std::{
     collections::HashSet,
@@ -23,10 +23,10 @@ use super::{
 };
 use crate::event::{ChannelName, EventId, WireName};
 
-/// Why a reader's stream ended.
+/// Reason why a reader's stream ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Ended {
-    /// The gateway is going down.
+    /// The gateway is shutting down.
     #[error("the gateway is shutting down")]
     ShuttingDown,
     /// The source was not live within `subscribe_timeout`.
@@ -37,11 +37,11 @@ pub enum Ended {
     Refused(ChannelName),
 }
 
-/// Why channels were not joined.
+/// Reason why channels were not joined.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JoinError {
-    /// A cursor for a channel that is read already: its events would come
-    /// twice, and out of order.
+    /// A cursor for a channel that is read already: its events would be
+    /// delivered twice, and out of order.
     #[error("{0:?} is subscribed to already: with a cursor, unsubscribe first")]
     Joined(ChannelName),
     /// Over `max_channels_per_reader`.
@@ -58,8 +58,8 @@ pub enum JoinError {
     CreationRefused,
 }
 
-/// See the module. What a cursor missed comes first, and `Ready` behind it; the
-/// first error is the end.
+/// Stream of one reader's deliveries. Events that a cursor missed come first,
+/// then `Ready`; an error is the last item.
 #[derive(Debug)]
 pub struct Subscription {
     hub: Hub,
@@ -92,12 +92,12 @@ impl Subscription {
         self.hub.clone()
     }
 
-    /// Asks for `channels`; answered by a `Ready` that names them, once each.
-    /// With a cursor, what they missed comes before it, or a gap.
+    /// Asks for `channels`; answered by a `Ready` that names each once. With a
+    /// cursor, the missed events precede it, or a gap.
     ///
     /// # Errors
-    /// A limit on channels, or a cursor for one that was joined before; nothing
-    /// was joined then.
+    /// A limit on channels, or a cursor for a channel that was joined before;
+    /// then nothing was joined.
     pub fn join(
         &mut self,
         channels: &[ChannelName],
@@ -125,7 +125,7 @@ impl Subscription {
         {
             return Err(JoinError::Joined(name.clone()));
         }
-        // A limit that was lowered takes nothing away: what it has it may ask for again.
+        // A lowered limit does not affect existing channels: they may be joined again.
         let limit = config.max_channels_per_reader.max(self.reader.ready());
         if self.reader.channels_with(&names) > limit {
             return Err(JoinError::TooManyForReader(config.max_channels_per_reader));
@@ -157,12 +157,12 @@ impl Subscription {
             .change_client(self.key, client, keys);
     }
 
-    /// All that were joined, ready or not.
+    /// All joined channels, ready or not.
     pub fn channels(&self) -> Vec<ChannelName> {
         self.reader.names().cloned().collect()
     }
 
-    /// Gives `channels` up; nothing of them is delivered after this.
+    /// Leaves `channels`; none of their events is delivered after this.
     pub fn unsubscribe(&mut self, channels: &[ChannelName]) {
         self.reclaim();
         let keys = self.reader.unsubscribe(channels);
@@ -185,23 +185,23 @@ impl Subscription {
         }
     }
 
-    /// Where there is a writer, it may put events into the outlet of `slot`
-    /// while the reader sleeps: from each `serve` to the next `rise`.
+    /// If there are workers, one may write events into the sink of `slot` while
+    /// the reader waits: from each `arm` to the next `reclaim`.
     pub fn attach(&mut self, slot: Arc<DirectSlot>) {
         let worker = self.hub.lock().queues.worker_of(self.key);
         self.slot = worker.map(|worker| (slot, worker));
         self.reader.unattached = true;
     }
 
-    /// All that was delivered is written. To be called before the reader
-    /// sleeps; if something came meanwhile, it is woken.
+    /// Everything delivered is written. Call it before the reader waits; if
+    /// something came meanwhile, the reader is woken.
     pub fn arm(&self) {
         if let Some((slot, _)) = &self.slot {
             slot.arm();
         }
     }
 
-    /// The outlet is the reader's alone.
+    /// From now on the reader alone uses the sink.
     pub fn reclaim(&mut self) {
         if let Some((slot, _)) = &self.slot {
             self.reader.position = self.reader.position.max(slot.reclaim());
@@ -209,7 +209,7 @@ impl Subscription {
     }
 
     /// The newest cursor: everything up to it was delivered. `None` before the
-    /// first `Ready`, and while something waits to be delivered.
+    /// first `Ready`, and while a delivery is pending.
     pub fn cursor(&mut self) -> Option<EventId> {
         self.reclaim();
         let mut state = self.hub.lock();
@@ -220,13 +220,12 @@ impl Subscription {
         self.reader.drained().map(|position| state.log.id(position))
     }
 
-    /// Whether a gap stands among what comes before the `ready` that is waited
-    /// for.
+    /// Whether a gap precedes the pending `Ready`.
     pub fn has_gap_ahead(&self) -> bool {
         self.reader.has_gap_ahead(&self.hub.lock().log)
     }
 
-    /// The next delivery that is there already.
+    /// The next delivery that is available now.
     fn take(&mut self, cx: &Context<'_>) -> Result<Option<Delivery>, Ended> {
         if self.reader.batch.is_empty() {
             self.reclaim();
@@ -249,8 +248,8 @@ impl Subscription {
         Ok(delivery)
     }
 
-    /// What was delivered is counted when the reader rests: what it has taken
-    /// by then it writes now.
+    /// Counts deliveries when the reader waits: what it has taken by then is
+    /// being written now.
     fn count(&mut self, delivery: Option<&Delivery>) {
         let counters = &self.hub.shared.counters;
         let is_due = match delivery {

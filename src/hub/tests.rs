@@ -22,7 +22,7 @@ use crate::{
 
 const EPOCH_TIME: SystemTime = SystemTime::UNIX_EPOCH;
 
-/// A hub with a source that obeys at once.
+/// A hub with a source that answers LISTEN requests at once.
 struct Fixture {
     hub: Hub,
     demand: Demand,
@@ -41,7 +41,7 @@ impl Fixture {
         fixture
     }
 
-    /// LISTENs to what is wished for; returns what is to be given up.
+    /// Answers the LISTEN requests; returns the channels to UNLISTEN.
     fn obey(&self) -> Vec<ChannelName> {
         let wishes = self.demand.changed().now_or_never().unwrap_or_default();
         let mut unlisten = Vec::new();
@@ -72,7 +72,7 @@ impl Fixture {
         subscription
     }
 
-    /// One that is ready: from here on nothing may be missing.
+    /// A ready reader: from here on no event may be missing.
     fn reader(&self, channels: &[&str]) -> Subscription {
         let mut reader = self.subscribe(channels, None);
         assert_eq!(now(&mut reader), [format!("ready {channels:?}")]);
@@ -92,7 +92,7 @@ fn names(channels: &[&str]) -> Vec<ChannelName> {
     names.collect()
 }
 
-/// What is there now, in short words.
+/// The available deliveries, as short texts.
 fn now(subscription: &mut Subscription) -> Vec<String> {
     std::iter::from_fn(|| subscription.next().now_or_never())
         .take_while(Option::is_some)
@@ -107,7 +107,7 @@ fn now(subscription: &mut Subscription) -> Vec<String> {
         .collect()
 }
 
-/// The last cursor among the deliveries that are there now.
+/// The last cursor among the available deliveries.
 fn last_cursor(subscription: &mut Subscription) -> Option<Cursor> {
     let there = std::iter::from_fn(|| subscription.next().now_or_never().flatten());
     let ids = there.filter_map(|item| match item.unwrap() {
@@ -247,7 +247,7 @@ async fn an_idle_cursor_moves_with_the_traffic_of_others() {
     assert!(now(&mut fixture.subscribe(&["quiet"], idle)).contains(&r#""quiet" 2"#.to_owned()));
 }
 
-/// Its events would come twice, and out of order.
+/// Its events would be delivered twice, and out of order.
 #[tokio::test(start_paused = true)]
 async fn a_channel_that_is_read_cannot_be_joined_with_a_cursor() {
     let fixture = Fixture::live(Config::default());

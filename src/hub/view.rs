@@ -1,5 +1,5 @@
-//! What the hub holds and has counted, for whoever watches it. A look takes
-//! the lock for a moment, and never for long.
+//! Snapshots of what the hub holds and has counted, for monitoring. Each takes
+//! the lock for a moment, never for long.
 
 use std::time::SystemTime;
 
@@ -9,25 +9,25 @@ use crate::{
     instruments::HistogramSnapshot,
 };
 
-/// Channels looked at under one lock: some 100 µs.
+/// Channels visited under one lock: some 100 µs.
 const LOOK: usize = 1000;
 
-/// Whether anything comes from the source.
+/// State of the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SourceView {
-    /// Nothing was heard of it yet.
+    /// The source has not reported yet.
     Starting,
-    /// It is proven.
+    /// It is proven to deliver.
     Live,
     /// It is lost, or suspect.
     Interrupted,
 }
 
 impl SourceView {
-    /// Each at the place of its number.
+    /// In the order of their numbers.
     pub const ALL: [Self; 3] = [Self::Starting, Self::Live, Self::Interrupted];
 
-    /// The contract's word.
+    /// The name in the public API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Starting => "starting",
@@ -37,45 +37,45 @@ impl SourceView {
     }
 }
 
-/// See the module. What is counted began with the hub.
+/// Snapshot of the hub. Counters start with the hub.
 #[derive(Debug, Clone, PartialEq)]
 pub struct View {
-    /// The source, by the gateway's clock.
+    /// State of the source, and since when, by the gateway's clock.
     pub source: (SourceView, SystemTime),
     /// How often the source was lost after it had been live.
     pub interruptions: u64,
-    /// Whether the gateway does all it is there for.
+    /// Whether the gateway is ready.
     pub is_ready: bool,
     /// Readers there are now, by wire.
     pub readers: [usize; WIRES],
-    /// Channels listened to, or asked for.
+    /// Channels listened to, or requested.
     pub channels: usize,
     /// Notifications that became events.
     pub events: u64,
-    /// Notifications on channels that nobody reads any more.
+    /// Notifications dropped because their channel is not listened to.
     pub unmatched: u64,
-    /// Events given to readers, by wire.
+    /// Events delivered to readers, by transport.
     pub deliveries: [u64; WIRES],
-    /// Gaps given to readers, by reason.
+    /// Gaps delivered to readers, by reason.
     pub gaps: [u64; GAP_REASONS],
     /// Cursors that were honoured, and those that were answered by a gap.
     pub resumes: [u64; 2],
-    /// Deliveries by how long after receipt they were made.
+    /// Deliveries by the time since receipt.
     pub latency: HistogramSnapshot,
     /// Events in the log.
     pub log_events: usize,
-    /// What they take, with their encodings.
+    /// Bytes of the events and their encodings.
     pub log_bytes: usize,
 }
 
-/// One channel that is listened to, or asked for.
+/// One channel that is listened to, or requested.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ChannelView {
     /// Its name.
     pub name: ChannelName,
-    /// Readers it has now.
+    /// Present readers.
     pub readers: usize,
-    /// Events it had since somebody reads it.
+    /// Its events since the channel was created.
     pub events: u64,
 }
 
@@ -90,7 +90,7 @@ impl State {
 }
 
 impl Hub {
-    /// What there is now.
+    /// A snapshot of the present state.
     pub fn view(&self) -> View {
         let counters = &self.shared.counters;
         let state = self.lock();
@@ -111,8 +111,8 @@ impl Hub {
         }
     }
 
-    /// All channels there are, in no order. One that comes or goes meanwhile
-    /// may be missing.
+    /// All channels, in no order. One that is added or removed meanwhile may be
+    /// missing.
     pub fn channels(&self) -> Vec<ChannelView> {
         let mut channels = Vec::new();
         let mut next: ChannelKey = 0;

@@ -1,15 +1,15 @@
-//! What a reader, or a writer, is shown of the log.
+//! Reads of the log, by a reader or a fan-out worker.
 
 use std::{cmp::Reverse, collections::BinaryHeap, sync::Arc};
 
 use super::{ControlEntry, ControlEvent, HistoryKey, Log};
 use crate::{event::Event, hub::event_batch::EventBatch};
 
-/// Payloads in one burst: what a client does not take of it is kept for its
-/// reader, so this bounds what a slow reader costs.
+/// Payload bytes of one event batch: the part that a client does not accept is
+/// kept for its reader, so this bounds the memory of a slow reader.
 const BATCH_BYTES: usize = 48 << 10;
 
-/// Events in one burst: it keeps them alive beyond the log's limits.
+/// Events of one event batch, which keeps them alive beyond the log's limits.
 #[cfg(not(test))]
 const BATCH_EVENTS: usize = 256;
 
@@ -17,7 +17,7 @@ const BATCH_EVENTS: usize = 256;
 #[cfg(test)]
 const BATCH_EVENTS: usize = 3;
 
-/// What a reader meets on its way through the log.
+/// One entry of the log, as a reader reads it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::hub) enum Entry {
     Event(Arc<Event>),
@@ -33,14 +33,14 @@ impl Entry {
     }
 }
 
-/// The reader asked for something that the log no longer holds.
+/// The log no longer holds something that the reader has not read yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::hub) struct Lagged;
 
-/// Each history's next event: its sequence, and where it is. The lowest first.
+/// The next event of each history: its sequence and its index. Lowest first.
 type Heads = BinaryHeap<Reverse<(u64, HistoryKey, usize)>>;
 
-/// What a look at the log needs room for; kept for the next look.
+/// Buffers for a read of the log; reused for the next read.
 #[derive(Debug, Default)]
 pub(in crate::hub) struct ReadBuffer {
     pub(in crate::hub) entries: Vec<Entry>,
@@ -48,8 +48,8 @@ pub(in crate::hub) struct ReadBuffer {
 }
 
 impl Log {
-    /// Whether a reader of `keys` that has seen everything up to `after` can
-    /// be given all that followed.
+    /// Whether the log holds everything that a reader of `keys` needs after
+    /// `after`.
     pub(in crate::hub) fn covers(
         &self,
         mut keys: impl Iterator<Item = HistoryKey>,
@@ -59,19 +59,19 @@ impl Log {
             && keys.all(|key| after >= self.histories[key].reaches_back_to(self.limits.events))
     }
 
-    /// Whether there is a gap after `after`, up to and with `until`.
+    /// Whether there is a gap after `after`, up to and including `until`.
     pub(in crate::hub) fn has_gap(&self, after: u64, until: u64) -> bool {
         let is_gap = |mark: &&ControlEntry| matches!(mark.signal, ControlEvent::Gap(_));
         let mut controls = self.controls.iter().rev().filter(is_gap);
         controls.any(|mark| (after + 1..=until).contains(&mark.sequence))
     }
 
-    /// Looks, in order, at what follows `marks_after` among the marks and each
-    /// given position among the events, up to and with `until`: at most `max`
+    /// Reads, in order, the control entries after `marks_after` and the events
+    /// after each given position, up to and including `until`: at most `max`
     /// entries.
     ///
     /// # Errors
-    /// Something that should have been read has left.
+    /// Something that should have been read was evicted.
     pub(in crate::hub) fn read(
         &self,
         positions: impl Iterator<Item = (HistoryKey, u64)>,
@@ -104,8 +104,8 @@ impl Log {
         Ok(())
     }
 
-    /// What came on one channel after `looked`, as much as one write may hold,
-    /// and whether that is all.
+    /// Events of one channel after `looked`, at most as many as one write may
+    /// hold, and whether these are all.
     pub(in crate::hub) fn batch(
         &self,
         key: HistoryKey,
@@ -141,7 +141,7 @@ impl Log {
         })
     }
 
-    /// The first event after each position that has one.
+    /// The first event after each position, if there is one.
     fn find_heads(
         &self,
         positions: impl Iterator<Item = (HistoryKey, u64)>,

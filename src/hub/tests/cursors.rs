@@ -1,4 +1,4 @@
-//! Resuming: exactly what was missed, or a gap.
+//! Resuming: exactly the missed events, or a gap.
 
 use super::*;
 
@@ -75,7 +75,7 @@ async fn the_cursor_of_ready_after_a_gap_resumes() {
     assert_eq!(now(&mut again), [r#""a" 1"#, r#"ready ["a"]"#]);
 }
 
-/// Three batches of them, and what came meanwhile stands behind.
+/// Three batches of events; those that arrive meanwhile come after `ready`.
 #[tokio::test(start_paused = true)]
 async fn ready_stands_behind_all_that_was_missed() {
     let fixture = Fixture::live(Config::default());
@@ -86,7 +86,7 @@ async fn ready_stands_behind_all_that_was_missed() {
     reader.join(&names(&["b"]), cursor).unwrap();
     let first = reader.next().now_or_never().flatten();
     assert!(matches!(first, Some(Ok(Delivery::Event(_)))), "{first:?}");
-    // None that goes beyond what has been delivered.
+    // No cursor beyond the delivered events.
     assert_eq!(reader.cursor(), None);
     fixture.notify("a", "meanwhile");
     let missed = (1..8).map(|n| format!(r#""b" {n}"#));
@@ -194,13 +194,13 @@ async fn a_loss_that_is_forgotten_is_a_gap() {
     }
     let mut again = fixture.subscribe(&["a"], cursor);
     assert_eq!(now(&mut again), ["cursor_too_old", r#"ready ["a"]"#]);
-    // So is it for one who has slept all the time.
+    // The same holds for a reader that has waited all the time.
     assert_eq!(now(&mut reader), ["slow_reader"]);
     fixture.notify("a", "1");
     assert_eq!(now(&mut reader), [r#""a" 1"#]);
 }
 
-/// Whatever channel it was on, which nobody knows.
+/// Its channel is unknown.
 #[tokio::test(start_paused = true)]
 async fn what_could_not_be_decoded_is_a_gap_for_all_at_its_place() {
     let fixture = Fixture::live(Config::default());

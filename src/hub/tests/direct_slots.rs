@@ -1,4 +1,4 @@
-//! Readers that sleep where a writer serves them.
+//! Idle readers that a worker writes to.
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},
@@ -7,7 +7,7 @@ use std::{
 
 use super::*;
 
-/// Counts what it is given; it takes all.
+/// Counts the events it is given; accepts all.
 #[derive(Debug, Default)]
 pub(super) struct Given(Arc<AtomicUsize>);
 
@@ -21,7 +21,7 @@ impl EventSink for Given {
     fn close(&mut self) {}
 }
 
-/// A reader of `a`, its writer, and how much that has given it.
+/// A reader of `a`, its worker, and the number of events written to it.
 fn attached() -> (Fixture, FanoutWorker, Reading, Arc<AtomicUsize>) {
     let fixture = Fixture::live(Config::default());
     let worker = fixture.hub.fanout_workers(1).pop().unwrap();
@@ -42,7 +42,7 @@ async fn a_reader_that_sleeps_is_served_without_being_woken() {
         while worker.round().now_or_never().is_some() {}
     }
     assert_eq!((armed(), reading.woken()), (5, 0));
-    // What is no event it is woken for, and then it is at the place of the last.
+    // It is woken for anything but an event, and continues after the last event.
     fixture.lose();
     assert_eq!(reading.woken(), 1);
     assert_eq!(now(&mut reading.reader), ["interrupted"]);
@@ -57,10 +57,10 @@ async fn an_outlet_is_the_readers_until_it_has_written() {
         while worker.round().now_or_never().is_some() {}
         count.load(Ordering::Relaxed)
     };
-    // It has read all there is, and is still writing it.
+    // It has read everything there is, and is still writing it.
     reading.read();
     assert_eq!((notify("1"), reading.woken()), (0, 1));
-    // It says that it has written, and does not know yet that it was woken.
+    // It reports that it has written, not knowing yet that it was woken.
     reading.reader.arm();
     assert_eq!((notify("2"), reading.woken()), (0, 1));
     assert_eq!(now(&mut reading.reader), ["\"a\" 1", "\"a\" 2"]);
@@ -68,7 +68,7 @@ async fn an_outlet_is_the_readers_until_it_has_written() {
     assert_eq!((notify("3"), reading.woken()), (1, 1));
 }
 
-/// Whatever has changed may be that the reader may not have what comes.
+/// The change may be that the reader loses its right to the next events.
 #[tokio::test(start_paused = true)]
 async fn who_was_woken_with_all_is_given_nothing_until_it_has_looked() {
     let (fixture, mut worker, mut reading, count) = attached();
@@ -112,7 +112,7 @@ impl Reading {
         self.reader.arm();
     }
 
-    /// To the end of what is there.
+    /// Reads all available deliveries.
     pub(super) fn read(&mut self) {
         let waker = self.wakes.clone().into();
         let mut cx = Context::from_waker(&waker);

@@ -1,4 +1,4 @@
-//! What is told to who follows a notification.
+//! Calls that the follower of a notification receives.
 
 use std::sync::Mutex;
 
@@ -6,7 +6,7 @@ use super::direct_slots::{Given, Reading};
 use super::*;
 use crate::event::{EventId, Followed, Follower};
 
-/// What it was told, in order.
+/// The calls, in order.
 #[derive(Debug, Clone, Default)]
 struct Told(Arc<Mutex<Vec<String>>>);
 
@@ -34,7 +34,7 @@ impl Told {
     }
 }
 
-/// It may write it until it rests.
+/// It may still be writing the event until it waits.
 #[tokio::test(start_paused = true)]
 async fn a_reader_has_been_given_it_when_it_rests() {
     let fixture = Fixture::live(Config::default());

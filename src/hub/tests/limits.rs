@@ -1,4 +1,4 @@
-//! What is refused, and whom that ends.
+//! Limits, and the readers that a refusal ends.
 
 use super::*;
 
@@ -41,7 +41,7 @@ async fn a_lower_limit_leaves_the_channels_that_there_are() {
     let mut another = fixture.subscribe(&["a", "c"], None);
     assert_eq!(now(&mut another), [r#"ready ["a", "c"]"#]);
     assert_eq!(another.join(&names(&["e"]), None), Err(JoinError::TooMany));
-    // One that lingers is not given up for what there is.
+    // An idle channel is not given up for a join that names it.
     let mut resumed = fixture.subscribe(&["d"], last_cursor);
     assert_eq!(now(&mut resumed), [r#"ready ["d"]"#]);
 }
@@ -104,8 +104,8 @@ async fn the_place_of_the_channel_that_lingers_longest_is_taken_first() {
     assert_eq!((refused, given_up), (Err(JoinError::TooMany), vec![]));
 }
 
-/// Else a crowd of newcomers, each with a channel of its own, would have the
-/// lock for itself: a look at all of them took most of a minute here.
+/// Otherwise many new clients, each with a channel of its own, would occupy the
+/// lock: scanning all idle channels took most of a minute here.
 #[test]
 fn however_many_linger_a_place_is_found_at_once() {
     let fixture = Fixture::live(Config::default());

@@ -1,9 +1,9 @@
-//! The promise against a simple model: random publishes, joins, leaves,
-//! resumes, evictions, un-listens and lost sessions, in any order.
+//! The delivery guarantee against a simple model: random publishes, joins,
+//! leaves, resumes, evictions, un-listens and lost sessions, in any order.
 //!
-//! PostgreSQL's side is a list: what is committed on each channel, and whether
-//! the session listened then. What the session hears, and its answers, wait
-//! in one queue for the hub, as they would in a socket. Each reader checks the
+//! PostgreSQL is modelled as a list: the commits on each channel, and whether
+//! the session listened then. The session's notifications and answers wait in
+//! one queue for the hub, as they would in a socket. Each reader checks the
 //! contract by counting.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -22,34 +22,34 @@ const READERS: usize = 3;
 enum Op {
     /// A transaction commits.
     Publish(usize),
-    /// The session takes the wishes and obeys.
+    /// The session takes the LISTEN requests and executes them.
     Obey,
-    /// The hub takes in so many items.
+    /// The hub applies this number of items.
     Pump(usize),
     Lose,
     Reconnect,
-    /// A reader asks for a channel more.
+    /// A reader joins one more channel.
     Join(usize, usize),
     Part(usize, usize),
-    /// A reader reads so many deliveries.
+    /// A reader reads this number of deliveries.
     Read(usize, usize),
-    /// The writer gives what came to those who sleep.
+    /// The worker writes the new events to the idle readers.
     Write,
-    /// A reader is told how far it is.
+    /// A reader asks for its present cursor.
     Sign(usize),
-    /// Everybody is to look.
+    /// All readers are woken.
     Wake,
-    /// Another bound for the history.
+    /// A new limit for the history.
     Reload(usize),
     /// A reader's connection breaks.
     Break(usize),
-    /// It comes back with its last id.
+    /// It reconnects with its last id.
     Resume(usize),
     /// Seconds pass.
     Wait(u64),
 }
 
-/// Where nothing is ever lost.
+/// Operations that lose nothing.
 fn calm_op() -> impl Strategy<Value = Op> {
     let (reader, channel) = (0..READERS, 0..CHANNELS.len());
     prop_oneof![
@@ -89,7 +89,7 @@ enum Item {
 #[derive(Default)]
 struct Server {
     committed: [u64; CHANNELS.len()],
-    /// What the hub has taken in.
+    /// The part that the hub has applied.
     heard: [u64; CHANNELS.len()],
     connected: bool,
     wanted: BTreeMap<usize, Generation>,
@@ -163,7 +163,7 @@ impl Server {
     }
 }
 
-/// An outlet, of which every other burst is too much.
+/// A buffer that reports every other batch as too much.
 #[derive(Debug, Default)]
 struct Tray {
     events: Mutex<VecDeque<Arc<Event>>>,
@@ -176,7 +176,7 @@ impl Tray {
     }
 }
 
-/// The writer's end of it.
+/// The worker's end of it.
 #[derive(Debug)]
 struct Way(Arc<Tray>);
 
@@ -190,31 +190,31 @@ impl EventSink for Way {
     fn close(&mut self) {}
 }
 
-/// What a reader may still get on a channel.
+/// The events that a reader may still receive on a channel.
 #[derive(Debug, Clone, Copy)]
 struct Owed {
-    /// Nothing before this one.
+    /// The lowest permitted event.
     from: u64,
-    /// The next one is this or earlier, or a gap was told.
+    /// Upper bound of the next event; `None` after a gap.
     to: Option<u64>,
 }
 
 #[derive(Default)]
 struct Client {
-    /// What a writer has given it; None where it is no writer's.
+    /// Events written by a worker; `None` for a reader without one.
     tray: Option<Arc<Tray>>,
     subscription: Option<Subscription>,
     channels: BTreeSet<usize>,
     owed: BTreeMap<usize, Owed>,
-    /// What was owed on channels that were parted, and the last id then.
+    /// State of the channels that were left, and the last id then.
     parted: BTreeMap<usize, (EventId, Owed)>,
     /// Joined again with that id, and not ready yet.
     returning: BTreeMap<usize, (EventId, Owed)>,
-    /// What the hub had heard when a channel was asked for that is not ready
-    /// yet: by `ready` the reader has had it.
+    /// The events that the hub had applied when a channel was requested that is
+    /// not ready yet: the reader has received them by `ready`.
     asked: BTreeMap<usize, u64>,
     last: Option<EventId>,
-    /// What was owed when that was seen.
+    /// `owed` when that id was received.
     kept: BTreeMap<usize, Owed>,
     live: bool,
     gaps: usize,
@@ -276,14 +276,14 @@ impl Client {
     /// A channel whose replay is not complete has a cursor of its own.
     fn break_off(&mut self) {
         self.subscription = None;
-        // What the writer gave last is lost on its way.
+        // The last events that the worker wrote are lost on the way.
         self.tray = self.tray.as_ref().map(|_| Arc::default());
         self.asked.clear();
         for (channel, before) in std::mem::take(&mut self.returning) {
             self.owed.remove(&channel);
             self.parted.insert(channel, before);
         }
-        // What came with an id that it did not keep comes again.
+        // Events whose id it did not keep are delivered again.
         for (channel, owed) in &mut self.owed {
             match self.kept.get(channel) {
                 Some(kept) => *owed = *kept,
@@ -292,8 +292,8 @@ impl Client {
         }
     }
 
-    /// While a replay of some channels comes, its ids are older than the
-    /// stream's: none is kept before their `ready`.
+    /// During the replay of some channels the ids are older than the stream's:
+    /// none is kept before their `ready`.
     fn saw(&mut self, id: EventId) {
         if !self.returning.is_empty() {
             return;
@@ -334,7 +334,7 @@ impl Client {
         }
     }
 
-    /// Returns whether there was something.
+    /// Returns whether there was a delivery.
     fn read(&mut self, server: &Server) -> bool {
         if let Some(event) = self.tray.as_ref().and_then(|tray| tray.take()) {
             self.check(Delivery::Event(event), server);
@@ -361,7 +361,7 @@ impl Client {
         }
     }
 
-    /// What a writer gave has reached the client before anything it says next.
+    /// Events written by a worker reach the client before its next answer.
     fn empty_tray(&mut self, server: &Server) {
         while let Some(event) = self.tray.as_ref().and_then(|tray| tray.take()) {
             self.check(Delivery::Event(event), server);
@@ -374,7 +374,7 @@ impl Client {
                 for name in channels {
                     let channel = CHANNELS.iter().position(|c| *c == name.as_str()).unwrap();
                     self.returning.remove(&channel);
-                    // From now on it is owed; what was owed before still is.
+                    // From now on it is owed; an earlier debt remains.
                     let owed = self.owed.entry(channel).or_insert(Owed {
                         from: 0,
                         to: Some(server.committed[channel]),
@@ -394,7 +394,7 @@ impl Client {
                 let channel = CHANNELS.iter().position(|c| *c == name).unwrap();
                 assert!(self.channels.contains(&channel), "of a channel it has not");
                 let count: u64 = event.payload.parse().unwrap();
-                // One that was never ready may come before that, by a cursor.
+                // A cursor may bring events before the channel's first `ready`.
                 let owed = self
                     .owed
                     .entry(channel)
@@ -426,7 +426,7 @@ impl Client {
         }
     }
 
-    /// Everything was delivered.
+    /// Checks that everything was delivered.
     fn check_end(&self, committed: &[u64]) {
         assert!(self.live, "was not told that the source is live");
         for (channel, owed) in &self.owed {
@@ -451,7 +451,7 @@ async fn run(config: Config, calm: bool, ops: Vec<Op>) -> usize {
     }
     hub.ingest(|intake| intake.live(false));
     server.connected = true;
-    // Where every channel is always listened to, every cursor is good.
+    // If every channel is always listened to, every cursor is valid.
     let mut keeper = hub.subscribe(WireName::WebSocket, CLIENT).unwrap();
     if calm {
         keeper.join(&names(&CHANNELS), None).unwrap();
@@ -534,8 +534,8 @@ proptest! {
         ..ProptestConfig::default()
     })]
 
-    /// Whatever happens, an event is delivered once and in order, or there is
-    /// a gap in its place.
+    /// In every case an event is delivered once and in order, or there is a gap in
+    /// its place.
     #[test]
     fn there_is_no_third_case(
         ops in prop::collection::vec(op(), 0..200),

@@ -1,4 +1,4 @@
-//! What the log lets go of, and the readers who had not read it.
+//! Eviction, and the readers that had not read the evicted events.
 
 use super::*;
 

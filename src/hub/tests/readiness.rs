@@ -1,4 +1,4 @@
-//! The hub's word on whether the gateway is well.
+//! Readiness of the gateway as the hub reports it.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Other bounds while it is read.
+//! New limits while readers are connected.
 
 use super::*;
 use crate::hub::log::READER_GRACE;
@@ -15,7 +15,7 @@ async fn other_bounds_hold_from_now_on() {
     fewer.max_readers = 2;
     fewer.max_channels = 1;
     fixture.hub.reload(fewer);
-    // Out of a cursor's reach at once, and still there for who is reading.
+    // Out of a cursor's reach at once, and still there for present readers.
     let mut again = fixture.subscribe(&["a"], cursor);
     assert_eq!(now(&mut again), ["cursor_too_old", r#"ready ["a"]"#]);
     let events: Vec<_> = (1..=5).map(|n| format!(r#""a" {n}"#)).collect();
@@ -29,7 +29,7 @@ async fn other_bounds_hold_from_now_on() {
     assert_eq!(fixture.hub.view().log_events, 2);
 }
 
-/// As a client does that wants another `ready` of all it has.
+/// A client may want another `ready` for all its channels.
 #[tokio::test(start_paused = true)]
 async fn fewer_channels_for_a_reader_take_none_away() {
     let fixture = Fixture::live(Config::default());
@@ -40,7 +40,7 @@ async fn fewer_channels_for_a_reader_take_none_away() {
     });
     let all = names(&["a", "b", "c"]);
     assert_eq!(reader.join(&all, None), Ok(()));
-    // While it waits for that it may not ask for more and more.
+    // While it waits for that, it may not request more.
     let refused = Err(JoinError::TooManyForReader(2));
     assert_eq!(reader.join(&all, None), refused);
     assert_eq!(now(&mut reader), [r#"ready ["a", "b", "c"]"#]);
