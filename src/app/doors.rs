@@ -1,4 +1,4 @@
-//! The addresses where it listens, and what is answered at each.
+//! Listening addresses, and the routes served at each.
 
 use std::{io, net::SocketAddr};
 
@@ -11,8 +11,8 @@ use crate::transport::{App, Listener, ListenerTraits, RouteSet, Tls};
 /// `somaxconn`, 4096 by default.
 const BACKLOG: u32 = 4096;
 
-/// What is answered where. TLS is for clients: the other address is on a network
-/// of one's own.
+/// The listeners and their routes. TLS is for clients: the admin address is
+/// meant for a private network.
 pub(super) fn doors<E>(
     (listener, tls): (TcpListener, Option<Tls>),
     admin: Option<TcpListener>,

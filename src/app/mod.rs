@@ -1,4 +1,4 @@
-//! Joins the layers: binds first, spawns after, and owns the order of the end.
+//! Connects the layers: binds first, spawns after, and orders the shutdown.
 
 mod doors;
 mod pump;
@@ -33,32 +33,31 @@ use pump::Pump;
 use reload::{Begun, Parts, Reloads};
 use telemetry::Telemetry;
 
-/// In so many steps a crowd is sent away.
+/// Number of batches when many readers are drained.
 const STEPS: u32 = 20;
 
-/// So many readers are no crowd.
+/// Smallest batch.
 const CROWD: usize = 100;
 
-/// How often what is too old is let go.
+/// Interval between evictions of what is too old.
 const SWEEP: Duration = Duration::from_secs(1);
 
-/// Why there is no gateway.
+/// Reason why the gateway does not run.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
     /// An address of this setting cannot be bound.
     #[error("cannot listen on {0} (--{1}): {2}")]
     Bind(SocketAddr, &'static str, io::Error),
-    /// A part that should never end has: nobody could be sure of anything any
-    /// more.
+    /// A task that should never end has ended, so nothing is certain any more.
     #[error("a part of the gateway has failed: {0}")]
     Worker(String),
-    /// The build is broken.
+    /// The build is defective.
     #[error("the description of the gRPC service cannot be read: {0}")]
     Reflection(#[from] tonic_reflection::server::Error),
 }
 
 impl AppError {
-    /// The setting and its address, where another program listens there.
+    /// The setting and its address, if another program listens there.
     pub fn taken(&self) -> Option<(&'static str, SocketAddr)> {
         match self {
             Self::Bind(address, setting, error) if error.kind() == io::ErrorKind::AddrInUse => {
@@ -69,7 +68,7 @@ impl AppError {
     }
 }
 
-/// A gateway that has its address, and does not serve yet.
+/// A gateway that has bound its addresses, and does not serve yet.
 #[derive(Debug)]
 pub struct Gateway {
     config: Config,
@@ -84,7 +83,7 @@ impl Gateway {
     /// Binds the addresses of `config`.
     ///
     /// # Errors
-    /// One cannot be bound.
+    /// An address cannot be bound.
     pub fn bind(config: Config) -> Result<Self, AppError> {
         let listener = bind(config.listen, "listen")?;
         let admin = config.admin_listen;
@@ -102,42 +101,42 @@ impl Gateway {
         })
     }
 
-    /// Who is told that it serves, and that it ends.
+    /// Sets the service manager to notify when it serves and when it ends.
     pub fn notify_service_manager(&mut self, service_manager: ServiceManager) {
         self.service_manager = service_manager;
     }
 
-    /// Serves another database than its settings say.
+    /// Serves another database than the configured one.
     pub fn connect_to(&mut self, database: Arc<ConnInfo>) {
         self.config.database = database;
     }
 
-    /// Where it listens; the port is the real one where 0 was asked for.
+    /// Address of the listener, with the actual port if port 0 was configured.
     ///
     /// # Errors
-    /// The operating system does not say.
+    /// The operating system does not report it.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
     }
 
-    /// The same of the address for those who run it, if there is one.
+    /// The same for the admin address, if there is one.
     ///
     /// # Errors
-    /// The operating system does not say.
+    /// The operating system does not report it.
     pub fn admin_addr(&self) -> io::Result<Option<SocketAddr>> {
         self.admin.as_ref().map(TcpListener::local_addr).transpose()
     }
 
-    /// What sets it anew while it serves.
+    /// Handle for reloading the settings while it serves.
     pub fn reloader(&self) -> Reloader {
         self.reloader.clone()
     }
 
-    /// Serves until `shutdown` begins; returns when every reader was told and
+    /// Serves until `shutdown` begins; returns when every reader was notified and
     /// has left, or the drain time is over.
     ///
     /// # Errors
-    /// The build is broken, or a part of the gateway has failed.
+    /// The build is defective, or a task of the gateway has failed.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), AppError> {
         let Self {
             config,
@@ -195,7 +194,7 @@ impl Gateway {
         send_away(&hub, config.drain_timeout / 2).await;
         shutdown.told.cancel();
         shutdown.ended(drained).await;
-        // The source ends last: until here it was what the readers waited for.
+        // The source ends last: until here the readers waited for its events.
         workers.shutdown().await;
         if let Some(exporting) = telemetry.exporting {
             exporting.end(drained).await;
@@ -204,7 +203,7 @@ impl Gateway {
     }
 }
 
-/// What works as long as the gateway does, and is asked by nobody.
+/// Spawns the tasks that run as long as the gateway and serve no requests.
 fn keep(workers: &mut JoinSet<()>, parts: &Parts) {
     workers.spawn(parts.auth.clone().keep_fresh());
     workers.spawn(sweep(parts.hub.clone()));
@@ -217,14 +216,14 @@ fn keep(workers: &mut JoinSet<()>, parts: &Parts) {
     }
 }
 
-/// Half of the cores write; what the clients say, the database and the kernel's
-/// own work have the others. More writers than that made a delivery dearer.
+/// Half of the cores write; client messages, the database and the kernel's own
+/// work have the others. More workers than that made a delivery more expensive.
 fn writers() -> usize {
     available_parallelism().map_or(1, NonZero::get).div_ceil(2)
 }
 
-/// Tells every reader to come back: a crowd not all at once, or it would be at
-/// the next gateway's door as one.
+/// Ends every reader's stream, so that the client reconnects: many readers not
+/// all at once, or they would reach the next gateway together.
 async fn send_away(hub: &Hub, limit: Duration) {
     hub.close();
     let step = (hub.readers() / STEPS as usize).max(CROWD);

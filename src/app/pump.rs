@@ -1,4 +1,4 @@
-//! From the source into the hub, without ever waiting for a reader.
+//! Passes the source's items to the hub, without ever waiting for a reader.
 
 use std::{pin::pin, sync::Arc};
 
@@ -15,11 +15,11 @@ use crate::{
     telemetry::{SentAt, Traces},
 };
 
-/// Items taken in under one lock: a burst wakes each reader once for so many,
-/// and no reader waits longer for the lock than they take.
+/// Items applied under one lock: in a burst each reader is woken once per batch,
+/// and a reader waits for the lock no longer than a batch takes.
 const INTAKE: usize = 256;
 
-/// See the module; and who is told of what passes.
+/// Task that passes items to the hub, and reports them to the observers.
 pub(super) struct Pump {
     pub(super) hub: Hub,
     pub(super) service_manager: ServiceManager,
@@ -28,8 +28,8 @@ pub(super) struct Pump {
 }
 
 impl Pump {
-    /// Ends with the source. As long as it goes on the gateway is alive: the
-    /// watchdog beats here.
+    /// Ends with the source. While it runs, it sends the watchdog's keep-alive
+    /// messages: the gateway is alive.
     pub(super) async fn run(self, items: impl Stream<Item = SourceItem>) {
         let mut batches = pin!(items.ready_chunks(INTAKE));
         let mut watchdog = self.service_manager.watchdog();
@@ -61,8 +61,8 @@ impl Pump {
         }
     }
 
-    /// The traced ones by their places in the batch, the last first; most often
-    /// none. Not under the hub's lock: their payloads are read.
+    /// The traced notifications by their index in the batch, in reverse order;
+    /// usually empty. Not under the hub's lock, since it parses the payloads.
     fn followed(&self, batch: &[SourceItem]) -> Vec<(usize, Followed)> {
         let Some(traces) = &self.traces else {
             return Vec::new();
@@ -85,7 +85,7 @@ fn payload(item: &SourceItem) -> Option<&str> {
     notification(item).map(|notification| &*notification.payload)
 }
 
-/// For those who look at the service.
+/// Status line for the service manager.
 fn status(item: &SourceItem) -> Option<&'static str> {
     match item {
         SourceItem::Live { .. } => Some("the source is live"),

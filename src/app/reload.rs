@@ -1,5 +1,5 @@
-//! Other settings while serving: nobody is sent away for it, but whom they
-//! forbid to stay.
+//! Reload of the settings while serving: only clients that the new settings
+//! forbid are disconnected.
 
 use std::future::pending;
 
@@ -13,20 +13,20 @@ use crate::{
     transport::{Admission, Tls},
 };
 
-/// Reloads that wait for the one at work: a second word is the last one's.
+/// Reloads that wait for the present one; one is enough, since the last counts.
 const QUEUE: usize = 1;
 
-/// Hands other settings to a gateway that serves. Cheap to clone.
+/// Sends new settings to a running gateway. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Reloader(mpsc::Sender<Reload>);
 
-/// What takes them.
+/// Receiving end of [`Reloader`].
 pub(super) type Reloads = mpsc::Receiver<Reload>;
 
 #[derive(Debug)]
 pub(super) struct Reload {
     config: Box<Config>,
-    /// Told when it is over.
+    /// Notified once the settings hold.
     done: oneshot::Sender<()>,
 }
 
@@ -36,8 +36,8 @@ pub(super) fn channel() -> (Reloader, Reloads) {
 }
 
 impl Reloader {
-    /// Returns when they hold: from then on nobody is let in by those before.
-    /// Of a gateway that has ended, nothing.
+    /// Returns when the settings hold: from then on no client is admitted by the
+    /// old ones. Does nothing if the gateway has ended.
     pub async fn reload(&self, config: Config) {
         let (done, is_done) = oneshot::channel();
         let config = Box::new(config);
@@ -47,7 +47,7 @@ impl Reloader {
     }
 }
 
-/// The parts that can be set anew.
+/// The parts that can be reloaded.
 pub(super) struct Parts {
     pub(super) hub: Hub,
     pub(super) auth: Authenticator,
@@ -55,10 +55,10 @@ pub(super) struct Parts {
     pub(super) tls: Option<Tls>,
 }
 
-/// What it began with, and what stays.
+/// Settings from the start that a reload cannot change.
 pub(super) struct Begun {
     pub(super) fixed: RestartOnly,
-    /// Whether others than this machine reach it.
+    /// Whether it can be reached from other machines.
     pub(super) is_far: bool,
 }
 
@@ -71,7 +71,7 @@ impl Begun {
     }
 }
 
-/// Never ends.
+/// Never returns.
 pub(super) async fn follow(mut reloads: Reloads, parts: Parts, begun: Begun) {
     while let Some(Reload { config, done }) = reloads.recv().await {
         if begun.is_far && config.is_for_loopback {
@@ -93,8 +93,8 @@ pub(super) async fn follow(mut reloads: Reloads, parts: Parts, begun: Begun) {
     pending::<()>().await;
 }
 
-/// The rules for tokens last: they make every stream look at itself again, and
-/// when this is over no writer serves one that has not.
+/// The access rules last: they make every stream check its rights again, and
+/// after this no worker writes to a reader that has not.
 fn set(parts: &Parts, config: Config) {
     parts.hub.reload(config.hub);
     let (browsers, settings) = (config.browsers, config.transport);
@@ -106,8 +106,8 @@ fn set(parts: &Parts, config: Config) {
     parts.hub.wake_all();
 }
 
-/// Each reader that rests is woken to look at itself again, also when it is keys
-/// that were found to be others. Never ends.
+/// Wakes every waiting reader to check its rights again, also after a change of
+/// the signing keys. Never returns.
 pub(super) async fn wake(auth: Authenticator, hub: Hub) {
     let mut changes = auth.changes();
     while changes.changed().await.is_ok() {
@@ -132,14 +132,14 @@ mod tests {
     use super::*;
     use crate::{channel_demand::Demand, event::WireName, hub::CLIENT};
 
-    /// Of these flags.
+    /// A configuration from these flags.
     fn config(flags: &[(&str, &str)]) -> Config {
         let flags = flags.iter().map(|(n, v)| (n.to_string(), v.to_string()));
         let environment = |name: &str| (name == "PGUSER").then(|| "ann".to_owned());
         Config::resolve(&flags.collect(), &environment, None).unwrap()
     }
 
-    /// Of a gateway with these settings.
+    /// The parts of a gateway with these settings.
     fn parts(config: Config) -> (Parts, Begun) {
         let begun = Begun::with(&config);
         let hub = Hub::new(config.hub, Demand::default());
@@ -178,7 +178,7 @@ mod tests {
         assert!(auth.without_token().is_err());
     }
 
-    /// And who sleeps is not served by the rules before until it has its turn.
+    /// An idle reader is not served by the old rules until it has been woken.
     #[tokio::test]
     async fn when_a_reload_is_over_all_readers_are_woken() {
         let (parts, begun) = parts(config(&[]));
@@ -204,8 +204,8 @@ mod tests {
         }
     }
 
-    /// Another address takes a restart, so what is good there alone is not taken
-    /// before.
+    /// Another address takes a restart, so rules that suit only that address are
+    /// rejected before.
     #[tokio::test]
     async fn rules_for_the_loopback_are_not_taken_elsewhere() {
         let far = ("listen", "192.0.2.1:8000");

@@ -1,4 +1,4 @@
-//! How it goes, for who watches over it.
+//! Metrics and traces of a running gateway.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use crate::{
     transport::{AdminPages, Admission, Tls},
 };
 
-/// See the module.
+/// Metrics and traces of a running gateway.
 pub(super) struct Telemetry {
     metrics: Arc<Metrics>,
     queue_usage: QueueUsage,
@@ -48,7 +48,7 @@ impl Telemetry {
         }
     }
 
-    /// What the transports show and do not know.
+    /// Pages whose content comes from outside the transports.
     pub(super) fn pages(&self) -> AdminPages {
         let metrics = Arc::clone(&self.metrics);
         let queue_usage = self.queue_usage.clone();

@@ -1,43 +1,43 @@
-//! How often something took how long.
+//! Histogram of durations.
 
 use std::time::Duration;
 
 use super::Counts;
 
-/// The buckets' upper bounds in microseconds: from what a delivery takes on an
-/// idle machine to what a reader would call an outage. The last bucket has no
+/// Upper bounds of the buckets in microseconds: from the time of a delivery on
+/// an idle machine to what a reader would call an outage. The last bucket has no
 /// bound.
 pub const BOUNDS: [u64; 16] = [
     100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
     1_000_000, 2_500_000, 5_000_000, 10_000_000,
 ];
 
-/// One number for each bucket, one for what is over them, and the sum.
+/// One number for each bucket, one for durations over all bounds, and the sum.
 const NUMBERS: usize = BOUNDS.len() + 2;
 const SUM: usize = NUMBERS - 1;
 
-/// A day, in microseconds. What took longer, by a clock that is not ours or a time
-/// that somebody made up, adds no more to the sum: 10,000 times since 1970 would
-/// be more than it can hold, and a counter must not fall.
+/// A day, in microseconds. A longer duration, from another clock or an invented
+/// time, adds no more than this to the sum: 10,000 times since 1970 would
+/// overflow it, and a counter must not fall.
 const MOST: u64 = 24 * 3600 * 1_000_000;
 
-/// See the module.
+/// Histogram of durations.
 #[derive(Debug, Default)]
 pub struct Histogram(Counts<NUMBERS>);
 
-/// What a histogram held at one time.
+/// Values of a histogram at one time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HistogramSnapshot {
-    /// How many took at most as long as each of [`BOUNDS`].
+    /// Number of durations of at most each of [`BOUNDS`].
     pub within: [u64; BOUNDS.len()],
-    /// How many there were.
+    /// Number of all durations.
     pub count: u64,
-    /// How long all of them took together.
+    /// Sum of all durations.
     pub sum: Duration,
 }
 
 impl Histogram {
-    /// `count` of them took so long.
+    /// Adds `count` durations of this length.
     pub fn observe(&self, took: Duration, count: u64) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let bucket = BOUNDS.partition_point(|bound| *bound < micros);
@@ -49,7 +49,7 @@ impl Histogram {
         add(SUM, micros.min(MOST).saturating_mul(count));
     }
 
-    /// What it holds now.
+    /// The present values.
     pub fn spread(&self) -> HistogramSnapshot {
         let numbers = self.0.sums();
         let mut count = 0;
@@ -85,7 +85,7 @@ mod tests {
         assert_eq!(spread.sum, micros(2 * 20_000_452));
     }
 
-    /// A payload may say that it was sent in 1970.
+    /// A payload may claim to be sent in 1970.
     #[test]
     fn the_sum_does_not_fall() {
         let histogram = Histogram::default();

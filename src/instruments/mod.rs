@@ -1,9 +1,9 @@
-//! Numbers that many threads add to and somebody reads now and then.
+//! Sharded counters: many threads add to them, and they are read rarely.
 //!
-//! Each layer owns its own, as plain values; nothing here is global, and nobody
-//! who counts knows who reads. To add costs some 5 ns and is never waited for:
-//! a thread has a place of its own, so that two that count do not fight for a
-//! line of the cache.
+//! Each layer owns its own, as plain values; nothing here is global, and the
+//! counting code does not depend on the reading code. An addition costs some 5 ns
+//! and never waits: each thread has its own shard, so that two threads do not
+//! contend for a cache line.
 
 mod histogram;
 
@@ -15,8 +15,8 @@ use std::{
 
 pub use histogram::{BOUNDS, Histogram, HistogramSnapshot};
 
-/// Places to count at. More threads than these share them: that is slower, and
-/// as right.
+/// Number of shards. More threads than these share them, which is slower, and
+/// as correct.
 const PLACES: usize = 16;
 
 thread_local! {
@@ -26,11 +26,11 @@ thread_local! {
     };
 }
 
-/// Two lines of the cache: processors fetch them in pairs.
+/// One shard. Two cache lines: processors fetch them in pairs.
 #[repr(align(128))]
 struct Place<const N: usize>([AtomicU64; N]);
 
-/// `N` numbers that only rise.
+/// `N` sharded counters that only rise.
 pub struct Counts<const N: usize>(Box<[Place<N>; PLACES]>);
 
 impl<const N: usize> Default for Counts<N> {
@@ -51,7 +51,7 @@ impl<const N: usize> Counts<N> {
         self.place()[index].fetch_add(count, Ordering::Relaxed);
     }
 
-    /// Adds to all of them.
+    /// Adds to all counters.
     pub fn add_all(&self, counts: [u64; N]) {
         let place = self.place();
         for (number, count) in place.iter().zip(counts) {
@@ -61,7 +61,7 @@ impl<const N: usize> Counts<N> {
         }
     }
 
-    /// What was added up to about now: never less than at the last look.
+    /// The sums at about this time: never less than at the last call.
     pub fn sums(&self) -> [u64; N] {
         let sum = |index: usize| {
             let places = self.0.iter();
@@ -72,7 +72,7 @@ impl<const N: usize> Counts<N> {
     }
 
     fn place(&self) -> &[AtomicU64; N] {
-        // A thread that is just ending has a place too.
+        // A thread that is ending uses the first shard.
         let place = PLACE.try_with(|place| *place).unwrap_or(0);
         &self.0[place].0
     }
