@@ -1,8 +1,8 @@
-//! Which channels are wanted: written by the hub, followed by the source.
+//! LISTEN requests: written by the hub, read by the source.
 //!
-//! Neither knows the other. Every wish has a generation, and the source's
-//! answer names it: an answer to an older wish of the same channel, given
-//! before an UNLISTEN in between, is told from the one that counts.
+//! Neither depends on the other. Every request has a generation, which the
+//! source's answer names. This distinguishes the answer to an older request for
+//! the same channel, given before an UNLISTEN in between, from the current one.
 
 use std::{
     collections::HashMap,
@@ -14,26 +14,26 @@ use tokio::sync::Notify;
 
 use crate::event::ChannelName;
 
-/// Names one wish for a channel; rises, never used twice.
+/// Identifies one request for a channel; rises, never used twice.
 pub type Generation = u64;
 
-/// How many channels that nobody had the same request asks for before this one:
-/// who asks for few is not to wait for who asks for many.
+/// Number of new channels that the same join asked for before this one: a join
+/// with few channels need not wait for one with many.
 pub type Rank = u32;
 
-/// What became of a channel since the source last looked.
+/// Latest request for a channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenRequest {
-    /// Somebody reads it: LISTEN, and answer with this generation.
+    /// The channel has a reader: LISTEN, and answer with this generation.
     Listen(Generation, Rank),
-    /// Nobody has read it for the linger time: UNLISTEN.
+    /// The channel had no reader for the linger time: UNLISTEN.
     Unlisten,
 }
 
-/// The wishes not yet taken, the newest for each channel.
+/// Requests that the source has not taken yet, the newest for each channel.
 ///
 /// Bounded by the hub's `max_channels` and the channels it gave up since the
-/// source last looked, which it does after each round trip, connected or not.
+/// source last took them, which it does after each round trip, connected or not.
 #[derive(Debug, Clone, Default)]
 pub struct Demand {
     shared: Arc<Shared>,
@@ -46,15 +46,15 @@ struct Shared {
 }
 
 impl Demand {
-    /// Replaces an untaken wish for the same channel: only the last counts.
+    /// Replaces an untaken request for the same channel.
     pub fn wish(&self, channel: ChannelName, wish: ListenRequest) {
         self.lock().insert(channel, wish);
         self.shared.changed.notify_one();
     }
 
-    /// Waits until there is a wish, then takes them all. For one caller.
+    /// Waits until there is a request, then takes them all. For one caller.
     ///
-    /// Cancel-safe: what was not returned was not taken.
+    /// Cancel-safe: requests are taken only when they are returned.
     pub async fn changed(&self) -> HashMap<ChannelName, ListenRequest> {
         loop {
             let wishes = mem::take(&mut *self.lock());
@@ -65,8 +65,8 @@ impl Demand {
         }
     }
 
-    /// A panic between lock and unlock is impossible but for allocation, and
-    /// the map is whole at every point.
+    /// Between lock and unlock only an allocation could panic, and the map is
+    /// consistent at every point.
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<ChannelName, ListenRequest>> {
         self.shared
             .wishes

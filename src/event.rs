@@ -1,5 +1,5 @@
-//! The shared words: what PostgreSQL said, what the hub made of it, and the
-//! names both are called by.
+//! Shared types: PostgreSQL's notifications, the hub's events, and their
+//! names.
 
 mod encodings;
 mod follower;
@@ -26,7 +26,7 @@ pub use wire::{WIRES, WireName};
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ChannelName(Arc<str>);
 
-/// Why a text cannot be a channel.
+/// Reason why a text is not a channel name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ChannelNameError {
     /// The empty text.
@@ -35,7 +35,7 @@ pub enum ChannelNameError {
     /// More than [`ChannelName::MAX_BYTES`] bytes.
     #[error("a channel name has at most 63 bytes, this one has {0}")]
     TooLong(usize),
-    /// PostgreSQL's text has no NUL.
+    /// PostgreSQL text cannot contain NUL.
     #[error("a channel name cannot contain NUL")]
     Nul,
 }
@@ -44,8 +44,8 @@ impl ChannelName {
     /// `NAMEDATALEN - 1`: bytes, not characters.
     pub const MAX_BYTES: usize = 63;
 
-    /// Channels that begin so are the gateway's own: nobody subscribes to
-    /// them or publishes on them.
+    /// Channels with this prefix are reserved for the gateway: clients can
+    /// neither subscribe to them nor publish on them.
     pub const RESERVED_PREFIX: &str = "pgfan:";
 
     /// Checks `name`.
@@ -66,7 +66,7 @@ impl ChannelName {
         &self.0
     }
 
-    /// Whether the name is one of the gateway's own.
+    /// Whether the name is reserved for the gateway.
     pub fn is_reserved(&self) -> bool {
         self.0.starts_with(Self::RESERVED_PREFIX)
     }
@@ -84,17 +84,17 @@ impl std::borrow::Borrow<str> for ChannelName {
     }
 }
 
-/// A text that can be notified, checked once at construction.
+/// Payload of a notification, checked once at construction.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Payload(String);
 
-/// Why a text cannot be notified.
+/// Reason why a text is not a payload.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PayloadError {
     /// More than [`Payload::MAX_BYTES`] bytes.
     #[error("a payload has at most 7999 bytes, this one has {0}")]
     TooLarge(usize),
-    /// PostgreSQL's text has no NUL.
+    /// PostgreSQL text cannot contain NUL.
     #[error("a payload cannot contain NUL")]
     Nul,
 }
@@ -122,41 +122,41 @@ impl Payload {
     }
 }
 
-/// What PostgreSQL said.
+/// A notification as received from PostgreSQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notification {
-    /// The channel it was notified on, as the server gave it.
+    /// The channel, as the server sent it.
     pub channel: Box<str>,
     /// The exact text, 0 to 7999 bytes.
     pub payload: Box<str>,
 }
 
-/// One unbroken life of the log, so that a cursor of another life is known
-/// to be one.
+/// Identifies one uninterrupted lifetime of the log, so that a cursor of
+/// another one is recognized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Epoch(u64);
 
 impl Epoch {
-    /// A new one, from the operating system's randomness: 64 bits, so that no
-    /// two lives share one.
+    /// A new epoch, from the operating system's randomness: 64 bits, so that no
+    /// two lifetimes share one.
     pub fn random() -> Self {
         Self(RandomState::new().build_hasher().finish())
     }
 }
 
-/// The name of an event or a gap: which life of the log, and where in it.
+/// Identifier of an event or a gap: the epoch, and the position in the log.
 ///
 /// Its text, `<epoch>-<sequence>` in `[0-9a-z]+-[0-9]+`, is the cursor that
 /// clients hand back; to them it is opaque.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EventId {
-    /// Which life of the log.
+    /// Epoch of the log.
     pub epoch: Epoch,
     /// One sequence for all channels, rising by one.
     pub sequence: u64,
 }
 
-/// A text that is no cursor of this program.
+/// The text is not a cursor of this program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a cursor")]
 pub struct CursorError;
@@ -170,8 +170,8 @@ impl fmt::Display for EventId {
 impl FromStr for EventId {
     type Err = CursorError;
 
-    /// Accepts exactly what `Display` writes: a text that only looks like a
-    /// cursor is none.
+    /// Accepts exactly what `Display` writes, not a text that only resembles a
+    /// cursor.
     fn from_str(text: &str) -> Result<Self, CursorError> {
         let (epoch, sequence) = text.split_once('-').ok_or(CursorError)?;
         let id = Self {
@@ -182,32 +182,32 @@ impl FromStr for EventId {
     }
 }
 
-/// A notification after the hub gave it an id.
+/// A notification with an id from the hub.
 #[derive(Debug)]
 pub struct Event {
-    /// Its place in the log.
+    /// Position in the log.
     pub id: EventId,
-    /// The channel it came on.
+    /// The channel it was received on.
     pub channel: ChannelName,
     /// The exact text.
     pub payload: Box<str>,
-    /// The gateway's clock when it was received.
+    /// Time of receipt, by the gateway's clock.
     pub received_at: SystemTime,
-    /// What the wires have made of it.
+    /// Encodings for the transports.
     pub encodings: Encodings,
-    /// Who wants to know how it fares.
+    /// Observer of its delivery, if there is one.
     pub followed: Followed,
 }
 
 impl Event {
-    /// This event in `form`, by `encode` where nobody has made it.
+    /// This event in `form`; encoded by `encode` unless its encoding exists.
     pub fn encoded(event: &Arc<Self>, form: Form, encode: fn(&Arc<Self>) -> Bytes) -> &Bytes {
         event.encodings.get_or_encode(form, || encode(event))
     }
 }
 
 impl PartialEq for Event {
-    /// An id is given once.
+    /// Every id is assigned once.
     fn eq(&self, other: &Self) -> bool {
         self.id == other.id && self.channel == other.channel && self.payload == other.payload
     }
@@ -222,13 +222,13 @@ pub type Health = Result<(), &'static str>;
 /// Why something may be missing at this place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GapReason {
-    /// The PostgreSQL session broke: whatever was committed in between is
+    /// The PostgreSQL session broke: transactions committed in between are
     /// unknown.
     SourceLost,
-    /// The cursor is of another epoch, from the future, or none at all.
+    /// The cursor has another epoch, is ahead of the log, or is not a cursor.
     UnknownCursor,
     /// History does not reach back to the cursor, or a channel was not
-    /// listened to all the time since.
+    /// listened to continuously since.
     CursorTooOld,
     /// This reader fell behind the log.
     SlowReader,
@@ -236,11 +236,11 @@ pub enum GapReason {
     Unreadable,
 }
 
-/// How many reasons there are.
+/// Number of reasons.
 pub const GAP_REASONS: usize = 5;
 
 impl GapReason {
-    /// Each at the place of its number.
+    /// In the order of their numbers.
     pub const ALL: [Self; GAP_REASONS] = [
         Self::SourceLost,
         Self::UnknownCursor,
@@ -249,7 +249,7 @@ impl GapReason {
         Self::Unreadable,
     ];
 
-    /// The contract's word.
+    /// The name in the public API.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::SourceLost => "source_lost",

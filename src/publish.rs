@@ -1,5 +1,5 @@
-//! The way back: a reader's wish to notify, on its way to the source's
-//! publishing session. Neither end knows the other.
+//! Queue of notifications to publish, from a client to the source's publishing
+//! session. Neither end depends on the other.
 
 use std::{any::Any, time::Duration};
 
@@ -10,28 +10,28 @@ use tokio::{
 
 use crate::event::{ChannelName, Payload};
 
-/// Requests waiting for the publishing session: at 8 KB each at most 8 MiB.
-/// At the limit a publisher is told `too_many`, it never waits.
+/// Requests waiting for the publishing session: at 8 KB each at most 8 MiB. At
+/// the limit a publisher is refused with `too_many`; it never waits.
 pub const WAITING: usize = 1024;
 
-/// Requests that nobody waits for any more are skipped; so many may stand
-/// before one that counts. At the limit it is told `too_many`, and tried again.
+/// Length of a private queue. Abandoned requests stay in it until they are
+/// skipped; if they fill it, the next is refused with `too_many`, and retried.
 const GIVEN_UP: usize = 4;
 
-/// How long one publish may take. Longer than a commit that waits for a slow
-/// disk, shorter than a client's patience.
+/// Time limit of one publish. Longer than a commit that waits for a slow disk,
+/// shorter than a client waits.
 pub(crate) const TIME_LIMIT: Duration = Duration::from_secs(10);
 
-/// Why a notification was not, or perhaps not, committed.
+/// Reason why a notification was not, or perhaps not, committed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
     /// The queue is full.
     #[error("the queue of publishes is full")]
     TooMany,
-    /// No answer from PostgreSQL. Whether it committed is unknown.
+    /// PostgreSQL did not answer. Whether it committed is unknown.
     #[error("the database did not confirm the notification")]
     Unavailable,
-    /// PostgreSQL cannot hold this channel or payload, in its encoding.
+    /// PostgreSQL cannot represent this channel or payload in its encoding.
     #[error("the database's encoding cannot hold this channel or payload")]
     Unrepresentable,
 }
@@ -40,11 +40,11 @@ pub enum PublishError {
 /// merges equal ones of the same transaction.
 #[derive(Debug)]
 pub struct PublishRequest {
-    /// Where to.
+    /// Channel of the notification.
     pub channel: ChannelName,
-    /// What.
+    /// Payload of the notification.
     pub payload: Payload,
-    /// Told after the commit.
+    /// Receives the result after the commit.
     pub reply: oneshot::Sender<Result<(), PublishError>>,
 }
 
@@ -58,13 +58,13 @@ struct Queued {
     _guard: Option<QueueGuard>,
 }
 
-/// Hands notifications to the publishing session. Cheap to clone.
+/// Sends notifications to the publishing session. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Publisher {
     queue: mpsc::Sender<Queued>,
 }
 
-/// What the publishing session takes its work from.
+/// Receiving end, for the publishing session.
 #[derive(Debug)]
 pub struct PublishQueue(mpsc::Receiver<Queued>);
 
@@ -83,12 +83,12 @@ impl PublishQueue {
     }
 }
 
-/// The two ends of one bounded queue, for all who publish.
+/// The two ends of one bounded queue, shared by all publishers.
 pub fn channel() -> (Publisher, PublishQueue) {
     bounded(WAITING)
 }
 
-/// The same for one who publishes one at a time, and may have given some up.
+/// The same for a publisher that publishes one at a time and may abandon some.
 pub(crate) fn private_channel() -> (Publisher, PublishQueue) {
     bounded(GIVEN_UP)
 }
@@ -150,7 +150,7 @@ mod tests {
 
     use super::*;
 
-    /// Otherwise a client could fill the queue with requests that it gives up.
+    /// Otherwise a client could fill the queue with requests that it abandons.
     #[tokio::test]
     async fn an_abandoned_request_keeps_its_guard_until_it_leaves_the_queue() {
         let (publisher, mut queue) = channel();

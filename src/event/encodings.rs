@@ -1,5 +1,5 @@
-//! What the wires have made of an event: each once, whatever the number of
-//! its readers.
+//! Encodings of an event for the transports: each is made once, whatever the
+//! number of readers.
 
 use std::sync::{
     Arc, OnceLock,
@@ -8,7 +8,7 @@ use std::sync::{
 
 use bytes::Bytes;
 
-/// A form in which readers get an event.
+/// Encoding of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// A WebSocket frame with the JSON object.
@@ -23,7 +23,7 @@ pub enum Form {
     Grpc,
 }
 
-/// How many there are.
+/// Number of forms.
 pub const FORMS: usize = 5;
 
 /// The bytes of all encodings of the events that the log holds, or of one channel's.
@@ -34,12 +34,12 @@ pub struct Footprint(Arc<Inner>);
 #[derive(Debug, Default)]
 struct Inner {
     bytes: AtomicUsize,
-    /// Counts them too.
+    /// Includes the bytes of this part.
     total: Option<Footprint>,
 }
 
 impl Footprint {
-    /// A part of this one.
+    /// A new part of this footprint.
     pub fn part(&self) -> Self {
         let total = Some(self.clone());
         let bytes = AtomicUsize::default();
@@ -56,29 +56,29 @@ impl Footprint {
         self.0.total.iter().for_each(|total| total.subtract(bytes));
     }
 
-    /// For a moment it may be off by an encoding that is just being made.
+    /// May be off by an encoding that is being made at this moment.
     pub fn bytes(&self) -> usize {
-        // An encoding can be taken off before it is put on.
+        // An encoding can be subtracted before it is added.
         let bytes = self.0.bytes.load(Ordering::Relaxed);
         usize::try_from(bytes.cast_signed()).unwrap_or(0)
     }
 }
 
-/// Set when the log has let the event go: what is encoded then is its last
-/// readers', and weighs on nobody else.
+/// Set once the log has evicted the event: a later encoding is held by the last
+/// readers alone, and is not counted.
 const RELEASED: usize = 1 << (usize::BITS - 1);
 
-/// See the module.
+/// The encodings of one event.
 #[derive(Debug)]
 pub struct Encodings {
     forms: [OnceLock<Bytes>; FORMS],
     footprint: Footprint,
-    /// What of it is this event's, and `RELEASED`.
+    /// Counted bytes of this event, and the `RELEASED` bit.
     own: AtomicUsize,
 }
 
 impl Encodings {
-    /// None yet; what is made counts in `footprint`.
+    /// No encodings yet; those made later are counted in `footprint`.
     pub fn new(footprint: Footprint) -> Self {
         Self {
             forms: Default::default(),
@@ -87,7 +87,7 @@ impl Encodings {
         }
     }
 
-    /// The bytes of this form, by `encode` where nobody has made them.
+    /// The bytes of this form; made by `encode` unless they exist.
     pub fn get_or_encode(&self, form: Form, encode: impl FnOnce() -> Bytes) -> &Bytes {
         let slot = &self.forms[form as usize];
         slot.get_or_init(|| {
@@ -100,7 +100,7 @@ impl Encodings {
         })
     }
 
-    /// The log lets the event go.
+    /// The log evicts the event.
     pub fn release(&self) {
         let own = self.own.fetch_or(RELEASED, Ordering::Relaxed) & !RELEASED;
         self.footprint.subtract(own);

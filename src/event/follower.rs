@@ -1,30 +1,29 @@
-//! Who wants to know how one notification fares on its way to the readers.
+//! Observers of one notification's delivery to the readers.
 //!
-//! In a build without the feature `otlp` nobody does, and all of it is nothing.
+//! Without the feature `otlp` there are none, and this module compiles to nothing.
 
 use std::{fmt::Debug, time::SystemTime};
 
 use super::EventId;
 
-/// Follows one notification. It is told under locks: it must be quick, and wait
-/// for nothing. One that is dropped and was never told anything followed what was
-/// nobody's.
+/// Observer of one notification. Called under locks: it must be quick and must
+/// not block. If it is dropped without a call, its channel was not listened to.
 pub trait Follower: Debug + Send + Sync {
-    /// It became an event, and its channel has so many readers.
+    /// It became an event, and its channel has this number of readers.
     fn taken_in(&self, id: EventId, received_at: SystemTime, readers: usize);
 
-    /// One or more readers were given it just now. Said again for those who
-    /// follow.
+    /// It was delivered to one or more readers just now. Called again for later
+    /// readers.
     fn given(&self);
 }
 
-/// Who follows a notification, if anybody does. Cheap to clone.
+/// The follower of a notification, if there is one. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Followed(#[cfg(feature = "otlp")] Option<std::sync::Arc<dyn Follower>>);
 
 #[cfg(feature = "otlp")]
 impl Followed {
-    /// Somebody does.
+    /// With this follower.
     pub fn by(follower: impl Follower + 'static) -> Self {
         Self(Some(std::sync::Arc::new(follower)))
     }
@@ -38,7 +37,7 @@ impl Followed {
         None
     }
 
-    /// Whether anybody does.
+    /// Whether there is a follower.
     pub fn is_followed(&self) -> bool {
         self.follower().is_some()
     }
@@ -58,12 +57,12 @@ impl Followed {
     }
 }
 
-/// Those among what one reader takes in one turn.
+/// The followed notifications among those that one reader takes before it waits.
 #[derive(Debug, Default)]
 pub struct FollowedTurn(#[cfg(feature = "otlp")] Vec<Followed>);
 
 impl FollowedTurn {
-    /// One more was taken.
+    /// Adds a notification that was taken, if it is followed.
     pub fn push(&mut self, followed: &Followed) {
         #[cfg(feature = "otlp")]
         if followed.is_followed() {
@@ -73,7 +72,7 @@ impl FollowedTurn {
         let _ = followed;
     }
 
-    /// The reader has been given all of them.
+    /// All of them were delivered to the reader.
     pub fn given(self) {
         #[cfg(feature = "otlp")]
         self.0.iter().for_each(Followed::given);
@@ -84,7 +83,7 @@ impl FollowedTurn {
 mod tests {
     use super::*;
 
-    /// An event and a reader are no larger for it.
+    /// Events and readers do not grow without the feature.
     #[test]
     fn nobody_takes_no_room() {
         assert_eq!((size_of::<Followed>(), size_of::<FollowedTurn>()), (0, 0));

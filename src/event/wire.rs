@@ -1,6 +1,6 @@
-//! The wires by their names.
+//! Names of the transports.
 
-/// What a reader receives by.
+/// Transport by which a reader receives events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WireName {
     /// `/v1/ws`, in both formats.
@@ -13,14 +13,14 @@ pub enum WireName {
     PgCacheWatch,
 }
 
-/// How many there are.
+/// Number of transports.
 pub const WIRES: usize = 4;
 
 impl WireName {
-    /// Each at the place of its number.
+    /// In the order of their numbers.
     pub const ALL: [Self; WIRES] = [Self::WebSocket, Self::Sse, Self::Grpc, Self::PgCacheWatch];
 
-    /// As metrics and the status call it.
+    /// The name in metrics and on the status page.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::WebSocket => "websocket",
