@@ -1,18 +1,18 @@
-//! When to try again. Pure arithmetic.
+//! Exponential backoff with jitter. Pure arithmetic.
 
 use std::time::Duration;
 
-/// Doubles from `MIN` to `MAX`; each wait is drawn from its upper half, so
-/// that all who lost the same server do not return as one.
+/// Doubles from `MIN` to `MAX`; each wait is drawn from its upper half, so that
+/// the clients of one lost server do not all return at the same time.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    /// A restarting server is back soon.
+    /// Short, since a restarting server is back soon.
     pub(crate) const MIN: Duration = Duration::from_millis(100);
-    /// A dead one is asked for little, and noticed soon enough.
+    /// Few attempts at a dead server, whose return is still noticed soon enough.
     pub(crate) const MAX: Duration = Duration::from_secs(10);
 
     /// The next wait, `jitter` in `0.0..1.0`.

@@ -14,20 +14,20 @@ use x509_cert::{
     ext::pkix::{SubjectAltName, name::GeneralName},
 };
 
-/// Before the end, when a renewal is due: of the 90 days that public authorities
-/// give, most tools renew at this time.
+/// Time before the end when a renewal is due: of the 90 days that public
+/// authorities give, most tools renew at this time.
 const ENDING: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Names that are shown; a certificate may have hundreds.
+/// Number of names shown; a certificate may have hundreds.
 const MAX_SHOWN: usize = 5;
 
-/// The parts of a certificate that a person has to look after.
+/// The parts of a certificate that an operator has to check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Certificate {
     not_before: SystemTime,
     not_after: SystemTime,
-    /// Host names and addresses (subjectAltName); the common name is none (RFC
-    /// 9525, section 2).
+    /// Host names and addresses (subjectAltName); the common name does not count
+    /// (RFC 9525, section 2).
     names: Vec<String>,
     is_version_3: bool,
 }
@@ -37,21 +37,21 @@ pub(crate) struct Certificate {
 pub(crate) enum Standing {
     Expired,
     NotYet,
-    /// Valid, and to be renewed.
+    /// Valid, and due for renewal.
     Ending,
     Good,
 }
 
 impl Standing {
-    /// Whether a client that checks dates takes it.
+    /// Whether a client that checks dates accepts it.
     pub(crate) fn is_valid(self) -> bool {
         self >= Self::Ending
     }
 }
 
 impl Certificate {
-    /// Nothing of one that breaks the rules of RFC 5280: whether it is served or
-    /// trusted all the same is for rustls to say.
+    /// `None` for a certificate that violates RFC 5280; rustls decides whether it
+    /// is served or trusted nevertheless.
     pub(crate) fn of_der(der: &[u8]) -> Option<Self> {
         let certificate = x509_cert::Certificate::from_der(der).ok()?;
         let content = certificate.tbs_certificate;
@@ -74,13 +74,13 @@ impl Certificate {
         !self.names.is_empty()
     }
 
-    /// The version that all others have; its first ones know no names of hosts.
+    /// The version in general use; versions 1 and 2 have no host names.
     pub(crate) fn is_version_3(&self) -> bool {
         self.is_version_3
     }
 
-    /// By the wall clock, as its readers have it. One that lives shorter than 90
-    /// days is due for its last third.
+    /// By the wall clock, as its readers have it. A certificate that is valid for
+    /// less than 90 days is due in its last third.
     pub(crate) fn standing(&self, now: SystemTime) -> Standing {
         let Ok(left) = self.not_after.duration_since(now) else {
             return Standing::Expired;
@@ -111,7 +111,7 @@ impl Certificate {
         }
     }
 
-    /// Its names in one line, without what could break that.
+    /// Its names on one line, without characters that could break the line.
     pub(crate) fn names(&self) -> String {
         let shown = self.names.iter().take(MAX_SHOWN);
         let shown: Vec<_> = shown
@@ -194,7 +194,7 @@ mod tests {
             assert_eq!(year.standing(now), expected, "{now:?}");
             assert_eq!(year.fault(now).is_none(), expected == Standing::Good);
         }
-        // Else one of a week would be due from its first day on.
+        // Otherwise a certificate valid for a week would be due from its first day.
         let week = issued(&["a"], 0, 6);
         assert_eq!(week.standing(at(4)), Standing::Good);
         assert_eq!(week.standing(at(4) + second), Standing::Ending);

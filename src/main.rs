@@ -1,11 +1,11 @@
-//! The process: parse, run the chosen command, exit code.
+//! Process entry: parse, run the chosen command, exit code.
 
 use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
 
-/// Readers by the thousand are many things of few sizes: kept together by size
-/// they are quicker to find, and idle ones take less.
+/// Thousands of readers are many allocations of few sizes: an allocator that
+/// groups them by size finds them faster, and idle readers take less memory.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

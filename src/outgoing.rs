@@ -1,5 +1,5 @@
-//! A connection to a server of HTTP, with TLS where its URL says so, by the
-//! roots that the system trusts: for the client, and for the keys of an
+//! Connection to an HTTP server, with TLS if its URL requires it, verified with
+//! the system's root certificates: for the client, and for the keys of an
 //! identity provider.
 
 use std::{io, sync::Arc};
@@ -11,25 +11,25 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-/// Whatever carries bytes.
+/// Byte stream, with or without TLS.
 pub(crate) trait IoStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> IoStream for T {}
 
-/// How TLS is spoken with a server. Cheap to clone.
+/// TLS configuration for outgoing connections. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Tls(Arc<ClientConfig>);
 
-/// There is nobody to trust.
+/// The system has no root certificates.
 #[derive(Debug, thiserror::Error)]
 #[error("this machine has no certificates of authorities (SSL_CERT_FILE)")]
 pub(crate) struct NoRoots;
 
 impl Tls {
-    /// `protocol` as it is negotiated (RFC 7301): `http/1.1` or `h2`.
+    /// `protocol` is the ALPN protocol (RFC 7301): `http/1.1` or `h2`.
     ///
     /// # Errors
-    /// The system trusts nobody.
+    /// The system has no root certificates.
     pub(crate) fn new(protocol: &str) -> Result<Self, NoRoots> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
@@ -38,7 +38,7 @@ impl Tls {
         }
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(provider);
-        // The provider is the one whose protocols these are.
+        // The protocol versions are those of this provider.
         let builder = builder.with_safe_default_protocol_versions();
         let builder = builder.map_err(|_| NoRoots)?;
         let mut config = builder.with_root_certificates(roots).with_no_client_auth();
@@ -47,21 +47,21 @@ impl Tls {
     }
 }
 
-/// Whether a certificate can be of this host.
+/// Whether the host can be named in a certificate.
 pub(crate) fn is_name(host: &str) -> bool {
     ServerName::try_from(host).is_ok()
 }
 
-/// What is wrong with the other end, where its operator or its URL can mend it.
+/// Fault of the other end that its operator, or a corrected URL, can fix.
 pub(crate) enum TlsFailure {
-    /// It says something else.
+    /// It does not speak TLS.
     NoTls,
-    /// Its certificate is of nobody who is trusted, or of another host.
+    /// Its certificate is not from a trusted authority, or is for another host.
     Untrusted,
 }
 
 impl TlsFailure {
-    /// Of what [`dial`] ended with.
+    /// The TLS failure in an error of [`dial`], if there is one.
     pub(crate) fn of(error: &io::Error) -> Option<Self> {
         match error.get_ref()?.downcast_ref()? {
             rustls::Error::InvalidMessage(_) => Some(Self::NoTls),
@@ -71,10 +71,10 @@ impl TlsFailure {
     }
 }
 
-/// Takes as long as it takes: whoever calls has a limit for more than this.
+/// Connects without a time limit; the caller has one for more than this.
 ///
 /// # Errors
-/// There is no such name, nobody answers there, or it is not to be trusted.
+/// The name does not resolve, the server does not answer, or is not trusted.
 pub(crate) async fn dial(
     host: &str,
     port: u16,

@@ -1,4 +1,4 @@
-//! One signal for all, one tracker of what must end, one time limit.
+//! Graceful shutdown: one signal for all tasks, one tracker, one time limit.
 
 use std::{io, time::Duration};
 
@@ -10,28 +10,28 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 
-/// Signals that come within it are one: whoever ends a program and then its process group, as
-/// timeout(1) does, tells it twice, and no person is so quick.
+/// Signals within this time count as one: a program that signals a process and then its process
+/// group, as timeout(1) does, sends two, and no person is this fast.
 const ECHO: Duration = Duration::from_millis(100);
 
-/// Cheap to clone; all clones are the same.
+/// Shutdown state. Cheap to clone; all clones are the same.
 #[derive(Debug, Clone, Default)]
 pub struct Shutdown {
-    /// Cancelled when the end begins: nobody new is let in.
+    /// Cancelled when the shutdown begins: no new client is admitted.
     pub begun: CancellationToken,
-    /// Cancelled when every reader was told: connections end when they have
-    /// nothing more to say.
+    /// Cancelled when every reader's stream was ended: connections close when
+    /// they have nothing left to send.
     pub told: CancellationToken,
-    /// What is waited for.
+    /// Tasks that the shutdown waits for.
     pub tasks: TaskTracker,
 }
 
 impl Shutdown {
-    /// Begins the end at the first SIGINT or SIGTERM; exits at once at the
-    /// second, where that is no echo of the first.
+    /// Begins the shutdown at the first SIGINT or SIGTERM; exits at once at a
+    /// later one, unless it comes within `ECHO` of the first.
     ///
     /// # Errors
-    /// The signals cannot be listened for.
+    /// The signal handlers cannot be installed.
     pub fn on_signals(&self) -> io::Result<()> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
@@ -58,10 +58,10 @@ impl Shutdown {
         Ok(())
     }
 
-    /// Begins the end at SIGHUP too: the terminal that it runs in was closed.
+    /// Begins the shutdown at SIGHUP too: its terminal was closed.
     ///
     /// # Errors
-    /// The signal cannot be listened for.
+    /// The signal handler cannot be installed.
     pub fn on_hangup(&self) -> io::Result<()> {
         let mut hangup = signal(SignalKind::hangup())?;
         let begun = self.begun.clone();
@@ -73,8 +73,8 @@ impl Shutdown {
         Ok(())
     }
 
-    /// Waits until every task has ended, at most until `limit`; what is left
-    /// then is dropped with the runtime.
+    /// Waits until every task has ended, at most until `limit`; the remaining
+    /// tasks are dropped with the runtime.
     pub async fn ended(&self, limit: Instant) {
         self.tasks.close();
         if timeout_at(limit, self.tasks.wait()).await.is_err() {
