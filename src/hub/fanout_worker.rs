@@ -1,7 +1,7 @@
 //! Fan-out workers: each writes the new events of a channel to the readers
 //! attached to it, one after the other, straight from the log.
 //!
-//! A worker only shortens the way. A reader that runs, is behind or ahead, or
+//! Workers are only an optimization. A reader that runs, is behind or ahead, or
 //! is due something else first reads the log itself, as every reader can.
 
 use std::{
@@ -276,7 +276,7 @@ fn apply(
 }
 
 /// Reads the new events of the channels that have slots here. A channel with
-/// more than one batch may hold is pushed to `again` for the next round.
+/// more events than one batch may hold is pushed to `again` for the next round.
 fn look(
     mut dirty: Vec<ChannelKey>,
     channels: &mut HashMap<ChannelKey, ChannelSlots>,
