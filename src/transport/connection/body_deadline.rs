@@ -1,6 +1,5 @@
-//! A request of gRPC that must be there whole in time, and small. tonic waits for
-//! a message before anything is looked at, and reserves the length that it
-//! announces.
+//! Deadline and size limit for receiving a gRPC request body. tonic waits for a
+//! whole message before it checks anything, and reserves the announced length.
 
 use std::{
     pin::Pin,
@@ -17,25 +16,26 @@ use tonic::{Status, body::Body};
 use super::pending_requests::Weight;
 use crate::transport::protocol::codes::Refusal;
 
-/// The largest message of a client, in bytes: the names of 128 channels have
-/// 8 KiB, and so has a payload.
+/// The largest message of a client, in bytes: the names of 128 channels take 8 KiB,
+/// and so does a payload.
 pub(in crate::transport) const MAX_MESSAGE: usize = 64 << 10;
 
-/// What stands before a message: whether it is compressed, and its length
+/// Bytes of the prefix of a message: a compression flag and the length
 /// (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md>).
 pub(in crate::transport) const PREFIX: usize = 5;
 
-/// When a service gets the parts of a body.
+/// When a service receives the parts of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::transport) enum Parts {
-    /// When all are there: what is announced and does not come is not reserved.
+    /// When the body is complete: nothing is reserved for an announced length that
+    /// never arrives.
     Together,
-    /// Each when it comes, for a service that answers meanwhile.
+    /// As they arrive, for a service that responds in the meantime.
     OneByOne,
 }
 
-/// A body that ends with an error where it has not ended in time, or where there
-/// is no room for it.
+/// Request body that fails when the deadline passes or the memory for waiting
+/// requests is used up.
 struct BodyDeadline {
     body: Body,
     parts: Parts,
@@ -45,7 +45,7 @@ struct BodyDeadline {
     has_ended: bool,
 }
 
-/// Of a service whose clients say all they have to say at once.
+/// Applies the deadline to a request whose client sends its whole body at once.
 pub(in crate::transport) fn body_deadline(
     request: Request<Body>,
     limit: Duration,
@@ -67,7 +67,7 @@ pub(in crate::transport) fn body_deadline(
 type Part = Option<Result<Frame<Bytes>, Status>>;
 
 impl BodyDeadline {
-    /// None where more is waited for.
+    /// `None` if more parts have to arrive first.
     fn part(&mut self, part: Part) -> Option<Part> {
         let frame = match part {
             Some(Ok(frame)) => frame,
@@ -78,7 +78,7 @@ impl BodyDeadline {
             }
         };
         let Ok(data) = frame.into_data() else {
-            // Trailers: no service of ours reads any.
+            // Trailers: none of our services reads them.
             return None;
         };
         if let Err(refusal) = self.weight.grow(data.len()) {
@@ -88,7 +88,7 @@ impl BodyDeadline {
             return Some(Some(Ok(Frame::data(data))));
         }
         self.read.extend_from_slice(&data);
-        // tonic refuses it by its prefix.
+        // tonic rejects it because of its prefix.
         is_too_large(&self.read).then(|| self.all())
     }
 

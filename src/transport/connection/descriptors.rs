@@ -1,5 +1,5 @@
-//! How many connections the process may hold: each costs a file descriptor,
-//! and so do the database's sessions, which no crowd of readers may shut out.
+//! Limit of connections by file descriptors. Each connection costs one, as do the
+//! database sessions, which readers must not crowd out.
 
 use std::{
     fs::File,
@@ -11,23 +11,23 @@ use tracing::{info, warn};
 
 use crate::transport::access::route_set::RouteSet;
 
-/// Descriptors that readers leave free: for the database's sessions, the files
-/// and sockets that looking for it takes, the door of those who run the gateway,
-/// and newcomers that are told that there is no room.
+/// Descriptors that connections of readers leave free: for the database sessions,
+/// the files and sockets of a connection attempt to the database, the operators'
+/// listener, and new clients that get an error response.
 const RESERVED: usize = 64;
 
-/// Of these an eighth is nobody's but the gateway's own: two sessions, a name
-/// that is looked up, a file of keys or certificates that is read.
+/// Descriptors of the reserve for the gateway itself, an eighth of it: two sessions,
+/// a name lookup, and reading a file of keys or certificates.
 const OWN: usize = 8;
 
-/// What becomes of a connection that was accepted.
+/// Admission of an accepted connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::transport) enum Place {
     /// It is served.
     Free,
-    /// There is room to say that there is none.
+    /// It gets an error response.
     Full,
-    /// Not even for that.
+    /// It is dropped without a response.
     Crowded,
 }
 
@@ -35,14 +35,13 @@ pub(in crate::transport) enum Place {
 #[derive(Debug, Clone, Copy)]
 pub(in crate::transport) struct Descriptors {
     limit: usize,
-    /// Taken before the first connection.
+    /// Open before the first connection.
     taken: usize,
 }
 
 impl Descriptors {
-    /// Takes as many as the process may have (`RLIMIT_NOFILE`, getrlimit(2)):
-    /// what is set at first is often a thousand, for the sake of programs of
-    /// another age.
+    /// Raises the limit to the hard limit (`RLIMIT_NOFILE`, getrlimit(2)): the soft
+    /// limit is often about a thousand, for the sake of old programs.
     pub(in crate::transport) fn claim() -> Self {
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
         let raised = Rlimit {
@@ -56,11 +55,11 @@ impl Descriptors {
                 current
             }
         };
-        // No value is no limit.
+        // `None` means unlimited.
         let limit = granted.map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX));
         let kept_free = limit - room(limit);
         info!(limit, kept_free, "open files, one for each connection");
-        // The lowest that is free.
+        // The lowest free descriptor.
         let taken = File::open("/dev/null").map_or(0, |file| number(&file));
         Self { limit, taken }
     }
@@ -69,16 +68,16 @@ impl Descriptors {
         self.limit
     }
 
-    /// How many of them are left for connections, which the gateway's own do not
-    /// need.
+    /// Descriptors available to connections, without those that the gateway itself
+    /// uses.
     pub(in crate::transport) fn left(self) -> usize {
         room(self.limit).saturating_sub(self.taken + OWN).max(1)
     }
 
-    /// POSIX gives the lowest descriptor that is free (2.6 of its general
-    /// information): so the number says how many are taken.
-    /// A crowd before the public door leaves the other half of the reserve to
-    /// that of those who run the gateway.
+    /// Admission by the number of a new socket. POSIX assigns the lowest free
+    /// descriptor (section 2.6 of its general information), so the number tells how
+    /// many are in use. Many clients at the public listener leave the other half of
+    /// the reserve to the operators' listener.
     pub(in crate::transport) fn place(self, socket: &impl AsFd, side: RouteSet) -> Place {
         place(number(socket), self.limit, side)
     }
@@ -101,10 +100,10 @@ fn place(taken: usize, limit: usize, side: RouteSet) -> Place {
     }
 }
 
-/// As many as the process may open once it has claimed them.
+/// Number of files that the process may open after it has raised its limit.
 pub fn open_files() -> usize {
     let maximum = getrlimit(Resource::Nofile).maximum;
-    // No value is no limit.
+    // `None` means unlimited.
     maximum.map_or(usize::MAX, |limit| limit.try_into().unwrap_or(usize::MAX))
 }
 

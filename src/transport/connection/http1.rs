@@ -1,5 +1,5 @@
-//! An HTTP/1.1 connection (RFC 9112): hyper serves it until it ends, or until a
-//! response takes it over.
+//! An HTTP/1.1 connection (RFC 9112), served by hyper until it ends or a response
+//! takes it over.
 
 use std::{
     convert::Infallible,
@@ -35,17 +35,18 @@ use crate::{
     },
 };
 
-/// What its requests tell of a connection.
+/// State of a connection, written by its requests.
 #[derive(Default)]
 struct ConnectionState {
     was_asked: AtomicBool,
     leaving: Mutex<Option<Takeover>>,
-    /// Whose the last answer is.
+    /// Counter of the last response, if that is a reader's.
     reader: Mutex<Option<SlowReaderCounter>>,
 }
 
 impl ConnectionState {
-    /// A reader that takes nothing is counted: the kernel or the socket says so.
+    /// Counts a reader as slow if the error is a timeout, of the kernel or of the
+    /// socket.
     fn failed(&self, error: &hyper::Error) {
         let cause = error.source().and_then(|cause| cause.downcast_ref());
         if cause.is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::TimedOut) {
@@ -56,8 +57,8 @@ impl ConnectionState {
     }
 }
 
-/// Serves a connection to its end, or that of the gateway: then it takes no more
-/// requests, and ends when the one it has is answered.
+/// Serves a connection to its end. On shutdown it accepts no more requests, and
+/// ends when the current one is answered.
 pub(in crate::transport) async fn serve(
     stream: Socket,
     peer: Peer,
@@ -75,7 +76,7 @@ pub(in crate::transport) async fn serve(
     };
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        // From the beginning, and from each answer, to the end of the next head.
+        // From the beginning, and from each response, to the end of the next head.
         .header_read_timeout(settings.request_timeout)
         .max_buf_size(settings.max_header_bytes)
         .serve_connection(TokioIo::new(stream), service);
@@ -93,7 +94,8 @@ pub(in crate::transport) async fn serve(
     let left = until_it_leaves(serving, &told).await;
     if let Some(left) = left.inspect_err(|error| told.failed(error))? {
         let parts = connection.into_parts();
-        // A copy of what was read already: the buffer itself is the server's.
+        // A copy of the bytes already read: the buffer itself belongs to the
+        // server.
         let read = parts.read_buf.to_vec();
         if let Some(serving) = left.open(parts.io.into_inner(), read).await {
             shutdown.tasks.spawn(serving.0);
@@ -102,7 +104,7 @@ pub(in crate::transport) async fn serve(
     Ok(())
 }
 
-/// One that takes its connection over is never answered here.
+/// Never returns if the response takes the connection over.
 async fn answer(
     (app, waiting): (Router, PendingRequests),
     mut request: Request<Incoming>,
@@ -126,8 +128,8 @@ async fn answer(
     pending().await
 }
 
-/// RFC 9112, section 6.1: hyper takes off `chunked`, and what else there is would
-/// be taken for the body itself.
+/// Whether a transfer coding other than `chunked` is used (RFC 9112, section 6.1):
+/// hyper removes only `chunked`, and the coded bytes would be taken for the body.
 fn is_coded(headers: &HeaderMap) -> bool {
     let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     codings.any(|value| !value.as_bytes().eq_ignore_ascii_case(b"chunked"))
@@ -138,8 +140,8 @@ fn coded() -> Response {
     refusal.with_status(StatusCode::NOT_IMPLEMENTED)
 }
 
-/// Looks each time whether a response takes the connection over: it is the same
-/// task that makes it.
+/// Checks after each poll whether a response takes the connection over: the
+/// response is made in the same task.
 async fn until_it_leaves(
     serving: impl Future<Output = hyper::Result<()>>,
     told: &ConnectionState,

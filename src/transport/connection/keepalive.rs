@@ -1,4 +1,4 @@
-//! When a reader is due a sign of life, and when it gives none itself.
+//! Keepalive and token expiry of a reader's connection.
 
 use std::{
     pin::Pin,
@@ -12,21 +12,21 @@ use crate::transport::access::{
     admission::Settings, authorized::AuthorizedSubscription, expiry::left,
 };
 
-/// What is due now.
+/// Action that is due now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::transport) enum KeepaliveAction {
-    /// Nothing was sent for a period, or nothing heard where an answer can be
-    /// expected: a sign of life, which asks for one.
+    /// Send a keepalive, which asks for an answer if the client can give one:
+    /// nothing was sent for a period, or nothing was received from such a client.
     Sign,
-    /// The client has answered nothing for too long: it is gone, whatever its
-    /// socket still takes.
+    /// End the connection: the client has not answered for too long, even if its
+    /// socket still accepts data.
     Gone,
-    /// The token that the reader came with has ended.
+    /// End the connection: the reader's token has expired.
     Expired,
 }
 
-/// One timer for a connection. It is not re-armed for each message: when it
-/// fires, it looks whether there was any.
+/// Keepalive timer of a connection. It is not reset for each message: when it
+/// fires, it checks when the last one was sent.
 #[derive(Debug)]
 pub(in crate::transport) struct Keepalive {
     period: Duration,
@@ -36,18 +36,18 @@ pub(in crate::transport) struct Keepalive {
     timer: Pin<Box<Sleep>>,
 }
 
-/// What is known of a client that answers signs of life.
+/// State of a client that answers keepalives.
 #[derive(Debug)]
 struct Answers {
     /// How long an answer may take.
     limit: Duration,
     heard: Instant,
-    /// When the first sign was sent that is not answered yet.
+    /// When the first unanswered keepalive was sent.
     asked: Option<Instant>,
 }
 
 impl Keepalive {
-    /// Of a wire on which the client says nothing.
+    /// For a transport on which the client sends nothing.
     pub(in crate::transport) fn new(period: Duration) -> Self {
         let sent = Instant::now();
         Self {
@@ -59,9 +59,9 @@ impl Keepalive {
         }
     }
 
-    /// Of a wire on which the client answers within `limit`. It is asked once
-    /// a period also while much is sent: a middlebox may take that for one who
-    /// is no longer there.
+    /// For a transport on which the client answers within `limit`. A keepalive is
+    /// sent once a period even while events are sent: a middlebox may accept them
+    /// for a client that no longer exists.
     pub(in crate::transport) fn answered(period: Duration, limit: Duration) -> Self {
         let idle = Self::new(period);
         let answers = Answers {
@@ -75,31 +75,31 @@ impl Keepalive {
         }
     }
 
-    /// Of a reader whose client answers pings.
+    /// For a reader whose client answers pings.
     pub(in crate::transport) fn answered_with(settings: &Settings) -> Self {
         Self::answered(settings.keepalive, settings.write_timeout)
     }
 
-    /// As long as the reader's token holds, by the wall clock; at each sign of
-    /// life it is looked at again, in case somebody has set that.
+    /// Sets the expiry of the reader's token, by the wall clock; it is compared
+    /// again at each keepalive, in case the clock was set.
     pub(in crate::transport) fn expire(&mut self, at: Option<SystemTime>) {
         self.expires = at;
         let next = self.wakes_at();
         self.timer.as_mut().reset(next);
     }
 
-    /// By the clock alone, for who never rests.
+    /// Checks the expiry by the clock alone, for a connection that is never idle.
     pub(in crate::transport) fn is_over(&self) -> bool {
         self.expires.is_some_and(|at| left(at).is_zero())
     }
 
-    /// Something was sent at this time.
+    /// Records that data was sent at this time.
     pub(in crate::transport) fn touch(&mut self, sent: Instant) {
         self.sent = self.sent.max(sent);
     }
 
-    /// The socket was full, and has taken something just now: whom a ping
-    /// reaches only after all that stands before it has longer to answer.
+    /// Records that a full socket has accepted data just now. A ping behind queued
+    /// data reaches the client late, so the client has longer to answer.
     pub(in crate::transport) fn took(&mut self) {
         let now = Instant::now();
         self.sent = now;
@@ -109,7 +109,7 @@ impl Keepalive {
         }
     }
 
-    /// Something was heard just now.
+    /// Records that data was received from the client.
     pub(in crate::transport) fn heard(&mut self) {
         if let Some(answers) = &mut self.answers {
             answers.heard = Instant::now();
@@ -117,7 +117,7 @@ impl Keepalive {
         }
     }
 
-    /// What is due next of this reader, whose token may count no more.
+    /// The next due action for `reader`; its token's expiry may no longer apply.
     pub(in crate::transport) fn poll_due_of(
         &mut self,
         reader: &AuthorizedSubscription,
@@ -131,7 +131,7 @@ impl Keepalive {
         Poll::Ready(due)
     }
 
-    /// What is due next; a sign counts as sent.
+    /// The next due action; a keepalive counts as sent.
     pub(in crate::transport) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<KeepaliveAction> {
         loop {
             ready!(self.timer.as_mut().poll(cx));
@@ -250,7 +250,7 @@ mod tests {
         idle.expire(Some(at));
         assert_eq!(due(&mut idle).await, KeepaliveAction::Expired);
         assert!(SystemTime::now() >= at);
-        // With another one it goes on.
+        // A new expiry extends it.
         idle.expire(Some(at + LIMIT));
         let polled = poll_fn(|cx| Poll::Ready(idle.poll_due(cx))).await;
         assert!(polled.is_pending());

@@ -1,5 +1,5 @@
-//! One connection: TCP, TLS, HTTP/1.1 and HTTP/2 up to the point where a request is
-//! routed, with the limits that hold before a client has shown a right.
+//! One connection: TCP, TLS, HTTP/1.1 and HTTP/2 up to the routing of a request,
+//! with the limits that hold before a client is authenticated.
 
 pub(super) mod body_deadline;
 pub(super) mod descriptors;

@@ -1,6 +1,7 @@
-//! Requests that wait: each is counted, in bytes, from its head until it is
-//! answered or is a reader. On HTTP/2 one connection has a thousand of them, and
-//! a head can be a hundred times as large in memory as on the wire (HPACK).
+//! Memory budget of waiting requests: each is counted in bytes, from its head until
+//! it is answered or becomes a reader. One HTTP/2 connection can have a thousand of
+//! them, and a head can be a hundred times as large in memory as compressed
+//! (HPACK).
 
 use std::{
     collections::HashMap,
@@ -22,29 +23,30 @@ use crate::transport::{
     protocol::codes::{Code, Refusal},
 };
 
-/// Bytes of all requests that wait at one door, and a quarter of it for one
-/// address: a thousand gRPC calls in one burst have room there, and with what the
-/// allocator adds all of it is less than 64 MiB.
+/// Bytes of all waiting requests of one listener; one address may use a quarter of
+/// it. That is enough for a thousand gRPC calls in one burst; with the allocator's
+/// overhead the total is less than 64 MiB.
 const IN_ALL: usize = 40 << 20;
 
-/// Bytes for questions about health when all of the above is taken: a supervisor
-/// that gets no answer would restart the gateway.
+/// Bytes for health checks when the budget above is used up: a supervisor that gets
+/// no answer would restart the gateway.
 const PROBES: usize = 1 << 20;
 
 const PROBED: [&str; 3] = ["/healthz", "/readyz", "/grpc.health.v1.Health/Check"];
 
-/// What a request costs beside its text: its stream, its task and the futures of
-/// the layers.
+/// Cost of a request in addition to its text: its stream, its task and the futures
+/// of the layers.
 const REQUEST: usize = 8 << 10;
 
-/// What a header field costs beside its text: a `HeaderName`, a `HeaderValue` and
-/// their places in the map.
+/// Cost of a header field in addition to its text: a `HeaderName`, a `HeaderValue`
+/// and their slots in the map.
 const FIELD: usize = 104;
 
-/// Header fields of a request. On HTTP/1.1 hyper has the same limit.
+/// Maximum number of header fields of a request. hyper has the same limit on
+/// HTTP/1.1.
 const MAX_FIELDS: usize = 100;
 
-/// The requests that wait at one door.
+/// The waiting requests of one listener. All clones share the budget.
 #[derive(Debug, Clone)]
 pub(in crate::transport) struct PendingRequests(Arc<Shared>);
 
@@ -53,11 +55,12 @@ struct Shared {
     admission: Admission,
     all: Budget,
     probes: Budget,
-    /// For the log.
+    /// Limits the rate of the log line.
     said: Quota<Address>,
 }
 
-/// A request, counted as long as this is held and has not been released.
+/// A waiting request's share of the budget, counted until it is dropped or
+/// released.
 #[derive(Debug)]
 pub(super) struct WaitingPlace(Arc<Inner>);
 
@@ -69,11 +72,11 @@ struct Inner {
     bytes: AtomicUsize,
 }
 
-/// In the extensions of a request: where its body is counted.
+/// Request extension: counts the bytes of the body.
 #[derive(Debug, Clone, Default)]
 pub(in crate::transport) struct Weight(Weak<Inner>);
 
-/// Why a request gets no place.
+/// Reason why a request is not admitted.
 pub(super) enum NoPlace {
     TooManyFields,
     Full,
@@ -89,7 +92,7 @@ impl PendingRequests {
         }))
     }
 
-    /// A place for this request, whose extensions name its peer.
+    /// Admits `request`; its extensions name the peer.
     pub(super) fn enter<B>(&self, request: &mut Request<B>) -> Result<WaitingPlace, NoPlace> {
         if request.headers().len() > MAX_FIELDS {
             self.0.admission.refused(Code::InvalidRequest);
@@ -150,8 +153,7 @@ impl Weight {
         extensions.get().cloned().unwrap_or_default()
     }
 
-    /// So many bytes more are held for it. One that has been answered has no use
-    /// for them.
+    /// Counts `bytes` more for the request. Does nothing if it has been answered.
     pub(in crate::transport) fn grow(&self, bytes: usize) -> Result<(), Refusal> {
         let Some(inner) = self.0.upgrade() else {
             return Ok(());
@@ -164,7 +166,8 @@ impl Weight {
         Ok(())
     }
 
-    /// It is a reader now, and is counted as that, though it is not answered yet.
+    /// Frees the budget of a request that is counted as a reader now, though not
+    /// answered yet.
     pub(in crate::transport) fn release(&self) {
         if let Some(inner) = self.0.upgrade() {
             inner.release();
@@ -210,15 +213,15 @@ fn full() -> Refusal {
     Refusal::new(Code::TooMany, rule)
 }
 
-/// Bytes, in all and by address.
+/// A limit in bytes, in total and for each address.
 #[derive(Debug)]
 struct Budget {
     most: usize,
     held: Mutex<Held>,
 }
 
-/// Of addresses that hold any: a request is 8 KiB at least, so they are some
-/// thousands at most.
+/// Bytes by address, for addresses that hold any. A request is at least 8 KiB, so
+/// there are at most some thousands of addresses.
 #[derive(Debug, Default)]
 struct Held {
     in_all: usize,

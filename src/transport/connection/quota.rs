@@ -1,6 +1,6 @@
-//! How many connections of one address there may be that are no readers, or
-//! none yet. One that becomes a reader of HTTP/1.1 is counted as that instead;
-//! one of HTTP/2 may hold readers, and stays what it is.
+//! Limit on the connections of one address that are not readers, or not yet. An
+//! HTTP/1.1 connection that becomes a reader is counted as a reader instead; an
+//! HTTP/2 connection may carry readers, and remains counted here.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -12,33 +12,33 @@ use crate::transport::access::limits::{
     shares::{Holder, Share, Shares},
 };
 
-/// So many may be there however few readers an address may have: who looks
-/// whether the gateway is well, or publishes, is none.
+/// Minimum of the limit, however few readers an address may have: health checks and
+/// publishers are not readers.
 const FEW: usize = 64;
 
-/// Of one address, connections beyond its limit that are told so; the next are
-/// dropped.
+/// Connections of one address beyond its limit that get an error response; further
+/// ones are dropped.
 const TOLD: usize = 64;
 
-/// See the module.
+/// Number of open connections per address, and their shares of the descriptors.
 #[derive(Debug)]
 pub(in crate::transport) struct ConnectionQuota {
     addresses: Arc<Quota<Address>>,
     shares: Shares,
 }
 
-/// A connection, counted as long as this is held.
+/// A connection's permit. The connection is counted until this is dropped.
 #[derive(Debug)]
 pub(in crate::transport) struct ConnectionPermit {
     pub(in crate::transport) peer: Peer,
     pub(in crate::transport) place: Place,
-    /// For the socket, which outlives this where a reader takes it over.
+    /// For the socket, which outlives this permit after a takeover by a reader.
     pub(in crate::transport) share: Option<Share>,
     _counted: Option<Permit<Address>>,
 }
 
 impl ConnectionQuota {
-    /// Where connections may take so many descriptors.
+    /// A quota for `room` descriptors.
     pub(in crate::transport) fn of(room: usize) -> Self {
         Self {
             addresses: Arc::default(),
@@ -46,7 +46,8 @@ impl ConnectionQuota {
         }
     }
 
-    /// Those of a trusted proxy are of many clients, and have a share alone.
+    /// Connections of a trusted proxy belong to many clients: only the share limits
+    /// them.
     pub(in crate::transport) fn visit(&self, peer: Peer, limits: &Limits) -> ConnectionPermit {
         let (mut place, mut _counted) = match limits.proxies.trusts(peer.0) {
             true => (Place::Free, None),

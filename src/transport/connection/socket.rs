@@ -17,16 +17,16 @@ use super::{
     tls::{self, Acceptor, Stream},
 };
 
-/// See the module.
+/// A client's socket.
 #[derive(Debug)]
 pub(in crate::transport) enum Socket {
     Plain(Tcp),
-    /// Boxed: what TLS knows of a connection is more than all else of it.
+    /// Boxed: the TLS state is larger than all other state of a connection.
     Tls(Stream),
 }
 
 impl Socket {
-    /// As far as it is told what the client speaks.
+    /// Opens a socket up to the point where the client's protocol is known.
     pub(in crate::transport) async fn open(
         tcp: Tcp,
         tls: Option<Acceptor>,
@@ -35,13 +35,13 @@ impl Socket {
             let protocol = tcp.protocol().await?;
             return Ok((Self::Plain(tcp), protocol));
         };
-        // Boxed, since a connection without TLS has no need of its room.
+        // Boxed, so that a connection without TLS does not reserve the room.
         let (stream, protocol) = Box::pin(tls::handshake(tcp, tls)).await?;
         Ok((Self::Tls(stream), protocol))
     }
 
-    /// To write what can be written without waiting, past this. Over TLS there
-    /// is no such way: what is written has its place in the order of records.
+    /// For writes that do not wait and bypass this type. Not possible over TLS: the
+    /// written bytes belong into the sequence of records.
     pub(in crate::transport) fn stream(&self) -> Option<Arc<TcpStream>> {
         match self {
             Self::Plain(tcp) => Some(tcp.stream()),

@@ -1,12 +1,12 @@
-//! What is taken once: the extensions of a response can be cloned, and not all
-//! that is put there can.
+//! A value that is taken once. Extensions of a response have to be `Clone`; the
+//! values put there are not all.
 
 use std::{
     fmt,
     sync::{Arc, Mutex, PoisonError},
 };
 
-/// All clones hold the same, until one of them gives it away.
+/// All clones share one value, until one of them takes it.
 pub(super) struct TakeOnce<T>(Arc<Mutex<Option<T>>>);
 
 impl<T> TakeOnce<T> {
@@ -14,7 +14,7 @@ impl<T> TakeOnce<T> {
         Self(Arc::new(Mutex::new(Some(held))))
     }
 
-    /// Nothing, where it was taken before.
+    /// `None` if it was taken before.
     pub(super) fn take(&self) -> Option<T> {
         // Nothing can panic under the lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()

@@ -1,7 +1,7 @@
-//! How a connection leaves its HTTP/1.1 server: a response that never ends is
-//! answered by its head alone, and what serves it gets the bare socket. What
-//! the server holds for a connection is then gone, and no layer of it stands
-//! between an event and the socket.
+//! Takeover of a connection from its HTTP/1.1 server: only the head of an endless
+//! response is sent, then its task gets the bare socket. The server's state for the
+//! connection is freed, and none of its layers stands between an event and the
+//! socket.
 
 use std::{pin::Pin, time::SystemTime};
 
@@ -11,12 +11,13 @@ use tokio::io::AsyncWriteExt;
 
 use super::{socket::Socket, take_once::TakeOnce};
 
-/// Opens the rest of the connection; the bytes were read of it already.
+/// Opens the rest of the connection; the bytes are those already read from it.
 type Open = Box<dyn FnOnce(Socket, Vec<u8>) -> Boxed<ConnectionTask> + Send>;
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Serves a connection to its end, and has not the room of what opened it.
+/// Task that serves a connection to its end. Separate from the future that opened
+/// it, so that it does not keep that future's memory.
 pub(in crate::transport) struct ConnectionTask(pub(super) Boxed<()>);
 
 impl ConnectionTask {
@@ -25,18 +26,19 @@ impl ConnectionTask {
     }
 }
 
-/// In the extensions of a response: who takes the connection over.
+/// Response extension: the function that takes the connection over.
 #[derive(Debug, Clone)]
 pub(in crate::transport) struct HandOver(TakeOnce<Open>);
 
 impl HandOver {
-    /// Whether `request` came alone on a connection that can be handed over.
+    /// Whether the connection of `request` can be handed over: an HTTP/1.1 GET
+    /// without a body.
     pub(in crate::transport) fn is_possible<B: hyper::body::Body>(request: &Request<B>) -> bool {
         let is_get = request.method() == http::Method::GET;
         is_get && request.version() == Version::HTTP_11 && request.body().is_end_stream()
     }
 
-    /// To be put into the response.
+    /// Extension for the response.
     pub(in crate::transport) fn to<F>(
         open: impl FnOnce(Socket, Vec<u8>) -> F + Send + 'static,
     ) -> Self
@@ -48,14 +50,15 @@ impl HandOver {
     }
 }
 
-/// A connection on its way: the head of its last response, and who serves it.
+/// A takeover in progress: the head of the last response, and the function that
+/// serves the rest.
 pub(super) struct Takeover {
     head: Vec<u8>,
     open: Open,
 }
 
 impl Takeover {
-    /// If `response` is one to be handed over.
+    /// Taken from the extensions of `response`, if it has one.
     pub(super) fn of(response: &mut Response) -> Option<Self> {
         let hand_over = response.extensions_mut().remove::<HandOver>()?;
         let open = hand_over.0.take()?;
@@ -63,7 +66,7 @@ impl Takeover {
         Some(Self { head, open })
     }
 
-    /// Writes the head; then there is somebody to serve the connection.
+    /// Writes the head, then opens the task that serves the connection.
     pub(super) async fn open(self, mut socket: Socket, read: Vec<u8>) -> Option<ConnectionTask> {
         socket.write_all(&self.head).await.ok()?;
         socket.flush().await.ok()?;
@@ -71,11 +74,11 @@ impl Takeover {
     }
 }
 
-/// RFC 9112, sections 4 and 5.
+/// The response head as HTTP/1.1 text (RFC 9112, sections 4 and 5).
 fn head(response: &mut Response) -> Vec<u8> {
     let status = response.status();
     let headers = response.headers_mut();
-    // Of the body that is not sent.
+    // The length of the body, which is not sent.
     headers.remove(header::CONTENT_LENGTH);
     if let Ok(now) = HeaderValue::try_from(httpdate::fmt_http_date(SystemTime::now())) {
         headers.insert(header::DATE, now);

@@ -1,4 +1,4 @@
-//! A client's TCP connection, with a limit to how long it may take nothing.
+//! A client's TCP connection, with a write timeout.
 
 use std::{
     io,
@@ -18,41 +18,41 @@ use tokio::{
 
 use crate::transport::access::limits::shares::Share;
 
-/// What a client speaks.
+/// The HTTP version that a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::transport) enum Protocol {
     Http1,
     Http2,
 }
 
-/// As much of HTTP/2's beginning as tells it from every method of HTTP/1.
+/// Prefix of the HTTP/2 preface, long enough to differ from every HTTP/1 method.
 const PREFACE: [u8; 4] = *b"PRI ";
 
-/// How long the rest of the first four bytes is waited for, before they are
-/// looked at again.
+/// Pause before an incomplete prefix is peeked at again.
 const RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// What the kernel holds for a client beside what is on its way: with more of
-/// it (tcp(7), `TCP_NOTSENT_LOWAT`; the default is megabytes) a slow reader
-/// looks like one that takes nothing, a ping waits long for its turn, and each
-/// costs the machine that memory.
+/// Limit of unsent bytes in the kernel's send buffer (tcp(7), `TCP_NOTSENT_LOWAT`;
+/// the default is megabytes). With more, a slow reader looks like one that has
+/// stopped reading, a ping is delayed by the queue, and each connection costs that
+/// memory.
 const UNSENT: u32 = 64 << 10;
 
-/// See the module.
+/// A TCP stream whose writes fail with `TimedOut` when the socket accepts nothing
+/// for the limit.
 #[derive(Debug)]
 pub(in crate::transport) struct Tcp {
     stream: Arc<TcpStream>,
     limit: Duration,
-    /// Runs while the socket takes nothing.
+    /// Deadline while the socket accepts nothing.
     stalled: Option<Pin<Box<Sleep>>>,
-    /// Of the descriptors, as long as this is one.
+    /// Share of the descriptors, held as long as the socket.
     _share: Option<Share>,
 }
 
 impl Tcp {
-    /// Events are sent at once, and a client that is gone, or takes nothing,
-    /// is noticed within `limit`: by the kernel where its packets are not
-    /// acknowledged, by us where its window stays shut.
+    /// Disables Nagle's algorithm, and detects a dead or stalled client within
+    /// `limit`: the kernel if packets are not acknowledged, this type if the window
+    /// stays shut.
     pub(in crate::transport) fn new(
         stream: TcpStream,
         limit: Duration,
@@ -61,9 +61,9 @@ impl Tcp {
         stream.set_nodelay(true)?;
         let socket = SockRef::from(&stream);
         socket.set_tcp_user_timeout(Some(limit))?;
-        // For a wire on which nothing is sent for long: an HTTP/1.1 request that is
-        // being answered, gRPC-Web without a heartbeat. Not answered, a probe ends
-        // the connection as any other byte does.
+        // For connections that send nothing for a long time: an HTTP/1.1 request in
+        // progress, gRPC-Web without a heartbeat. A probe without an answer ends
+        // the connection as unacknowledged data does.
         let probes = TcpKeepalive::new().with_time(limit).with_interval(limit);
         socket.set_tcp_keepalive(&probes)?;
         socket.set_tcp_notsent_lowat(UNSENT)?;
@@ -75,13 +75,13 @@ impl Tcp {
         })
     }
 
-    /// To write what can be written without waiting.
+    /// For writes that do not wait.
     pub(super) fn stream(&self) -> Arc<TcpStream> {
         Arc::clone(&self.stream)
     }
 
-    /// As its first bytes tell: those of HTTP/2 are a request that HTTP/1 will
-    /// never have (RFC 9113, section 3.4). They stay unread.
+    /// Detects the protocol from the first bytes: HTTP/2 begins with a request that
+    /// HTTP/1 will never have (RFC 9113, section 3.4). The bytes stay unread.
     pub(super) async fn protocol(&self) -> io::Result<Protocol> {
         let mut first = [0; PREFACE.len()];
         loop {
@@ -92,12 +92,13 @@ impl Tcp {
             if length == 0 || !PREFACE.starts_with(&first[..length]) {
                 return Ok(Protocol::Http1);
             }
-            // So few bytes come alone from nobody who means well.
+            // Well-behaved clients do not send fewer bytes at once.
             sleep(RETRY_INTERVAL).await;
         }
     }
 
-    /// What the socket took, or that it has taken nothing for the limit.
+    /// The result of a write, or `TimedOut` when the socket has accepted nothing
+    /// for the limit.
     fn watch<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -116,7 +117,8 @@ impl Tcp {
     }
 }
 
-/// Calls until the socket is ready, which it may only have seemed to be.
+/// Repeats a call until it no longer returns `WouldBlock`: readiness can be
+/// spurious.
 fn poll_io<T>(
     mut ready: impl FnMut() -> Poll<io::Result<()>>,
     mut call: impl FnMut() -> io::Result<T>,
@@ -161,8 +163,8 @@ impl AsyncWrite for Tcp {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let stream = &self.stream;
-        // `send` costs the kernel less than `writev`, and most writes are of one
-        // piece.
+        // `send` costs the kernel less than `writev`, and most writes have one
+        // slice.
         let write = || match slices {
             [slice] => stream.try_write(slice),
             _ => stream.try_write_vectored(slices),

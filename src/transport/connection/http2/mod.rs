@@ -1,5 +1,5 @@
-//! An HTTP/2 connection (RFC 9113): its streams, each in a task of its own, and
-//! nothing between a stream and h2.
+//! An HTTP/2 connection (RFC 9113). Each stream has its own task, with no layer
+//! between it and h2.
 
 mod request;
 mod response;
@@ -41,14 +41,14 @@ use crate::{
 use stall::{Read, Watched};
 use unused::{Look, Unused};
 
-/// What a client may send before it is read, on all streams together. h2 takes
-/// half of it for the overhead of small DATA frames, after which it takes them
-/// for a flood: enough for every stream's request at once.
+/// Receive window of the connection, for all streams together. h2 allows half of it
+/// as overhead of small DATA frames and treats more as a flood: enough for a
+/// request on each stream at once.
 const WINDOW: u32 = 1 << 20;
 
-/// Serves a connection to its end, or that of the gateway: then it begins no
-/// more streams, and ends when those it has are over. Not asked anything in
-/// time, it ends too.
+/// Serves a connection to its end. On shutdown it accepts no more streams, and ends
+/// when the open ones have ended. It also ends if no request arrives within the
+/// request timeout.
 pub(in crate::transport) async fn serve<IO>(
     io: IO,
     peer: Peer,
@@ -71,7 +71,7 @@ where
         return Ok(());
     };
     let mut connection = Connection::new(connected?, settings, (stall, read));
-    // Looked at when it wakes, and not with each delivery: it would take locks
+    // Polled only when woken, and not with each delivery: that would take locks
     // that all connections share.
     let mut told: FuturesUnordered<_> = once(shutdown.told.cancelled()).collect();
     loop {
@@ -102,7 +102,7 @@ where
     }
 }
 
-/// Of what the protocol has 32 bits for.
+/// Saturates at the 32 bits that the protocol has for it.
 fn limit(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
@@ -110,7 +110,7 @@ fn limit(number: usize) -> u32 {
 enum Next {
     Asked(Box<(Request<RecvStream>, SendResponse<Bytes>)>),
     Told,
-    /// It has had no stream for long.
+    /// No stream was open for a while.
     Unused,
     Ended(Result<(), h2::Error>),
 }
@@ -122,7 +122,7 @@ struct Connection<IO> {
     pings: Option<PingPong>,
     idle: Keepalive,
     unused: Unused,
-    /// Runs until the first request.
+    /// Deadline for the first request.
     unasked: Option<Pin<Box<Sleep>>>,
 }
 
@@ -166,7 +166,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         self.poll_gone(cx).map(|()| Next::Ended(Ok(())))
     }
 
-    /// Ready when the client has answered no ping for too long.
+    /// Ready when the client has not answered a ping for too long.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(pings) = &mut self.pings else {
             return Poll::Pending;
@@ -175,7 +175,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
             self.idle.heard();
         }
         while let KeepaliveAction::Sign = ready!(self.idle.poll_due(cx)) {
-            // One that cannot be sent is one that is not answered.
+            // A ping that cannot be sent remains unanswered, and ends the
+            // connection.
             let _ = pings.send_ping(Ping::opaque());
         }
         self.stall.note();

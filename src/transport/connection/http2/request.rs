@@ -1,4 +1,4 @@
-//! A request's body.
+//! Request bodies on HTTP/2.
 
 use std::{
     pin::Pin,
@@ -10,7 +10,7 @@ use h2::RecvStream;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame};
 
-/// What the client sends on a stream; its window opens as it is read.
+/// Request body of a stream; the window opens as data is read.
 pub(super) struct Incoming {
     stream: RecvStream,
     is_read: bool,

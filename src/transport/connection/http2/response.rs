@@ -1,10 +1,9 @@
-//! A request's answer.
+//! Responses on HTTP/2.
 //!
-//! Whether a client takes what it is given its socket cannot prove: it takes
-//! pings, and what the connection's other streams are sent. So each stream is
-//! watched by itself, and one whose window stays shut for `write_timeout` is
-//! reset alone (RFC 9113, section 5.4.2). It cannot be told why: its window is
-//! shut for a status too.
+//! The socket does not show whether a client reads one stream: it also accepts pings
+//! and the data of the other streams. Each stream is therefore watched by itself. One
+//! whose window stays shut for `write_timeout` is reset alone (RFC 9113, section
+//! 5.4.2). The reset carries no reason: the shut window blocks a status too.
 
 use std::{
     future::poll_fn,
@@ -31,13 +30,13 @@ use crate::transport::connection::{pending_requests::WaitingPlace, take_once::Ta
 
 type Serve = Box<dyn FnOnce(SendStream<Bytes>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
-/// In the extensions of a request: its response may be a [`StreamHandOver`].
+/// Request extension: the response may be a [`StreamHandOver`].
 #[derive(Debug, Clone)]
 pub(in crate::transport) struct TakesStream(pub(in crate::transport) Stall);
 
-/// Why nothing more is sent.
+/// Reason why a response was not sent completely.
 enum Broken {
-    /// The stream takes nothing.
+    /// The window stayed shut for the limit.
     Stalled,
     Gone(h2::Error),
 }
@@ -48,8 +47,8 @@ impl<E: Into<h2::Error>> From<E> for Broken {
     }
 }
 
-/// In the extensions of a response: who takes the stream over when the head is
-/// sent, in place of the body.
+/// Response extension: the function that takes the stream over after the head, in
+/// place of the body.
 #[derive(Debug, Clone)]
 pub(in crate::transport) struct StreamHandOver(TakeOnce<Serve>);
 
@@ -65,8 +64,8 @@ impl StreamHandOver {
     }
 }
 
-/// Answers, unless the client resets the stream before. `limit` is how long it
-/// may take nothing.
+/// Sends the response, unless the client resets the stream first. `limit` is how
+/// long the stream's window may stay shut.
 pub(super) async fn answer(
     app: Router,
     (request, place): (Request<RecvStream>, WaitingPlace),
@@ -83,7 +82,7 @@ pub(super) async fn answer(
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
     };
     let reader = response.extensions_mut().remove::<SlowReaderCounter>();
-    // A reader is counted as that from now on.
+    // From now on it is counted as a reader.
     let is_reader = reader.is_some() || response.extensions().get::<StreamHandOver>().is_some();
     let place = (!is_reader).then_some(place);
     let sent = Box::pin(send(response, respond, limit)).await;
@@ -109,19 +108,19 @@ pub(super) async fn answer(
     }
 }
 
-/// By the head alone: h2 would keep a body as long as the client leaves the
-/// stream's window shut.
+/// Sends a refusal as a head alone: h2 would buffer a body for as long as the
+/// client keeps the stream's window shut.
 pub(super) fn refuse(mut respond: SendResponse<Bytes>, response: Response<Body>) {
     let (mut parts, _) = response.into_parts();
     if !parts.headers.contains_key("grpc-status") {
         parts.headers.remove(header::CONTENT_TYPE);
     }
-    // A stream that is gone needs no answer.
+    // A reset stream needs no response.
     let _ = respond.send_response(Response::from_parts(parts, ()), true);
 }
 
-/// Whose answer is rewritten on its way, with its trailers in the body: it must
-/// be one.
+/// Whether the response is gRPC-Web: it is rewritten, with the trailers in the
+/// body, so it needs a body.
 fn is_grpc_web(headers: &HeaderMap) -> bool {
     let kind = headers.get(header::CONTENT_TYPE);
     kind.is_some_and(|kind| kind.as_bytes().starts_with(b"application/grpc-web"))
@@ -129,7 +128,7 @@ fn is_grpc_web(headers: &HeaderMap) -> bool {
 
 type ConnectionTask = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// All of it, or its head and who serves the rest.
+/// Sends the whole response, or its head and returns the task that serves the rest.
 async fn send(
     response: Response<Body>,
     mut respond: SendResponse<Bytes>,
@@ -197,8 +196,7 @@ async fn send_data(
     Ok(())
 }
 
-/// Gives the stream what its window has room for: something, unless it is
-/// pending.
+/// Sends as much as the stream's window allows: at least one byte when ready.
 fn give(
     data: &mut Bytes,
     stream: &mut SendStream<Bytes>,

@@ -1,6 +1,6 @@
-//! Whether a connection was given up because its client took nothing, or
-//! answered no ping. Its streams only see that they are gone: those that are
-//! readers look here, to be counted among the slow ones.
+//! Whether a connection was closed because its client stopped reading or answered
+//! no ping. Its streams only see that the connection is gone: readers check this
+//! flag, to be counted as slow.
 
 use std::{
     io,
@@ -16,7 +16,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::transport::{access::admission::Admission, protocol::codes::Code};
 
-/// Of one connection, and of each stream as long as it lasts.
+/// Flag of a connection. The connection, the watcher of its bytes and each open
+/// stream hold a clone.
 #[derive(Debug, Clone, Default)]
 pub(in crate::transport) struct Stall(Arc<AtomicBool>);
 
@@ -25,8 +26,8 @@ impl Stall {
         self.0.store(true, Ordering::Release);
     }
 
-    /// Whether no stream is left that would look here: the connection itself has
-    /// one, and so has what watches its bytes.
+    /// Whether no stream is open: two clones belong to the connection itself and to
+    /// the watcher of its bytes.
     pub(super) fn is_of_no_stream(&self) -> bool {
         Arc::strong_count(&self.0) <= 2
     }
@@ -36,8 +37,8 @@ impl Stall {
     }
 }
 
-/// In the extensions of a response whose body is a reader's: where it is
-/// counted when it takes nothing.
+/// Response extension for a reader's body: counts the reader as slow if it stops
+/// reading.
 #[derive(Debug, Clone)]
 pub(in crate::transport) struct SlowReaderCounter(pub(in crate::transport) Admission);
 
@@ -47,11 +48,11 @@ impl SlowReaderCounter {
     }
 }
 
-/// Bytes that are read before the requests in them are accepted. h2 decodes all
-/// that it can read first, and a KiB of HPACK can be a head of 76 KiB.
+/// Bytes read before the requests in them are accepted. h2 first decodes all that
+/// it can read, and one KiB of HPACK can decode to a head of 76 KiB.
 const TURN: usize = 8 << 10;
 
-/// What was read of a connection since all of its requests were accepted.
+/// Number of bytes read from a connection since all of its requests were accepted.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Read(Arc<AtomicUsize>);
 
@@ -69,8 +70,8 @@ impl Read {
     }
 }
 
-/// A connection's bytes. That they have stalled is noted here, before h2 can
-/// tell the streams.
+/// A connection's byte stream. It records a stall before h2 reports the error to
+/// the streams.
 pub(super) struct Watched<IO> {
     io: IO,
     stall: Stall,
@@ -103,7 +104,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Watched<IO> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.read.is_enough() {
-            // The requests first, and then the other connections.
+            // Accept the requests first, then let other connections run.
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }

@@ -1,5 +1,5 @@
-//! Whether a connection is used. One that was asked something once, and has had
-//! no stream since, costs a descriptor for as long as its client answers pings.
+//! Idle timeout of a connection without streams. A client that keeps answering
+//! pings would otherwise hold a descriptor for as long as it likes.
 
 use std::{
     pin::Pin,
@@ -11,28 +11,28 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::stall::Stall;
 
-/// Between two looks. At the second one after its last stream the connection is
-/// over: after one to two minutes. That is longer than the minute
-/// that balancers and pools keep one in reserve (so they let go of it first),
-/// and longer than a probe or a publisher of once a minute pauses. Clients of
-/// gRPC connect again by themselves.
+/// Interval of the checks. The second check after the last stream closes the
+/// connection: after one to two minutes. That is longer than the minute for which
+/// balancers and pools keep an idle connection (so they close it first), and longer
+/// than the pause of a probe or a publisher that connects once a minute. gRPC
+/// clients reconnect by themselves.
 const BETWEEN: Duration = Duration::from_secs(60);
 
-/// What a look found.
+/// Result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Look {
-    /// Nothing for long: the client is to be told.
+    /// No stream for a whole interval: time for GOAWAY.
     Unused,
-    /// It was told, and does not go.
+    /// Still open at the next check after GOAWAY.
     Refuses,
 }
 
-/// One timer for a connection, and nothing for each of its streams.
+/// Idle timer of a connection. It costs nothing per stream.
 #[derive(Debug)]
 pub(super) struct Unused {
-    /// A stream began since the last look, or was there at that time.
+    /// Whether a stream was opened since the last check, or was open at it.
     was_used: bool,
-    /// Looks in turn before which there was nothing.
+    /// Number of consecutive checks that found no stream.
     found_nothing: u8,
     look: Pin<Box<Sleep>>,
 }
@@ -48,12 +48,12 @@ impl Default for Unused {
 }
 
 impl Unused {
-    /// A stream begins.
+    /// A stream was opened.
     pub(super) fn asked(&mut self) {
         self.was_used = true;
     }
 
-    /// Each stream of the connection has a copy of `stall`.
+    /// Each open stream of the connection holds a clone of `stall`.
     pub(super) fn poll_look(&mut self, cx: &mut Context<'_>, stall: &Stall) -> Poll<Look> {
         loop {
             ready!(self.look.as_mut().poll(cx));
@@ -111,7 +111,7 @@ mod tests {
         ))
     }
 
-    /// What answers at once, and what never ends.
+    /// One route that responds at once, and one that never ends.
     fn app() -> Router {
         let forever = || async {
             let nothing = pending::<Result<Bytes, std::io::Error>>();
@@ -125,7 +125,7 @@ mod tests {
 
     struct Client {
         requests: SendRequest<Bytes>,
-        /// What the client sees of the end.
+        /// The client's view of the end.
         connection: JoinHandle<Result<(), h2::Error>>,
         served: JoinHandle<Result<(), h2::Error>>,
     }

@@ -1,4 +1,4 @@
-//! Why a file of a TLS server is not taken, and what to do.
+//! Errors of the files of a TLS server, with remedies.
 
 use std::{
     io,
@@ -9,11 +9,11 @@ pub(super) const CERTIFICATE: &str = "tls-cert";
 pub(super) const KEY: &str = "tls-key";
 pub(super) const CLIENT_CA: &str = "tls-client-ca";
 
-/// One file, and the rule against which it is.
+/// A file and the rule that it violates.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {rule}", path.display())]
 pub struct TlsError {
-    /// The one that names the file.
+    /// The setting that names the file.
     pub setting: &'static str,
     pub(crate) path: PathBuf,
     pub(crate) rule: Rule,
@@ -28,7 +28,7 @@ impl TlsError {
         }
     }
 
-    /// What to do.
+    /// What to do about it.
     pub(crate) fn remedy(&self) -> &'static str {
         self.rule.remedy(self.setting)
     }

@@ -1,4 +1,4 @@
-//! The files of a TLS server, and what is made of them.
+//! The files of a TLS server, and their parsed contents.
 
 use std::{
     fs::metadata,
@@ -21,20 +21,21 @@ use crate::{auth::read_small_file, certificate::Certificate};
 pub(super) const ALPN_HTTP2: &[u8] = b"h2";
 const ALPN_HTTP1: &[u8] = b"http/1.1";
 
-/// Where a server's certificate lies, as PEM.
+/// Paths of a TLS server's PEM files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The server's own certificate, then those up to its root.
     pub certificate: PathBuf,
-    /// Of the first of them.
+    /// Private key of the server's own certificate.
     pub key: PathBuf,
-    /// Who signs the certificates that clients must have then.
+    /// Authorities of client certificates. If set, clients must present a
+    /// certificate.
     pub client_ca: Option<PathBuf>,
 }
 
-/// Says when a file was changed: its inode tells of a rename or a link that leads
-/// elsewhere, its time of change of everything else, its mode too. None for a
-/// file that is not there.
+/// State of a file, to detect changes. The device and the inode change with a
+/// rename or a retargeted link, the change time (ctime) with everything else,
+/// including the mode. `None` if the file does not exist.
 type Stamp = Option<(u64, u64, i64, i64, u64)>;
 
 pub(super) type Stamps = [Stamp; 3];
@@ -61,7 +62,7 @@ pub(super) struct Own {
 }
 
 impl Own {
-    /// The server's, where it can be read as RFC 5280 has it.
+    /// The server's own, if it can be parsed (RFC 5280).
     pub(super) fn certificate(&self) -> Option<&Certificate> {
         self.certificates.first()?.as_ref()
     }
@@ -78,7 +79,7 @@ pub(super) struct Clients {
     pub(super) authorities: Vec<Option<Certificate>>,
 }
 
-/// All that the files hold.
+/// The contents of all files.
 #[derive(Clone)]
 pub(super) struct Found {
     pub(super) own: Own,
@@ -107,8 +108,8 @@ pub(super) fn read(files: &TlsFiles) -> Result<Found, Vec<TlsError>> {
 }
 
 impl Found {
-    /// A configuration that has no memory of its clients: a resumed session would
-    /// save a signature, and be one whose certificate nobody looks at.
+    /// A configuration without session resumption: a resumed session would save a
+    /// signature, but its certificate would not be checked again.
     pub(super) fn config(&self) -> Result<ServerConfig, rustls::Error> {
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider);
@@ -126,7 +127,8 @@ impl Found {
     }
 }
 
-/// Each file is good by itself; whether they go together is looked at here.
+/// Checks that the certificates and the key belong together; each file is valid by
+/// itself.
 fn own(
     files: &TlsFiles,
     chain: Vec<CertificateDer<'static>>,
@@ -142,7 +144,7 @@ fn own(
     let key = key.map_err(|_| TlsError::new(KEY, &files.key, Rule::UnknownKey))?;
     let key = CertifiedKey::new(chain, key);
     let rule = match key.keys_match() {
-        // A kind of key that does not tell its public half proves itself in use.
+        // A kind of key whose public half is unknown is only proven in use.
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
             return Ok(Own {
                 key: Arc::new(key),
@@ -158,7 +160,8 @@ fn own(
     Err(TlsError::new(KEY, &files.key, rule))
 }
 
-/// Which of the others the key is of, from 1: a chain in the wrong order.
+/// Number, from 1, of the other certificate that the key belongs to: the chain is
+/// in the wrong order.
 fn place(mut key: CertifiedKey) -> Option<usize> {
     let certificates = std::mem::take(&mut key.cert);
     let mut others = (1..).zip(certificates).skip(1);

@@ -24,7 +24,7 @@ pub(super) struct Held {
     files: TlsFiles,
     seen: Stamps,
     looked: Instant,
-    /// One at a time, however long it takes.
+    /// Only one check of the files runs at a time, however long it takes.
     is_looking: bool,
     served: Arc<Found>,
     config: Arc<ServerConfig>,
@@ -81,7 +81,7 @@ impl Held {
         ]
     }
 
-    /// The files that are to be looked at, and what they were, if it is time.
+    /// The files to check, and their last stamps, if a check is due.
     pub(super) fn begin_look(&mut self, interval: Duration) -> Option<(TlsFiles, Stamps)> {
         if self.is_looking || self.looked.elapsed() < interval {
             return None;
@@ -94,8 +94,8 @@ impl Held {
         (self.is_looking, self.looked) = (false, Instant::now());
     }
 
-    /// Takes the result of reading `files`. Those that hold nothing good are left
-    /// alone until they change again.
+    /// Applies the result of reading `files`. Invalid files are ignored until they
+    /// change again.
     pub(super) fn learn(
         &mut self,
         files: &TlsFiles,
@@ -103,7 +103,8 @@ impl Held {
         seen: Stamps,
         found: Result<Found, Vec<TlsError>>,
     ) {
-        // What was set anew meanwhile was read later.
+        // The settings were replaced in the meantime, and those files were read
+        // later.
         if self.seen != before || self.files != *files {
             return;
         }
@@ -122,15 +123,15 @@ impl Held {
         }
     }
 
-    /// After a look at the settings.
+    /// Applies the files and certificates of reloaded settings.
     pub(super) fn become_as(&mut self, other: Self) {
         (self.files, self.seen, self.looked) = (other.files, other.seen, other.looked);
         self.take(Found::clone(&other.served));
     }
 
-    /// The better certificate of the two is served from now on, and the clients'
-    /// authorities are the new ones in any case: what was taken away from them
-    /// is not trusted for a certificate's sake.
+    /// Serves the better of the two certificates from now on. The client
+    /// authorities are replaced in any case: a removed authority must not stay
+    /// trusted because of a bad certificate.
     fn take(&mut self, found: Found) {
         let now = SystemTime::now();
         let Found { own, clients } = found;
@@ -156,7 +157,7 @@ impl Held {
         self.waiting = (standing(&own, now) == Standing::NotYet).then_some(own);
     }
 
-    /// Serves what has waited until it is valid.
+    /// Serves the waiting certificate once it is valid.
     pub(super) fn promote(&mut self) {
         let now = SystemTime::now();
         let is_due = |own: &mut Own| standing(own, now).is_valid();
@@ -181,7 +182,7 @@ impl Held {
         }
     }
 
-    /// Logs the certificate in use, and the fault of its dates.
+    /// Logs the certificate in use, and any problem with its dates.
     pub(super) fn report(&self) {
         match self.own().certificate() {
             Some(certificate) => info!(%certificate, "the certificate that is served"),
@@ -216,7 +217,7 @@ impl Held {
 const RENEW: &str = "write the renewed certificate and its key into their files: that takes no \
                      restart";
 
-/// One without readable dates counts as valid.
+/// A certificate without readable dates counts as valid.
 fn standing(own: &Own, now: SystemTime) -> Standing {
     let certificate = own.certificate();
     certificate.map_or(Standing::Good, |certificate| certificate.standing(now))

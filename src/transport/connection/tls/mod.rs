@@ -1,5 +1,5 @@
-//! TLS on the port (RFC 8446, RFC 5246): its certificate, which may change
-//! while it is served, and the handshake.
+//! TLS on a listener (RFC 8446, RFC 5246): the handshake, and a certificate that is
+//! reloaded while it is served.
 
 mod error;
 mod files;
@@ -32,32 +32,32 @@ use crate::{
     turns::{PollTurns, Turns},
 };
 
-/// The files are looked at when a client comes, and no more often: looking is
-/// three calls of stat(2).
+/// Minimum interval of checks of the files, which are made when a client connects.
+/// A check is three calls of stat(2).
 const LOOK: Duration = Duration::from_secs(2);
 
-/// How long who comes waits for that look. Files on a disk that hangs are no
-/// reason to let nobody in: then it is the certificate of before.
+/// How long a new client waits for that check. A disk that hangs must not block
+/// clients: they get the previous certificate.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// Interval of reading the files while no client connects: otherwise the log and the
-/// metrics would speak of a certificate that was renewed long ago.
+/// Interval of reading the files while no client connects: otherwise the log and
+/// the metrics would report a certificate that was renewed long ago.
 const WATCH: Duration = Duration::from_secs(3600);
 
 /// Interval of the log line for a certificate that has to be renewed.
 const REMIND: Duration = Duration::from_secs(24 * 3600);
 
-/// What the port speaks TLS with. Cheap to clone; all clones are the same.
+/// TLS configuration of a listener. Cheap to clone; all clones share one state.
 ///
-/// Who comes gets what its files hold then, or, where they are being read just
-/// then for another, what they held before; and who is connected stays. They
-/// are looked at when somebody comes, by their time of change: that needs no
-/// signal, no watcher that could miss how a tool replaces files, and nothing
-/// while nobody comes.
+/// A new client gets the current contents of the files, or the previous ones if the
+/// files are being read for another client. Existing connections are unaffected. The
+/// files are checked when a client connects, by their change time: that needs no
+/// signal, no watcher that could miss how a tool replaces files, and costs nothing
+/// while no client connects.
 #[derive(Clone)]
 pub struct Tls(Arc<Mutex<Held>>);
 
-/// Until it is dropped nobody else looks.
+/// Guard of a check: no other check begins until it is dropped.
 struct Looking(Tls);
 
 impl Drop for Looking {
@@ -66,7 +66,7 @@ impl Drop for Looking {
     }
 }
 
-/// Without what the files hold.
+/// Prints the paths only, not the contents.
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.held().files().fmt(f)
@@ -76,14 +76,14 @@ impl fmt::Debug for Tls {
 /// Does one handshake.
 pub(in crate::transport) struct Acceptor(Tls);
 
-/// Plain to who reads and writes it, encrypted on the wire.
+/// Decrypted stream of a TLS connection.
 pub(super) type Stream = Box<TlsStream<Tcp>>;
 
 impl Tls {
     /// # Errors
-    /// All that is wrong with the files.
+    /// All errors of the files.
     pub fn read(files: TlsFiles) -> Result<Self, Vec<TlsError>> {
-        // Before they are read: what is written after that is another version.
+        // Before the files are read: a later write then counts as a change.
         let seen = files.stamps();
         let found = read(&files)?;
         let turns = Turns::of_the_process().for_handshakes();
@@ -91,8 +91,8 @@ impl Tls {
         Ok(Self(Arc::new(Mutex::new(held))))
     }
 
-    /// From now on it is as `other`, which may have other files; a certificate
-    /// that is valid is not replaced by one that is not.
+    /// Takes over the files and certificates of `other`. An invalid certificate
+    /// does not replace a valid one.
     pub fn reload(&self, other: Self) {
         if Arc::ptr_eq(&self.0, &other.0) {
             return;
@@ -101,19 +101,19 @@ impl Tls {
         self.held().become_as(other);
     }
 
-    /// When the certificate that is served ends, if it says so.
+    /// Expiry of the served certificate, if its dates can be read.
     pub fn expires(&self) -> Option<SystemTime> {
         Some(self.held().own().certificate()?.not_after())
     }
 
     /// The certificates of the server's file, its own first, and those of the
-    /// clients' authorities.
+    /// client authorities.
     pub(crate) fn certificates(&self) -> [Vec<Option<Certificate>>; 2] {
         self.held().certificates()
     }
 
-    /// Logs the certificate at first and, each day, that it has to be renewed.
-    /// Never ends.
+    /// Logs the certificate at first and, once a day, that it has to be renewed.
+    /// Never returns.
     pub async fn watch(self) {
         self.held().report();
         let mut reminded = Instant::now();
@@ -130,7 +130,7 @@ impl Tls {
         }
     }
 
-    /// For a client that has come just now.
+    /// For a client that has just connected.
     pub(in crate::transport) fn acceptor(&self) -> Acceptor {
         Acceptor(self.clone())
     }
@@ -145,8 +145,8 @@ impl Tls {
         (TlsAcceptor::from(held.config()), held.turns())
     }
 
-    /// If a look at the files is due. It has a thread to itself, and nobody waits
-    /// for the lock meanwhile: a disk may be slow.
+    /// Starts a check of the files, if one is due. It runs on a blocking thread and
+    /// does not hold the lock while it reads: a disk may be slow.
     fn look(&self) -> Option<JoinHandle<()>> {
         let (files, before) = self.held().begin_look(LOOK)?;
         let looking = Looking(self.clone());
@@ -160,15 +160,15 @@ impl Tls {
         }))
     }
 
-    /// A panic under the lock would be a bug of ours; what it then holds is
-    /// whole.
+    /// A panic under the lock would be a bug of ours; the state is consistent even
+    /// then.
     fn held(&self) -> MutexGuard<'_, Held> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A handshake that has a [turn](Turns) for as long as it computes, and none
-/// while it waits for its client. A crowd that comes waits for its turn.
+/// A handshake that holds a [permit](Turns) while it computes, and none while it
+/// waits for its client. In a burst of clients, handshakes queue for permits.
 struct InTurn<F> {
     handshake: F,
     turns: PollTurns,
@@ -183,7 +183,7 @@ impl<F: Future + Unpin> Future for InTurn<F> {
     }
 }
 
-/// Who spoke of no protocol speaks HTTP/1.1 (RFC 9113, section 3.2).
+/// A client that negotiates no protocol speaks HTTP/1.1 (RFC 9113, section 3.2).
 pub(super) async fn handshake(tcp: Tcp, acceptor: Acceptor) -> io::Result<(Stream, Protocol)> {
     let (tls, turns) = acceptor.0.current().await;
     let handshake = tls.accept(tcp);
