@@ -1,24 +1,25 @@
-//! Why a stream ends, whichever transport it is on.
+//! Reasons why a stream ends, for all transports.
 
 use std::io;
 
 use crate::transport::protocol::codes::{Code, Refusal};
 
-/// Why the gateway ends a connection; nothing where the client did.
+/// Reason why a connection ends.
 #[derive(Debug)]
 pub(in crate::transport) enum End {
-    /// With a code of the contract.
+    /// Ended by the gateway, with a code of the contract.
     Refused(Refusal),
-    /// With a code of the protocol.
+    /// Ended by the gateway, with a code of the WebSocket protocol.
     Protocol(u16, &'static str),
-    /// The socket has taken nothing for `write_timeout`: nothing can be said.
+    /// The socket has accepted nothing for `write_timeout`: no reason can be sent.
     Stalled,
-    /// The client closed, or is gone: an answer it may still get.
+    /// The client closed or is gone; a response may still reach it.
     ByClient,
 }
 
 impl End {
-    /// A broken socket: the kernel too gives up one whose client took nothing.
+    /// The end after a socket error. The kernel reports a timeout too, for a client
+    /// that stopped reading.
     pub(in crate::transport) fn of_error(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::TimedOut => Self::Stalled,
@@ -26,7 +27,7 @@ impl End {
         }
     }
 
-    /// The contract's, if it is the gateway that ends it.
+    /// The contract's code, if the gateway ends the connection.
     pub(in crate::transport) fn code(&self) -> Option<Code> {
         match self {
             Self::Refused(refusal) => Some(refusal.code),
@@ -36,7 +37,7 @@ impl End {
         }
     }
 
-    /// The client has answered no ping within `write_timeout`.
+    /// The client did not answer a ping within `write_timeout`.
     pub(in crate::transport) fn unanswered() -> Self {
         Self::Refused(Refusal::new(Code::WriteTimeout, "no answer to a ping"))
     }

@@ -1,4 +1,4 @@
-//! From a subscription to the bytes that a socket takes.
+//! Delivery of a subscription to a socket.
 
 pub(super) mod end;
 pub(super) mod outbound;

@@ -1,6 +1,6 @@
-//! What a reader with a socket of its own is sent: the head of the log by a
-//! writer, while there is nothing else to say; anything else by the reader's
-//! task.
+//! Output of a reader that has its own socket. A `FanoutWorker` of the hub writes
+//! new events while nothing else is to be sent; the reader's task writes everything
+//! else.
 
 use std::{
     cell::RefCell,
@@ -28,45 +28,47 @@ use crate::{
     },
 };
 
-/// Deliveries in one write: between two writes a connection listens to its
-/// client, however busy it is.
+/// Maximum number of deliveries in one write: between two writes a connection reads
+/// from its client, however busy it is.
 const DELIVERIES: usize = 512;
 
-/// Bytes after which a write begins, though more deliveries are there.
+/// Bytes after which a write begins, even if more deliveries are ready.
 const WRITE: usize = 64 << 10;
 
 thread_local! {
-    /// What is about to be written. Empty between two turns, so that one for
-    /// each thread is enough.
+    /// Buffer of the next write. It is empty between two polls, so one for each
+    /// thread is enough.
     static OUT: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// What is delivered, or why nothing follows.
+/// A delivery, or the reason why nothing follows.
 pub(super) type Item = Result<Delivery, Refusal>;
 
-/// What a wire makes of what is delivered.
+/// Encoding of deliveries on a transport.
 #[derive(Debug)]
 pub(in crate::transport) struct Wire {
     pub(in crate::transport) form: Form,
-    /// An event, once for all readers of this form.
+    /// Encodes an event, once for all readers of this form.
     pub(in crate::transport) encode: fn(&Arc<Event>) -> Bytes,
-    /// Anything else; an error is the end, after what was put until then.
+    /// Appends anything else; an error ends the stream after the bytes appended so
+    /// far.
     pub(in crate::transport) put: fn(Item, &mut Vec<u8>) -> Result<(), End>,
 }
 
-/// See the module.
+/// Output of a reader, and its direct-write slot.
 #[derive(Debug)]
 pub(in crate::transport) struct Outbound {
     pub(in crate::transport) subscription: AuthorizedSubscription,
     pub(in crate::transport) idle: Keepalive,
     wire: &'static Wire,
-    /// None over TLS: there the reader is woken for all that comes.
+    /// `None` over TLS: the reader is then woken for each delivery.
     slot: Option<Arc<DirectSlot<SocketSink>>>,
-    /// What the socket has not taken yet: it stands before everything else.
+    /// Bytes that the socket has not accepted yet; they are sent before everything
+    /// else.
     rest: Bytes,
-    /// The socket took all of it, and has not sent all of it yet.
+    /// The socket accepted everything, but has not sent all of it yet.
     unflushed: bool,
-    /// Why it ends, once the rest is written.
+    /// Reason of the end, which follows once `rest` is written.
     end: Option<End>,
 }
 
@@ -98,8 +100,8 @@ impl Outbound {
         }
     }
 
-    /// The socket is this task's alone, until it waits for deliveries again. To
-    /// be called before anything is written by other means.
+    /// Takes the socket back for this task, until it waits for deliveries again.
+    /// Has to be called before anything is written by other means.
     pub(in crate::transport) fn reclaim(&mut self) {
         let Some(slot) = &self.slot else {
             return;
@@ -110,32 +112,33 @@ impl Outbound {
         }
     }
 
-    /// Whether it waits for the socket to take what was begun: nothing else is
-    /// to be written until then.
+    /// Whether a write is in progress: nothing else may be written until the socket
+    /// has accepted it.
     pub(in crate::transport) fn is_writing(&self) -> bool {
         !self.rest.is_empty() || self.unflushed
     }
 
-    /// A sign of life is due, or the client is gone, or its token is over.
+    /// Ready when a keepalive is due, the client is gone or its token has expired.
     pub(in crate::transport) fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<KeepaliveAction> {
         self.idle.poll_due_of(&self.subscription, cx)
     }
 
-    /// To be written before what is delivered.
+    /// Queues bytes to be written before the deliveries.
     pub(in crate::transport) fn say(&mut self, bytes: Bytes) {
         self.rest = bytes;
     }
 
-    /// Nothing is delivered after this. To be called while nothing is written.
+    /// Ends the stream with a refusal. May only be called while no write is in
+    /// progress.
     pub(in crate::transport) fn refuse(&mut self, refusal: Refusal) {
         let mut out = Vec::new();
         self.end = (self.wire.put)(Err(refusal), &mut out).err();
         self.rest = out.into();
     }
 
-    /// Writes what is delivered to `socket`, each time in one write. Pending
-    /// when there is no more, or the socket takes no more; ready after much of
-    /// it, so that the client is listened to, and at the end.
+    /// Writes deliveries to `socket`, many in one write. Pending if no more are
+    /// ready or the socket accepts no more; ready after a full batch, so that the
+    /// client is read from, and at the end.
     pub(in crate::transport) fn poll_deliver(
         &mut self,
         cx: &mut Context<'_>,
@@ -235,7 +238,7 @@ impl Outbound {
         Poll::Ready(Ok(()))
     }
 
-    /// What TLS has made of it leaves, or is waited for.
+    /// Flushes the records of TLS, or notes that they are not sent yet.
     fn flush(&mut self, cx: &mut Context<'_>, socket: &mut Socket) -> Result<(), End> {
         let flushed = Pin::new(socket).poll_flush(cx);
         self.unflushed = flushed.is_pending();
@@ -246,24 +249,24 @@ impl Outbound {
     }
 }
 
-/// How far `gather` has come.
+/// Result of `gather`.
 enum Gathered {
-    /// There is no more now; who asked is woken.
+    /// No more deliveries now; the task will be woken.
     All,
     /// Enough for one write.
     Enough,
-    /// Nothing follows.
+    /// The stream ends.
     End(End),
 }
 
-/// The reader's socket, as a writer has it.
+/// The reader's socket, as a worker of the hub writes to it.
 #[derive(Debug)]
 struct SocketSink {
-    /// None when the reader has left.
+    /// `None` when the reader has left.
     stream: Option<Arc<TcpStream>>,
     wire: &'static Wire,
-    /// What the socket has not taken: at most a burst, and shared with whoever
-    /// is at the same place. Boxed, since there seldom is any.
+    /// Bytes that the socket has not accepted: at most one batch, shared with all
+    /// readers at the same position. Boxed, since it is rarely set.
     rest: Option<Box<Bytes>>,
 }
 
@@ -273,8 +276,8 @@ impl EventSink for SocketSink {
             return false;
         };
         let bytes = batch.bytes(self.wire.form, self.wire.encode);
-        // Past the runtime, which need not know of a write that does not wait.
-        // Of a broken socket the reader finds that out itself.
+        // Bypasses the runtime, which need not know of a write that does not wait.
+        // The reader itself notices a broken socket.
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         let written = rustix::net::send(stream, bytes, flags).unwrap_or(0);
         if written < bytes.len() {

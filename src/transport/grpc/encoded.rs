@@ -1,5 +1,5 @@
-//! gRPC messages whose bytes are there already, and the small buffers of the
-//! streams that carry them.
+//! gRPC messages that are already encoded, and the small buffers of the streams
+//! that carry them.
 
 use std::marker::PhantomData;
 
@@ -13,38 +13,38 @@ use tonic_prost::{ProstCodec, ProstDecoder, ProstEncoder};
 
 use crate::transport::connection::body_deadline::PREFIX;
 
-/// What a stream holds while it waits; one that has more grows. tonic's own
-/// 8 KiB would be each idle reader's.
+/// Buffer size of an idle stream; it grows when needed. tonic's default of 8 KiB
+/// would be held by each idle reader.
 const BUFFER: usize = 256;
 
-/// Messages that are there together leave together, up to this size.
+/// Messages that are ready together are sent together, up to this size.
 const TOGETHER: usize = 32 << 10;
 
-/// A message of which only the bytes are known.
+/// A message of which only the encoded bytes are kept.
 #[derive(Debug, Default, Clone, PartialEq)]
 pub(crate) struct Encoded {
     framed: Bytes,
 }
 
 impl Encoded {
-    /// Its bytes are made here.
+    /// Encodes `message`.
     pub(super) fn of(message: &impl Message) -> Self {
         let length = message.encoded_len();
         let mut framed = Vec::with_capacity(PREFIX + length);
         framed.put_u8(0);
-        // A message of ours has some kilobytes.
+        // Our messages are some kilobytes at most.
         framed.put_u32(length as u32);
         framed.extend(message.encode_to_vec());
         let framed = framed.into();
         Self { framed }
     }
 
-    /// They were made before.
+    /// Wraps bytes that were encoded before.
     pub(super) fn from_framed(framed: Bytes) -> Self {
         Self { framed }
     }
 
-    /// As it stands on the wire.
+    /// The encoded message with its prefix.
     pub(super) fn framed(&self) -> &Bytes {
         &self.framed
     }
@@ -59,7 +59,7 @@ impl Message for Encoded {
         out.put_slice(self.message());
     }
 
-    /// It is only ever sent.
+    /// Skips the field: this type is only ever sent.
     fn merge_field(
         &mut self,
         tag: u32,
@@ -79,7 +79,7 @@ impl Message for Encoded {
     }
 }
 
-/// prost's, with smaller buffers.
+/// prost's codec with smaller buffers.
 #[derive(Debug)]
 pub(super) struct Codec<T, U>(PhantomData<(T, U)>);
 

@@ -1,4 +1,4 @@
-//! gRPC: `pgfan.v1.GatewayService`, as `proto/pgfan/v1/pgfan.proto` has it.
+//! gRPC: `pgfan.v1.GatewayService`, defined in `proto/pgfan/v1/pgfan.proto`.
 
 mod calls;
 mod cuts;
@@ -55,7 +55,7 @@ mod server {
 
 pub(super) use server::gateway_service_server::{self, GatewayService};
 
-/// The service; see the proto file.
+/// Implementation of the service; see the proto file.
 #[derive(Debug, Clone)]
 pub(super) struct Grpc {
     admission: Admission,
@@ -66,8 +66,9 @@ impl Grpc {
         Self { admission }
     }
 
-    /// What the token in the metadata grants, and whom it is asked from. The token
-    /// was checked before the message was read, which may have taken seconds.
+    /// The grant of the token in the metadata, and the client's address. The token
+    /// was checked before the message was read, which may have taken seconds, so
+    /// the expiry is checked again.
     fn admit<T>(&self, request: &Request<T>) -> Result<(Arc<Grant>, Address), Refusal> {
         let grant: Option<&Arc<Grant>> = request.extensions().get();
         let grant = Arc::clone(grant.ok_or(AuthError::Required)?);
@@ -120,7 +121,7 @@ impl Grpc {
 
 #[tonic::async_trait]
 impl GatewayService for Grpc {
-    /// Nothing, where the stream is handed over.
+    /// Empty if the stream is handed over.
     type SubscribeStream = Either<Deliveries, Empty<Result<Encoded, Status>>>;
 
     async fn subscribe(
@@ -155,18 +156,18 @@ impl GatewayService for Grpc {
     }
 }
 
-/// A reader's stream in this wire's words.
+/// A reader's deliveries as gRPC messages.
 #[derive(Debug)]
 pub(super) struct Deliveries {
     subscription: AuthorizedSubscription,
     expiry: Option<Expiry>,
-    /// If the client asked for it.
+    /// Set if the client asked for it.
     heartbeat: Option<Keepalive>,
-    /// Since the expiry was last looked at.
+    /// Deliveries since the last check of the expiry.
     given: u32,
 }
 
-/// Deliveries without a pause, between two looks at the expiry.
+/// Number of deliveries without a pause between two checks of the expiry.
 const LOOK: u32 = 64;
 
 impl Deliveries {
@@ -179,20 +180,20 @@ impl Deliveries {
         }
     }
 
-    /// The gateway's word to it.
+    /// The status for a refusal, which is counted.
     fn end(&self, refusal: Refusal) -> Status {
         self.subscription.refused(refusal.code);
         refusal.into()
     }
 
-    /// Looked at while it never rests.
+    /// Checks the expiry while the stream is not idle.
     fn is_over(&mut self) -> bool {
         self.given = 0;
         let is_over = self.expiry.as_ref().is_some_and(Expiry::is_over);
         is_over && !self.lives_on()
     }
 
-    /// Woken by, while it rests.
+    /// Ready when the token has expired; wakes an idle stream.
     fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.given = 0;
         let Some(expiry) = &mut self.expiry else {
@@ -205,7 +206,7 @@ impl Deliveries {
         }
     }
 
-    /// A sign of life, when nothing was sent for a while.
+    /// A heartbeat, if nothing was sent for a period.
     fn poll_heartbeat(&mut self, cx: &mut Context<'_>) -> Poll<Encoded> {
         let Some(idle) = &mut self.heartbeat else {
             return Poll::Pending;
@@ -223,7 +224,7 @@ impl Deliveries {
         }
     }
 
-    /// Whether its token counts no more: then nor does the end of that.
+    /// Whether the token's expiry no longer applies; the timer is then removed.
     fn lives_on(&mut self) -> bool {
         let lives_on = !self.subscription.can_expire();
         if lives_on {
@@ -258,7 +259,7 @@ impl Stream for Deliveries {
     }
 }
 
-/// Once for all readers.
+/// Encoded once for all readers.
 fn event_message(event: &Arc<Event>) -> Encoded {
     Encoded::from_framed(Event::encoded(event, Form::Grpc, framed_event).clone())
 }

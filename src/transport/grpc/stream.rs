@@ -1,6 +1,6 @@
-//! A reader that has an HTTP/2 stream to itself, without the layers that would
-//! make a body of it: what is there leaves in one piece, and while it sleeps a
-//! writer of the hub gives the stream what comes.
+//! A reader that has an HTTP/2 stream to itself, without the layers of a response
+//! body: ready deliveries are sent in one piece, and while it is idle a worker of
+//! the hub writes to the stream directly.
 
 use std::{
     future::poll_fn,
@@ -29,53 +29,54 @@ use crate::{
     },
 };
 
-/// Bytes after which a write begins, though more deliveries are there.
+/// Bytes after which a write begins, even if more deliveries are ready.
 const WRITE: usize = 64 << 10;
 
-/// The most that a writer gives a stream between two looks at its window.
+/// Maximum bytes that a worker writes to a stream between two checks of its window.
 const UNSEEN: usize = 32 << 10;
 
-/// A stream that is given little is looked at this often while it is given
-/// anything: the connection's window is shared with other streams, and h2 buffers
-/// data that it has no room for.
+/// Interval of the window checks of a stream with little traffic, made with its
+/// writes: the connection's window is shared with other streams, and h2 buffers
+/// data that does not fit.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// How long the status of a stalled stream may wait for the connection's window;
 /// then the stream is reset, which frees the data that h2 buffers for it.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// See the module.
+/// A reader's stream and its direct-write slot.
 pub(super) struct Reader {
     deliveries: Deliveries,
     slot: Arc<DirectSlot<SocketSink>>,
-    /// What the stream has not taken yet: it stands before everything else.
+    /// Bytes that the stream has not accepted yet; they are sent before everything
+    /// else.
     rest: Bytes,
     cuts: Cuts,
-    /// How it ends, once the rest is given.
+    /// The final status, sent after `rest`.
     status: Option<Status>,
-    /// How long the stream may take nothing.
+    /// How long the stream's window may stay shut.
     limit: Duration,
-    /// Whether it is the whole connection that takes nothing.
+    /// Whether the whole connection has stalled.
     stall: Stall,
     stalled: Option<Pin<Box<Sleep>>>,
 }
 
-/// The stream, as a writer has it.
+/// The stream, as a worker of the hub writes to it.
 #[derive(Debug)]
 pub(super) struct SocketSink {
     stream: SendStream<Bytes>,
     rest: Bytes,
     is_closed: bool,
-    /// The last look at the window.
+    /// Time of the last check of the window.
     seen: Instant,
-    /// The room at that look, less the bytes given since.
+    /// The room at that check, less the bytes sent since.
     room: usize,
 }
 
-/// Why nothing more is said.
+/// Reason of the end.
 enum End {
     Told(Status),
-    /// It takes nothing.
+    /// The window stayed shut for the limit.
     Stalled,
     Gone,
 }
@@ -107,7 +108,7 @@ impl Reader {
         }
     }
 
-    /// Boxed, so that the task that waits is small.
+    /// Boxed, so that the idle task is small.
     pub(super) async fn run(mut self: Box<Self>) {
         let end = poll_fn(|cx| self.poll_end(cx)).await;
         let is_slow = match end {
@@ -199,8 +200,9 @@ impl Reader {
     }
 }
 
-/// Ends a stalled stream that is at the end of a message with a status. It keeps
-/// the reader's place until then, so that the number of such streams is bounded.
+/// Ends a stalled stream that is at the end of a message with a status. The
+/// reader's permit is held until then, so that the number of such streams is
+/// bounded.
 async fn farewell(slot: &DirectSlot<SocketSink>, _held: ReaderPermit) {
     debug!("a stream takes nothing: ended");
     let rule = "the client has taken nothing within --write-timeout";
@@ -240,7 +242,7 @@ impl SocketSink {
         self.stream.reserve_capacity(needed.max(UNSEEN));
         self.room = self.stream.capacity();
         self.seen = now;
-        // Held back, it would be missed by the connection's other streams.
+        // Reserved capacity would be missing for the connection's other streams.
         self.stream.reserve_capacity(0);
         self.room
     }
@@ -250,14 +252,14 @@ impl SocketSink {
         if let Err(error) = status.add_header(&mut trailers) {
             debug!(%error, "a status cannot be sent");
         }
-        // Of a stream that is gone nobody hears.
+        // Fails only if the stream is gone.
         let _ = self.stream.send_trailers(trailers);
     }
 }
 
 impl EventSink for SocketSink {
-    /// Given without a look at the window each time, which would wake the reader
-    /// (h2 tells of room through the same waker as of a reset).
+    /// Writes without checking the window each time, which would wake the reader
+    /// (h2 uses one waker for capacity and for resets).
     fn try_write(&mut self, batch: &EventBatch) -> bool {
         if self.is_closed {
             return false;
@@ -270,7 +272,7 @@ impl EventSink for SocketSink {
             self.room -= bytes.len();
             return true;
         }
-        // Where the stream is gone, the reader finds that out with it.
+        // If the stream is gone, the reader notices when it sends this.
         self.rest = bytes.clone();
         false
     }

@@ -10,7 +10,7 @@ use crate::{
     hub::{CLIENT, Config, Cursor, Hub, Subscription},
 };
 
-/// A reader of `a` that has `count` events before it.
+/// A reader of `a` with `count` events to catch up on.
 fn behind(count: usize) -> Subscription {
     let demand = Demand::default();
     let hub = Hub::new(Config::default(), demand.clone());
@@ -48,7 +48,7 @@ fn behind(count: usize) -> Subscription {
     subscribe(Some(Cursor::At(cursor)))
 }
 
-/// One that never comes to rest has no longer than others.
+/// A stream that is never idle gets no extra time.
 #[tokio::test]
 async fn a_token_that_has_ended_is_noticed_before_much_more_is_given() {
     let all = Patterns::all;

@@ -1,5 +1,4 @@
-//! A stream in the body of a response, where it has no connection of its own:
-//! on HTTP/2.
+//! A stream as a response body, if it shares its connection: on HTTP/2.
 
 use std::{
     convert::Infallible,
@@ -24,17 +23,17 @@ use crate::{
     },
 };
 
-/// Bytes after which a chunk is sent, though more deliveries are there.
+/// Bytes after which a chunk is sent, even if more deliveries are ready.
 const CHUNK: usize = 64 << 10;
 
-/// See the module.
+/// Response body of an event stream.
 #[derive(Debug)]
 pub(super) struct Chunks {
     subscription: AuthorizedSubscription,
     wire: &'static Wire,
     idle: Keepalive,
     phase: Phase,
-    /// It did not rest before the last chunk.
+    /// Whether the stream was not idle before the last chunk.
     busy: bool,
 }
 
@@ -81,7 +80,7 @@ impl Chunks {
         }
     }
 
-    /// What is there already, or a sign of life when that is due.
+    /// The deliveries that are ready, or a keepalive when it is due.
     fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
         if self.busy && self.idle.is_over() && self.subscription.can_expire() {
             return Poll::Ready(Some(self.put(Err(expired()))));

@@ -1,7 +1,7 @@
 //! A stream that has its connection to itself: on HTTP/1.1.
 //!
-//! Its length is not told, so that it ends with the connection (RFC 9112,
-//! section 6.3), and its events are the same bytes for every reader.
+//! The response has no length, so it ends with the connection (RFC 9112, section 6.3),
+//! and its events are the same bytes for every reader.
 
 use std::{
     future::poll_fn,
@@ -29,15 +29,15 @@ use crate::transport::{
     },
 };
 
-/// How long the client may take to close its side: a socket closed before that
-/// could take with it what was written last.
+/// How long the client may take to close its side: if the socket were closed before
+/// that, the last bytes written could be lost.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a client says after its request is nobody's: it is read, so that its
-/// end is seen, and dropped.
+/// Buffer size for input after the request. It is read to notice the client's end,
+/// and discarded.
 const UNHEARD: usize = 256;
 
-/// See the module.
+/// An SSE reader and its socket.
 pub(super) struct Connection {
     socket: Socket,
     outbound: Outbound,
@@ -55,7 +55,7 @@ impl Connection {
         Self { socket, outbound }
     }
 
-    /// Boxed, so that the task that waits is small.
+    /// Boxed, so that the idle task is small.
     pub(super) async fn run(mut self: Box<Self>) {
         let end = loop {
             if let Err(end) = poll_fn(|cx| self.poll_turn(cx)).await {
@@ -67,7 +67,7 @@ impl Connection {
         if let Some(code) = end.code() {
             outbound.subscription.refused(code);
         }
-        // The socket has its place until it is closed.
+        // The permit is held until the socket is closed.
         let presence = outbound.subscription.leave();
         Box::pin(farewell(socket)).await;
         drop(presence);
@@ -111,6 +111,6 @@ async fn farewell(mut socket: Socket) {
             poll_fn(|cx| poll_gone(&mut socket, cx)).await;
         }
     };
-    // At the limit the client is as good as gone.
+    // At the limit the client is treated as gone.
     let _ = timeout(STATUS_TIMEOUT, farewell).await;
 }

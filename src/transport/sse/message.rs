@@ -1,4 +1,4 @@
-//! The lines of a message
+//! The encoding of messages
 //! (<https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>).
 
 use std::sync::Arc;
@@ -43,7 +43,7 @@ fn event_message(event: &Arc<Event>, format: Format) -> Bytes {
     message(&Delivery::Event(event.clone()), format)
 }
 
-/// After an end nothing follows.
+/// An error is the last message.
 fn put(item: Result<Delivery, Refusal>, format: Format, out: &mut Vec<u8>) -> Result<(), End> {
     match item {
         Ok(delivery) => {
@@ -57,17 +57,17 @@ fn put(item: Result<Delivery, Refusal>, format: Format, out: &mut Vec<u8>) -> Re
     }
 }
 
-/// A browser comes back after 1 to 3 s: not all of them at once.
+/// A browser reconnects after 1 to 3 s, so that not all of them return at once.
 const RETRY_MS: std::ops::Range<u64> = 1000..3000;
 
-/// The first line of the first message. No blank line follows: libraries in
-/// wide use make an empty message of a block without `data:`, as
-/// `@microsoft/fetch-event-source` and `httpx-sse` do.
+/// The first line of the first message. No blank line follows: widely used
+/// libraries such as `@microsoft/fetch-event-source` and `httpx-sse` make an empty
+/// message of a block without `data:`.
 pub(super) fn beginning() -> Bytes {
     format!("retry: {}\n", fastrand::u64(RETRY_MS)).into()
 }
 
-/// A comment line, and no blank line after it, for the same reason.
+/// Keepalive: a comment line, without a blank line after it for the same reason.
 pub(super) const SIGN_OF_LIFE: Bytes = Bytes::from_static(b":\n");
 
 fn message(delivery: &Delivery, format: Format) -> Bytes {
@@ -81,13 +81,13 @@ fn message(delivery: &Delivery, format: Format) -> Bytes {
         (Format::Json, any) => write_data(&mut chunk, &ServerMessage::from(any).encode()),
     }
     chunk.push(b'\n');
-    // It is kept with the event, and what is kept is counted.
+    // It is kept with the event, and its capacity is counted.
     chunk.shrink_to_fit();
     chunk.into()
 }
 
-/// Why the stream ends. Not named `error`: that is the name of the event a
-/// browser fires by itself.
+/// The last message. It is not named `error`: that is the name of an event that
+/// browsers fire by themselves.
 fn end(refusal: &Refusal, format: Format) -> Bytes {
     let mut chunk = Vec::new();
     let message = ServerMessage::error(refusal, None);
@@ -114,8 +114,8 @@ fn write_named(chunk: &mut Vec<u8>, name: &str, message: &ServerMessage<'_>) {
     write_data(chunk, &message.encode());
 }
 
-/// CR, LF and CRLF all end a line, and each line has its own `data:`: a
-/// payload can forge nothing.
+/// CR, LF and CRLF all end a line, and each line gets its own `data:`, so that a
+/// payload cannot forge fields.
 fn write_lines(chunk: &mut Vec<u8>, payload: &str) {
     let unix = payload.replace("\r\n", "\n");
     unix.split(['\n', '\r'])

@@ -34,12 +34,12 @@ use crate::{event::WireName, hub::Cursor};
 use body::Chunks;
 use connection::Connection;
 
-/// Bytes of a body that has no meaning here, which some clients send all the
-/// same; it is dropped.
+/// Maximum bytes of a request body. It has no meaning here, but some clients send
+/// one; it is discarded.
 const MAX_BODY: usize = 4 << 10;
 
-/// The response begins at once, a browser gives up for good on any status but
-/// 200; its `ready` waits.
+/// The response begins at once, because a browser gives up permanently on any
+/// status but 200; only its `ready` waits.
 pub(super) async fn sse(
     State(admission): State<Admission>,
     RawQuery(query): RawQuery,
@@ -84,8 +84,8 @@ pub(super) async fn sse(
     Ok(response)
 }
 
-/// The body of a request that needs none. h2 would keep trailers that come later
-/// as long as the stream lasts.
+/// Reads the unneeded body to its end. h2 would otherwise keep late trailers as
+/// long as the stream lasts.
 async fn end(body: Body, limit: Duration) -> Result<(), Refusal> {
     let ended = timeout(limit, to_bytes(body, MAX_BODY)).await;
     let ended = ended.map_err(|_| Refusal::invalid("the request did not end in time"))?;
@@ -93,7 +93,7 @@ async fn end(body: Body, limit: Duration) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What the client saw last on the connection before this one.
+/// Cursor of the last message on the client's previous connection.
 fn last_event_id(headers: &HeaderMap) -> Option<Cursor> {
     let ids = headers.get_all("last-event-id").iter();
     latest(ids.filter_map(|id| cursor(id.as_bytes())))
@@ -103,7 +103,7 @@ fn handed_over(connection: impl FnOnce(Socket) -> Connection + Send + 'static) -
     let mut response = Response::new(Body::empty());
     let close = HeaderValue::from_static("close");
     response.headers_mut().insert(header::CONNECTION, close);
-    // Whatever else the client has said already is dropped, as what follows.
+    // Anything else that the client has sent or sends is discarded.
     let hand_over =
         HandOver::to(async |socket, _| ConnectionTask::by(Box::new(connection(socket)).run()));
     response.extensions_mut().insert(hand_over);

@@ -8,11 +8,11 @@ use tungstenite::{Error as WsError, Message, protocol::CloseFrame};
 use super::socket::WebSocket;
 use crate::transport::delivery::end::End;
 
-/// How long the client may take to answer a close frame, before the
-/// connection is simply dropped.
+/// How long the client may take to answer a close frame, before the connection is
+/// dropped.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 
-/// What a close frame can hold beside its code: 125 bytes less two.
+/// Longest reason of a close frame: 125 bytes less two for the code.
 const MAX_REASON: usize = 123;
 
 impl From<WsError> for End {
@@ -27,19 +27,19 @@ impl From<WsError> for End {
     }
 }
 
-/// Does this side's part of the closing handshake (RFC 6455, section 7.1.2):
-/// says why, or answers the client, and reads to the end. A socket dropped
-/// before that would take the frame with it.
+/// Does this side's part of the closing handshake (RFC 6455, section 7.1.2): sends
+/// the reason, or answers the client, and reads to the end. If the socket were
+/// dropped before that, the frame could be lost.
 pub(in crate::transport) async fn close(mut socket: WebSocket, end: End) {
     let handshake = async {
         if say(&mut socket, end).await.is_err() {
             return;
         }
         socket.read_to_close().await;
-        // One that cannot be told is gone.
+        // If it fails, the client is gone.
         let _ = socket.shutdown().await;
     };
-    // At the limit the client is as good as gone.
+    // At the limit the client is treated as gone.
     let _ = timeout(HANDSHAKE, handshake).await;
 }
 
@@ -62,7 +62,7 @@ async fn say(socket: &mut WebSocket, end: End) -> Result<(), End> {
     socket.send(Message::Close(Some(frame))).await
 }
 
-/// At most `MAX_REASON` bytes, and whole characters.
+/// Truncates to `MAX_REASON` bytes, at a character boundary.
 fn cut(reason: &str) -> &str {
     let ends = reason.char_indices().map(|(at, c)| at + c.len_utf8());
     let end = ends.take_while(|end| *end <= MAX_REASON).last();

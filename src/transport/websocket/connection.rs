@@ -1,5 +1,4 @@
-//! What the connection of a WebSocket reader turns to next, whatever its
-//! format.
+//! Events of a WebSocket reader's connection, for all formats.
 
 use std::{
     pin::Pin,
@@ -19,10 +18,10 @@ use crate::transport::{
     },
 };
 
-/// What a client said, or that it says nothing more.
+/// A message of the client; `None` at the end of its stream.
 pub(super) type Frame = Option<Result<Message, End>>;
 
-/// See the module.
+/// Next event of a connection.
 pub(super) enum ConnectionEvent {
     Read(Frame),
     /// A ping is due.
@@ -47,8 +46,8 @@ impl Reader {
         Self { socket, outbound }
     }
 
-    /// The client first, if it is listened to, so that a busy reader can speak;
-    /// what is written half stands before everything.
+    /// Polls the client first (if `listens`), so that a busy reader can still send;
+    /// a partial write has precedence over everything.
     pub(super) fn poll_turn(
         &mut self,
         cx: &mut Context<'_>,
@@ -69,9 +68,9 @@ impl Reader {
             .map(ConnectionEvent::Delivered)
     }
 
-    /// Leaves, and then closes the socket, which has its place until it is
-    /// closed. Not in the middle of a frame: whatever is said there, an answer to
-    /// a ping too, the client takes for its rest.
+    /// Leaves the hub, then closes the socket; the reader's permit is held until it
+    /// is closed. In the middle of a frame nothing is sent: the client would take
+    /// any bytes, even the answer to a ping, for the rest of that frame.
     pub(super) fn leave(self, end: End) -> Pin<Box<impl Future<Output = ()> + use<>>> {
         debug!(?end, "a WebSocket ends");
         let Self { socket, outbound } = self;
@@ -87,8 +86,8 @@ impl Reader {
         })
     }
 
-    /// Before a client is gone, what waits in the socket counts: the process
-    /// may have slept.
+    /// Before a client counts as gone, pending input is read: the process may have
+    /// been suspended.
     fn due(&mut self, due: KeepaliveAction) -> ConnectionEvent {
         match due {
             KeepaliveAction::Expired => ConnectionEvent::Delivered(Err(End::Refused(expired()))),

@@ -1,6 +1,6 @@
-//! A WebSocket that came without a token, where one is needed: its first frame
-//! is `{"type":"auth","token":"…"}`. A page can set no header, and a token
-//! need not stand among those that it can set.
+//! Authentication by the first frame, `{"type":"auth","token":"…"}`, of a WebSocket
+//! without a token. A browser page can set no header but the list of protocols, and
+//! the token need not be put there.
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
@@ -20,11 +20,11 @@ use crate::{
     },
 };
 
-/// As long as a request may take to arrive: who is nobody yet holds a socket no
-/// longer.
+/// Time limit of the first frame, the same as for a request: an unauthenticated
+/// client holds a socket no longer.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 
-/// What the client may do, and that it was told so.
+/// Waits for the token, and confirms it to the client.
 pub(super) async fn admit(
     socket: &mut WebSocket,
     admission: &Admission,
@@ -47,7 +47,7 @@ async fn token(socket: &mut WebSocket) -> Result<String, End> {
         match poll_fn(|cx| socket.poll_read(cx)).await {
             Some(Ok(Message::Text(text))) => match serde_json::from_str(&text) {
                 Ok(ClientMessage::Auth { token }) => return Ok(token),
-                // What stands there is not repeated.
+                // The content is not repeated in the error.
                 _ => return Err(refused("a token is required, in the first frame")),
             },
             Some(Ok(Message::Ping(_))) => socket.flush().await?,

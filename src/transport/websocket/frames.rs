@@ -1,6 +1,6 @@
-//! The frames of a WebSocket client, as they are read (RFC 6455, section 5.2).
-//! tungstenite tells of whole messages: who never ends one would say as many
-//! frames as it likes, for as long as it likes.
+//! Frame counter of a WebSocket client (RFC 6455, section 5.2). tungstenite reports
+//! whole messages only: a client that never ends one could send any number of
+//! frames for any time.
 
 use std::{
     io,
@@ -15,17 +15,17 @@ use tokio::{
 
 use crate::transport::connection::socket::Socket;
 
-/// A socket whose client's frames are counted.
+/// A socket that counts the client's frames.
 #[derive(Debug)]
 pub(super) struct Frames {
     socket: Socket,
     seen: Seen,
 }
 
-/// What was seen of them.
+/// Parser state of the frames.
 #[derive(Debug, Default)]
 struct Seen {
-    /// Of a frame's head: its first byte, the second, and what is left of it.
+    /// Head of the current frame: the first byte, and the payload length.
     first: u8,
     length: u64,
     at: Place,
@@ -39,7 +39,7 @@ enum Place {
     #[default]
     First,
     Second,
-    /// So many bytes of a longer length, and then of the mask.
+    /// The bytes left of an extended length, and the length of the mask.
     Length(u8, u8),
     Mask(u8),
     Payload(u64),
@@ -47,15 +47,16 @@ enum Place {
 
 const FIN: u8 = 0x80;
 const OPCODE: u8 = 0x0f;
-/// From here on frames are of the connection, between those of a message.
+/// Opcodes from here on are control frames, which may come between those of a
+/// message.
 const CONTROL: u8 = 0x08;
 const CLOSE: u8 = 0x08;
 
-/// What is read at once of what nobody wants to know any more.
+/// Buffer size for discarded input.
 const DISCARDED: usize = 16 << 10;
 
 impl Frames {
-    /// `read` is what was read of it already.
+    /// `read` is what has already been read from the socket.
     pub(super) fn of(socket: Socket, read: &[u8]) -> Self {
         let mut seen = Seen::default();
         seen.see(read);
@@ -70,15 +71,15 @@ impl Frames {
         &mut self.socket
     }
 
-    /// Continuation frames since the last call. Until the next call nothing
-    /// more is read than what brought them.
+    /// Continuation frames since the last call. Until the next call nothing is read
+    /// after the bytes that contained them.
     pub(super) fn continuations(&mut self) -> usize {
         std::mem::take(&mut self.seen.continuations)
     }
 
-    /// Discards what the client says, up to its close frame or its end. No
-    /// message is taken apart for that: a client that sends all that it can
-    /// may have filled the buffers of the network.
+    /// Discards input up to the close frame or the end of the stream. Messages are
+    /// not parsed: a client that sends as much as it can may have filled the
+    /// network's buffers.
     pub(super) async fn read_to_close(&mut self) {
         let mut buffer = vec![0; DISCARDED];
         while !self.seen.closed && matches!(self.read(&mut buffer).await, Ok(1..)) {
@@ -86,7 +87,7 @@ impl Frames {
         }
     }
 
-    /// Since when a message has begun and not ended.
+    /// When the current incomplete message began.
     pub(super) fn begun(&self) -> Option<Instant> {
         self.seen.begun
     }
@@ -171,8 +172,8 @@ impl AsyncRead for Frames {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // A client that sends faster than its frames are read would otherwise
-        // keep the reader inside one message.
+        // A client that sends faster than its frames are read would otherwise keep
+        // the reader inside one message.
         if self.seen.continuations > 0 {
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -206,7 +207,7 @@ impl AsyncWrite for Frames {
 mod tests {
     use super::*;
 
-    /// However they are cut.
+    /// Frames split at any byte.
     #[test]
     fn each_frame_is_seen_once() {
         let long = [&[0x00, 0x80 | 126, 1, 0, 0, 0, 0, 0][..], &[b'x'; 256]].concat();

@@ -82,7 +82,8 @@ pub(in crate::transport) async fn ws(
     }))
 }
 
-/// With a token in its first frame; what was asked for in the URL waits.
+/// Authenticates with the token of the first frame, then subscribes as the URL
+/// asked.
 async fn admit_later(
     mut socket: WebSocket,
     place: PoolPermit,
@@ -110,13 +111,13 @@ async fn admit_later(
     }
 }
 
-/// What takes its time, and what came of it.
+/// A request of the client in progress.
 type Doing = Pin<Box<dyn Future<Output = Done> + Send>>;
 
 enum Done {
-    /// With the client's name for it; after the commit.
+    /// With the client's reference; after the commit.
     Published(Option<String>, Result<(), Refusal>),
-    /// Another token was handed in.
+    /// The client sent another token.
     AuthorizedSubscription(Result<Arc<Grant>, AuthError>),
 }
 
@@ -127,11 +128,11 @@ struct Connection {
     doing: Option<Doing>,
 }
 
-/// What a connection does next.
+/// Next step of a connection.
 enum Next {
     Answer(Done),
     ConnectionEvent(ConnectionEvent),
-    /// Channels that are not this client's any more.
+    /// Channels whose permission was withdrawn.
     GiveUp(Vec<ChannelName>),
 }
 
@@ -146,13 +147,13 @@ impl Connection {
         }
     }
 
-    /// Boxed, so that the task that waits is small.
+    /// Boxed, so that the idle task is small.
     async fn run(mut self: Box<Self>) {
         let end = loop {
             match poll_fn(|cx| self.poll_next(cx)).await {
                 Next::ConnectionEvent(ConnectionEvent::Delivered(Ok(()))) => {}
                 Next::ConnectionEvent(ConnectionEvent::Delivered(Err(end))) => break end,
-                // Boxed, since a reader that waits has no need of its room.
+                // Boxed, so that an idle reader does not reserve its room.
                 next => {
                     if let Err(end) = Box::pin(self.follow_up(next)).await {
                         break end;
@@ -204,7 +205,7 @@ impl Connection {
         }
     }
 
-    /// It carries the newest cursor.
+    /// The payload is the newest cursor.
     async fn ping(&mut self) -> Result<(), End> {
         let cursor = self.reader.outbound.subscription.cursor();
         let text = cursor.map(|id| id.to_string()).unwrap_or_default();
@@ -255,7 +256,7 @@ impl Connection {
         }
     }
 
-    /// Answered by a `ready`, when it is so.
+    /// Answered by a `ready` when the channels are subscribed.
     fn join(&mut self, channels: &[String], handed_in: &Value) -> Result<(), Refusal> {
         if channels.is_empty() {
             return Err(Refusal::invalid("`channels` is empty"));
@@ -296,8 +297,8 @@ impl Connection {
         }));
     }
 
-    /// The new grant is the only one: channels that it has not are left, and
-    /// that is said.
+    /// Replaces the grant. Channels that the new one does not allow are left, and
+    /// the client is informed.
     async fn go_on_with(&mut self, grant: Arc<Grant>) -> Result<(), End> {
         let outbound = &mut self.reader.outbound;
         let expires = grant.expires();

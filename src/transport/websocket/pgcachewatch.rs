@@ -1,4 +1,4 @@
-//! The wire of PGCacheWatch's event distributor, as of 0.4.2:
+//! The API of PGCacheWatch's event distributor, as of 0.4.2:
 //! `GET /pgpubsub/{channel}` and `GET /up`.
 
 use axum::{
@@ -18,8 +18,8 @@ use crate::{
     },
 };
 
-/// The 101 is sent when LISTEN has committed: it is the only acknowledgement
-/// that its client can see.
+/// The 101 is sent when LISTEN has committed: it is the only acknowledgement that
+/// the client can see.
 pub(in crate::transport) async fn pgpubsub(
     State(admission): State<Admission>,
     request: Request,
@@ -39,5 +39,5 @@ pub(in crate::transport) async fn pgpubsub(
     raw::upgrade(upgrade, subscription, &grant, &admission, frames).await
 }
 
-/// Whether the process answers.
+/// Liveness check.
 pub(in crate::transport) async fn up() {}

@@ -1,6 +1,6 @@
-//! WebSockets that carry the payload and nothing else: `format=raw` and the
-//! PGCacheWatch wire. The 101 is their `ready`, and a closed socket their
-//! `gap` and `interrupted`: nothing else can be said on them.
+//! WebSockets that carry only payloads: `format=raw` and the PGCacheWatch API. The
+//! 101 stands for `ready`, and a closed socket for `gap` and `interrupted`: these
+//! transports cannot carry other messages.
 
 use std::future::poll_fn;
 
@@ -26,17 +26,17 @@ use crate::{
     },
 };
 
-/// What becomes of the client's text and binary frames.
+/// Handling of the client's text and binary frames.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ClientFrames {
-    /// As the original of the PGCacheWatch wire does.
+    /// As PGCacheWatch itself does.
     Ignored,
-    /// A request that cannot be answered must not look as if it was granted.
+    /// A request that cannot be answered must not look as if it had succeeded.
     Refused,
 }
 
-/// Answers the request once the subscription is ready, or can be without a gap
-/// before it, or with its refusal.
+/// Responds once the subscription is ready, or can resume without a gap, or with
+/// its refusal.
 pub(super) async fn upgrade(
     upgrade: Upgrade,
     mut subscription: AuthorizedSubscription,
@@ -70,7 +70,7 @@ struct Connection {
 }
 
 impl Connection {
-    /// Boxed, so that the task that waits is small.
+    /// Boxed, so that the idle task is small.
     async fn run(mut self: Box<Self>) {
         let end = loop {
             let turn = match poll_fn(|cx| self.reader.poll_turn(cx, true)).await {
@@ -102,12 +102,12 @@ impl Connection {
     }
 }
 
-/// Events alone; anything else but `ready` ends it.
+/// Sends events only; anything else but `ready` ends the stream.
 const WIRE: Wire = Wire {
     form: Form::WebSocketRaw,
     encode: |event| frame(event.payload.to_string()).into(),
     put: |item, _| match item {
-        // Of what was missed, the end: the 101 stands for it.
+        // End of the missed events: the 101 stands for it.
         Ok(Delivery::Ready { .. }) => Ok(()),
         Ok(delivery) => Err(End::Refused(told_by_closing(&delivery))),
         Err(refusal) => Err(End::Refused(refusal)),

@@ -1,5 +1,5 @@
-//! A WebSocket of a reader: what clients say is tungstenite's to read, and
-//! events go around it, as bytes that are the same for every reader.
+//! A reader's WebSocket. tungstenite reads the client's messages; events bypass it
+//! as bytes that are the same for every reader.
 
 use std::{
     io,
@@ -25,7 +25,7 @@ use crate::transport::{
     protocol::codes::Refusal,
 };
 
-/// See the module.
+/// A WebSocket with a limit on the rate of frames and on the time of a message.
 #[derive(Debug)]
 pub(in crate::transport) struct WebSocket {
     stream: WebSocketStream<Frames>,
@@ -35,7 +35,8 @@ pub(in crate::transport) struct WebSocket {
 }
 
 impl WebSocket {
-    /// Of a client that may say something this often, and take so long for it.
+    /// `pace` limits the rate of the client's frames, `limit` the time of a
+    /// message.
     pub(super) fn new(stream: WebSocketStream<Frames>, pace: TokenBucket, limit: Duration) -> Self {
         Self {
             stream,
@@ -48,15 +49,15 @@ impl WebSocket {
         self.stream.get_ref().socket()
     }
 
-    /// To write events to.
+    /// For writing events.
     pub(super) fn socket_mut(&mut self) -> &mut Socket {
         self.stream.get_mut().socket_mut()
     }
 
-    /// The client's next message; a ping is answered. Not to be called while
-    /// events are written: the answer would come between. One that says too
-    /// much is ended, since to skip a message could lose a `subscribe`, and to
-    /// answer each is a flood too.
+    /// The client's next message; a ping is answered. Must not be called while
+    /// events are written: the answer would come in between. Too many messages end
+    /// the connection: to skip one could lose a `subscribe`, and to answer each
+    /// would be a flood too.
     pub(in crate::transport) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -72,8 +73,8 @@ impl WebSocket {
         }))
     }
 
-    /// Frames that go on with a message count as messages do. Looked at when
-    /// something is read and at each sign of life.
+    /// Counts continuation frames as messages, and checks the time of the current
+    /// message. Called when something is read and at each keepalive.
     fn check(&mut self) -> Result<(), Refusal> {
         let frames = self.stream.get_mut();
         for _ in 0..frames.continuations() {
@@ -91,31 +92,31 @@ impl WebSocket {
         self.stream.get_mut().read_to_close().await;
     }
 
-    /// What the client has said already.
+    /// A message that can be read without waiting.
     pub(super) fn read_now(&mut self) -> Option<Option<Result<Message, End>>> {
         use futures_util::FutureExt;
         std::future::poll_fn(|cx| self.poll_read(cx)).now_or_never()
     }
 
-    /// Writes one message, and what tungstenite has to answer.
+    /// Writes one message, and tungstenite's pending answers.
     pub(in crate::transport) async fn send(&mut self, message: Message) -> Result<(), End> {
         Ok(self.stream.send(message).await?)
     }
 
-    /// Says that nothing follows, as TLS too has it.
+    /// Shuts down the write side, over TLS with its `close_notify`.
     pub(super) async fn shutdown(&mut self) -> io::Result<()> {
         self.stream.get_mut().shutdown().await
     }
 
-    /// Writes what tungstenite has to answer, so that nothing of it is left
-    /// when events are written.
+    /// Writes tungstenite's pending answers, so that none is left when events are
+    /// written.
     pub(in crate::transport) async fn flush(&mut self) -> Result<(), End> {
         Ok(self.stream.flush().await?)
     }
 }
 
-/// A text frame (RFC 6455, section 5.2); the server's have no mask. It has
-/// exactly the room it needs: it is kept with an event.
+/// A text frame (RFC 6455, section 5.2); a server's frames have no mask. The
+/// capacity is exact, because the frame is kept with an event.
 pub(super) fn frame(text: impl Into<Bytes>) -> Vec<u8> {
     let text = text.into();
     let header = match text.len() {

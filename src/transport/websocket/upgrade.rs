@@ -1,4 +1,4 @@
-//! How a request becomes a WebSocket (RFC 6455, section 4.2).
+//! Upgrade of a request to a WebSocket (RFC 6455, section 4.2).
 
 use std::time::Duration;
 
@@ -29,20 +29,20 @@ use crate::transport::{
     protocol::{codes::Refusal, list_header},
 };
 
-/// Holds what clients usually say; a longer frame is read in parts. It is
-/// each idle reader's.
+/// Fits the usual messages of clients; a longer frame is read in parts. Each idle
+/// reader has such a buffer.
 const READ_BUFFER: usize = 256;
 
-/// Beyond what the gateway itself says between two flushes.
+/// More than the gateway's own messages between two flushes.
 const MAX_WRITE_BUFFER: usize = 1 << 20;
 
 /// The only version (RFC 6455, section 4.1).
 const VERSION: &str = "13";
 
 /// The 101, or the rule that the request breaks (RFC 6455, section 4.2.1).
-/// tungstenite's own look at it reads only the first line of `Connection`, and
-/// takes `Upgrade` for one word: a proxy that adds `Connection: keep-alive`, or a
-/// client that offers another protocol too, would be refused.
+/// tungstenite's own check reads only the first line of `Connection`, and takes
+/// `Upgrade` for one word: a proxy that adds `Connection: keep-alive`, or a client
+/// that offers another protocol too, would be refused.
 fn handshake(request: &Request) -> Result<Response, &'static str> {
     let headers = request.headers();
     if request.method() != Method::GET {
@@ -70,14 +70,14 @@ fn handshake(request: &Request) -> Result<Response, &'static str> {
     Ok(answer)
 }
 
-/// Of a field that is no list: two lines may be the one that a proxy looked at,
-/// and another (RFC 6455, sections 11.3.1 and 11.3.5).
+/// The value of a header that is not a list. With two lines, a proxy may have
+/// checked one and we the other (RFC 6455, sections 11.3.1 and 11.3.5).
 fn only_line<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
     let mut lines = headers.get_all(name).iter();
     lines.next().filter(|_| lines.next().is_none())
 }
 
-/// A request that asks for a WebSocket as it should.
+/// A valid request for a WebSocket.
 pub(in crate::transport) struct Upgrade {
     answer: Response,
     max_frame: usize,
@@ -87,8 +87,8 @@ pub(in crate::transport) struct Upgrade {
 }
 
 impl Upgrade {
-    /// What is no upgrade, or one of another version, is told what would be
-    /// (RFC 6455, section 4.4).
+    /// Refuses a request that is not an upgrade, or asks for another version; the
+    /// response names the supported version (RFC 6455, section 4.4).
     pub(in crate::transport) fn of(
         request: &Request,
         admission: &Admission,
@@ -122,12 +122,13 @@ impl Upgrade {
         })
     }
 
-    /// It is a reader, and waits for more than its 101.
+    /// Releases the request's budget: it is now a reader, though the 101 may be
+    /// sent later.
     pub(super) fn is_admitted(&self) {
         self.weight.release();
     }
 
-    /// The 101; once it is sent, `serve` has the socket.
+    /// The 101; once it is sent, `serve` gets the socket.
     pub(in crate::transport) fn accept(
         mut self,
         serve: impl FnOnce(WebSocket) -> ConnectionTask + Send + 'static,
@@ -142,7 +143,7 @@ impl Upgrade {
     }
 }
 
-/// `read` is what the client has said already.
+/// `read` is the client's input that was read already.
 async fn open(socket: Socket, read: Vec<u8>, max_frame: usize) -> WebSocketStream<Frames> {
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
