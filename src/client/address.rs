@@ -1,10 +1,10 @@
-//! Where a gateway is: `http://host:port`, as `--url` has it.
+//! Address of a gateway: `http://host:port`, as in `--url`.
 
 use std::{fmt, str::FromStr};
 
 use http::{Uri, uri::Scheme};
 
-/// The address of a gateway, perhaps with a path before its own.
+/// The address of a gateway, with an optional path prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     pub(super) is_tls: bool,
@@ -14,13 +14,14 @@ pub struct Address {
     prefix: String,
 }
 
-/// Why a text is no address. It is not repeated: it may hold a secret.
+/// Error of an invalid address. It does not contain the text, which may hold a
+/// secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AddressError {
     /// Not `http` or `https`.
     #[error("not a URL like http://127.0.0.1:8000 or https://events.example.com")]
     NotHttp,
-    /// A token has its own place.
+    /// It contains a user, a query or a fragment; a token is configured elsewhere.
     #[error("a URL here has no user, query or fragment; a token goes into --token-file")]
     TooMuch,
 }
@@ -40,7 +41,8 @@ impl FromStr for Address {
             return Err(AddressError::TooMuch);
         }
         let host = authority.host().trim_matches(['[', ']']);
-        // A colon with nothing after it, or too large a number, is no port.
+        // A colon with nothing after it, or a number that is too large, is not a
+        // port.
         let port_is_good = authority.port().is_some() == has_port(authority.as_str())
             && authority.port().is_none() == authority.port_u16().is_none();
         if host.is_empty() || !port_is_good {
@@ -58,7 +60,7 @@ impl FromStr for Address {
     }
 }
 
-/// Behind the brackets of an IPv6 address, if there are any.
+/// Whether there is a port, after the brackets of an IPv6 address if there are any.
 fn has_port(authority: &str) -> bool {
     let after = authority.rsplit(']').next().unwrap_or_default();
     after.contains(':')
@@ -70,7 +72,7 @@ impl Address {
         &self.authority
     }
 
-    /// The path of the gateway's `path`, as the server there is asked for it.
+    /// The request path for the gateway's `path`, with the prefix.
     pub(super) fn path(&self, path: &str) -> String {
         format!("{}{path}", self.prefix)
     }

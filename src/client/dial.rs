@@ -7,7 +7,8 @@ use tokio::time::timeout;
 use super::{address::Address, ended::Ended};
 use crate::outgoing::{IoStream, Tls, TlsFailure, dial as connect};
 
-/// Name, TCP and TLS together: as long as PostgreSQL's clients are given here.
+/// Time limit of the name lookup, TCP and TLS together: the same as the
+/// default `connect_timeout` for PostgreSQL.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// `protocol` as TLS negotiates it: `http/1.1` or `h2`.
@@ -27,7 +28,7 @@ pub(super) async fn dial(address: &Address, protocol: &str) -> Result<Box<dyn Io
     }
 }
 
-/// Somebody is there, where TLS has failed.
+/// The error of a failed connection. A TLS error means that a server is there.
 fn failed(address: &Address, error: &io::Error) -> Ended {
     let ended = Ended::unreachable(format!("{address}: {error}"));
     match TlsFailure::of(error) {

@@ -1,4 +1,4 @@
-//! Why a stream or a request ended, whatever the wire.
+//! Reasons why a stream or a request ended, for all transports.
 
 use std::{fmt, time::Duration};
 
@@ -9,25 +9,25 @@ use tonic_types::StatusExt as _;
 use super::address::Address;
 use crate::{proto::ERROR_DOMAIN, text::Printable};
 
-/// An end, in the contract's words where the gateway had one.
+/// Reason of an end, in the gateway's words if it sent any.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{} ({})", Printable(.message), Printable(.code))]
 pub struct Ended {
-    /// One of the gateway's codes; `disconnected` where the connection broke,
-    /// `unreachable` where there was none.
+    /// One of the gateway's codes; `disconnected` if the connection broke,
+    /// `unreachable` if there was none.
     pub code: String,
-    /// For people.
+    /// Text for people.
     pub message: String,
-    /// How long the gateway wants to be left alone.
+    /// How long the gateway asks the client to wait.
     pub(super) retry_after: Option<Duration>,
-    /// Whether nobody was there who would have spoken: not the gateway, nor a
-    /// proxy before it.
+    /// Whether nothing answered at all: neither the gateway nor a proxy in front of
+    /// it.
     pub(super) is_silence: bool,
-    /// Where more is known than the code says.
+    /// Set if more is known than the code says.
     remedy: Option<&'static str>,
 }
 
-/// RFC 9457, the part that counts here.
+/// The fields of a problem document (RFC 9457) that are used here.
 #[derive(Deserialize)]
 struct Problem {
     code: String,
@@ -67,8 +67,8 @@ impl Ended {
         }
     }
 
-    /// Whether the same request would only be refused again. An end that has no
-    /// code of the contract is worth another try.
+    /// Whether the same request would be refused again. An end without a code of
+    /// the contract is worth a retry.
     pub fn is_for_good(&self) -> bool {
         let codes = [
             "invalid_request",
@@ -80,7 +80,7 @@ impl Ended {
         codes.contains(&self.code.as_str())
     }
 
-    /// What can be done about it.
+    /// A hint for the user.
     pub fn remedy(&self) -> Option<&'static str> {
         self.remedy.or_else(|| self.remedy_of_code())
     }
@@ -96,8 +96,8 @@ impl Ended {
         }
     }
 
-    /// What was said instead of an answer, or that nothing was: by another program, or a gateway
-    /// that ends just now, or one that speaks TLS where it was not asked to.
+    /// The end of a request without a valid answer: from another program, from a
+    /// gateway that is shutting down, or from one that expects TLS.
     pub(super) fn no_answer(address: &Address, error: impl fmt::Display) -> Self {
         let wants_tls = if address.is_tls {
             ""
@@ -109,8 +109,8 @@ impl Ended {
         ))
     }
 
-    /// An answer that was an error: the gateway's own says why, one of a proxy
-    /// in between, or of another program, has its status alone.
+    /// The end of a request with an error response. The gateway's own contains the
+    /// reason; one of a proxy or of another program has only its status.
     pub(super) fn from_answer(
         address: &Address,
         status: StatusCode,
@@ -133,8 +133,8 @@ impl Ended {
         }
     }
 
-    /// The reason of a close frame begins with the code; a close without one is
-    /// no word of the gateway's.
+    /// The end after a close frame. A reason of the gateway begins with the code;
+    /// other close frames were not sent by it.
     pub(super) fn from_close(number: u16, reason: &str) -> Self {
         match reason.split_once(": ") {
             Some((code, message)) => Self::new(code, message),
@@ -142,8 +142,9 @@ impl Ended {
         }
     }
 
-    /// The gateway's `ErrorInfo` has the contract's code, since gRPC has fewer
-    /// codes. A status of a proxy or of another program has only its own.
+    /// The end after a gRPC error. gRPC has fewer codes than the contract, so the
+    /// gateway's `ErrorInfo` contains the contract's. A status of a proxy or of
+    /// another program has only its own.
     pub(super) fn from_grpc(address: &Address, status: &tonic::Status) -> Self {
         let details = status.get_error_details();
         let info = details.error_info();
@@ -169,7 +170,7 @@ impl Ended {
         };
         match code {
             "disconnected" => Self::disconnected(status.message()),
-            // It has this service, and everything in it.
+            // A gateway has this service and all of its methods.
             "not_found" => {
                 let said = status.message();
                 let text = format!("{address}: what answers there is no gateway: {said}");
@@ -188,7 +189,7 @@ fn code(status: StatusCode) -> &'static str {
         StatusCode::TOO_MANY_REQUESTS => "too_many",
         StatusCode::REQUEST_TIMEOUT => "disconnected",
         _ if status.is_server_error() => "unreachable",
-        // Where it leads to is no gateway either, as far as one can know.
+        // Redirects too: their target is most probably not a gateway either.
         _ => "not_found",
     }
 }

@@ -1,11 +1,10 @@
-//! The decoder of an event stream
+//! Decoder of an event stream, without I/O
 //! (<https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation>).
-//! Pure.
 
 use std::mem;
 
-/// The longest line, and the longest message: an event has 8 KB, which JSON may
-/// make six times as long.
+/// Limit of a line, and of a message: an event has 8 KB, and JSON may make it six
+/// times as long.
 const MAX_BYTES: usize = 1 << 20;
 
 /// A line or a message is too long.
@@ -21,8 +20,8 @@ pub(super) struct EventStream {
 }
 
 impl EventStream {
-    /// Takes in bytes as they come, returns the messages they complete: what
-    /// `onmessage` would be given.
+    /// Feeds received bytes, and returns the messages they complete, as `onmessage`
+    /// would get them.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<Vec<String>, TooLong> {
         let mut messages = Vec::new();
         for &byte in bytes {
@@ -46,7 +45,7 @@ impl EventStream {
         }
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
-        // Comments, `retry`, what is not known, and `id`: the messages have it.
+        // Comments, `retry`, unknown fields, and `id`, which the messages contain.
         if field != "data" {
             return Ok(None);
         }
@@ -97,8 +96,8 @@ mod tests {
         }
     }
 
-    /// A line that CRLF ends is one line, and no empty one after it: that would
-    /// end the message, and give its id before its data.
+    /// A line that ends with CRLF is one line, without an empty one after it: that
+    /// would end the message, and return its id before its data.
     #[test]
     fn a_message_has_all_its_lines_whatever_ends_them() {
         for end in ["\n", "\r", "\r\n"] {

@@ -1,5 +1,4 @@
-//! A reader for ever: one connection after the other, each from where the last
-//! one ended.
+//! An endless reader: it reconnects, and resumes each time after the last message.
 
 use std::{pin::Pin, time::Duration};
 
@@ -11,30 +10,30 @@ use tokio_stream::Stream;
 use super::{Gateway, Message, ReadOptions, StreamItem, Wire, ended::Ended, grpc, sse, web_socket};
 use crate::backoff::Backoff;
 
-/// What a reader hears.
+/// Event of an endless reader.
 #[derive(Debug)]
 pub enum FollowEvent {
-    /// The gateway said it.
+    /// A message of the gateway.
     Message(Message),
-    /// The connection is lost, and tried again after a pause; nothing is missed
-    /// unless a gap says so.
+    /// The connection is lost, and will be retried after a pause; nothing is missed
+    /// unless a gap follows.
     Away {
-        /// Why.
+        /// Reason of the end.
         ended: Ended,
-        /// Whether there had been a `ready` on it: what was not heard for a
-        /// moment may go stale.
+        /// Whether the connection had been `ready`: state that was current until
+        /// now may become stale.
         was_ready: bool,
-        /// How long.
+        /// Pause before the next attempt.
         pause: Duration,
     },
 }
 
 type Connection = Pin<Box<dyn Stream<Item = Result<StreamItem, Ended>> + Send>>;
 
-/// Reads until the gateway refuses for good, or nobody answers from the first,
-/// which is more often a wrong address than a gateway that comes later: these
-/// are the errors. A token that was good once may be renewed: with one that no
-/// longer is, it is tried once more.
+/// Reads until an error: a permanent refusal by the gateway, or no answer from the
+/// beginning, which more often means a wrong address than a gateway that starts
+/// later. A token that was accepted once may be renewed: after it is refused there
+/// is one more attempt.
 pub fn follow(
     gateway: Gateway,
     mut reading: ReadOptions,
@@ -49,7 +48,7 @@ pub fn follow(
                 match connection.next().await {
                     Some(Ok(StreamItem::Message(message))) => {
                         go_on_from(&mut reading, message.cursor().unwrap_or_default());
-                        // What it had missed comes before that.
+                        // Missed messages come before `ready`.
                         if let Message::Ready { .. } = message {
                             ready_since.get_or_insert_with(Instant::now);
                         }
@@ -66,7 +65,7 @@ pub fn follow(
             if !has_answered || ended.is_for_good() && !may_be_renewed {
                 Err(ended.clone())?;
             }
-            // A gateway that lets everybody in and out again is not well.
+            // A gateway that soon drops its connections is failing: no reset.
             if ready_since.is_some_and(|since| since.elapsed() >= Backoff::MAX) {
                 backoff.reset();
             }
@@ -78,7 +77,7 @@ pub fn follow(
     }
 }
 
-/// Never from an empty cursor: that would miss what came in between.
+/// An empty cursor is ignored: resuming from it would lose the messages in between.
 fn go_on_from(reading: &mut ReadOptions, cursor: &str) {
     if !cursor.is_empty() {
         cursor.clone_into(&mut reading.cursor);

@@ -22,8 +22,8 @@ use crate::proto::{
     subscribe_response::Message as Response,
 };
 
-/// One connection's life. HTTP/2 pings show whether the next hop lives, and
-/// heartbeats whether the gateway does.
+/// Reads one connection to its end. HTTP/2 pings show that the next hop is alive,
+/// and heartbeats that the gateway is.
 pub(super) fn read(
     gateway: Gateway,
     reading: ReadOptions,
@@ -39,7 +39,7 @@ pub(super) fn read(
         let strange = |error| Ended::no_answer(&gateway.address, error);
         let (sender, connection) = handshake.await.map_err(strange)?;
         let mut connection = AbortOnDropHandle::new(tokio::spawn(async {
-            // Its end is seen by the stream.
+            // The stream notices its end.
             let _ = connection.await;
         }));
         let service = service_fn(move |request| sender.clone().send_request(request));
@@ -54,7 +54,7 @@ pub(super) fn read(
         });
         let mut stream = subscribed?.into_inner();
         let patience = 2 * reading.keepalive;
-        // A gateway of an earlier version has no heartbeat.
+        // A gateway of an earlier version sends no heartbeats.
         let mut beats = false;
         loop {
             let message = match beats {
@@ -96,7 +96,7 @@ fn request(gateway: &Gateway, reading: &ReadOptions) -> Result<Request<Subscribe
     Ok(request)
 }
 
-/// In the words of the other wires.
+/// The same message as on the other transports.
 impl From<SubscribeResponse> for Message {
     fn from(response: SubscribeResponse) -> Self {
         match response.message {
@@ -130,7 +130,7 @@ impl From<SubscribeResponse> for Message {
     }
 }
 
-/// A gateway always says when, between the years 1970 and 9999.
+/// The gateway always sends a time, between the years 1970 and 9999.
 fn time(timestamp: Option<Timestamp>) -> String {
     let time = timestamp.and_then(|timestamp| SystemTime::try_from(timestamp).ok());
     format_rfc3339_micros(time.unwrap_or(SystemTime::UNIX_EPOCH)).to_string()

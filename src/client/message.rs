@@ -1,5 +1,5 @@
-//! What a reader receives: the objects of the WebSocket and SSE wires, which
-//! are also the lines of `pgfan listen --json`.
+//! Messages of a reader: the objects of the WebSocket and SSE APIs, which are also
+//! the lines of `pgfan listen --json`.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -10,60 +10,61 @@ use super::ended::Ended;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum Message {
-    /// From here on nothing may be missing.
+    /// Start of the subscription: from here on nothing may be missing.
     Ready {
-        /// Those that were asked for.
+        /// The requested channels.
         channels: Vec<String>,
-        /// To go on from here.
+        /// Cursor to resume from here.
         cursor: String,
     },
     /// One notification.
     Event {
-        /// To go on after it.
+        /// Cursor to resume after this event.
         id: String,
-        /// Where it was notified.
+        /// The channel of the NOTIFY.
         channel: String,
-        /// The exact text.
+        /// The exact payload.
         payload: String,
-        /// By the gateway's clock, RFC 3339.
+        /// Time of the gateway's clock, RFC 3339.
         received_at: String,
     },
     /// Something may be missing here.
     Gap {
-        /// To go on after it.
+        /// Cursor to resume after the gap.
         id: String,
-        /// Why.
+        /// Reason of the gap.
         reason: String,
     },
-    /// Nothing comes until `live`, or `ready` where the connection was lost.
+    /// No messages until `live`, or until `ready` if the connection was lost.
     Interrupted {
         /// RFC 3339.
         since: String,
-        /// Where the connection was lost, and not the database: the reader says
-        /// this, and not the gateway.
+        /// Set if the connection was lost, and not the database: the reader adds
+        /// this message itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         code: Option<String>,
-        /// For people.
+        /// Text for people.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         message: Option<String>,
     },
-    /// The source is proven again.
+    /// The source works again.
     Live {
-        /// To go on from here.
+        /// Cursor to resume from here.
         cursor: String,
     },
-    /// On WebSocket: nothing of these comes any more.
+    /// On WebSocket: no more messages of these channels.
     Unsubscribed {
-        /// Those that were left, or taken away.
+        /// The channels that were left or withdrawn.
         channels: Vec<String>,
     },
-    /// Of a newer gateway: best taken for a gap.
+    /// A message of a newer gateway: best treated as a gap.
     #[serde(untagged)]
     Unknown(Value),
 }
 
 impl Message {
-    /// One object of WebSocket or SSE; that of an error is the stream's end.
+    /// Parses one object of WebSocket or SSE. An error object is the end of the
+    /// stream.
     pub(super) fn parse(text: &str) -> Result<Self, Ended> {
         let message = serde_json::from_str(text);
         let message = message.map_err(|_| Ended::disconnected("what came is no JSON"))?;
@@ -76,7 +77,7 @@ impl Message {
         }
     }
 
-    /// What stands for everything up to this message.
+    /// Cursor that covers everything up to this message.
     pub fn cursor(&self) -> Option<&str> {
         match self {
             Self::Ready { cursor, .. } | Self::Live { cursor } => Some(cursor),
@@ -91,7 +92,7 @@ impl Message {
 mod tests {
     use super::*;
 
-    /// The examples of the README, and what the WebSocket has besides.
+    /// The examples of the README, and additional messages of the WebSocket.
     #[test]
     fn each_object_is_written_as_it_was_read() {
         let readme = include_str!("../../README.md");

@@ -1,6 +1,6 @@
-//! The other end of a wire: a gateway's reader and publisher, for the
-//! commands. It keeps the contract's recipe for clients: it comes back with the
-//! last cursor, and says when it heard nothing.
+//! Client of a gateway, for the commands that read and publish. It follows the
+//! contract's rules for clients: it resumes with the last cursor, and reports
+//! interruptions.
 
 mod address;
 mod ask;
@@ -28,16 +28,16 @@ pub use token::{Token, TokenError};
 
 use crate::event::ChannelName;
 
-/// A gateway, and who asks it.
+/// A gateway and the token for it.
 #[derive(Debug, Clone)]
 pub struct Gateway {
-    /// Where it is.
+    /// Address of the gateway.
     pub address: Address,
-    /// What it is shown.
+    /// Token for the requests.
     pub token: Token,
 }
 
-/// Which way the events come. What they say is the same on each.
+/// Transport of the events. The messages are the same on each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wire {
     /// `GET /v1/ws`
@@ -48,25 +48,25 @@ pub enum Wire {
     Grpc,
 }
 
-/// What is read, and how.
+/// Options of a reader.
 #[derive(Debug, Clone)]
 pub struct ReadOptions {
-    /// Which way.
+    /// Transport.
     pub wire: Wire,
     /// Not empty.
     pub channels: Vec<ChannelName>,
-    /// Where to go on; empty for what comes from now on.
+    /// Cursor to resume from; empty for new events only.
     pub cursor: String,
-    /// How often an idle connection shows that it lives. One that has not for
-    /// twice that is dead: so on SSE, where only the gateway can say something,
-    /// it must be no shorter than the gateway's own.
+    /// Keepalive interval of an idle connection, which counts as dead after twice
+    /// this time without input. On SSE, where only the gateway can send, it must
+    /// not be shorter than the gateway's own.
     pub keepalive: Duration,
 }
 
-/// What comes on a wire: for people, or only for the reader.
+/// Input of a connection: a message, or a keepalive for the reader itself.
 #[derive(Debug)]
 enum StreamItem {
     Message(Message),
-    /// A sign of life.
+    /// A keepalive.
     Nothing,
 }

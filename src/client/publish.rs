@@ -5,10 +5,10 @@ use hyper::body::Bytes;
 use super::{Gateway, ended::Ended, request::encoded};
 use crate::event::{ChannelName, Payload};
 
-/// Notifies, and returns after the commit.
+/// Sends a NOTIFY, and returns after the commit.
 ///
 /// # Errors
-/// The gateway refused, or it is unknown whether it was committed.
+/// The gateway refused, or the commit is uncertain.
 pub async fn publish(
     gateway: &Gateway,
     channel: &ChannelName,

@@ -16,27 +16,27 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::{Gateway, ReadOptions, address::Address, dial::dial, ended::Ended};
 
-/// How long an answer may take to begin: longer than the gateway waits for a
-/// commit.
+/// Time limit until an answer begins: longer than the gateway waits for a commit.
 pub(super) const LIMIT: Duration = Duration::from_secs(30);
 
-/// More than a problem document ever has; the page of a proxy is cut off.
+/// Limit of an error body: more than any problem document; a proxy's page is
+/// truncated.
 const MAX_PROBLEM: usize = 64 << 10;
 
-/// An answer that is no error. Its connection ends with it.
+/// A successful response. Dropping it closes the connection.
 pub(super) struct Answer {
     pub(super) body: Incoming,
     _connection: AbortOnDropHandle<()>,
 }
 
 impl Gateway {
-    /// The head of a request for the gateway's `path`, with the token.
+    /// Request head for the gateway's `path`, with the token.
     pub(super) fn head(&self, method: &str, path: &str) -> Result<request::Builder, Ended> {
         let mut head = Request::builder()
             .method(method)
             .uri(self.address.path(path))
             .header(header::HOST, self.address.authority());
-        // A file may be between two states just now: that passes.
+        // The file may be in the middle of a replacement: a temporary error.
         let token = self.token.header().map_err(Ended::unreachable)?;
         if let Some(token) = token {
             head = head.header(header::AUTHORIZATION, token);
@@ -44,7 +44,7 @@ impl Gateway {
         Ok(head)
     }
 
-    /// Sends it on a connection of its own.
+    /// Sends the request on a new connection.
     pub(super) async fn send(&self, head: request::Builder, body: Bytes) -> Result<Answer, Ended> {
         let request = head.body(Full::new(body));
         let request = request.map_err(Ended::disconnected)?;
@@ -53,7 +53,7 @@ impl Gateway {
         let strange = |error| Ended::no_answer(&self.address, told(&error));
         let (mut sender, connection) = handshake.map_err(strange)?;
         let mut connection = AbortOnDropHandle::new(tokio::spawn(async {
-            // Its end is seen by the request.
+            // The request notices its end.
             let _ = connection.await;
         }));
         let asking = sender.send_request(request);
@@ -80,16 +80,16 @@ impl Gateway {
     }
 }
 
-/// What hyper says of an error is half of it.
+/// hyper's error with its cause: its own text contains only half.
 fn told(error: &hyper::Error) -> String {
     let cause = std::error::Error::source(error);
     cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
-/// The answer, or that none comes. A request that is sent just when its
-/// connection ends may lie in a queue that nobody reads any more: hence a look
-/// at both. A connection may also end between the two looks, with the answer
-/// there: hence another one.
+/// The answer, or an error if none comes. A request sent just when its connection
+/// ends may stay in a queue that is not read any more, so the connection is polled
+/// too. It may also end between the two polls with the answer ready, so the answer
+/// is polled again.
 pub(super) async fn answered<T>(
     address: &Address,
     asking: impl Future<Output = T>,
@@ -111,7 +111,7 @@ pub(super) async fn answered<T>(
 }
 
 impl ReadOptions {
-    /// As the WebSocket and SSE wires are asked.
+    /// Query of the WebSocket and SSE APIs.
     pub(super) fn query(&self) -> String {
         let channels = self.channels.iter().map(|name| ("channel", name.as_str()));
         let cursor = Some(("cursor", self.cursor.as_str())).filter(|(_, text)| !text.is_empty());
@@ -136,7 +136,7 @@ mod tests {
 
     use super::*;
 
-    /// As hyper's queue leaves it, once in a long time.
+    /// As hyper's queue leaves it on rare occasions.
     #[tokio::test]
     async fn a_request_that_nobody_reads_ends_with_its_connection() {
         let mut connection = AbortOnDropHandle::new(tokio::spawn(async {}));
@@ -160,7 +160,7 @@ mod tests {
         let mut connection = AbortOnDropHandle::new(tokio::spawn(async {}));
         tokio::task::yield_now().await;
         let address = "http://h:1".parse().unwrap();
-        // Not there at the first look, and nobody says when it is.
+        // Not ready at the first poll, and it wakes no task later.
         let mut looks = 0;
         let asking = poll_fn(|_| {
             looks += 1;

@@ -11,7 +11,7 @@ use super::{
     Gateway, ReadOptions, StreamItem, ended::Ended, event_stream::EventStream, message::Message,
 };
 
-/// One connection's life.
+/// Reads one connection to its end.
 pub(super) fn read(
     gateway: Gateway,
     reading: ReadOptions,

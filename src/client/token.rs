@@ -1,4 +1,4 @@
-//! The token that a gateway is shown.
+//! The client's token.
 
 use std::{
     fmt,
@@ -11,23 +11,24 @@ use http::HeaderValue;
 
 use crate::text::path_prefix;
 
-/// Far more than any token; a path to a device would otherwise never end.
+/// Limit of a token file, far more than any token: a device file would otherwise be
+/// read without end.
 const MAX_BYTES: u64 = 64 << 10;
 
-/// Where the token is. One in a file is read for each connection: it may have
-/// been renewed.
+/// Source of the token. A file is read for each connection, because the token may
+/// have been renewed.
 #[derive(Clone, Default)]
 pub enum Token {
-    /// There is none.
+    /// No token.
     #[default]
     None,
     /// The token itself.
     Text(String),
-    /// In this file, alone.
+    /// A file that contains only the token.
     File(PathBuf),
 }
 
-/// Why there is no token. Never repeats it.
+/// Error of a missing or invalid token. Never contains the token.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
     /// The file cannot be read.
@@ -42,7 +43,7 @@ impl Token {
     /// `Authorization: Bearer …`, if there is a token.
     ///
     /// # Errors
-    /// It cannot be read, or sent.
+    /// The token cannot be read, or is not valid in a header.
     pub fn header(&self) -> Result<Option<HeaderValue>, TokenError> {
         let text = match self {
             Self::None => return Ok(None),
@@ -67,7 +68,7 @@ impl Token {
 }
 
 impl fmt::Debug for Token {
-    /// Without the token.
+    /// Does not print the token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::None => "None",

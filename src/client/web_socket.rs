@@ -19,7 +19,7 @@ use super::{
 };
 use crate::outgoing::IoStream;
 
-/// One connection's life.
+/// Reads one connection to its end.
 pub(super) fn read(
     gateway: Gateway,
     reading: ReadOptions,
@@ -30,7 +30,7 @@ pub(super) fn read(
             .await
             .map_err(|_| Ended::disconnected(format!("no answer within {LIMIT:?}")))??;
         if matches!(gateway.token, Token::None) {
-            // Why it cannot be sent, what is read then says.
+            // If sending fails, the next read returns the reason.
             let _ = socket.send(Frame::text(NO_TOKEN)).await;
         }
         let mut pings = interval_at(Instant::now() + reading.keepalive, reading.keepalive);
@@ -49,8 +49,9 @@ pub(super) fn read(
     }
 }
 
-/// A gateway that asks for a token would wait for one in the first frame: this says that none will
-/// come. To others it is a question that is answered at once.
+/// First frame without a token. A gateway that requires a token would wait for it
+/// in the first frame: this frame makes it refuse at once. Other gateways answer it
+/// at once.
 const NO_TOKEN: &str = r#"{"type":"unsubscribe","channels":[]}"#;
 
 type Socket = WebSocketStream<Box<dyn IoStream>>;
@@ -84,7 +85,7 @@ async fn open(gateway: &Gateway, path: &str) -> Result<Socket, Ended> {
     }
 }
 
-/// The gateway answers it, so a silent connection is a dead one.
+/// The gateway answers a ping, so a connection without input is dead.
 async fn ping(
     socket: &mut Socket,
     heard: Instant,
@@ -104,7 +105,7 @@ fn decode(frame: Option<Result<Frame, Error>>) -> Result<StreamItem, Ended> {
     let gone = || Ended::disconnected("the connection ended");
     match frame.ok_or_else(gone)?.map_err(Ended::disconnected)? {
         Frame::Text(text) => match Message::parse(&text)? {
-            // The answer to that.
+            // The answer to `NO_TOKEN`.
             Message::Unsubscribed { channels } if channels.is_empty() => Ok(StreamItem::Nothing),
             message => Ok(StreamItem::Message(message)),
         },
