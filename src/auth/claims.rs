@@ -1,4 +1,4 @@
-//! What a token says: the claims, and where among them the channels stand.
+//! The claims of a token, and the location of its channel permissions among them.
 
 use std::{fmt, str::FromStr};
 
@@ -11,15 +11,17 @@ use super::{
     unique_keys::EachOnce,
 };
 
-/// Patterns for reading and for publishing each; far fewer name a channel each
-/// in any token. More are refused, as a connection keeps them.
+/// Maximum number of patterns, for reading and for publishing each. Tokens rarely name
+/// more than a few channels. A token with more is refused, because each connection
+/// keeps its patterns.
 const MAX_PATTERNS: usize = 100;
 
-/// In a list, since a bare `metrics` may be any program's.
+/// The word in a list of permissions. It has a prefix, because a bare `metrics` may
+/// belong to another program.
 const METRICS: &str = "pgfan:metrics";
 
-/// The claims of a token, each named once: of two with one name, another
-/// program might read the other (RFC 7519, section 4).
+/// The claims of a token, with unique names: of two claims with the same name, another
+/// program might read the other one (RFC 7519, section 4).
 #[derive(Debug)]
 pub(super) struct Claims(Value);
 
@@ -32,11 +34,11 @@ impl<'de> Deserialize<'de> for Claims {
     }
 }
 
-/// Where the channels stand: the name of a claim, or the way to it.
+/// Location of the channel permissions in the claims: a name or a JSON pointer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClaimPath(String);
 
-/// Why a text is no [`ClaimPath`].
+/// The error of parsing a [`ClaimPath`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not a claim's name, like pgfan, or a JSON pointer (RFC 6901), like /resource_access/pgfan/roles"
@@ -67,8 +69,9 @@ impl FromStr for ClaimPath {
 }
 
 impl ClaimPath {
-    /// The names on the way, unescaped (RFC 6901, section 4). A name that does
-    /// not begin with a slash is one, whatever it contains: many are URLs.
+    /// The names along the path, unescaped (RFC 6901, section 4). A text that does not
+    /// begin with a slash is a single name, whatever it contains: many claim names are
+    /// URLs.
     fn names(&self) -> Vec<String> {
         match self.0.strip_prefix('/') {
             None => vec![self.0.clone()],
@@ -79,7 +82,7 @@ impl ClaimPath {
         }
     }
 
-    /// `value` at the end of the way.
+    /// Nests `value` at the end of the path.
     pub(super) fn around(&self, value: Value) -> Map<String, Value> {
         let mut names = self.names();
         let first = names.remove(0);
@@ -89,7 +92,7 @@ impl ClaimPath {
     }
 }
 
-/// Why the channels of a token cannot be read.
+/// Reason why the channels of a token cannot be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum GrantsError {
     #[error("its channels are neither an object, a list nor a text")]
@@ -100,17 +103,17 @@ pub(super) enum GrantsError {
     TooMany,
 }
 
-/// What may be read, and what published on.
+/// Channel patterns for reading and for publishing.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Channels {
     pub(super) subscribe: Patterns,
     pub(super) publish: Patterns,
-    /// Whether the gateway's metrics may be seen.
+    /// Whether the token allows reading the gateway's metrics.
     pub(super) metrics: bool,
 }
 
 impl Claims {
-    /// Whom the token is of, if it says so.
+    /// The subject of the token, if it has a `sub`.
     pub(super) fn subject(&self) -> Option<Subject> {
         let subject = self.get("sub")?;
         Some(Subject::named(self.0.get("iss"), subject))
@@ -121,15 +124,15 @@ impl Claims {
         self.0.get(name).filter(|value| !value.is_null())
     }
 
-    /// Seconds since 1970.
+    /// The `exp` claim, in seconds since 1970.
     pub(super) fn expires(&self) -> Option<u64> {
         seconds(self.get("exp")?)
     }
 
-    /// `{"subscribe": ["a.*"], "publish": ["b"], "metrics": true}`, or a list of
-    /// `subscribe:a.*`, `publish:b` and `pgfan:metrics` beside other words, as
-    /// roles and scopes are written; a text is such a list with spaces between. A token that
-    /// says nothing about channels is for none.
+    /// The channel permissions: `{"subscribe": ["a.*"], "publish": ["b"], "metrics":
+    /// true}`, or a list of `subscribe:a.*`, `publish:b` and `pgfan:metrics` among
+    /// other words, like roles and scopes. A text is such a list, separated by spaces.
+    /// A token without channel permissions grants no channels.
     pub(super) fn channels(&self, path: &ClaimPath) -> Result<Channels, GrantsError> {
         let names = path.names();
         let at = |value: Option<&Value>| value.cloned().unwrap_or_default();
@@ -164,7 +167,8 @@ impl Claims {
     }
 }
 
-/// RFC 7519 has fractions; the rounded number is what `jsonwebtoken` checks.
+/// Reads a NumericDate. RFC 7519 allows fractions; `jsonwebtoken` checks the rounded
+/// number.
 pub(super) fn seconds(value: &Value) -> Option<u64> {
     let rounded = || value.as_f64().map(|seconds| seconds.round() as u64);
     value.as_u64().or_else(rounded)

@@ -1,7 +1,7 @@
-//! Signatures of tokens, by the cryptography that TLS brings already.
+//! Signatures of tokens, made with the cryptography that TLS already brings.
 //!
-//! `jsonwebtoken` checks the claims, and leaves signatures to a provider; its
-//! own ones would each bring a second library of cryptography.
+//! `jsonwebtoken` checks the claims and leaves signatures to a provider. Each of its
+//! own providers would bring a second cryptography library.
 
 use std::sync::Once;
 
@@ -41,20 +41,21 @@ static PROVIDER: CryptoProvider = CryptoProvider {
             key,
         }))
     },
-    // Only for making JWKs, which pgfan does not.
+    // Only needed to make JWKs, which pgfan does not.
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// To be called before the first use of a key.
+/// Installs the provider. Must be called before the first use of a key.
 pub(super) fn install() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        // The program has no other.
+        // The program installs no other provider.
         let _ = PROVIDER.install_default();
     });
 }
 
-/// A public key is never taken for a secret.
+/// The scheme of `algorithm`, if it is of this family: a public key is never used as a
+/// secret.
 fn of_one_family(algorithm: Algorithm, family: AlgorithmFamily) -> Result<Scheme, Error> {
     let scheme = scheme(algorithm).filter(|_| algorithm.family() == family);
     scheme.ok_or_else(|| new_error(ErrorKind::InvalidAlgorithm))
@@ -150,7 +151,7 @@ impl Signer<Vec<u8>> for Signing {
                 Ok(signed.as_ref().to_vec())
             }
             Scheme::Ed(_) => {
-                // A key of OpenSSL's has no public part beside it.
+                // A key made by OpenSSL does not include its public part.
                 let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(key);
                 let pair = pair.map_err(|_| signature::Error::new())?;
                 Ok(pair.sign(message).as_ref().to_vec())
@@ -172,7 +173,8 @@ fn sign_rsa(
     Ok(signed)
 }
 
-/// RFC 7518, section 3, and RFC 8037; RSA keys have at least 2048 bits.
+/// Signature scheme (RFC 7518, section 3, and RFC 8037). RSA keys have at least 2048
+/// bits.
 enum Scheme {
     Hmac(hmac::Algorithm),
     Rsa(&'static RsaParameters, &'static dyn RsaEncoding),
@@ -213,7 +215,7 @@ fn scheme(algorithm: Algorithm) -> Option<Scheme> {
             &schemes::ECDSA_P384_SHA384_FIXED_SIGNING,
         ),
         EdDSA => Scheme::Ed(&schemes::ED25519),
-        // The crate may know more one day.
+        // `Algorithm` may gain more variants.
         _ => return None,
     };
     Some(scheme)

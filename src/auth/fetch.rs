@@ -1,4 +1,4 @@
-//! Gets one small document over HTTP: the keys of an identity provider.
+//! Downloads one small document over HTTP: the keys of an identity provider.
 
 use std::{fmt, io, time::Duration};
 
@@ -10,44 +10,44 @@ use tokio::{task::JoinSet, time::timeout};
 
 use crate::outgoing::{IoStream, Tls, dial, is_name};
 
-/// The whole of it; clients may wait for it at the door.
+/// Timeout of the complete download; clients may be waiting to be let in.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
-/// Of the document: a hundred keys with their certificates fit.
+/// Maximum size of the document: a hundred keys with their certificates fit.
 const MAX_BYTES: usize = 256 << 10;
 
-/// Some providers, and what stands before them, refuse a request without one.
+/// Some providers and their proxies refuse a request without a `User-Agent`.
 const USER_AGENT: &str = concat!("pgfan/", env!("CARGO_PKG_VERSION"));
 
-/// RFC 7517, section 8.5.1, and what most send it as.
+/// RFC 7517, section 8.5.1, and the type that most providers send.
 const ACCEPT: &str = "application/json, application/jwk-set+json";
 
-/// Where a document is. Printing it shows the host alone.
+/// URL of a document. `Display` shows only the host.
 #[derive(Clone)]
 pub struct Url {
     uri: Uri,
-    /// For `https`.
+    /// Present for `https`.
     tls: Option<Tls>,
 }
 
-/// Why a text is no URL to get keys from.
+/// Reason why a text is not accepted as the URL of a key set.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UrlError {
-    /// Neither of the two schemes, or no host.
+    /// The scheme is neither `http` nor `https`, or there is no host.
     #[error("not a URL like https://id.example/jwks.json")]
     Syntax,
-    /// It would stand in logs.
+    /// Credentials in the URL would be written to logs.
     #[error("a user name or password has no place in it")]
     Credentials,
-    /// From another machine, without TLS.
+    /// Plain `http` to another machine.
     #[error("over http only from this machine: who sits between could hand in keys of his own")]
     Plain,
-    /// There is nobody to trust.
+    /// There are no trusted root certificates.
     #[error("the system has no root certificates for https")]
     NoRoots,
 }
 
-/// Why the document was not had.
+/// Reason why the download failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FetchError {
     #[error("cannot connect: {0}")]
@@ -63,10 +63,10 @@ pub(super) enum FetchError {
 }
 
 impl Url {
-    /// `insecure` takes `http` for any host.
+    /// Parses a URL. `insecure` allows `http` for any host.
     ///
     /// # Errors
-    /// It cannot be one to get keys from.
+    /// The text is not a URL from which keys may be fetched.
     pub fn parse(text: &str, insecure: bool) -> Result<Self, UrlError> {
         let uri: Uri = text.parse().map_err(|_| UrlError::Syntax)?;
         let authority = uri.authority().ok_or(UrlError::Syntax)?;
@@ -99,7 +99,7 @@ impl Url {
         self.uri.port_u16().unwrap_or(default)
     }
 
-    /// Redirects are not followed: they could lead anywhere.
+    /// Downloads the document. Redirects are not followed: they could lead to any host.
     pub(super) async fn get(&self) -> Result<Bytes, FetchError> {
         let getting = async {
             let socket = dial(&host(&self.uri), self.port(), self.tls.as_ref()).await?;
@@ -113,7 +113,7 @@ impl Url {
     async fn get_over(&self, socket: Box<dyn IoStream>) -> Result<Bytes, FetchError> {
         let handshake = hyper::client::conn::http1::handshake(TokioIo::new(socket));
         let (mut sender, connection) = handshake.await?;
-        // Ends with this function.
+        // The task ends with this function.
         let mut driving = JoinSet::new();
         driving.spawn(connection);
         let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
@@ -143,14 +143,14 @@ impl fmt::Debug for Url {
     }
 }
 
-/// The host alone: a path or a query may hold a key of its own.
+/// Only the host: the path or query may contain a secret.
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.uri.host().unwrap_or_default())
     }
 }
 
-/// Without the brackets of IPv6.
+/// The host, without the brackets around an IPv6 address.
 fn host(uri: &Uri) -> String {
     let host = uri.host().unwrap_or_default();
     let bare = host

@@ -1,4 +1,4 @@
-//! What tokens say, and which channels they are for. See `crate::fuzz`.
+//! Fuzz targets for tokens and channel patterns. See `crate::fuzz`.
 
 use std::{
     sync::{Arc, LazyLock},
@@ -28,11 +28,11 @@ static KEYS: LazyLock<[Arc<Keys>; 1]> = LazyLock::new(|| {
 
 const MAX_BYTES: usize = 8 << 10;
 
-/// A clock may move between two looks at it.
+/// Tolerance for two readings of the clock.
 const MOMENT: Duration = Duration::from_secs(5);
 
-/// A token as it stands, which is taken only with the right signature; and, of
-/// two lines, the head and the claims of one that has it.
+/// Checks a raw token, which is accepted only with a valid signature; or, if the input
+/// has two lines, a correctly signed token with these as header and claims.
 pub(crate) fn token(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
@@ -80,7 +80,7 @@ fn check(token: &Unchecked<'_>, rules: &Rules) -> Result<Checked, TokenError> {
     checked.expect("a secret waits for no turn")
 }
 
-/// Looked at once more, by what knows nothing of the rest.
+/// Checks an accepted token again, independently of the code under test.
 fn may_be_taken(text: &str, checked: &Checked) -> Value {
     let (signed, tag) = text.rsplit_once('.').expect("a signature");
     let tag = URL_SAFE_NO_PAD.decode(tag).expect("it is base64");
@@ -111,7 +111,7 @@ fn may_be_taken(text: &str, checked: &Checked) -> Value {
     claims
 }
 
-/// The first line is a pattern, the others are channels.
+/// The first line is a pattern, the other lines are channel names.
 pub(crate) fn pattern(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
@@ -134,7 +134,7 @@ pub(crate) fn pattern(bytes: &[u8]) {
     }
 }
 
-/// As the README has it.
+/// Matching as the README describes it.
 fn is_meant(wanted: &[&str], given: &[&str]) -> bool {
     match wanted {
         [before @ .., "**"] => {

@@ -1,14 +1,14 @@
-//! What one client may do, and until when.
+//! The permissions of one client, and their expiry.
 
 use std::{sync::Arc, time::SystemTime};
 
 use super::{keys::KeyFingerprint, pattern::Patterns, subject::Subject, token::Rules};
 use crate::event::ChannelName;
 
-/// What one client may read and publish.
+/// Permissions of one client: the channels it may read and publish on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
-    /// Of the whole gateway; what is not among them is nobody's.
+    /// The channels of the whole gateway; all others are inaccessible to every client.
     allowed: Patterns,
     subscribe: Patterns,
     publish: Patterns,
@@ -16,22 +16,23 @@ pub struct Grant {
     expires: Option<SystemTime>,
     subject: Option<Subject>,
     proof: Option<Proof>,
-    /// Of the rules by which it was given; see `Authenticator::version`.
+    /// Version of the policy under which the grant was given; see
+    /// `Authenticator::version`.
     version: u64,
 }
 
-/// What made a token a good one.
+/// Evidence for the token of a grant: its key and the rules it satisfied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Proof {
     pub(super) key: KeyFingerprint,
-    /// The settings themselves give the key.
+    /// The key is given directly in the settings.
     pub(super) is_fixed: bool,
     pub(super) rules: Arc<Rules>,
 }
 
 impl Grant {
-    /// Of a gateway that asks for no token: every channel of `allowed` may be
-    /// read, and published on only where the operator said so.
+    /// The grant of a gateway without tokens: every channel of `allowed` can be read,
+    /// and published on only if the operator allowed it.
     pub fn open(allowed: Patterns, publish: bool) -> Self {
         let publish = if publish {
             Patterns::all()
@@ -50,7 +51,7 @@ impl Grant {
         }
     }
 
-    /// Of a token, until it expires.
+    /// The grant of a token, valid until the token expires.
     pub(crate) fn of_token(
         allowed: Patterns,
         subscribe: Patterns,
@@ -69,7 +70,7 @@ impl Grant {
         }
     }
 
-    /// The same, for as long as this holds.
+    /// The same grant, valid only as long as `proof` holds.
     pub(super) fn proven_by(self, proof: Proof) -> Self {
         Self {
             proof: Some(proof),
@@ -77,27 +78,27 @@ impl Grant {
         }
     }
 
-    /// What made its token a good one; a client without one has none.
+    /// The proof of its token; `None` for a client without a token.
     pub(super) fn proof(&self) -> Option<&Proof> {
         self.proof.as_ref()
     }
 
-    /// The same, by these rules.
+    /// The same grant under this policy version.
     pub(super) fn of_version(self, version: u64) -> Self {
         Self { version, ..self }
     }
 
-    /// The same, of a gateway that has these channels.
+    /// The same grant, with `allowed` as the channels of the gateway.
     pub(super) fn within(self, allowed: Patterns) -> Self {
         Self { allowed, ..self }
     }
 
-    /// By which rules it was given.
+    /// Version of the policy under which the grant was given.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// The same, counted with the others of this subject.
+    /// The same grant, counted for this subject.
     pub(super) fn of_subject(self, subject: Subject) -> Self {
         Self {
             subject: Some(subject),
@@ -105,18 +106,18 @@ impl Grant {
         }
     }
 
-    /// The same, and the gateway's metrics, or not.
+    /// The same grant, with or without access to the metrics.
     pub(super) fn with_metrics(self, metrics: bool) -> Self {
         Self { metrics, ..self }
     }
 
-    /// Whether the client may see how the gateway does.
+    /// Whether the client may read the gateway's metrics.
     pub fn may_see_metrics(&self) -> bool {
         self.metrics
     }
 
     /// Whether the client may read `channel`. The gateway's own channels are
-    /// nobody's.
+    /// inaccessible to every client.
     pub fn may_subscribe(&self, channel: &ChannelName) -> bool {
         self.is_somebodys(channel) && self.subscribe.matches(channel)
     }
@@ -126,7 +127,7 @@ impl Grant {
         self.is_somebodys(channel) && self.publish.matches(channel)
     }
 
-    /// Whether it is a token's, and that is for nothing.
+    /// Whether it is the grant of a token that permits nothing.
     pub fn is_empty(&self) -> bool {
         let is_none = |patterns: &Patterns| patterns.iter().next().is_none();
         self.proof.is_some() && is_none(&self.subscribe) && is_none(&self.publish) && !self.metrics
@@ -137,22 +138,22 @@ impl Grant {
         self.allowed == other.allowed && self.subscribe == other.subscribe
     }
 
-    /// Whether it is a token's, and no channel can be read with it.
+    /// Whether it is the grant of a token that permits reading no channel.
     pub fn reads_nothing(&self) -> bool {
         self.proof.is_some() && self.subscribe.iter().next().is_none()
     }
 
-    /// When it ends, by the wall clock; an open gateway's never does.
+    /// Expiry by the wall clock; the grant of an open gateway never expires.
     pub fn expires(&self) -> Option<SystemTime> {
         self.expires
     }
 
-    /// Whether it has ended.
+    /// Whether it has expired.
     pub(super) fn is_over(&self, now: SystemTime) -> bool {
         self.expires.is_some_and(|expires| expires <= now)
     }
 
-    /// Whom its token is of; without one it is of nobody in particular.
+    /// Subject of its token, if it has one.
     pub fn subject(&self) -> Option<Subject> {
         self.subject
     }

@@ -19,7 +19,7 @@ const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 /// Bytes of a text of the document that are logged.
 const MAX_SHOWN: usize = 40;
 
-/// Why an entry is not used. Texts of the document are escaped and short.
+/// Reason why an entry is not used. Texts of the document are escaped and short.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unused {
     #[error("is not an object")]
@@ -41,16 +41,16 @@ pub(super) enum Unused {
 }
 
 impl Unused {
-    /// Whether such entries stand in good documents too.
+    /// Whether valid documents also contain such entries.
     fn is_usual(&self) -> bool {
         matches!(self, Self::OtherUse | Self::OtherAlgorithm)
     }
 }
 
-/// An entry that is not used, and where it stands.
+/// An unused entry and its position in the document.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LeftOut {
-    /// From 1.
+    /// Position, from 1.
     number: usize,
     id: Option<String>,
     why: Unused,
@@ -78,7 +78,7 @@ impl fmt::Display for LeftOut {
     }
 }
 
-/// In a log line.
+/// A text of the document, escaped and shortened for a log line.
 fn shown(text: &str) -> String {
     let end = text
         .char_indices()
@@ -87,13 +87,13 @@ fn shown(text: &str) -> String {
     format!("\"{}\"", text[..end].escape_default())
 }
 
-/// The members that a signature is checked with. The others are not read: `x5c`,
-/// `x5u` and their like are not, and may be anything.
+/// The members used to verify a signature. Others, such as `x5c` and `x5u`, are not
+/// read and may have any value.
 const READ: [&str; 10] = [
     "kty", "crv", "n", "e", "x", "y", "kid", "alg", "use", "key_ops",
 ];
 
-/// Those of them that are texts (section 4).
+/// The members whose values are texts (section 4).
 const TEXTS: [&str; 9] = ["kty", "crv", "n", "e", "x", "y", "kid", "alg", "use"];
 
 pub(super) fn key(entry: &Value) -> Result<Key, Unused> {
@@ -153,7 +153,8 @@ fn may_verify(operations: Option<&Value>) -> bool {
     }
 }
 
-/// A key of another length would be taken, and verify nothing.
+/// Checks the size: a key of another length would be accepted but could not verify
+/// anything.
 fn check_size(parameters: &AlgorithmParameters) -> Result<(), Unused> {
     let bits = |text: &str| length_in_bits(text).ok_or(Unused::Material);
     let fits = match parameters {
@@ -181,7 +182,7 @@ fn check_size(parameters: &AlgorithmParameters) -> Result<(), Unused> {
     }
 }
 
-/// base64url without padding (RFC 4648, section 5), as far as it is needed here.
+/// base64url without padding (RFC 4648, section 5), as far as needed here.
 mod base64_bytes {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 

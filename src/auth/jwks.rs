@@ -1,5 +1,5 @@
-//! Keys that change: a JWKS document in a file or at a URL, looked at again
-//! from time to time, and when a token names a key that is not known.
+//! Rotating keys: a JWKS document in a file or at a URL, loaded periodically and
+//! whenever a token names an unknown key.
 
 use std::{
     fmt,
@@ -21,15 +21,16 @@ use super::{
     small_file::{self, FileError},
 };
 
-/// A key that was taken out is trusted so long still.
+/// Interval between successful loads. A key that was removed from the document is
+/// still trusted until the next one.
 const AGAIN: Duration = Duration::from_secs(600);
 
-/// Between two looks, however many tokens name unknown keys: who has no token
-/// can make the gateway ask that often and no more. After a look that failed
-/// the next comes then, too.
+/// Minimum interval between two loads, however many tokens name unknown keys: clients
+/// without a valid token can trigger loads no more often than this. Also the interval
+/// after a failed load.
 const MIN_GAP: Duration = Duration::from_secs(10);
 
-/// Where the document is.
+/// Location of the document.
 #[derive(Debug, Clone)]
 pub(super) enum Place {
     File(PathBuf),
@@ -45,24 +46,24 @@ impl fmt::Display for Place {
     }
 }
 
-/// See the module.
+/// A JWKS document that is loaded again from time to time.
 #[derive(Debug)]
 pub(super) struct Rotating {
     place: Place,
     keys: RwLock<Arc<Keys>>,
-    /// When it was last looked for, and whether that went well. Held while
-    /// looking: one look is enough for all who wait.
+    /// Time of the last load, and whether it succeeded. The lock is held during a load:
+    /// one load serves all waiting clients.
     looked: Arc<Mutex<Option<(Instant, bool)>>>,
-    /// Told when the keys are others.
+    /// Notified when the keys change.
     changes: OnceLock<PolicyVersion>,
 }
 
-/// The keys of the file.
+/// Reads the keys of a file.
 pub(super) fn read(path: &Path) -> Result<Keys, FileError> {
     Ok(Keys::of_jwks(&small_file::read(path)?)?)
 }
 
-/// Once, as long as they stay the same.
+/// Logs the unused entries, once for each change of them.
 fn tell_left_out(place: &Place, keys: &Keys, before: &Keys) {
     if keys.left_out() == before.left_out() {
         return;
@@ -76,7 +77,7 @@ fn tell_left_out(place: &Place, keys: &Keys, before: &Keys) {
 }
 
 impl Rotating {
-    /// `first`: what is known of them already, which may be nothing.
+    /// `first`: the keys known so far, which may be none.
     pub(super) fn new(place: Place, first: Keys) -> Self {
         tell_left_out(&place, &first, &Keys::default());
         Self {
@@ -87,14 +88,14 @@ impl Rotating {
         }
     }
 
-    /// Whoever follows is told when the keys are others.
+    /// Notifies `changes` when the keys change.
     pub(super) fn follow(&self, changes: &PolicyVersion) {
-        // Of one that is followed already it is the same who does.
+        // A source that is already followed is followed by the same authenticator.
         let _ = self.changes.set(changes.clone());
     }
 
-    /// Goes on where another has come to, if it is the same place: what cannot
-    /// be had just now is not lost.
+    /// Takes over the keys of `other` if both have the same URL, so that known keys are
+    /// not lost while the provider is unavailable.
     pub(super) fn go_on_from(&self, other: &Self) {
         if let (Place::Url(url), Place::Url(before)) = (&self.place, &other.place)
             && url.to_string() == before.to_string()
@@ -109,13 +110,13 @@ impl Rotating {
     }
 
     pub(super) fn current(&self) -> Arc<Keys> {
-        // A whole value is put in; a panic cannot leave half of one.
+        // The value is replaced as a whole; a panic cannot leave it half-written.
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The keys, after another look if none of them is called `id`. That goes on
-    /// when whoever asked is gone: else who comes and leaves could have it begun
-    /// at any rate.
+    /// The keys, after another load if none of them is named `id`. The load continues
+    /// when its client disconnects: otherwise clients that connect and leave could
+    /// start loads at any rate.
     pub(super) async fn with(self: &Arc<Self>, id: Option<&str>) -> Arc<Keys> {
         let keys = self.current();
         if keys.named(id).next().is_some() {
@@ -133,7 +134,7 @@ impl Rotating {
         self.current()
     }
 
-    /// Never ends.
+    /// Loads the document periodically. Never returns.
     pub(super) async fn keep_fresh(&self) {
         loop {
             let mut looked = self.looked.lock().await;
@@ -146,7 +147,7 @@ impl Rotating {
         }
     }
 
-    /// What was known stays, where nothing can be had.
+    /// Loads the document. If that fails, the known keys stay in use.
     async fn look(&self) -> (Instant, bool) {
         let found = match &self.place {
             Place::File(path) => read(path).map_err(|error| error.to_string()),

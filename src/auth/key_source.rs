@@ -1,4 +1,4 @@
-//! Keys from where the settings say.
+//! The configured sources of keys.
 
 use std::{path::Path, sync::Arc};
 
@@ -11,11 +11,11 @@ use super::{
     toll::Toll,
 };
 
-/// Where the keys for tokens come from.
+/// Sources of the keys for tokens.
 #[derive(Debug)]
 pub struct KeySource(Vec<Source>);
 
-/// Whether they may change.
+/// One source, fixed or rotating.
 #[derive(Debug)]
 enum Source {
     Fixed(Arc<Keys>),
@@ -28,15 +28,15 @@ impl KeySource {
         Self(vec![Source::Fixed(Arc::new(keys))])
     }
 
-    /// The keys of both: tokens of each of them are taken, as while one takes the
-    /// other's place.
+    /// Combines two sources: tokens signed with a key of either are accepted, as while
+    /// one source replaces the other.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.0.extend(other.0);
         self
     }
 
-    /// The keys of each, as far as they are known.
+    /// The keys of each source, as far as they are known.
     pub(super) fn current(&self) -> Vec<Arc<Keys>> {
         let current = |source: &Source| match source {
             Source::Fixed(keys) => Arc::clone(keys),
@@ -45,8 +45,8 @@ impl KeySource {
         self.0.iter().map(current).collect()
     }
 
-    /// With the keys that are known, and where these do not do after another look
-    /// at those that may change: a shared secret is never one of them.
+    /// Checks a token with the known keys and, if these do not match, with reloaded
+    /// keys of the rotating sources; these never contain a shared secret.
     pub(super) async fn check(
         &self,
         token: &Unchecked<'_>,
@@ -67,7 +67,8 @@ impl KeySource {
         }
     }
 
-    /// The same, after another look where none of them is called `id`.
+    /// The keys, after another load of the rotating sources if no known key is named
+    /// `id`.
     async fn with(&self, id: Option<&str>) -> Vec<Arc<Keys>> {
         for rotating in self.rotating() {
             rotating.with(id).await;
@@ -75,13 +76,13 @@ impl KeySource {
         self.current()
     }
 
-    /// Whether this key is given by the settings themselves.
+    /// Whether this key is given directly in the settings.
     pub(super) fn is_fixed(&self, key: KeyFingerprint) -> bool {
         let mut sources = self.0.iter();
         sources.any(|source| matches!(source, Source::Fixed(keys) if keys.contains(key)))
     }
 
-    /// Those that may change.
+    /// The rotating sources.
     pub(super) fn rotating(&self) -> impl Iterator<Item = &Arc<Rotating>> {
         self.0.iter().filter_map(|source| match source {
             Source::Rotating(rotating) => Some(rotating),
@@ -89,21 +90,21 @@ impl KeySource {
         })
     }
 
-    /// Whether the token may be of one that is still to be had.
+    /// Whether the key of the token may be one that was not fetched yet.
     pub(super) fn may_miss(&self, token: &Unchecked<'_>) -> bool {
         self.are_missing() && !token.is_of_secret()
     }
 
-    /// Whether some are still to be had.
+    /// Whether a source has no keys yet.
     pub(super) fn are_missing(&self) -> bool {
         self.rotating()
             .any(|rotating| rotating.current().is_empty())
     }
 
-    /// The secret in a file, without the line's end.
+    /// A file with a shared secret; a line end at its end is not part of it.
     ///
     /// # Errors
-    /// It cannot be read, or is too short.
+    /// The file cannot be read, or the secret is too short.
     pub fn secret_file(path: &Path) -> Result<Self, FileError> {
         Ok(Self::fixed(Keys::of_secret(&small_file::read_secret(
             path,
@@ -113,22 +114,22 @@ impl KeySource {
     /// A PEM file with one public key.
     ///
     /// # Errors
-    /// It cannot be read, or holds something else.
+    /// The file cannot be read, or contains something else.
     pub fn pem_file(path: &Path) -> Result<Self, FileError> {
         Ok(Self::fixed(Keys::of_pem(&small_file::read(path)?)?))
     }
 
-    /// A JWKS document, which may change.
+    /// A file with a JWKS document, which may change.
     ///
     /// # Errors
-    /// It cannot be read now, or holds something else.
+    /// The file cannot be read now, or contains something else.
     pub fn jwks_file(path: &Path) -> Result<Self, FileError> {
         let keys = jwks::read(path)?;
         let place = Place::File(path.to_owned());
         Ok(Self::changing(Rotating::new(place, keys)))
     }
 
-    /// A JWKS document on the network, which need not be there yet.
+    /// A JWKS document at a URL, which need not be available yet.
     pub fn jwks_url(url: Url) -> Self {
         Self::changing(Rotating::new(Place::Url(url), Keys::default()))
     }
@@ -139,10 +140,10 @@ impl KeySource {
 }
 
 impl SigningKey {
-    /// The secret in a file, without the line's end.
+    /// A file with a shared secret; a line end at its end is not part of it.
     ///
     /// # Errors
-    /// It cannot be read, or is too short.
+    /// The file cannot be read, or the secret is too short.
     pub fn of_secret_file(path: &Path) -> Result<Self, FileError> {
         let secret = small_file::read_secret(path)?;
         Keys::of_secret(&secret)?;
@@ -152,7 +153,7 @@ impl SigningKey {
     /// A PEM file with one private key.
     ///
     /// # Errors
-    /// It cannot be read, or holds something else.
+    /// The file cannot be read, or contains something else.
     pub fn of_pem_file(path: &Path) -> Result<Self, FileError> {
         Ok(Self::of_pem(&small_file::read(path)?)?)
     }

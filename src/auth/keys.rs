@@ -1,5 +1,5 @@
-//! What signatures are checked with: each key with the algorithms it is for.
-//! What a token's header says of keys and algorithms only chooses among them.
+//! Keys that verify signatures, each with its own algorithms. The key and algorithm in
+//! a token's header only select among them.
 
 use std::fmt;
 
@@ -13,42 +13,44 @@ use super::{
     jwk::{self, LeftOut},
 };
 
-/// Keys of a set; an identity provider has two or three. More are refused.
+/// Maximum number of keys in a set; an identity provider has two or three. A larger set
+/// is refused.
 const MAX_KEYS: usize = 100;
 
-/// Bytes of a secret at the least: as long as the hash of HS256 (RFC 7518, section 3.2).
+/// Minimum length of a secret in bytes: the length of the hash of HS256 (RFC 7518,
+/// section 3.2).
 const MIN_SECRET: usize = 32;
 
-/// Why a text holds no keys. The text itself is not repeated.
+/// Reason why a text contains no keys. The text itself is not repeated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum KeyError {
-    /// Guessed too easily.
+    /// The secret is too easy to guess.
     #[error("a shared secret has at least 32 bytes")]
     ShortSecret,
-    /// Whoever has it can make tokens; the gateway only checks them.
+    /// A private key can sign tokens; the gateway must only verify them.
     #[error("holds a private key; the public one is needed, and enough")]
     Private,
-    /// Not the PEM form of a public key.
+    /// The text is not a public key in PEM form.
     #[error("holds no public key of RSA, P-256, P-384 or Ed25519 as PEM")]
     NotPem,
-    /// Not a private key in PEM form.
+    /// The text is not a private key in PEM form.
     #[error("holds no private key of RSA, P-256, P-384 or Ed25519 as PEM (PKCS #8)")]
     NotPrivatePem,
-    /// RFC 7517.
+    /// The text is not a JWKS document (RFC 7517).
     #[error("not a JWKS document (line {line}, column {column})")]
     NotJwks {
-        /// Where, from 1.
+        /// Line of the error, from 1.
         line: usize,
-        /// Where, from 1.
+        /// Column of the error, from 1.
         column: usize,
     },
-    /// None that is for signatures and that pgfan knows.
+    /// The document has no signature key of a supported kind.
     #[error("the JWKS document holds no public key for signatures that could be used{}", because(.0))]
     NoneUsable(
-        /// What the first one is.
+        /// Description of the first entry.
         Option<String>,
     ),
-    /// More than an identity provider has.
+    /// The document has more keys than an identity provider would.
     #[error("the JWKS document holds more than {MAX_KEYS} keys")]
     TooMany,
 }
@@ -59,7 +61,7 @@ fn because(first: &Option<String>) -> String {
         .map_or(String::new(), |first| format!(": {first}"))
 }
 
-/// A hash of a key.
+/// Fingerprint of a key: a hash of it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct KeyFingerprint([u8; 16]);
 
@@ -77,36 +79,36 @@ impl KeyFingerprint {
     }
 }
 
-/// One key, and what it is for.
+/// One key and its algorithms.
 #[derive(Debug)]
 pub(super) struct Key {
     pub(super) id: Option<String>,
-    /// Tells this key from every other one; shows nothing of it.
+    /// Identifies the key without revealing anything of it.
     pub(super) print: KeyFingerprint,
     pub(super) algorithms: Vec<Algorithm>,
     pub(super) decoding: DecodingKey,
 }
 
-/// All keys there are. Printing them shows no secret.
+/// A set of keys. `Debug` shows no secret.
 #[derive(Debug, Default)]
 pub struct Keys {
     keys: Vec<Key>,
-    /// Entries of the document that are not used.
+    /// Unused entries of the document.
     left_out: Vec<LeftOut>,
 }
 
-/// The rest of the document is not looked at (RFC 7517, section 5).
+/// A JWKS document. Its other members are ignored (RFC 7517, section 5).
 #[derive(Deserialize)]
 struct Document {
     keys: Vec<Value>,
 }
 
-/// Some programs begin a file of UTF-8 so, though JSON has none (RFC 8259, section
-/// 8.1).
+/// Some programs write this before UTF-8, although JSON must not begin with it (RFC
+/// 8259, section 8.1).
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Keys {
-    /// One secret that both sides know.
+    /// One shared secret.
     ///
     /// # Errors
     /// It is too short.
@@ -124,7 +126,7 @@ impl Keys {
     /// One public key (`-----BEGIN PUBLIC KEY-----`).
     ///
     /// # Errors
-    /// It is none, or a private one.
+    /// The text is not a public key, or is a private one.
     pub fn of_pem(text: &[u8]) -> Result<Self, KeyError> {
         let begins = |what: &[u8]| text.windows(what.len()).any(|window| window == what);
         if begins(b"PRIVATE KEY-----") {
@@ -149,11 +151,11 @@ impl Keys {
         Ok(Self::one(print, key, AlgorithmFamily::Rsa.algorithms()))
     }
 
-    /// The keys of a JWKS document (RFC 7517) that are for signatures; others
-    /// stand in such documents too, and are left out.
+    /// The signature keys of a JWKS document (RFC 7517). Entries for other purposes are
+    /// valid in such documents, and are left out.
     ///
     /// # Errors
-    /// It is none, or has too many keys or none that can be used.
+    /// The text is not a JWKS document, has too many keys, or has no usable key.
     pub fn of_jwks(text: &[u8]) -> Result<Self, KeyError> {
         let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         let document: Document =
@@ -193,8 +195,8 @@ impl Keys {
         }
     }
 
-    /// The keys that a token names by `id`: two may have one name while one takes
-    /// the other's place. One that stands alone needs no name.
+    /// The keys with the name `id` of a token: two keys may have the same name while
+    /// one replaces the other. A single key needs no name.
     pub(super) fn named(&self, id: Option<&str>) -> impl Iterator<Item = &Key> {
         let is_only = self.keys.len() == 1;
         self.keys.iter().filter(move |key| match (&key.id, id) {
@@ -203,17 +205,17 @@ impl Keys {
         })
     }
 
-    /// Entries of the document that are not used.
+    /// Unused entries of the document.
     pub(super) fn left_out(&self) -> &[LeftOut] {
         &self.left_out
     }
 
-    /// Whether a key is among them.
+    /// Whether the set contains this key.
     pub(super) fn contains(&self, print: KeyFingerprint) -> bool {
         self.keys.iter().any(|key| key.print == print)
     }
 
-    /// Whether they are the same, in whatever order.
+    /// Whether both sets contain the same keys, in any order.
     pub(super) fn are(&self, others: &Self) -> bool {
         let within =
             |ours: &Self, theirs: &Self| ours.keys.iter().all(|key| theirs.contains(key.print));
@@ -225,6 +227,6 @@ impl Keys {
     }
 }
 
-/// A point that is not compressed (SEC 1, section 2.3.3).
+/// Length of an uncompressed point (SEC 1, section 2.3.3).
 const P256_POINT: usize = 65;
 const P384_POINT: usize = 97;

@@ -1,4 +1,4 @@
-//! Tokens for development: an identity provider makes those of a deployment.
+//! Tokens for development; in production an identity provider issues them.
 
 use std::time::{Duration, SystemTime};
 
@@ -7,20 +7,20 @@ use serde_json::{Map, Value, json};
 
 use super::{crypto, keys::KeyError, pattern::Patterns, token::Rules};
 
-/// What tokens are signed with. Printing it shows no secret.
+/// A key that signs tokens. `Debug` shows no secret.
 #[derive(Debug)]
 pub struct SigningKey {
     algorithm: Algorithm,
     encoding: EncodingKey,
 }
 
-/// Why there is no token.
+/// The error of a failed signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the key cannot sign a token")]
 pub struct MintError;
 
 impl SigningKey {
-    /// The secret that the gateway knows too (HS256).
+    /// A secret that is shared with the gateway (HS256).
     pub fn of_secret(secret: &[u8]) -> Self {
         crypto::install();
         Self {
@@ -29,11 +29,11 @@ impl SigningKey {
         }
     }
 
-    /// A private key (`-----BEGIN PRIVATE KEY-----`): EdDSA, ES256, ES384 or
-    /// RS256, as the key is.
+    /// A private key (`-----BEGIN PRIVATE KEY-----`) for EdDSA, ES256, ES384 or RS256,
+    /// depending on the key.
     ///
     /// # Errors
-    /// It is none.
+    /// The text is not such a key.
     pub fn of_pem(text: &[u8]) -> Result<Self, KeyError> {
         crypto::install();
         let candidates = [
@@ -49,7 +49,7 @@ impl SigningKey {
                 encoding,
             })
         });
-        // The form does not tell the two curves apart, nor whether it is whole.
+        // The PEM form identifies neither the curve nor whether the key is complete.
         let mut signing =
             keys.filter(|key| key.sign(&Header::new(key.algorithm), &json!({})).is_ok());
         signing.next().ok_or(KeyError::NotPrivatePem)
@@ -60,30 +60,30 @@ impl SigningKey {
     }
 }
 
-/// What a token is to say.
+/// The requested contents of a token.
 #[derive(Debug, Clone, Default)]
 pub struct Wish {
-    /// Channels to read.
+    /// Channels that may be read.
     pub subscribe: Patterns,
-    /// Channels to publish on.
+    /// Channels that may be published on.
     pub publish: Patterns,
-    /// Whether the gateway's metrics may be seen.
+    /// Whether the token allows reading the gateway's metrics.
     pub metrics: bool,
-    /// From now on.
+    /// Time until the token expires.
     pub lifetime: Duration,
-    /// The name of the key in a JWKS document.
+    /// Name of the key in a JWKS document.
     pub key_id: Option<String>,
 }
 
 impl Wish {
-    /// Whether it is a token for nothing.
+    /// Whether the token would permit nothing.
     pub fn is_empty(&self) -> bool {
         let no_channels = |patterns: &Patterns| patterns.iter().next().is_none();
         no_channels(&self.subscribe) && no_channels(&self.publish) && !self.metrics
     }
 }
 
-/// A token that a gateway with these rules takes.
+/// Signs a token that a gateway with these rules accepts.
 ///
 /// # Errors
 /// The key cannot sign.

@@ -1,5 +1,5 @@
-//! What a client may do. Knows no transport: a token or a ticket in, [`Grant`]
-//! out.
+//! Authentication and authorization, independent of transports: from a token or a
+//! ticket to a [`Grant`].
 
 mod claims;
 mod crypto;
@@ -56,28 +56,29 @@ pub use toll::Attempts;
 
 use futures_util::future::join_all;
 
-/// Who is let in, and to what.
+/// Settings of the [`Authenticator`].
 #[derive(Debug)]
 pub struct Config {
-    /// What tokens are checked with; without it there are none.
+    /// Keys that verify tokens; without them there are no tokens.
     pub keys: Option<KeySource>,
-    /// What they must say.
+    /// Required claims of tokens.
     pub rules: Rules,
-    /// Whether clients without a token are let in.
+    /// Whether clients without a token are admitted.
     pub anonymous: bool,
-    /// Whether those may also publish.
+    /// Whether clients without a token may also publish.
     pub allow_publish: bool,
-    /// All channels that anybody may have.
+    /// All channels that clients may use.
     pub channels: Patterns,
-    /// Of a token, in bytes: what has room in the head of a request. What identity
-    /// providers make is 1 to 2 KiB, and with many groups more than 8.
+    /// Maximum length of a token in bytes; it has to fit into the head of a request.
+    /// Identity providers issue tokens of 1 to 2 KiB, and of more than 8 with many
+    /// groups.
     pub max_token: usize,
     /// Permits for verifying signatures; not changed by a reload.
     pub turns: Turns,
 }
 
 impl Config {
-    /// Everybody may read every channel, and publish where that is allowed.
+    /// Every client may read every channel, and publish if `allow_publish` is set.
     pub fn open(allow_publish: bool) -> Self {
         Self {
             keys: None,
@@ -91,31 +92,32 @@ impl Config {
     }
 }
 
-/// Why a client is not let in. Whatever is wrong with a token, all are told
-/// the same: what it was is in the log.
+/// Reason for refusing a client. Every fault of a token gives the same answer; the log
+/// names the fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
-    /// It has none.
+    /// The client has no token and needs one.
     #[error("a token is required")]
     Required,
-    /// It has one.
+    /// The token is invalid.
     #[error("the token is not valid, or no longer")]
     Token,
-    /// It has one that nobody gave out, that was used, or that is too old.
+    /// The ticket was never issued, was used already, or has expired.
     #[error("the ticket is not valid: it is good once, for 30 seconds")]
     Ticket,
-    /// No key was ever had.
+    /// No keys could be fetched yet.
     #[error("tokens cannot be checked now")]
     Unavailable,
-    /// Its address has sent too many forged ones; it was not verified.
+    /// Too many forged tokens came from the client's address; the token was not
+    /// verified.
     #[error("too many tokens of this address had a wrong signature")]
     TooMany,
-    /// It was not verified in time.
+    /// The token was not verified in time.
     #[error("too many tokens wait for verification")]
     Busy,
 }
 
-/// See the module. Cheap to clone.
+/// Checks tokens and tickets, and issues tickets. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Authenticator {
     shared: Arc<Shared>,
@@ -130,20 +132,20 @@ struct Shared {
     turns: Turns,
 }
 
-/// What can be set anew.
+/// The settings that a reload replaces.
 #[derive(Debug)]
 struct Policy {
     keys: Option<KeySource>,
     rules: Arc<Rules>,
     channels: Patterns,
     max_token: usize,
-    /// One for all who have no token.
+    /// The grant shared by all clients without a token.
     open: Option<Mutex<Arc<Grant>>>,
 }
 
 impl Policy {
     fn new(config: Config, changes: &PolicyVersion) -> Self {
-        // Where tokens are asked for, those who have none are not the operator.
+        // If tokens are configured, a client without one is not the operator.
         let grant = Grant::open(config.channels.clone(), config.allow_publish);
         let grant = grant.with_metrics(config.keys.is_none());
         for rotating in config.keys.iter().flat_map(KeySource::rotating) {
@@ -169,7 +171,6 @@ impl Policy {
 }
 
 impl Authenticator {
-    /// As it is set.
     pub fn new(config: Config) -> Self {
         let changes = PolicyVersion::default();
         let shared = Shared {
@@ -184,7 +185,8 @@ impl Authenticator {
         }
     }
 
-    /// Sets it anew. Who was let in before is looked at [again](Self::again).
+    /// Replaces the settings. Earlier grants have to be [checked
+    /// again](Self::reauthorize).
     pub fn reload(&self, config: Config) {
         let policy = Policy::new(config, &self.shared.changes);
         let mut slot = self.lock_policy();
@@ -198,30 +200,30 @@ impl Authenticator {
         self.shared.changes.tell();
     }
 
-    /// Rises whenever a grant that was given before may be another now.
+    /// Version of the policy; rises whenever an earlier grant may have changed.
     pub fn version(&self) -> u64 {
         self.shared.changes.version()
     }
 
-    /// Told of each rise.
+    /// Notified of each new version.
     pub fn changes(&self) -> watch::Receiver<()> {
         self.shared.changes.follow()
     }
 
-    /// What a client with an earlier grant may do now: the same, within the
-    /// channels that there are now.
+    /// The current permissions for an earlier grant: the same, within the current
+    /// channels of the gateway.
     ///
     /// # Errors
-    /// The key of its token was taken away, or the rules for tokens are
-    /// others, or it has no token and now needs one.
+    /// The key of its token was removed, the rules for tokens have changed, or the
+    /// client has no token and now needs one.
     pub fn reauthorize(&self, grant: &Grant) -> Result<Arc<Grant>, AuthError> {
         let (version, policy) = self.policy();
         let (Some(proof), Some(source)) = (grant.proof(), &policy.keys) else {
             return policy.without_token(version);
         };
         let mut keys = source.current().into_iter();
-        // Of keys that are still to be had nothing can be said; when they come, it
-        // is another version.
+        // Nothing is known about keys that were not fetched yet; their arrival is a new
+        // version.
         let may_come = !proof.is_fixed && source.are_missing();
         let is_known = may_come || keys.any(|keys| keys.contains(proof.key));
         if !is_known || proof.rules != policy.rules {
@@ -231,16 +233,16 @@ impl Authenticator {
         Ok(Arc::new(grant.of_version(version)))
     }
 
-    /// What a client with an earlier grant may do at the moment of use: time may have
-    /// passed since it was given, for a ticket or the body of a request. The grant itself,
-    /// while its token holds and the settings are the same.
+    /// The permissions for an earlier grant at the moment of use: time may have passed
+    /// since, for a ticket or the body of a request. Returns the grant itself while its
+    /// token is valid and the settings are the same.
     ///
     /// # Errors
-    /// As [`again`](Self::again), and where its token has expired since.
+    /// Those of [`Self::reauthorize`], and a token that has expired since.
     pub fn at_use(&self, grant: &Arc<Grant>) -> Result<Arc<Grant>, AuthError> {
         let grant = match grant.version() == self.version() {
             true => Arc::clone(grant),
-            // Where tokens were given up since, that of an open gateway.
+            // If tokens were switched off since, this is the grant of an open gateway.
             false => self.reauthorize(grant)?,
         };
         match grant.is_over(SystemTime::now()) {
@@ -249,33 +251,33 @@ impl Authenticator {
         }
     }
 
-    /// Whether there are tokens here at all.
+    /// Whether tokens are configured.
     pub fn has_tokens(&self) -> bool {
         self.policy().1.keys.is_some()
     }
 
-    /// What a client without a token may do.
+    /// The grant of a client without a token.
     ///
     /// # Errors
-    /// Nothing: it needs one.
+    /// The client needs a token.
     pub fn without_token(&self) -> Result<Arc<Grant>, AuthError> {
         let (version, policy) = self.policy();
         policy.without_token(version)
     }
 
-    /// A ticket for the same, and how long it is good.
+    /// Issues a ticket for this grant, and returns its lifetime.
     ///
     /// # Errors
-    /// There are too many.
+    /// There are too many tickets.
     pub fn ticket(&self, grant: &Arc<Grant>) -> Result<(Ticket, Duration), TooManyTickets> {
         let ticket = self.shared.tickets.issue(Arc::clone(grant))?;
         Ok((ticket, tickets::LIFETIME))
     }
 
-    /// What a client with this ticket may do, this once.
+    /// Redeems a ticket, once.
     ///
     /// # Errors
-    /// The ticket is not good, or the token with which it was asked for no longer.
+    /// The ticket is invalid, or the token for which it was issued is no longer valid.
     pub fn with_ticket(&self, ticket: &str) -> Result<Arc<Grant>, AuthError> {
         let grant = self
             .shared
@@ -285,8 +287,7 @@ impl Authenticator {
         self.at_use(&grant).map_err(|_| AuthError::Ticket)
     }
 
-    /// Looks for new keys from time to time, where they can change. Never
-    /// ends.
+    /// Reloads rotating keys periodically. Never returns.
     pub async fn keep_fresh(self) {
         let mut changes = self.changes();
         loop {
@@ -294,7 +295,7 @@ impl Authenticator {
             let looking = async {
                 let rotating = policy.keys.iter().flat_map(KeySource::rotating);
                 join_all(rotating.map(|rotating| rotating.keep_fresh())).await;
-                // There is none.
+                // Reached only without rotating keys.
                 pending().await
             };
             let is_another = async {
@@ -314,10 +315,10 @@ impl Authenticator {
         }
     }
 
-    /// The version first: what is set after it is another one.
+    /// Reads the version first, so that a later change has another version.
     fn policy(&self) -> (u64, Arc<Policy>) {
         let version = self.version();
-        // A whole value is put in; a panic cannot leave half of one.
+        // The value is replaced as a whole; a panic cannot leave it half-written.
         let policy = self.shared.policy.read();
         let policy = policy.unwrap_or_else(PoisonError::into_inner);
         (version, Arc::clone(&policy))

@@ -1,26 +1,26 @@
-//! Which channels are meant: `orders.*`, over the parts of a name between its
-//! dots.
+//! Channel patterns, such as `orders.*`, over the dot-separated parts of a channel
+//! name.
 
 use std::{fmt, str::FromStr, sync::Arc};
 
 use crate::event::ChannelName;
 
-/// `*` stands for one part, whatever it is, and `**` at the end for one or
-/// more: `orders.*` is `orders.new` and neither `orders` nor `orders.new.eu`,
-/// and `**` is every channel. Anything else stands for itself.
+/// A channel pattern. `*` matches exactly one part, and `**` at the end one or more:
+/// `orders.*` matches `orders.new` but neither `orders` nor `orders.new.eu`, and `**`
+/// matches every channel. All other text matches itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pattern(String);
 
-/// Why a text is no pattern.
+/// The error of parsing a [`Pattern`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
-    /// The empty text.
+    /// The text is empty.
     #[error("a pattern cannot be empty")]
     Empty,
-    /// Longer than any channel's name.
+    /// The text is longer than any channel name.
     #[error("a pattern has at most 63 bytes, as a channel's name has")]
     TooLong,
-    /// `ord*`, `a.**.b`
+    /// A `*` inside a part, or `**` before the end: `ord*`, `a.**.b`
     #[error("`*` stands for a whole part between dots, `**` for all that follow, at the end")]
     Star,
 }
@@ -68,22 +68,21 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Some patterns, of which one is enough. Cheap to clone.
+/// A list of patterns; a channel has to match one of them. Cheap to clone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Patterns(Arc<[Pattern]>);
 
 impl Patterns {
-    /// Every channel.
+    /// Matches every channel.
     pub fn all() -> Self {
         Self(Arc::new([Pattern(REST.to_owned())]))
     }
 
-    /// Whether one of them is for `channel`.
+    /// Whether one of the patterns matches `channel`.
     pub fn matches(&self, channel: &ChannelName) -> bool {
         self.0.iter().any(|p| p.matches(channel.as_str()))
     }
 
-    /// Each of them.
     pub fn iter(&self) -> impl Iterator<Item = &Pattern> {
         self.0.iter()
     }

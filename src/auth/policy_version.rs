@@ -1,5 +1,5 @@
-//! Which version of the rules it is: raised whenever somebody who was let in
-//! before might not be now.
+//! Version of the authorization policy: raised whenever a client that was admitted
+//! before might not be admitted now.
 
 use std::sync::{
     Arc,
@@ -8,8 +8,8 @@ use std::sync::{
 
 use tokio::sync::watch;
 
-/// Cheap to clone; all clones are the same. The number is looked at for every
-/// delivery, so it has no lock.
+/// The version counter; clones share it. It is read for every delivery, so it takes no
+/// lock.
 #[derive(Debug, Clone)]
 pub(super) struct PolicyVersion(Arc<(AtomicU64, watch::Sender<()>)>);
 
@@ -21,13 +21,13 @@ impl Default for PolicyVersion {
 }
 
 impl PolicyVersion {
-    /// Rises.
+    /// The current version; it only rises.
     pub(super) fn version(&self) -> u64 {
         self.0.0.load(Ordering::Acquire)
     }
 
-    /// To be called after the change: who sees the new number must see what it
-    /// stands for.
+    /// Raises the version. Must be called after the change, so that the new number is
+    /// visible only together with the new policy.
     pub(super) fn tell(&self) {
         self.0.0.fetch_add(1, Ordering::Release);
         self.0.1.send_replace(());

@@ -49,11 +49,11 @@ impl Default for Seen {
 
 impl Authenticator {
     /// The grant of a client with this token. A gateway without tokens ignores it.
-    /// Takes up to 5 s if keys have to be fetched, and up to 5 s more if many
-    /// tokens wait for verification. `attempts` counts failed signatures.
+    /// Takes up to 5 s if keys have to be fetched, and up to 5 s more if many tokens
+    /// wait for verification. `attempts` counts failed signatures.
     ///
     /// # Errors
-    /// The token is not good, or cannot be checked.
+    /// The token is invalid or cannot be checked.
     pub async fn with_token(
         &self,
         token: &str,

@@ -1,4 +1,4 @@
-//! Reads what people or their tools wrote by hand: keys and secrets.
+//! Reads small files written by operators or their tools: keys and secrets.
 
 use std::{
     fs::{File, metadata},
@@ -9,23 +9,23 @@ use std::{
 
 use super::keys::KeyError;
 
-/// As of what comes over the network; a path to a device would otherwise fill
-/// the memory.
+/// Maximum file size, the same as for downloads. The path of a device would otherwise
+/// fill the memory.
 const MAX_BYTES: u64 = 256 << 10;
 
-/// Why a file holds no keys.
+/// Reason why a file contains no keys.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
-    /// It cannot be read, or is larger than 256 KiB.
+    /// The file cannot be read, or is larger than 256 KiB.
     #[error("{0}")]
     Read(#[from] io::Error),
-    /// Something else is in it.
+    /// The file contains something else.
     #[error("{0}")]
     Key(#[from] KeyError),
 }
 
-/// What can be read again, as all of them are: a pipe would be empty then, and
-/// whoever opens one waits for who writes into it.
+/// Opens a file that can be read again, which all of these are. A pipe would be empty
+/// the second time, and opening one blocks until there is a writer.
 pub(crate) fn open(path: &Path) -> io::Result<File> {
     if metadata(path)?.file_type().is_fifo() {
         let rule = "a pipe can be read once, and this is read again: let it be a file";
@@ -44,7 +44,7 @@ pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Without the line end that editors put there.
+/// Reads a secret without the line end that editors append.
 pub(super) fn read_secret(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = read(path)?;
     while bytes

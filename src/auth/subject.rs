@@ -1,13 +1,13 @@
-//! Whom a token is of, for who counts.
+//! The subject of a token, for quotas.
 
 use std::fmt;
 
 use ring::digest::{SHA256, digest};
 use serde_json::Value;
 
-/// Two tokens of one `sub` and one `iss` have the same; a token without a `sub`
-/// is a subject of its own. A hash: so long that nobody finds two names with
-/// the same one, and printing it shows nothing.
+/// Identifies the subject of a token by a hash: tokens with the same `sub` and `iss`
+/// have the same; a token without a `sub` is a subject of its own. The hash is long
+/// enough that no collision can be found, and printing it reveals nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Subject([u8; 16]);
 
@@ -18,15 +18,15 @@ impl fmt::Debug for Subject {
 }
 
 impl Subject {
-    /// Of what the token says. JSON has no NUL: where one name ends and the
-    /// other begins is certain.
+    /// The subject of these claims. JSON text contains no NUL, so the boundary between
+    /// the two names is unambiguous.
     pub(super) fn named(issuer: Option<&Value>, subject: &Value) -> Self {
         let issuer = issuer.map(Value::to_string).unwrap_or_default();
         Self::of(&format!("{issuer}\0{subject}"))
     }
 
-    /// The token itself, without its signature: of that, whoever has the token
-    /// may be able to make another.
+    /// The subject of the token itself, without its signature: the holder of a token
+    /// may be able to produce another valid signature.
     pub(super) fn of_token(token: &str) -> Self {
         let (signed, _) = token.rsplit_once('.').unwrap_or((token, ""));
         Self::of(signed)
@@ -37,8 +37,8 @@ impl Subject {
         self.0
     }
 
-    /// The first half of the hash in hex, for log lines: does not reveal the `sub`,
-    /// and can be computed from it.
+    /// The first half of the hash in hex, for log lines: does not reveal the `sub`, and
+    /// can be computed from it.
     pub fn fingerprint(self) -> String {
         self.0[..8]
             .iter()
@@ -82,7 +82,7 @@ mod tests {
         assert_eq!(format!("{:?}", of("a.b.c")), "Subject(…)");
     }
 
-    /// As the guide has it: `printf '"https://a"\0"ann"' | sha256sum`.
+    /// The command of the guide: `printf '"https://a"\0"ann"' | sha256sum`.
     #[test]
     fn the_fingerprint_can_be_computed_from_the_sub() {
         let named = Subject::named(Some(&json!("https://a")), &json!("ann"));

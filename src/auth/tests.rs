@@ -1,4 +1,4 @@
-//! Tokens as they should be, and as they are crafted.
+//! Tests with valid and with crafted tokens.
 
 mod cost;
 mod crafted;
@@ -32,7 +32,7 @@ fn base64(text: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(text)
 }
 
-/// Any header before any claims, as texts, so that nothing puts them right.
+/// Signs any header and claims, given as texts so that no library corrects them.
 fn signed(header: &str, claims: &str, key: &EncodingKey, algorithm: Algorithm) -> String {
     crypto::install();
     let message = format!(
@@ -101,7 +101,7 @@ async fn what_is_minted_is_taken_with_every_kind_of_key() {
         let grant = authenticator.with_token(&token, &()).await.unwrap();
         assert!(may_read(&grant, "orders.new"), "{public}");
         assert!(!may_read(&grant, "orders"), "{public}");
-        // And with no other.
+        // A gateway with another key refuses the token.
         let other = by_secret(Rules::default()).with_token(&token, &()).await;
         assert_eq!(other, Err(AuthError::Token));
         assert_eq!(
@@ -173,7 +173,7 @@ async fn a_token_expires_at_its_second_and_the_leeway_after() {
     }
 }
 
-/// However long it is to hold: a WebSocket is told when it ends.
+/// Even with the largest `exp`: a WebSocket reports the expiry to its client.
 #[tokio::test]
 async fn a_token_ends_when_a_date_can_be_written_still() {
     let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
@@ -229,7 +229,7 @@ async fn audience_and_issuer_are_checked_where_they_are_set() {
     );
 }
 
-/// The public half as RFC 8037 has it.
+/// The public half of a key in the form of RFC 8037.
 fn jwk(pair: &KeyPair, id: &str, more: Value) -> Value {
     let mut jwk = json!({
         "kty": "OKP", "crv": "Ed25519", "kid": id, "x": base64(pair.public_key_raw()),
@@ -261,7 +261,7 @@ fn of_a_jwks_document_only_what_checks_signatures_is_taken() {
         ("o", false),
         ("g", true),
     ] {
-        // One key without others needs no name, but a wrong one is wrong.
+        // A single key needs no name, but a wrong name is an error.
         assert_eq!(keys.named(Some(id)).next().is_some(), found, "{id}");
     }
     assert!(keys.named(None).next().is_some());
@@ -283,7 +283,7 @@ fn of_a_jwks_document_only_what_checks_signatures_is_taken() {
 async fn an_open_gateway_asks_for_nothing_and_a_closed_one_for_a_token() {
     let open = Authenticator::new(Config::open(false));
     assert!(may_read(&open.without_token().unwrap(), "a"));
-    // Of another program on the same host.
+    // A token of another program on the same host is ignored.
     assert!(open.with_token("no token at all", &()).await.is_ok());
     let closed = by_secret(Rules::default());
     assert_eq!(closed.without_token(), Err(AuthError::Required));

@@ -1,5 +1,5 @@
-//! One-time tickets, for clients that can set neither a header nor a cookie:
-//! a browser's `EventSource` has nothing but its URL, and URLs are logged.
+//! One-time tickets, for clients that can send neither a header nor a cookie: a
+//! browser's `EventSource` sends only a URL, and URLs are logged.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
@@ -16,25 +16,25 @@ use tokio::time::Instant;
 
 use super::{grant::Grant, subject::Subject};
 
-/// From the answer to the next request of the same page.
+/// Lifetime of a ticket: until the next request of the same page.
 pub(super) const LIFETIME: Duration = Duration::from_secs(30);
 
-/// At one time: 136 new readers a second. At the limit one more takes the place
-/// of the oldest of whoever has most of them, if that is somebody else with more.
-/// Each is at most 12 KiB, with its patterns.
+/// Maximum number of tickets at one time: 136 new clients a second. At the limit a new
+/// one replaces the oldest of the subject with the most tickets, if that has more than
+/// the new ticket's subject. Each is at most 12 KiB, including its patterns.
 const MAX_TICKETS: usize = 4096;
 
-/// Of one token's subject, and of all who have none: an eighth, so that one
-/// client takes none of the others'.
+/// Maximum for one subject, and for all clients without one together: an eighth, so
+/// that a single client cannot take the tickets of others.
 const MAX_OF_ONE: usize = MAX_TICKETS / 8;
 
 const RANDOM_BYTES: usize = 32;
 
-/// As a client has it. Printing it shows nothing.
+/// A ticket in the form sent to clients. `Debug` shows nothing of it.
 pub struct Ticket(String);
 
 impl Ticket {
-    /// For the client that asked.
+    /// The text for the client.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -46,21 +46,21 @@ impl fmt::Debug for Ticket {
     }
 }
 
-/// There are as many as may be.
+/// The error of issuing a ticket at the limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many tickets are waiting to be used")]
 pub struct TooManyTickets;
 
-/// By their hashes: how long a look takes tells nothing about a ticket.
+/// Issued tickets, stored by hash: the time of a lookup reveals nothing about a ticket.
 #[derive(Debug, Default)]
 pub(super) struct Tickets(Mutex<Held>);
 
 #[derive(Debug, Default)]
 struct Held {
     grants: HashMap<[u8; 32], Arc<Grant>>,
-    /// The oldest first, those that were used too.
+    /// In order of age, oldest first, including used ones.
     by_age: VecDeque<Issued>,
-    /// How many of these are whose.
+    /// Number of tickets of each subject.
     of_subjects: HashMap<Option<Subject>, usize>,
 }
 
@@ -74,7 +74,7 @@ struct Issued {
 impl Tickets {
     pub(super) fn issue(&self, grant: Arc<Grant>) -> Result<Ticket, TooManyTickets> {
         let mut random = [0; RANDOM_BYTES];
-        // Without randomness no ticket could be trusted.
+        // Without randomness tickets could be guessed.
         SystemRandom::new()
             .fill(&mut random)
             .map_err(|_| TooManyTickets)?;
@@ -96,7 +96,7 @@ impl Tickets {
         Ok(ticket)
     }
 
-    /// Once.
+    /// Redeems a ticket, once.
     pub(super) fn redeem(&self, ticket: &str) -> Option<Arc<Grant>> {
         let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         held.forget_the_old();
@@ -114,8 +114,9 @@ impl Held {
         }
     }
 
-    /// For one who has so few: afterwards that one has no more than the other.
-    /// A look through all of them, of some microseconds.
+    /// Makes room for a subject with `few` tickets, by removing one of the subject with
+    /// the most, which keeps no fewer than the other. Scans all tickets, in some
+    /// microseconds.
     fn take_from_the_richest(&mut self, few: usize) -> Result<(), TooManyTickets> {
         let most = self.of_subjects.iter().max_by_key(|(_, count)| **count);
         let richest = most.filter(|(_, count)| **count > few + 1);
@@ -129,7 +130,7 @@ impl Held {
         Ok(())
     }
 
-    /// What has left the queue.
+    /// Removes a ticket that has left the queue.
     fn forget(&mut self, issued: &Issued) {
         self.grants.remove(&issued.hash);
         if let Entry::Occupied(mut count) = self.of_subjects.entry(issued.to) {
@@ -158,7 +159,7 @@ mod tests {
         Arc::new(Grant::open(Patterns::all(), false))
     }
 
-    /// Of one of several clients.
+    /// The grant of one of several clients.
     fn of(client: u32) -> Arc<Grant> {
         let subject = Subject::named(None, &client.into());
         let grant = Grant::open(Patterns::all(), false);
@@ -212,7 +213,7 @@ mod tests {
         for client in 0..8 {
             while tickets.issue(of(client)).is_ok() {}
         }
-        // A ninth has as many as the others in the end, and no more.
+        // A ninth subject ends up with as many as the others, and no more.
         let mut of_ninth = Vec::new();
         while let Ok(ticket) = tickets.issue(of(9)) {
             of_ninth.push(ticket);
@@ -227,7 +228,7 @@ mod tests {
         assert!(held.grants.len() <= MAX_TICKETS);
     }
 
-    /// Each with one: none has more than another.
+    /// Each subject has one ticket, so none has more than another.
     #[tokio::test(start_paused = true)]
     async fn where_all_have_as_few_the_next_is_refused() {
         let tickets = Tickets::default();

@@ -1,5 +1,5 @@
-//! One token: a JWT (RFC 7519, RFC 8725), looked at once a connection. Cheap checks
-//! come before its signature is verified.
+//! One token: a JWT (RFC 7519, RFC 8725), checked once for each connection. Cheap
+//! checks come before the verification of its signature.
 
 use std::{
     sync::Arc,
@@ -22,31 +22,31 @@ use super::{
     toll::Toll,
 };
 
-/// Keys that are tried for one token. More than one is only where two have the
-/// same name, or none as a shared secret and its successor.
+/// Maximum number of keys tried for one token. Several keys match only if they have the
+/// same name, or no name, like a shared secret and its successor.
 const MAX_TRIES: usize = 16;
 
 /// 9999-12-31T23:59:59Z: the last moment that can be written as a date.
 const LAST_SECOND: u64 = 253_402_300_799;
 
-/// What a token must say, beside that it has not expired.
+/// Required claims of a token, in addition to its expiry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// One of its `aud`.
+    /// A required entry of `aud`.
     pub audience: Option<String>,
-    /// Its `iss`.
+    /// The required `iss`.
     pub issuer: Option<String>,
-    /// Its `typ`: a provider signs ID tokens with the same key.
+    /// The required `typ`: providers sign ID tokens with the same key.
     pub token_type: Option<TokenType>,
-    /// How far the clocks of those who make tokens may be off: so much longer
-    /// a token holds, and so much sooner.
+    /// Tolerance for the clocks of token issuers: a token is valid this much longer and
+    /// this much earlier.
     pub leeway: Duration,
-    /// Where its channels stand.
+    /// Location of the channel permissions.
     pub claim: ClaimPath,
 }
 
-/// Why a token is not good: for the log alone, and without a word of it.
-/// Clients are all told the same.
+/// Reason why a token is invalid. Only for the log, and without any text of the token;
+/// clients get the same answer in all cases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum TokenError {
     #[error("it is longer than --max-header-bytes")]
@@ -86,27 +86,27 @@ pub(super) enum TokenError {
 }
 
 impl TokenError {
-    /// Whether with another key it could be a good one.
+    /// Whether the token could be valid with another key.
     pub(super) fn is_of_key(&self) -> bool {
         matches!(self, Self::UnknownKey | Self::Algorithm | Self::Signature)
     }
 }
 
-/// A token whose head was read, and nothing checked yet.
+/// A token whose header was parsed; nothing else was checked yet.
 #[derive(Debug)]
 pub(super) struct Unchecked<'a> {
     text: &'a str,
     header: Header,
 }
 
-/// What a token grants.
+/// A verified token and its permissions.
 #[derive(Debug)]
 pub(super) struct Checked {
     pub(super) channels: Channels,
     pub(super) subject: Subject,
-    /// The key that it is signed with.
+    /// The key that verified the signature.
     pub(super) key: KeyFingerprint,
-    /// With the leeway.
+    /// Expiry, including the leeway.
     pub(super) expires: SystemTime,
 }
 
@@ -116,25 +116,25 @@ impl<'a> Unchecked<'a> {
             return Err(TokenError::TooLong);
         }
         let header = decode_header(text).map_err(|_| TokenError::Malformed)?;
-        // RFC 7515, section 4.1.11; pgfan knows no extension.
+        // RFC 7515, section 4.1.11; pgfan supports no extensions.
         if header.crit.is_some() || names_crit(text) {
             return Err(TokenError::Critical);
         }
         Ok(Self { text, header })
     }
 
-    /// By which the key is chosen. Nothing else of the header is: what `jku`,
-    /// `jwk`, `x5u` and `x5c` offer is not looked at.
+    /// Selects the key. No other part of the header does: the keys offered in `jku`,
+    /// `jwk`, `x5u` and `x5c` are ignored.
     pub(super) fn key_id(&self) -> Option<&str> {
         self.header.kid.as_deref()
     }
 
-    /// Whether it says that it is signed with a shared secret.
+    /// Whether its header names an algorithm of shared secrets.
     pub(super) fn is_of_secret(&self) -> bool {
         self.header.alg.family() == AlgorithmFamily::Hmac
     }
 
-    /// With each key that may be meant.
+    /// Checks the token with each key that may match.
     pub(super) async fn check(
         &self,
         keys: &[Arc<Keys>],
@@ -174,8 +174,8 @@ impl<'a> Unchecked<'a> {
         early::refuse(&claims, rules)
     }
 
-    /// The header's algorithm only leaves out keys: none is ever used with an
-    /// algorithm that is not its own. So does the signature's length.
+    /// The keys to try. The header's algorithm only excludes keys, as does the length
+    /// of the signature: a key is never used with an algorithm that is not its own.
     fn candidates<'k>(&self, keys: &'k [Arc<Keys>]) -> Result<Vec<&'k Key>, TokenError> {
         let named = keys.iter().flat_map(|keys| keys.named(self.key_id()));
         let named: Vec<_> = named.collect();
@@ -198,14 +198,14 @@ impl<'a> Unchecked<'a> {
         Ok(fitting.filter(may_be_its).collect())
     }
 
-    /// The signature first, with one of its key's algorithms, then the claims.
+    /// Verifies the signature, with one of the key's algorithms, and then the claims.
     fn check_with(&self, key: &Key, rules: &Rules) -> Result<Checked, TokenError> {
         let mut validation = Validation::default();
         validation.algorithms.clone_from(&key.algorithms);
         validation.leeway = rules.leeway.as_secs();
         validation.validate_nbf = true;
         let mut required = vec!["exp"];
-        // Only where it is set: else every token with one would be refused.
+        // Only if configured: otherwise every token with an `aud` would be refused.
         validation.validate_aud = rules.audience.is_some();
         if let Some(audience) = &rules.audience {
             validation.set_audience(&[audience]);
@@ -235,10 +235,11 @@ impl<'a> Unchecked<'a> {
     }
 }
 
-/// Whether the header has `crit`, of whatever value: `null` is read as if it were not there.
+/// Whether the header contains `crit`, with any value: `null` is parsed as if it were
+/// missing.
 fn names_crit(text: &str) -> bool {
     let head = text.split('.').next().unwrap_or_default();
-    // Read as claims, which may have any name; nothing is taken from it.
+    // Decoded as claims, which may have any name; only the names are used.
     let head = insecure_decode_claims::<Map<String, Value>>(format!("{head}.{head}."));
     head.is_ok_and(|head| head.contains_key("crit"))
 }
@@ -259,7 +260,7 @@ fn reason(kind: &ErrorKind) -> TokenError {
     }
 }
 
-/// The claims that are checked; a name is never a token's own text.
+/// Maps to the names of the checked claims; never returns text of the token.
 fn known(name: &str) -> &'static str {
     let names = ["exp", "nbf", "aud", "iss", "sub"];
     names

@@ -9,8 +9,8 @@ use tokio::time::timeout;
 use super::token::TokenError;
 use crate::turns::{Turn, Turns};
 
-/// The same as for fetching keys. A token that waits longer has thousands before it
-/// and is refused; its client comes back later.
+/// Timeout for a permit, the same as for fetching keys. A token that waits longer has
+/// thousands before it and is refused; its client comes back later.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The counter of failed signatures of one client address.
@@ -35,7 +35,7 @@ impl Attempts for () {
 pub(super) struct Toll<'a> {
     attempts: &'a dyn Attempts,
     turns: &'a Turns,
-    /// It was valid recently: then failures of others at the same address do not
+    /// It was valid recently: then failures of other tokens at the same address do not
     /// count against it.
     is_known: bool,
     has_failed: bool,

@@ -1,5 +1,5 @@
-//! JSON whose objects name each thing once, however deep they stand. Of two
-//! with one name `serde_json` keeps the last, and says nothing.
+//! JSON whose objects have unique names at every depth. `serde_json` silently keeps the
+//! last of two members with the same name.
 
 use std::fmt;
 

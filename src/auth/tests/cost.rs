@@ -1,4 +1,4 @@
-//! What a look at a token costs: once a connection.
+//! Cost of checking a token, which happens once for each connection.
 
 use tokio::time::Instant;
 
@@ -6,10 +6,10 @@ use super::*;
 
 const LOOKS: u32 = 200;
 
-/// Of the quickest, since other tests run beside this one. Far above what any
-/// build takes, and far below what a crowd of newcomers would notice beside its
-/// handshakes. What it is says
-/// `cargo test --profile load --lib -- --nocapture a_look_at_a_token`.
+/// Limit for the fastest run, because other tests run at the same time. Far above the
+/// time of any build, and far below a noticeable delay beside the handshakes of many
+/// new clients. The measured time is shown by `cargo test --profile load --lib --
+/// --nocapture a_look_at_a_token`.
 const MOST: Duration = Duration::from_millis(20);
 
 fn of_pem(private: &str, public: &str) -> (SigningKey, Keys) {

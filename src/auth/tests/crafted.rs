@@ -1,9 +1,8 @@
-//! Tokens of those who have no right to one. Each differs from one that is
-//! taken in a single point.
+//! Crafted tokens. Each differs from a valid token in a single point.
 
 use super::*;
 
-/// A token that is taken by all that are tried here.
+/// Claims that every authenticator of this file accepts.
 fn claims() -> Value {
     json!({"exp": now() + 60, "pgfan": {"subscribe": ["a"]}})
 }
@@ -59,7 +58,7 @@ async fn no_algorithm_at_all() {
     }
 }
 
-/// The public key is public: as a secret everybody would have it.
+/// The public key is known to every attacker, so it must not work as a secret.
 #[tokio::test]
 async fn the_public_key_as_a_secret() {
     let der = RSA_PUBLIC.lines().filter(|line| !line.starts_with('-'));
@@ -72,7 +71,8 @@ async fn the_public_key_as_a_secret() {
             let token = signed(&header, &claims().to_string(), &key, algorithm);
             is_refused(name, &by_rsa(), &token).await;
         }
-        // Signed so, and said to be of the key's own kind.
+        // Signed with the secret, but with an algorithm of the key's own kind in the
+        // header.
         let header = json!({"alg": "RS256"}).to_string();
         let token = signed(&header, &claims().to_string(), &key, Algorithm::HS256);
         is_refused("RS256", &by_rsa(), &token).await;

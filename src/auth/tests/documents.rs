@@ -1,5 +1,4 @@
-//! JWKS documents as identity providers publish them, with entries that nobody
-//! can use.
+//! JWKS documents as identity providers publish them, with unusable entries.
 
 use super::*;
 
@@ -7,7 +6,7 @@ fn of(document: &Value) -> Result<Keys, KeyError> {
     Keys::of_jwks(document.to_string().as_bytes())
 }
 
-/// Of `entry`, beside a good key that is used all the same.
+/// How `entry` is reported next to a good key, which remains usable.
 fn left_out(entry: Value) -> Option<(String, bool)> {
     let good = jwk(
         &KeyPair::generate_for(&PKCS_ED25519).unwrap(),
@@ -121,7 +120,7 @@ fn an_entry_that_cannot_be_used_leaves_the_others() {
     }
 }
 
-/// What is not looked at may be anything.
+/// Members that are not read may have any value.
 #[test]
 fn what_is_not_needed_may_be_of_any_kind() {
     let pair = KeyPair::generate_for(&PKCS_ED25519).unwrap();

@@ -65,7 +65,7 @@ impl Pair {
     }
 }
 
-/// With another signature of the same length.
+/// The token with another signature of the same length.
 fn forged(token: &str, number: u8) -> String {
     let (message, _) = token.rsplit_once('.').unwrap();
     format!("{message}.{}", base64(&[number; 96]))
@@ -187,7 +187,7 @@ async fn a_token_that_was_good_has_its_turn_at_an_address_that_has_none() {
     assert_eq!(refused, Err(AuthError::TooMany));
     let elsewhere = authenticator.with_token(&new, &Address::default()).await;
     assert!(elsewhere.is_ok());
-    // It is verified all the same: it is refused without its key.
+    // The token is still verified: without its key it is refused.
     authenticator.reload(Config {
         keys: Some(Pair::new().keys()),
         ..Config::open(false)
@@ -196,7 +196,7 @@ async fn a_token_that_was_good_has_its_turn_at_an_address_that_has_none() {
     assert_eq!(refused, Err(AuthError::Token));
 }
 
-/// While one key takes another's place a good token may fail with the first.
+/// While one key replaces the other, a good token may fail with the first.
 #[tokio::test]
 async fn a_good_token_of_the_second_key_is_not_counted() {
     let (first, second) = (Pair::new(), Pair::new());

@@ -1,4 +1,4 @@
-//! Keys that change: a document in a file.
+//! Rotating keys in a file.
 
 use tempfile::NamedTempFile;
 use tokio::{
@@ -47,7 +47,7 @@ impl Named {
         self.token_as(self.id)
     }
 
-    /// That names another key.
+    /// A token that names another key.
     fn token_as(&self, id: &str) -> String {
         let key = SigningKey::of_pem(self.pair.serialize_pem().as_bytes()).unwrap();
         let wish = Wish {
@@ -74,7 +74,7 @@ async fn a_new_key_in_the_file_is_found_when_a_token_names_it_but_not_at_any_rat
     advance(Duration::from_secs(1)).await;
     assert!(authenticator.with_token(&by_new, &()).await.is_ok());
     assert_eq!(authenticator.with_token(&by_old, &()).await, REFUSED);
-    // A name is no path: this one would be the old key.
+    // A key name is not used as a path: this one would lead to the old key.
     let tricks = ["../../dev/null", "new' OR '1'='1", "/dev/null", "old\0", ""];
     for id in tricks {
         advance(Duration::from_secs(10)).await;
@@ -83,7 +83,7 @@ async fn a_new_key_in_the_file_is_found_when_a_token_names_it_but_not_at_any_rat
     }
 }
 
-/// Also where no token names an unknown one.
+/// Even if no token names an unknown key.
 #[tokio::test(start_paused = true)]
 async fn a_key_that_is_withdrawn_is_trusted_ten_minutes_longer_and_no_more() {
     let (old, new) = (Named::new("old"), Named::new("new"));
@@ -102,8 +102,8 @@ async fn a_key_that_is_withdrawn_is_trusted_ten_minutes_longer_and_no_more() {
     assert!(authenticator.with_token(&new.token(), &()).await.is_ok());
 }
 
-/// What was known stays: who keeps the document away withdraws no key, and adds
-/// none.
+/// The known keys stay: making the document unavailable neither withdraws a key nor
+/// adds one.
 #[tokio::test(start_paused = true)]
 async fn a_document_that_turns_bad_changes_nothing() {
     let (old, new) = (Named::new("old"), Named::new("new"));
@@ -119,7 +119,7 @@ async fn a_document_that_turns_bad_changes_nothing() {
     assert_eq!(authenticator.with_token(&new.token(), &()).await, REFUSED);
 }
 
-/// Nor is what was asked for lost: the next has it.
+/// The result of the request is kept for the next client.
 #[tokio::test]
 async fn who_leaves_before_the_answer_has_nobody_ask_again() {
     let provider = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -146,7 +146,7 @@ async fn who_leaves_before_the_answer_has_nobody_ask_again() {
     }
 }
 
-/// A crowd that has no token costs one grant, and after other rules one again.
+/// All clients without a token share one grant, and one more after a reload.
 #[test]
 fn all_who_have_no_token_share_a_grant() {
     let auth = Authenticator::new(Config::open(false));

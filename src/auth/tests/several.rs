@@ -1,5 +1,5 @@
-//! Keys of several settings: a secret and its successor, and a provider that
-//! moves from a secret to keys of its own.
+//! Keys from several settings: a secret and its successor, and a provider that replaces
+//! a secret by keys of its own.
 
 use super::*;
 
@@ -14,7 +14,7 @@ fn of_jwks(keys: &[Value]) -> KeySource {
     KeySource::fixed(Keys::of_jwks(document.as_bytes()).unwrap())
 }
 
-/// By any key, with any name.
+/// A token signed by any key, with any key name.
 fn by_key(signing: &SigningKey, id: Option<&str>) -> String {
     let wish = Wish {
         key_id: id.map(str::to_owned),
@@ -52,7 +52,7 @@ async fn a_token_of_each_secret_is_taken() {
     }
 }
 
-/// Which keys may be meant the header says, and with which algorithm the key.
+/// The header selects the candidate keys; the key determines the algorithm.
 #[tokio::test]
 async fn beside_a_secret_each_key_keeps_its_algorithm() {
     let (ours, signing) = pair();
@@ -100,7 +100,7 @@ async fn beside_a_secret_each_key_keeps_its_algorithm() {
     }
 }
 
-/// While one takes the other's place, and keeps its name.
+/// While one replaces the other and keeps its name.
 #[tokio::test]
 async fn of_two_keys_with_one_name_each_is_tried() {
     let [(one, by_one), (two, by_two)] = [pair(), pair()];
@@ -113,8 +113,7 @@ async fn of_two_keys_with_one_name_each_is_tried() {
     }
 }
 
-/// Where the keys of the provider cannot be had, a secret that was taken away is
-/// no longer good all the same.
+/// While the keys of the provider cannot be fetched, a removed secret is still refused.
 #[tokio::test]
 async fn what_cannot_be_had_keeps_nobody_out_and_nobody_in() {
     let nowhere = || KeySource::jwks_url(Url::parse("http://127.0.0.1:1/", false).unwrap());
