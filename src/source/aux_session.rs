@@ -1,10 +1,10 @@
-//! The second session: it publishes, carries the probes of the listening one,
-//! and looks at the cluster's queue.
+//! The auxiliary session: publishes for clients, carries the probes of the listening
+//! session, and checks the usage of the cluster's notification queue.
 //!
-//! Opened when there is something to do and kept for a moment only, so that it
-//! also finds out whether the server still takes new connections: one that is
-//! shutting down waits for the sessions it has, and a listening session alone
-//! would keep it waiting for ever (`pg_ctl stop -m smart`).
+//! It is opened on demand and kept only briefly, so that it also detects whether the
+//! server still accepts connections: a server in smart shutdown waits for its sessions
+//! to end, and a listening session alone would block it indefinitely (`pg_ctl stop -m
+//! smart`).
 
 use std::{pin::pin, sync::Arc, time::Duration};
 
@@ -28,32 +28,32 @@ use crate::{
     publish::{PublishError, PublishQueue, PublishRequest, TIME_LIMIT, private_channel},
 };
 
-/// How often the queue is looked at. The look itself is what frees a queue
-/// that once was full.
+/// Interval of the queue checks. The check itself is what frees a queue that was full.
 const INSPECTION: Duration = Duration::from_secs(5);
 
-/// How long one session serves requests before the next is opened.
+/// Time for which one session accepts requests before the next one is opened.
 const LIFE: Duration = INSPECTION;
 
-/// After so long without a look nobody knows how full the queue is: three in
-/// a row have failed.
+/// Without a check for this long, the usage of the queue counts as unknown: three in a
+/// row have failed.
 const UNSEEN: Duration = Duration::from_secs(15);
 
-/// So full it should never be: one reads all the time, and the others should.
+/// Usage above which a warning is logged. The queue should never be this full: the
+/// gateway reads all the time, and other sessions should too.
 const WORTH_A_WORD: f64 = 0.25;
 
-/// What is still to be answered when the listening session is lost has so
-/// long, and the next session's probe waits for it.
+/// Time limit for outstanding answers after the loss of the listening session; the next
+/// session's probe has to wait for them.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// How long it waits for another request.
+/// Idle time after which the session is closed.
 const REST: Duration = Duration::from_secs(1);
 
-/// Statements sent without waiting for the one before. At the limit requests
+/// Maximum number of statements sent without waiting for answers. At the limit requests
 /// stay in their queue.
 const PIPELINE: usize = 64;
 
-/// See the module.
+/// A short-lived session beside the listening one, for publishing and checks.
 #[derive(Debug)]
 pub struct AuxSession {
     conninfo: Arc<ConnInfo>,
@@ -61,13 +61,14 @@ pub struct AuxSession {
     inspection: watch::Sender<Inspection>,
     looked: Instant,
     listening: watch::Receiver<ListenerStatus>,
-    /// Proofs that were notified.
+    /// Number of proofs that were sent.
     proofs: u64,
-    /// The listening session that has heard the present one.
+    /// The private channel of the listening session that received the proof of this
+    /// one.
     heard_by: Option<ChannelName>,
 }
 
-/// The two ends.
+/// Creates the two ends of the link.
 pub(super) fn pair(conninfo: Arc<ConnInfo>, clients: PublishQueue) -> (Second, AuxSession) {
     let (prober, probes) = private_channel();
     let (inspection, inspections) = watch::channel(Inspection::default());
@@ -90,7 +91,7 @@ pub(super) fn pair(conninfo: Arc<ConnInfo>, clients: PublishQueue) -> (Second, A
 }
 
 impl AuxSession {
-    /// Serves until no client can publish any more.
+    /// Runs until the last publisher is dropped.
     pub async fn run(mut self) {
         let mut inspections = interval(INSPECTION);
         inspections.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -118,9 +119,9 @@ impl AuxSession {
         }
     }
 
-    /// A look that is missing for long is told, however long the next takes.
-    /// Begins anew when the listening session is lost: on the same dead link
-    /// this would wait for its own time limit, and the next probe with it.
+    /// Opens a session, and reports the queue usage as unknown if this takes too long.
+    /// Starts again when the listening session is lost: on the same dead link this
+    /// attempt would wait for its own time limit, and so would the next probe.
     async fn open(&mut self) -> Result<Connected, SessionError> {
         let inspection = self.inspection.clone();
         loop {
@@ -140,12 +141,12 @@ impl AuxSession {
         }
     }
 
-    /// Where the listening session is. Looks at the queue before anything is
-    /// notified: until then one that was full refuses every notification.
+    /// Connects to the host of the listening session. Checks the queue before
+    /// notifying: a queue that was full rejects every notification until then.
     async fn look(&mut self) -> Result<Connected, SessionError> {
         let mut connected = self.connect().await?;
         let look = queue_usage(&connected.client);
-        // After 8 GB of backlog the first look takes some 15 s.
+        // After 8 GB of backlog the first check takes some 15 s.
         let looked = timeout(6 * TIME_LIMIT, drive(&mut connected.connection, look)).await;
         let usage = looked.unwrap_or(Err(SessionError::Overdue))?;
         if usage > WORTH_A_WORD {
@@ -156,7 +157,7 @@ impl AuxSession {
         }
         self.looked = Instant::now();
         let proven = self.prove(&mut connected).await;
-        // Told also where nothing can be notified: a full queue is why.
+        // Reported even if the proof failed: a full queue is a reason for that.
         self.inspection.send_modify(|seen| {
             seen.queue_usage = Some(usage);
             seen.shutting_down = false;
@@ -164,10 +165,11 @@ impl AuxSession {
         proven.map(|()| connected)
     }
 
-    /// The host's name may lead elsewhere by now, while the listening session
-    /// lives on: nothing is published before a live one has heard this one. One
-    /// that does not is lost, at the latest by its heartbeat, and that ends the
-    /// wait.
+    /// Sends a proof to the listening session and waits until it arrives: the host name
+    /// may resolve to another server by now, while the listening session continues.
+    /// Nothing is published before a live session has received the proof. If it does
+    /// not arrive, the listening session ends, at the latest by its heartbeat, and so
+    /// does the wait.
     async fn prove(&mut self, connected: &mut Connected) -> Result<(), SessionError> {
         let mut listening = self.listening.clone();
         self.heard_by = listening.borrow_and_update().live.clone();
@@ -183,14 +185,15 @@ impl AuxSession {
         drive(connection, async {
             commit(client, respells, to.clone(), Word::Proof(number)).await?;
             inspection.send_modify(|seen| seen.proof = Some(Proof { to, number }));
-            // An error when there is no source any more.
+            // An error if the source was dropped.
             let _ = listening.wait_for(|seen| seen.heard >= number).await;
             Ok(())
         })
         .await
     }
 
-    /// Again, where the listening session went elsewhere meanwhile.
+    /// Connects, and repeats this if the listening session moved to another host
+    /// meanwhile.
     async fn connect(&mut self) -> Result<Connected, SessionError> {
         loop {
             let host = self.listening.borrow_and_update().host.clone();
@@ -202,8 +205,7 @@ impl AuxSession {
         }
     }
 
-    /// Everybody who waits is told now: each would only wait for the same
-    /// answer.
+    /// Refuses all waiting requests at once, since each would only get the same error.
     fn refuse(&mut self, first: Option<PublishRequest>) {
         let waiting = std::iter::from_fn(|| self.requests.waiting());
         for request in first.into_iter().chain(waiting) {
@@ -211,9 +213,9 @@ impl AuxSession {
         }
     }
 
-    /// Ends when there is nothing more to do, at the end of its life, or when
-    /// the listening session has gone elsewhere, is lost, or is another one that
-    /// has not heard this one since it is live.
+    /// Serves requests. Ends when it is idle, at the end of its life, or when the
+    /// listening session moved to another host, is lost, or was replaced by one that
+    /// has become live without receiving a proof of this session.
     async fn serve(&mut self, first: Option<PublishRequest>, connected: Connected) -> SessionError {
         let respells = connected.respells();
         let (client, mut connection) = (connected.client, connected.connection);
@@ -226,8 +228,8 @@ impl AuxSession {
         let losses = self.listening.borrow().losses;
         loop {
             let now = Instant::now();
-            // Whatever is taken from here on must go where it is heard, and
-            // not on a link that may be dead.
+            // Requests accepted from here on must reach the server of the listening
+            // session, and not a link that may be dead.
             if self.listening.has_changed().unwrap_or(false) {
                 let seen = self.listening.borrow_and_update();
                 let is_elsewhere = seen.host.as_ref().is_some_and(|host| *host != here);
@@ -270,8 +272,8 @@ impl AuxSession {
     }
 }
 
-/// A role's `statement_timeout` must not end the one look that frees a full
-/// queue; it holds for each statement by itself.
+/// The usage of the notification queue. A role's `statement_timeout`, which applies to
+/// each statement separately, must not end the one check that frees a full queue.
 async fn queue_usage(client: &Client) -> Result<f64, SessionError> {
     let sql = "SELECT pg_catalog.set_config('statement_timeout', '0', true); \
                SELECT pg_catalog.pg_notification_queue_usage()";
@@ -302,11 +304,11 @@ async fn commit(
     Ok(answer?)
 }
 
-/// Each notification is a transaction of its own. Returns whether the server
+/// Sends one notification as a transaction of its own. Returns whether the server
 /// answered.
 async fn notify(client: &Client, respells: bool, request: PublishRequest) -> bool {
     if request.reply.is_closed() {
-        // It was told that the notification was not confirmed.
+        // The client already received the error that it was not confirmed.
         return true;
     }
     let (channel, payload) = (request.channel.as_str(), request.payload.as_str());
@@ -315,7 +317,7 @@ async fn notify(client: &Client, respells: bool, request: PublishRequest) -> boo
         [(&channel, Type::TEXT), (&payload, Type::TEXT)];
     let notified = async {
         if respells {
-            // Else it would be committed as what nobody has sent.
+            // Otherwise the server would commit a text that was never sent.
             let back = client.query_typed("SELECT $1, $2", &parameters).await?;
             let is = |column, text: &str| {
                 back.iter()
@@ -339,7 +341,7 @@ async fn notify(client: &Client, respells: bool, request: PublishRequest) -> boo
             Err(PublishError::Unavailable)
         }
     };
-    // One who no longer waits needs no answer.
+    // The client may have stopped waiting.
     let _ = request.reply.send(result);
     true
 }

@@ -1,4 +1,4 @@
-//! A new session: the first host that will do, set up for a long life.
+//! Opens a session on the first suitable host and configures it for a long life.
 
 use std::{
     future::{Future, poll_fn},
@@ -14,15 +14,15 @@ use super::{
 };
 use crate::{publish::PublishError, text::Printable};
 
-/// How long two short queries on a new connection may take.
+/// Timeout for the two short queries on a new connection.
 const SET_UP: Duration = Duration::from_secs(10);
 
-/// What makes a dead gateway's backend die within 14 s, keeps a silent one
-/// alive, and tells of names that LISTEN has cut; the numbers are those of
-/// `DEFAULT_TCP_USER_TIMEOUT` and its like, for the server's end of the socket.
-/// Sent as a query and not at start-up, so that a server which does not know one
-/// of them does not mind. Operators have their schema, here and in all statements
-/// of the source: a database's `search_path` may put others before PostgreSQL's.
+/// Session settings: end the backend of a dead gateway within 14 s, keep a silent one
+/// alive, and report names that LISTEN has truncated. The numbers are those of
+/// `DEFAULT_TCP_USER_TIMEOUT` and the others there, for the server's end of the socket.
+/// Sent as a query instead of at startup, so that a server which does not know one of
+/// them accepts the rest. Operators are schema-qualified, here and in all statements of
+/// the source: a database's `search_path` may shadow PostgreSQL's own.
 const SETTINGS: &str = "SELECT setting.name OPERATOR(pg_catalog.||) ' = ' \
     OPERATOR(pg_catalog.||) pg_catalog.set_config(setting.name, value, false) FROM (VALUES \
     ('client_min_messages', 'notice'), \
@@ -38,7 +38,7 @@ const STATE: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
     pg_catalog.current_setting('transaction_read_only'), \
     pg_catalog.current_setting('server_encoding')";
 
-/// Why there is no session, or no longer one.
+/// Reason why a session could not be opened, or has ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum SessionError {
     #[error(transparent)]
@@ -80,14 +80,14 @@ pub(super) enum SessionError {
 }
 
 impl SessionError {
-    /// A server that had a session of ours takes no new one now
+    /// Whether a server that is shutting down refused the session
     /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>, 57P03).
     pub(super) fn is_shutting_down(&self) -> bool {
         matches!(self, Self::Connect(error) if error.code() == Some(&SqlState::CANNOT_CONNECT_NOW))
     }
 }
 
-/// Class 22, data exception: the text cannot be held in the server's encoding
+/// Class 22, data exception: the server's encoding cannot represent the text
 /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
 pub(super) fn is_about_the_text(error: &Error) -> bool {
     error
@@ -95,7 +95,7 @@ pub(super) fn is_about_the_text(error: &Error) -> bool {
         .is_some_and(|code| code.code().starts_with("22"))
 }
 
-/// A session, the name of its host, and how its database holds text.
+/// A session, the name of its host, and the encoding of its database.
 pub(super) struct Connected {
     pub(super) client: Client,
     pub(super) connection: Connection,
@@ -104,15 +104,15 @@ pub(super) struct Connected {
 }
 
 impl Connected {
-    /// Whether a text may come back as another one: some letters of UTF-8 share
-    /// one in such an encoding (U+00A6 and U+FFE4 in EUC_JP).
+    /// Whether the server may change a text: some characters of UTF-8 share one in such
+    /// an encoding (U+00A6 and U+FFE4 in EUC_JP).
     pub(super) fn respells(&self) -> bool {
         !matches!(self.encoding.as_str(), "UTF8" | "SQL_ASCII")
     }
 }
 
-/// The first host that will do, or `only` that one; of several that will not,
-/// the last one's error.
+/// Connects to the first suitable host, or to `only` that one. If no host is suitable,
+/// returns the error of the last.
 pub(super) async fn connect(
     conninfo: &ConnInfo,
     only: Option<&str>,
@@ -147,8 +147,8 @@ pub(super) async fn connect(
     Err(last)
 }
 
-/// In one round trip: a far server takes long enough to reach. Returns the
-/// database's encoding.
+/// Applies the settings in one round trip, because a server may be far away. Returns
+/// the encoding of the database.
 async fn set_up(
     client: &Client,
     wants: TargetSessionAttrs,
@@ -159,7 +159,7 @@ async fn set_up(
         SimpleQueryMessage::Row(row) => Some(row),
         _ => None,
     });
-    // The rows before it are the settings'.
+    // The rows before it belong to the settings.
     let state = rows.last().ok_or(SessionError::Closed)?;
     let is = |column, value| state.try_get(column).ok().flatten() == Some(value);
     match wants {
@@ -175,7 +175,7 @@ async fn set_up(
     }
 }
 
-/// A query makes progress only while its connection is polled.
+/// Runs `work` while polling the connection, without which a query makes no progress.
 pub(super) async fn drive<T>(
     connection: &mut Connection,
     work: impl Future<Output = Result<T, SessionError>>,
@@ -198,8 +198,8 @@ pub(super) async fn message(connection: &mut Connection) -> Result<AsyncMessage,
     }
 }
 
-/// What the server said, which `Display` leaves out, and else the whole chain
-/// of causes.
+/// The error message of the server, which `Display` omits, or the whole chain of
+/// causes.
 pub(super) fn describe(error: &Error) -> String {
     if let Some(db) = error.as_db_error() {
         return format!("{} ({})", Printable(db.message()), db.code().code());

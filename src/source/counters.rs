@@ -1,21 +1,21 @@
-//! What became of the attempts to listen.
+//! Counters of listening sessions and failed attempts.
 
 use std::sync::Arc;
 
 use crate::instruments::Counts;
 
-/// Cheap to clone; all clones are the same.
+/// Counters of the source. Cheap to clone; clones share them.
 #[derive(Debug, Clone, Default)]
 pub struct Counters(Arc<Counts<3>>);
 
-/// What was counted up to now.
+/// The values of the counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Totals {
     /// Listening sessions that were opened.
     pub sessions: u64,
-    /// Those that have ended, proven or not.
+    /// Listening sessions that ended, whether they became live or not.
     pub ended: u64,
-    /// Attempts that led to no session.
+    /// Attempts to connect that failed.
     pub failures: u64,
 }
 
@@ -32,7 +32,7 @@ impl Counters {
         self.0.add(2, 1);
     }
 
-    /// Up to now.
+    /// The current values.
     pub fn totals(&self) -> Totals {
         let [sessions, ended, failures] = self.0.sums();
         Totals {

@@ -1,11 +1,11 @@
-//! How many messages are heard one after the other, before anything else is
-//! looked at. Pure.
+//! Caps the number of buffered messages that are drained before other work is polled.
+//! Pure.
 
-/// A look at all that a session has to do costs more than to hear a message, and
-/// in a burst seldom shows anything. So many messages take less than 0.1 ms.
+/// Maximum of messages. Polling all work of a session costs more than one message, and
+/// during a burst rarely finds any. 64 messages take less than 0.1 ms.
 const LONGEST: usize = 64;
 
-/// Messages heard since the last look.
+/// Number of messages drained since other work was last polled.
 #[derive(Debug, Default)]
 pub(super) struct DrainBudget(usize);
 
@@ -14,12 +14,12 @@ impl DrainBudget {
         self.0 += 1;
     }
 
-    /// Whether the next may be heard without a look; the first may not.
+    /// Whether the next message may be drained without polling; the first may not.
     pub(super) fn goes_on(&self) -> bool {
         (1..LONGEST).contains(&self.0)
     }
 
-    /// There is no next one, or a look has its turn.
+    /// Starts again: no message is left, or other work is polled now.
     pub(super) fn end(&mut self) {
         self.0 = 0;
     }
@@ -29,7 +29,7 @@ impl DrainBudget {
 mod tests {
     use super::*;
 
-    /// However many come without a pause.
+    /// Even if messages arrive without a pause.
     #[test]
     fn a_look_has_its_turn_after_so_many() {
         let mut row = DrainBudget::default();

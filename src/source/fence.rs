@@ -1,21 +1,24 @@
-//! Whether the second session is on the server of the listening one. Pure.
+//! Detects whether the auxiliary session is on another server than the listening one.
+//! Pure.
 //!
-//! PostgreSQL's queue has the order of the commits. A beat that is sent when a
-//! proof has committed stands behind it, so what is heard first decides: the
-//! proof, or a beat from behind it, and then that proof is in the queue of
-//! another server. No time is in it, so a slow link and a burst change nothing.
+//! PostgreSQL's queue has the order of the commits. A heartbeat that is sent when a
+//! proof has committed comes after it in the queue. So the first to arrive decides: the
+//! proof, or a heartbeat from behind it; in that case the proof is in the queue of
+//! another server. No time limit is involved, so a slow link or a burst changes
+//! nothing.
 
-/// See the module.
+/// Order of the proofs and the heartbeats behind them.
 #[derive(Debug, Default)]
 pub(super) struct Fence {
-    /// The newest proof that was heard.
+    /// Number of the newest proof that was received.
     heard: u64,
-    /// A proof that has committed and was not heard, and the beat behind it.
+    /// A proof that has committed but was not received, and the heartbeat behind it.
     awaited: Option<(u64, u64)>,
 }
 
 impl Fence {
-    /// A proof has committed. Whether `beat`, the next one, has to be sent now.
+    /// Records that a proof has committed. Returns whether `beat`, the next heartbeat,
+    /// has to be sent now.
     pub(super) fn committed(&mut self, proof: u64, beat: u64) -> bool {
         let is_new = self.awaited.is_none_or(|(awaited, _)| awaited != proof);
         let is_awaited = is_new && proof > self.heard;
@@ -30,8 +33,8 @@ impl Fence {
         self.awaited = self.awaited.filter(|&(awaited, _)| awaited > proof);
     }
 
-    /// Whether a beat that is heard now has overtaken a proof, which cannot
-    /// be on one server.
+    /// Whether a heartbeat that arrives now has overtaken a proof, which is impossible
+    /// on the same server.
     pub(super) fn is_overtaken_by(&self, beat: u64) -> bool {
         self.awaited.is_some_and(|(_, behind)| beat >= behind)
     }

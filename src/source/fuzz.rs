@@ -1,12 +1,11 @@
-//! What goes to PostgreSQL as text, and the operator's settings. See
-//! `crate::fuzz`.
+//! Fuzz targets for SQL text and the operator's settings. See `crate::fuzz`.
 
 pub(crate) use super::conninfo::fuzz::{connection_string, password_file, service_file};
 use super::listen::statements;
 use crate::event::ChannelName;
 
-/// A name in LISTEN and UNLISTEN, read as PostgreSQL reads it: a doubled quote
-/// is one of the name, a single one its end
+/// A name in LISTEN and UNLISTEN, parsed like PostgreSQL does: a doubled quote is part
+/// of the name, a single one ends it
 /// (<https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS>).
 pub(crate) fn channel(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
@@ -23,7 +22,7 @@ pub(crate) fn channel(bytes: &[u8]) {
     assert_eq!(rest, ";\n");
 }
 
-/// A quoted one at the beginning of `sql`, and what follows it.
+/// The quoted identifier at the beginning of `sql`, and the rest.
 fn identifier(sql: &str) -> (String, &str) {
     let mut rest = sql.strip_prefix('"').expect("a quote");
     let mut name = String::new();

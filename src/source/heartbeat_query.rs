@@ -1,4 +1,4 @@
-//! The statement of a heartbeat: the session notifies itself.
+//! The heartbeat statement: the session notifies itself.
 
 use std::{future::pending, pin::Pin, sync::Arc};
 
@@ -13,7 +13,7 @@ use crate::event::ChannelName;
 
 type Sent = Pin<Box<dyn Future<Output = Result<(), Failure>> + Send>>;
 
-/// One that is not answered yet, if there is one.
+/// The heartbeat in flight, if any.
 #[derive(Default)]
 pub(super) struct HeartbeatQuery {
     unanswered: Option<Sent>,
@@ -21,18 +21,17 @@ pub(super) struct HeartbeatQuery {
 }
 
 impl HeartbeatQuery {
-    /// The number of the next.
+    /// Number of the next heartbeat.
     pub(super) fn next(&self) -> u64 {
         self.latest + 1
     }
 
-    /// Whether no other was sent after it.
+    /// Whether this is the newest heartbeat.
     pub(super) fn is_latest(&self, number: u64) -> bool {
         number == self.latest
     }
 
-    /// Sends another, to `private`; after the one before, should that not be
-    /// answered yet.
+    /// Sends another heartbeat to `private`, after the answer to the one before.
     pub(super) fn send(&mut self, client: &Arc<Client>, private: &ChannelName) {
         let (client, before) = (Arc::clone(client), self.unanswered.take());
         self.latest = self.next();
@@ -46,9 +45,8 @@ impl HeartbeatQuery {
         }));
     }
 
-    /// Waits for the answer, for ever when none is due. A good one proves
-    /// nothing, and a beat that was not sent is seen in the notification that
-    /// does not come. Cancel-safe.
+    /// Waits for the answer; pending if none is due. Success proves nothing, and a
+    /// heartbeat that was not sent shows in its missing notification. Cancel-safe.
     pub(super) async fn answered(&mut self) -> Result<(), Failure> {
         let answer = match &mut self.unanswered {
             Some(sent) => sent.await,

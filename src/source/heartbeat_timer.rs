@@ -1,39 +1,38 @@
-//! When a beat is due, and when the session is overdue. Pure.
+//! Decides when a heartbeat is due, and when the session is overdue. Pure.
 //!
-//! A beat is a notification of the session to itself: its arrival proves the
-//! connection, the LISTEN and the server's queue, which neither TCP keepalive
-//! nor a query does. It queues behind what was committed before, so whatever
-//! is heard counts as progress; of a session that is not proven yet, not for
-//! ever.
+//! A heartbeat is a notification of the session to itself. Its arrival proves the
+//! connection, the LISTEN and the server's queue; neither TCP keepalive nor a query
+//! does. It queues behind earlier commits, so every received message counts as
+//! progress; before the session is proven, only up to a limit.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a new session may take to repeat its LISTENs. A backlog in the
-/// cluster's queue, 8 GB at the most, costs it about 0.5 s a GB.
+/// Time for a new session to repeat its LISTENs. A backlog in the cluster's queue, at
+/// most 8 GB, costs it about 0.5 s per GB.
 const SET_UP: Duration = Duration::from_secs(30);
 
-/// How long the probe of a new session may be on its way, whatever else is
-/// heard: it may have been committed on another server, where the same name
-/// leads now. What stands before it is what was committed since the LISTENs.
+/// Maximum time until the probe of a new session arrives, whatever else is received: it
+/// may have been committed on another server, to which the same host name resolves now.
+/// Only commits since the LISTENs are ahead of it.
 const PROBE: Duration = Duration::from_secs(10);
 
-/// How long the beat behind a proof may be on its way, whatever else is heard:
-/// events that come faster than they are read must not hide another server for
-/// ever. Within that time millions are read.
+/// Maximum time until the heartbeat behind a proof arrives, whatever else is received:
+/// events that come faster than they are read must not hide another server
+/// indefinitely. Millions are read within that time.
 const FENCED: Duration = Duration::from_secs(30);
 
-/// What is to be done now.
+/// The action that is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     Nothing,
     HeartbeatQuery,
-    /// The session is suspect.
+    /// The session may be dead.
     Overdue,
 }
 
-/// See the module.
+/// Timer of the heartbeats of one session.
 #[derive(Debug)]
 pub(super) struct HeartbeatTimer {
     interval: Duration,
@@ -43,9 +42,9 @@ pub(super) struct HeartbeatTimer {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// The next beat is due.
+    /// Until the next heartbeat.
     Resting { until: Instant },
-    /// A beat is on its way; nothing makes up for it after `latest`.
+    /// A heartbeat is in flight; after `latest` other progress no longer counts.
     Waiting {
         sent: Instant,
         until: Instant,
@@ -54,7 +53,7 @@ enum State {
 }
 
 impl HeartbeatTimer {
-    /// Of a session that is being set up.
+    /// A timer for a session that is being set up.
     pub(super) fn new(interval: Duration, timeout: Duration, now: Instant) -> Self {
         Self {
             interval,
@@ -67,7 +66,7 @@ impl HeartbeatTimer {
         }
     }
 
-    /// When to look again, whatever else happens.
+    /// Time of the next check.
     pub(super) fn wakes_at(&self) -> Instant {
         match self.state {
             State::Resting { until } | State::Waiting { until, .. } => until,
@@ -85,17 +84,17 @@ impl HeartbeatTimer {
         }
     }
 
-    /// Another session committed just now the notification that proves this one.
+    /// The auxiliary session has just committed the probe of this session.
     pub(super) fn probed(&mut self, now: Instant) {
         self.wait(now, Some(now + PROBE.max(self.timeout)));
     }
 
-    /// A beat was sent that decides whether a proof is missing.
+    /// The heartbeat behind a proof was sent.
     pub(super) fn fenced(&mut self, now: Instant) {
         self.wait(now, Some(now + FENCED.max(self.timeout)));
     }
 
-    /// What was sent now must arrive.
+    /// Waits for the arrival of a notification sent now.
     fn wait(&mut self, now: Instant, latest: Option<Instant>) {
         self.state = State::Waiting {
             sent: now,
@@ -104,7 +103,7 @@ impl HeartbeatTimer {
         };
     }
 
-    /// Something else was heard.
+    /// Another message was received.
     pub(super) fn progress(&mut self, now: Instant) {
         if let State::Waiting { until, latest, .. } = &mut self.state {
             let next = (*until).max(now + self.timeout);
@@ -112,7 +111,7 @@ impl HeartbeatTimer {
         }
     }
 
-    /// The session is set up, or its beat has arrived.
+    /// The session is set up, or its heartbeat has arrived.
     pub(super) fn proven(&mut self) {
         if let State::Waiting { sent, .. } = self.state {
             self.state = State::Resting {
@@ -195,7 +194,7 @@ mod tests {
             heartbeat.progress(now + second * S);
         }
         assert_eq!(heartbeat.due(now + PROBE), Due::Overdue);
-        // One that is answered late enough.
+        // Progress shortly before the limit.
         let mut slow = HeartbeatTimer::new(2 * S, 30 * S, now);
         slow.probed(now);
         assert_eq!(slow.due(now + 29 * S), Due::Nothing);

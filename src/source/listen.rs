@@ -1,7 +1,7 @@
 //! The text of LISTEN and UNLISTEN. Pure.
 //!
-//! The name is an identifier, so it cannot be a parameter: it is always
-//! quoted, which also keeps it exact
+//! The name is an identifier, so it cannot be a parameter. It is always quoted, which
+//! also preserves its exact spelling
 //! (<https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS>).
 
 use std::fmt::Write;

@@ -1,11 +1,10 @@
-//! The set of names a session listens to. It has one owner, and one statement
+//! The set of channels that a session listens to. It has one owner, and one statement
 //! is in flight at a time.
 //!
-//! What is wished meanwhile is only noted. A batch is made of what is wanted at the
-//! moment when it is sent: a LISTEN is for a name that is wanted and not committed,
-//! an UNLISTEN for one that is committed and not wanted, so that none is ever in
-//! both parts. LISTENs go first, and no name waits for all those of somebody
-//! else ([`Waiting`]).
+//! Requests that arrive meanwhile are only recorded. A batch reflects what is wanted
+//! when it is sent: a LISTEN is for a name that is wanted and not committed, an
+//! UNLISTEN for one that is committed and not wanted, so a name is never in both parts.
+//! LISTENs go first, and no name waits for all names of another request ([`Waiting`]).
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet, VecDeque},
@@ -29,7 +28,7 @@ use crate::{
     event::ChannelName,
 };
 
-/// The channels somebody reads, and the newest wish for each. Outlives the
+/// The channels with subscribers, and the newest request for each. Outlives the
 /// session.
 pub(super) type Wanted = HashMap<ChannelName, Generation>;
 
@@ -48,38 +47,39 @@ impl Batch {
 
 type InFlight = Pin<Box<dyn Future<Output = (Batch, Result<(), Failure>)> + Send>>;
 
-/// See the module.
+/// The channels of one session: committed, waiting, and to be left.
 pub(super) struct ListenSet {
     client: Arc<Client>,
-    /// The server's encoding may change a name.
+    /// Whether the server's encoding may change a name.
     respells: bool,
     sizes: Sizes,
-    /// The session's own name, wanted as long as it lives.
+    /// The session's private channel, always wanted.
     private: ChannelName,
-    /// All that were wanted when it began have been sent.
+    /// Whether all channels that were wanted at the start have been sent.
     is_set_up: bool,
     committed: HashSet<ChannelName>,
-    /// Each that is wanted and not committed, in flight or a suspect, and perhaps others.
+    /// Contains each name that is wanted and not committed, in flight or a suspect, and
+    /// perhaps others.
     waiting: Waiting,
-    /// Each that is committed and not wanted, and perhaps others. As many as
-    /// are committed, at most.
+    /// Contains each name that is committed and not wanted, and perhaps others. At most
+    /// as many as are committed.
     leaving: BTreeSet<ChannelName>,
-    /// Parts of batches that were spoilt, each to be sent alone, the oldest first.
-    /// Together no more than two batches.
+    /// Parts of failed batches, each to be sent alone, the oldest first. Together no
+    /// more than two batches.
     suspects: VecDeque<Vec<ChannelName>>,
-    /// Their turn was the last one.
+    /// Whether the previous batch was a suspect one.
     suspects_had_turn: bool,
-    /// A batch was undone, and its UNLISTENs with it.
+    /// Whether a batch was rolled back together with its UNLISTENs.
     owes_unlistens: bool,
     in_flight: Option<InFlight>,
-    /// The server has cut a name of it.
+    /// Whether the server has truncated a name of the batch in flight.
     has_cut: bool,
-    /// To be said, in this order.
+    /// Results to report, in this order.
     said: VecDeque<SourceItem>,
 }
 
 impl ListenSet {
-    /// Begins to listen to all that is `wanted`, and to `private`.
+    /// Starts to listen to all `wanted` channels and to `private`.
     pub(super) fn begin(
         client: Arc<Client>,
         respells: bool,
@@ -87,7 +87,7 @@ impl ListenSet {
         wanted: &Wanted,
     ) -> Self {
         let mut waiting = Waiting::default();
-        // No wish has this generation.
+        // Requests never have this generation.
         waiting.insert(private.clone(), 0, 0);
         for (name, generation) in wanted {
             waiting.insert(name.clone(), *generation, 0);
@@ -112,24 +112,24 @@ impl ListenSet {
         listening
     }
 
-    /// Whether something is still to be committed.
+    /// Whether a statement is in flight.
     pub(super) fn is_busy(&self) -> bool {
         self.in_flight.is_some()
     }
 
-    /// A name is too long in the server's encoding: what was listened to is
-    /// another one. Said before the answer to the statement.
+    /// A name is too long in the server's encoding, so the session listens to another
+    /// one. Called before the answer to the statement.
     pub(super) fn name_truncated(&mut self) {
         self.has_cut = self.is_busy();
     }
 
-    /// What became of the wishes.
+    /// The next result of the requests.
     pub(super) fn say(&mut self) -> Option<SourceItem> {
         self.said.pop_front()
     }
 
-    /// Waits for the statement in flight, for ever when there is none; the
-    /// next one is for [`Self::send_next`]. Cancel-safe.
+    /// Waits for the statement in flight; pending if there is none. [`Self::send_next`]
+    /// then sends the next one. Cancel-safe.
     pub(super) async fn advance(&mut self, wanted: &mut Wanted) -> Result<(), Failure> {
         let (batch, result) = match &mut self.in_flight {
             Some(statement) => statement.await,
@@ -139,7 +139,7 @@ impl ListenSet {
         let Batch { listen, unlisten } = batch;
         let has_cut = mem::take(&mut self.has_cut);
         match result {
-            // It has committed, but one of its names is another one.
+            // It has committed, but with another name.
             Ok(()) if has_cut => self.unlistened(&unlisten),
             Err(Failure::Respelt) => self.unlistened(&unlisten),
             Ok(()) => {
@@ -152,7 +152,7 @@ impl ListenSet {
                 self.listened(listen, wanted);
                 return Ok(());
             }
-            // What is committed has a name that the encoding can hold.
+            // Only a LISTEN can be at fault: the encoding can hold all committed names.
             Err(failure) if failure.is_about_the_text() && !listen.is_empty() => {
                 self.owes_unlistens = !unlisten.is_empty();
                 self.leaving.extend(unlisten);
@@ -163,7 +163,7 @@ impl ListenSet {
         Ok(())
     }
 
-    /// Takes in what is wished for from now on.
+    /// Applies new requests.
     pub(super) fn follow(
         &mut self,
         wishes: HashMap<ChannelName, ListenRequest>,
@@ -186,7 +186,8 @@ impl ListenSet {
         }
     }
 
-    /// Sends the next batch, if there is something to be sent and nothing is in flight.
+    /// Sends the next batch, if there is something to send and no statement is in
+    /// flight.
     pub(super) fn send_next(&mut self, wanted: &Wanted) {
         if self.is_busy() {
             return;
@@ -207,8 +208,8 @@ impl ListenSet {
         }));
     }
 
-    /// Where names spoil batches, each one that newcomers had is followed by at
-    /// most one of its UNLISTENs and one of suspects.
+    /// The next batch. While names make batches fail, each batch of new names is
+    /// followed by at most one of its UNLISTENs and one of suspects.
     fn next_batch(&mut self, wanted: &Wanted) -> Batch {
         if mem::take(&mut self.owes_unlistens) {
             let unlisten = self.leaving(self.limit(), wanted);
@@ -245,8 +246,8 @@ impl ListenSet {
         Batch { listen, unlisten }
     }
 
-    /// LISTENs in the next batch; nobody waits for notifications of a session
-    /// that is set up.
+    /// Maximum number of LISTENs in the next batch. A session that is being set up may
+    /// send more, since no client waits for its notifications.
     fn limit(&self) -> usize {
         match self.is_set_up {
             true => self.sizes.listens(self.committed.len()),
@@ -292,7 +293,8 @@ impl ListenSet {
         }
     }
 
-    /// Of those that are no longer wanted nobody has noted that they are to leave.
+    /// Names that are no longer wanted were not yet committed when that was recorded,
+    /// so they are added to `leaving` here.
     fn listened(&mut self, names: Vec<ChannelName>, wanted: &Wanted) {
         for name in &names {
             self.committed.insert(name.clone());
@@ -304,7 +306,7 @@ impl ListenSet {
         self.say_committed(names, wanted);
     }
 
-    /// The answer to the newest wish for each.
+    /// Reports the newest request for each name as committed.
     fn say_committed(&mut self, names: Vec<ChannelName>, wanted: &Wanted) {
         let answers = names.into_iter().filter_map(|name| {
             let generation = *wanted.get(&name)?;
@@ -316,11 +318,11 @@ impl ListenSet {
         }
     }
 
-    /// One name that the database's encoding cannot hold, or not whole, spoils
-    /// the batch: halving finds it in a few round trips, and the others go on. All
-    /// are sent again, wanted or not, since the batch may have committed, and what
-    /// is listened to has to be known. One that was cut or changed is not
-    /// unlistened to: that would be another one too.
+    /// Searches a failed batch for a name that the database's encoding cannot hold, or
+    /// not as a whole: halving finds it in a few round trips, and the others succeed.
+    /// All are sent again, wanted or not, since the batch may have committed, and the
+    /// committed names have to be known. A name that was truncated or changed gets no
+    /// UNLISTEN, which would be changed too and hit the other name.
     fn narrow_down(&mut self, mut names: Vec<ChannelName>, wanted: &mut Wanted) {
         if names.len() > 1 {
             let half = names.split_off(names.len().div_ceil(2));

@@ -1,5 +1,5 @@
-//! Where notifications come from. Knows no hub and no transport: it follows
-//! a [`Demand`] and says what it hears as a stream of [`SourceItem`]s.
+//! The source of notifications. Independent of the hub and of transports: it follows a
+//! [`Demand`] and reports a stream of [`SourceItem`]s.
 
 mod aux_session;
 mod connect;
@@ -38,9 +38,9 @@ pub use queue_usage::QueueUsage;
 /// The source's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
-    /// How often the listening session notifies itself.
+    /// Interval of the heartbeats of the listening session.
     pub heartbeat_interval: Duration,
-    /// How long it may hear nothing after that, before it is dropped.
+    /// Time without any message after a heartbeat until the session is dropped.
     pub heartbeat_timeout: Duration,
 }
 
@@ -53,29 +53,29 @@ impl Default for Config {
     }
 }
 
-/// Something that hears notifications.
+/// A source of notifications.
 pub trait Source {
-    /// What the source hears, for ever: a source that lost its connection
-    /// says `Interrupted`, and comes back by itself.
+    /// The endless stream of items: a source that lost its connection reports
+    /// `Interrupted`, and reconnects by itself.
     ///
-    /// The stream must be polled without a pause: it is what drives the
-    /// connection, and an unread socket would fill the cluster's queue
+    /// The stream must be polled without a pause: it drives the connection, and an
+    /// unread socket would fill the cluster's queue
     /// (<https://www.postgresql.org/docs/current/sql-notify.html>).
     fn items(self, demand: Demand) -> impl Stream<Item = SourceItem> + Send;
 }
 
-/// What a source says, in the order in which it came to be true.
+/// An event of the source. Items come in the order in which they became true.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SourceItem {
-    /// One notification, of the session that is live.
+    /// A notification, received by the live session.
     Notification(Notification),
-    /// LISTEN has committed on the present session, for these wishes.
+    /// LISTEN has committed on the current session for these requests.
     Listening(Vec<(ChannelName, Generation)>),
     /// PostgreSQL cannot listen to this name.
     Refused(ChannelName, Generation),
-    /// The session is lost, or suspect: nothing follows until `Live`.
+    /// The session is lost or may be dead: no items follow until `Live`.
     Interrupted {
-        /// By the gateway's clock.
+        /// Time by the gateway's clock.
         since: SystemTime,
     },
     /// Whether the source can do its work beside the session; the reason if not.
@@ -83,8 +83,7 @@ pub enum SourceItem {
     /// A session is proven, and every LISTEN that was committed before the
     /// loss is committed again.
     Live {
-        /// There was a session before: whatever was committed in between is
-        /// unknown.
+        /// Whether there was a session before: commits in between are unknown then.
         lost: bool,
     },
 }

@@ -1,4 +1,4 @@
-//! The LISTEN source: one session at a time, for ever.
+//! The LISTEN source: one session at a time, reopened whenever it ends.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -27,9 +27,8 @@ pub struct PostgresSource {
 }
 
 impl PostgresSource {
-    /// Connects when its items are first asked for. The second session has to
-    /// run beside it: it serves `clients`, and proves each session of the
-    /// source.
+    /// Connects when its items are first polled. The auxiliary session has to run
+    /// beside it: it serves `clients`, and proves each session of the source.
     pub fn new(
         conninfo: Arc<ConnInfo>,
         config: Config,
@@ -99,8 +98,8 @@ impl Source for PostgresSource {
     }
 }
 
-/// Follows the wishes while there is no session, so that they do not pile up:
-/// of a channel that came and went nothing is left.
+/// Applies listen requests while there is no session, so that they do not accumulate: a
+/// channel that came and went leaves nothing behind.
 async fn tracking_demand<T>(
     demand: &Demand,
     wanted: &mut Wanted,
@@ -131,8 +130,8 @@ fn told(item: SourceItem, lost: &mut bool) -> SourceItem {
     }
 }
 
-/// It holds bytes of any kind. What is not UTF-8 the server cannot send to this
-/// session, and ends it: that costs one gap each.
+/// Such a database holds bytes of any kind. If a notification is not UTF-8, the server
+/// cannot send it to this session and ends the session: each costs one gap.
 fn warn_of_encoding(encoding: &str) {
     if encoding == "SQL_ASCII" {
         warn!("the database is SQL_ASCII: notifying what is not UTF-8 ends the session");

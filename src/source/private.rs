@@ -1,29 +1,30 @@
-//! What is notified on the private channel of a listening session.
+//! Notifications on the private channel of a listening session.
 
 use crate::event::{ChannelName, Payload};
 
-/// A channel of one session of this process alone: gateways on the same
-/// database do not hear each other's beats. Within 63 bytes, and without a quote.
+/// A private channel, unique to one session of this process: gateways on the same
+/// database do not receive each other's heartbeats. Within 63 bytes, and without a
+/// quote.
 pub(super) fn channel() -> ChannelName {
     let prefix = ChannelName::RESERVED_PREFIX;
     let name = format!("{prefix}heartbeat:{:016x}", fastrand::u64(..));
     ChannelName::new(&name).expect("a short text without NUL is a channel name")
 }
 
-/// One notification. Each kind is told from the others: they prove different
-/// things.
+/// A notification on the private channel. The kinds are distinct because they prove
+/// different things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Word {
-    /// Of the second session, before the first event.
+    /// Sent by the auxiliary session, before the first event.
     Probe,
-    /// Of the second session, each time that it is opened.
+    /// Sent by the auxiliary session each time it is opened.
     Proof(u64),
-    /// Of the session itself.
+    /// Sent by the listening session itself.
     HeartbeatQuery(u64),
 }
 
 impl Word {
-    /// Without a quote.
+    /// The payload, without a quote.
     pub(super) fn text(self) -> String {
         match self {
             Self::Probe => "probe".into(),
@@ -36,7 +37,7 @@ impl Word {
         Payload::new(self.text()).expect("a short text without NUL is a payload")
     }
 
-    /// Nothing for what no gateway says.
+    /// Parses a payload; `None` if it is not one of a gateway.
     pub(super) fn read(text: &str) -> Option<Self> {
         if text == "probe" {
             return Some(Self::Probe);

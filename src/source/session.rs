@@ -1,7 +1,7 @@
-//! One listening session's life: LISTEN, probe, forward, and its end.
+//! The life of one listening session: LISTEN, probe, forward notifications, end.
 //!
-//! Nothing else speaks on it, and no transaction stays open: that would hold
-//! back every notification, and the cluster's queue with them.
+//! The session runs no other statements, and no transaction stays open: that would hold
+//! back every notification, and fill the cluster's queue.
 
 use std::{pin::Pin, sync::Arc};
 
@@ -34,20 +34,20 @@ use crate::{
     publish::{PublishError, Publisher},
 };
 
-/// How far a session has come.
+/// Stage of a session.
 enum Stage {
-    /// It repeats the LISTENs of the one before.
+    /// Repeats the LISTENs of the previous session.
     SettingUp,
-    /// The second session notifies it.
+    /// The auxiliary session sends the probe.
     Probing(Pin<Box<dyn Future<Output = Result<(), PublishError>> + Send>>),
-    /// The notification is committed, and has not arrived yet.
+    /// The probe is committed, and has not arrived yet.
     Probed,
     Live {
         since: Instant,
     },
 }
 
-/// See the module.
+/// One listening session.
 pub(super) struct Session {
     client: Arc<Client>,
     connection: Connection,
@@ -55,21 +55,21 @@ pub(super) struct Session {
     stage: Stage,
     prober: Publisher,
     inspections: watch::Receiver<Inspection>,
-    /// What the second session knows of this one.
+    /// Status of this session, for the auxiliary session.
     whereabouts: watch::Sender<ListenerStatus>,
     heartbeat: HeartbeatTimer,
     timer: Pin<Box<Sleep>>,
-    /// Where the session is notified by itself, and probed.
+    /// The private channel for heartbeats, probes and proofs.
     private: ChannelName,
     beat: HeartbeatQuery,
     fence: Fence,
-    /// A beat of its own has arrived after it became live.
+    /// Whether a heartbeat has arrived since it became live.
     beats: bool,
     row: DrainBudget,
 }
 
 impl Session {
-    /// Begins to repeat the LISTENs of `wanted`.
+    /// Starts to repeat the LISTENs of `wanted`.
     pub(super) fn begin(
         connected: Connected,
         config: Config,
@@ -103,14 +103,14 @@ impl Session {
         }
     }
 
-    /// Whether `Live` was said.
+    /// Whether `Live` was reported.
     pub(super) fn is_live(&self) -> bool {
         matches!(self.stage, Stage::Live { .. })
     }
 
-    /// Whether its end is news. One that was live for a moment only may be
-    /// followed by others like it, and each costs the readers a gap: then the
-    /// pauses in between have to grow.
+    /// Whether it was live long enough to reset the backoff. A session that was live
+    /// only briefly may be followed by others like it, and each costs the readers a
+    /// gap: then the pauses in between have to grow.
     pub(super) fn has_lasted(&self) -> bool {
         match self.stage {
             Stage::Live { since } => self.beats || since.elapsed() >= Backoff::MAX,
@@ -118,7 +118,7 @@ impl Session {
         }
     }
 
-    /// What the session says next. Cancel-safe.
+    /// The next item of the session. Cancel-safe.
     pub(super) async fn next(
         &mut self,
         demand: &Demand,
@@ -138,7 +138,7 @@ impl Session {
         }
     }
 
-    /// The next of several messages that came together.
+    /// The next of several messages that arrived together.
     fn following(&mut self) -> Option<Result<AsyncMessage, SessionError>> {
         let next = || message(&mut self.connection).now_or_never();
         let following = self.row.goes_on().then(next).flatten();
@@ -148,7 +148,7 @@ impl Session {
         following
     }
 
-    /// Whatever comes first. Cancel-safe.
+    /// Polls all work and handles whatever is ready first. Cancel-safe.
     async fn look_at_all(
         &mut self,
         demand: &Demand,
@@ -185,8 +185,8 @@ impl Session {
         Ok(item)
     }
 
-    /// With all that is wished for by now; a session that is not proven yet repeats
-    /// those of the one before, and does not wait for newcomers.
+    /// Sends the next batch with all requests so far. A session that is not proven yet
+    /// repeats the LISTENs of the one before, without waiting for new requests.
     fn send_next(&mut self, demand: &Demand, wanted: &mut Wanted) {
         if !matches!(self.stage, Stage::SettingUp)
             && let Some(wishes) = demand.changed().now_or_never()
@@ -196,8 +196,8 @@ impl Session {
         self.listening.send_next(wanted);
     }
 
-    /// A notification of another session must arrive here: one of this
-    /// session would even through a pooler that keeps nothing for it.
+    /// Requests a notification from another session: one from this session would arrive
+    /// even through a pooler that discards its LISTENs.
     fn probe(&mut self) {
         let (prober, private) = (self.prober.clone(), self.private.clone());
         self.stage = Stage::Probing(Box::pin(async move {
@@ -228,7 +228,7 @@ impl Session {
     }
 
     fn look_at_the_clock(&mut self) -> Result<Option<SourceItem>, SessionError> {
-        // The process may have slept: what waits in the socket counts first.
+        // The process may have been suspended: messages in the socket count first.
         if let Some(message) = message(&mut self.connection).now_or_never() {
             return self.hear(message?);
         }
@@ -242,7 +242,7 @@ impl Session {
         Ok(None)
     }
 
-    /// Notifications before `Live` belong to the gap that comes before it.
+    /// Handles one message. Notifications before `Live` belong to the preceding gap.
     fn hear(&mut self, message: AsyncMessage) -> Result<Option<SourceItem>, SessionError> {
         self.row.heard();
         self.heartbeat.progress(Instant::now());
@@ -282,7 +282,7 @@ impl Session {
                 self.fence.proof(number);
                 self.whereabouts.send_modify(|seen| seen.heard = number);
             }
-            // Perhaps before the answer to its statement.
+            // May arrive before the answer to its statement.
             Some(Word::Probe) if !self.is_live() => {
                 self.proven();
                 self.stage = Stage::Live {
@@ -304,7 +304,7 @@ impl Session {
     }
 }
 
-/// Waits for ever when no probe is on its way. Cancel-safe.
+/// Waits for the probe; pending if none is being sent. Cancel-safe.
 async fn probe_sent(stage: &mut Stage) -> Result<(), PublishError> {
     match stage {
         Stage::Probing(sent) => sent.await,

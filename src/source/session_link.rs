@@ -1,4 +1,4 @@
-//! What the listening and the second session know of each other.
+//! State shared between the listening and the auxiliary session.
 
 use tokio::{select, sync::watch};
 
@@ -7,51 +7,52 @@ use crate::{
     publish::{PublishQueue, PublishRequest, Publisher},
 };
 
-/// What the last look at the server showed.
+/// Result of the latest check of the server.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Inspection {
-    /// `pg_notification_queue_usage()`: 0 to 1, full at 1. `None` when nobody
-    /// could look for long.
+    /// `pg_notification_queue_usage()`: 0 to 1, full at 1. `None` if it could not be
+    /// checked for a while.
     pub(super) queue_usage: Option<f64>,
-    /// The server takes no new session, and waits for those it has to end.
+    /// The server refuses new sessions, and waits for the existing ones to end.
     pub(super) shutting_down: bool,
-    /// The newest that has committed.
+    /// The newest proof that has committed.
     pub(super) proof: Option<Proof>,
 }
 
-/// What the second session has notified to find out whether it is heard.
+/// A notification by which the auxiliary session checks that it reaches the listening
+/// one.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Proof {
-    /// The private channel of the session that is to hear it.
+    /// The private channel of the session that should receive it.
     pub(super) to: ChannelName,
-    /// Rises, and is never used twice.
+    /// Increases with each proof, and is never reused.
     pub(super) number: u64,
 }
 
-/// What became of the listening session.
+/// Status of the listening session.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ListenerStatus {
-    /// Where it is: what is notified on another host is not heard.
+    /// Its host: notifications sent on another host do not arrive.
     pub(super) host: Option<String>,
-    /// How many were lost after they had been live.
+    /// Number of sessions that were lost after they had been live.
     pub(super) losses: u64,
-    /// The private channel of one that is live.
+    /// The private channel of the live session.
     pub(super) live: Option<ChannelName>,
-    /// The newest proof that was heard.
+    /// Number of the newest proof that was received.
     pub(super) heard: u64,
 }
 
-/// What the second session is to notify.
+/// Notifications for the auxiliary session to send.
 #[derive(Debug)]
 pub(super) struct Requests {
-    /// Without an answer to them the source is not live: they go before what
-    /// clients publish, however much that is.
+    /// The source is not live until these are answered, so they come before those of
+    /// clients, however many there are.
     pub(super) probes: PublishQueue,
     pub(super) clients: PublishQueue,
 }
 
 impl Requests {
-    /// `None` when nobody can publish any more. Cancel-safe.
+    /// The next request; `None` when the last publisher was dropped. Cancel-safe.
     pub(super) async fn next(&mut self) -> Option<PublishRequest> {
         select! {
             biased;
@@ -60,14 +61,14 @@ impl Requests {
         }
     }
 
-    /// What waits already.
+    /// The next request that is already waiting.
     pub(super) fn waiting(&mut self) -> Option<PublishRequest> {
         let probe = self.probes.try_recv();
         probe.or_else(|_| self.clients.try_recv()).ok()
     }
 }
 
-/// The listening session's end of the two.
+/// The listening session's end of the link.
 #[derive(Debug)]
 pub(super) struct Second {
     pub(super) prober: Publisher,
@@ -76,12 +77,12 @@ pub(super) struct Second {
 }
 
 impl Second {
-    /// A listening session begins here.
+    /// A listening session starts on this host.
     pub(super) fn listens_on(&self, host: String) {
         self.listening.send_modify(|seen| seen.host = Some(host));
     }
 
-    /// It has ended.
+    /// The listening session has ended.
     pub(super) fn left(&self, was_live: bool) {
         self.listening.send_modify(|seen| {
             seen.host = None;

@@ -1,17 +1,17 @@
-//! How many LISTENs and UNLISTENs one round trip takes. Pure.
+//! Numbers of LISTENs and UNLISTENs in one round trip. Pure.
 
-/// See the module.
+/// Limits of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Sizes {
-    /// LISTENs, and as many UNLISTENs: 10,000 channels of a new session take ten
-    /// round trips, and the text of one stays under 280 KB.
+    /// Maximum of LISTENs, and of UNLISTENs: 10,000 channels of a new session take ten
+    /// round trips, and the text of one stays below 280 KB.
     pub(super) most: usize,
-    /// While PostgreSQL works on a batch it passes no notification on, and up to
-    /// version 18 each statement compares its name with those that are listened to.
-    /// So many comparisons take some 15 ms.
+    /// Maximum of name comparisons in a batch, which take some 15 ms. PostgreSQL
+    /// delivers no notifications while it works on a batch, and up to version 18 each
+    /// statement compares its name with all that the session listens to.
     pub(super) comparisons: usize,
-    /// However many are listened to; and UNLISTENs that go with a single LISTEN, so
-    /// that they get done while newcomers come without a pause.
+    /// Minimum of LISTENs, however large the set is; also of UNLISTENs next to a
+    /// LISTEN, so that they progress while new channels arrive without a pause.
     pub(super) few: usize,
 }
 
@@ -26,13 +26,13 @@ impl Default for Sizes {
 }
 
 impl Sizes {
-    /// LISTENs where so many names are listened to.
+    /// Maximum of LISTENs while the session listens to `listened_to` names.
     pub(super) fn listens(self, listened_to: usize) -> usize {
         (self.comparisons / listened_to.max(1)).clamp(self.few, self.most)
     }
 
-    /// UNLISTENs that go with so many LISTENs, of `most` that may: never fewer than those, or the
-    /// set would grow while others are to leave it.
+    /// Maximum of UNLISTENs next to `listens` LISTENs, out of `most`. Never fewer than
+    /// the LISTENs, or the set would grow while others are to leave it.
     pub(super) fn unlistens(self, listens: usize, most: usize) -> usize {
         match listens {
             0 => most,

@@ -1,9 +1,9 @@
-//! Statements of the listening session, and what its server says after them.
+//! Statements of the listening session, and the server's answers to them.
 //!
-//! Before it ends its answer to a statement it passes on what was notified
-//! meanwhile. What it cannot pass on it tells there: as an error of a statement
-//! that has committed, after which an older server (16.2 was seen to) goes on
-//! with the session as if nothing were missing.
+//! Before the server ends its answer, it delivers pending notifications. If it cannot
+//! deliver one, it reports an error for a statement that has already committed, after
+//! which an older server (observed with 16.2) continues the session as if nothing were
+//! missing.
 
 use std::{collections::HashSet, pin::pin};
 
@@ -17,27 +17,25 @@ use tokio_postgres::{
 use super::connect::describe;
 use crate::event::ChannelName;
 
-/// Why statements have no good answer.
+/// Reason why statements failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
-    /// None of them was completed: they have changed nothing.
+    /// No statement was completed: nothing has changed.
     #[error("{}", describe(.0))]
     NotExecuted(Error),
-    /// A channel that was listened to has another name when the server says it:
-    /// its encoding has no letter of its own for one of the name, and takes
-    /// another.
+    /// The server reports a committed channel under another name: its encoding replaced
+    /// a character of the name that it lacks by another one.
     #[error("a name has changed in the server's encoding")]
     Respelt,
-    /// After that nobody knows what was passed on.
+    /// Which notifications were delivered after this is unknown.
     #[error("after a statement: {}", describe(.0))]
     AfterCompletion(Error),
 }
 
 impl Failure {
-    /// The text cannot be held in the server's encoding
-    /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>, 22P05).
-    /// It is turned into that before anything else is done, and the session
-    /// goes on.
+    /// Whether the server's encoding cannot represent the text
+    /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>, 22P05). The
+    /// server converts the text before anything else, and the session continues.
     pub(super) fn is_about_the_text(&self) -> bool {
         let error = match self {
             Self::NotExecuted(error) => error,
@@ -51,7 +49,7 @@ impl Failure {
     }
 }
 
-/// Runs them in one round trip, as one transaction.
+/// Runs the statements in one round trip, as one transaction.
 pub(super) async fn run(client: &Client, sql: &str) -> Result<(), Failure> {
     let answers = client.simple_query_raw(sql).await;
     let mut answers = pin!(answers.map_err(Failure::NotExecuted)?);
@@ -67,8 +65,8 @@ pub(super) async fn run(client: &Client, sql: &str) -> Result<(), Failure> {
     }
 }
 
-/// Whether each of the names, whose LISTENs have committed, is what the server
-/// says it listens to, after both were in its encoding.
+/// Checks that the server reports each of the committed names unchanged, after both
+/// were converted to its encoding.
 pub(super) async fn are_kept(client: &Client, names: &[ChannelName]) -> Result<(), Failure> {
     let sql = "SELECT name FROM pg_catalog.pg_listening_channels() AS listening (name) \
                WHERE name OPERATOR(pg_catalog.=) ANY ($1)";
@@ -92,7 +90,7 @@ mod tests {
 
     use super::*;
 
-    /// As the protocol has it: a kind, the length with itself, and the rest
+    /// A message of the protocol: its kind, the length including itself, and the body
     /// (<https://www.postgresql.org/docs/current/protocol-message-formats.html>).
     fn message(kind: u8, body: &[u8]) -> Vec<u8> {
         let length = (4 + body.len()) as u32;
@@ -108,7 +106,7 @@ mod tests {
         message(b'E', body.as_bytes())
     }
 
-    /// What becomes of statements to which a server answers with `messages`.
+    /// The result of statements that a server answers with `messages`.
     async fn answered(messages: &[Vec<u8>]) -> Result<(), Failure> {
         let (near, mut far) = duplex(1 << 10);
         let ready = message(b'Z', b"I");

@@ -1,4 +1,4 @@
-//! The names that wait for their LISTEN, those first that few ask for. Pure.
+//! Queue of names that wait for their LISTEN, in favour of small requests. Pure.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -7,27 +7,27 @@ use crate::{
     event::ChannelName,
 };
 
-/// When a name has its turn: those of one turn in the order of their wishes.
+/// Position in the queue: the batch, then the order of the requests.
 type Turn = (u64, Generation);
 
-/// See the module.
+/// Names that wait for their LISTEN.
 ///
-/// The first name of each request has its turn in the next batch, its second in
-/// the one after that, and so on, but all go as early as there is room. So who asks
-/// for one name goes before a request of hundreds, and the hundredth name waits for
-/// a hundred batches at most before nobody new goes ahead of it.
+/// The first name of each request is assigned to the next batch, its second to the one
+/// after that, and so on, but all are sent as soon as there is room. So a request of
+/// one name precedes one of hundreds, and after at most a hundred batches no new name
+/// precedes the hundredth name of a request.
 ///
-/// Bounded by the hub's `max_channels`: who is no longer wanted leaves.
+/// Bounded by the hub's `max_channels`: names that are no longer wanted are removed.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     names: BTreeMap<Turn, ChannelName>,
     turns: HashMap<ChannelName, Turn>,
-    /// Batches that were taken.
+    /// Number of batches taken.
     batches: u64,
 }
 
 impl Waiting {
-    /// From now on, by its newest wish alone.
+    /// Adds a name, or moves it to the position of its newest request.
     pub(super) fn insert(&mut self, name: ChannelName, generation: Generation, rank: Rank) {
         self.remove(&name);
         let turn = (self.batches + u64::from(rank), generation);
@@ -41,12 +41,12 @@ impl Waiting {
         }
     }
 
-    /// Another batch is made of those who are next.
+    /// Starts another batch.
     pub(super) fn next_batch(&mut self) {
         self.batches += 1;
     }
 
-    /// Who is next.
+    /// Removes and returns the next name.
     pub(super) fn pop(&mut self) -> Option<ChannelName> {
         let (_, name) = self.names.pop_first()?;
         self.turns.remove(&name);
@@ -95,7 +95,7 @@ mod tests {
         }
     }
 
-    /// However many come with one name each.
+    /// However many requests of one name arrive.
     #[test]
     fn who_asks_for_many_gets_the_last_one_too() {
         let mut crowd = Crowd::default();

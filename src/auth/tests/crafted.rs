@@ -71,8 +71,7 @@ async fn the_public_key_as_a_secret() {
             let token = signed(&header, &claims().to_string(), &key, algorithm);
             is_refused(name, &by_rsa(), &token).await;
         }
-        // Signed with the secret, but with an algorithm of the key's own kind in the
-        // header.
+        // Signed with HS256, but the header names an algorithm of the public key.
         let header = json!({"alg": "RS256"}).to_string();
         let token = signed(&header, &claims().to_string(), &key, Algorithm::HS256);
         is_refused("RS256", &by_rsa(), &token).await;

@@ -1,6 +1,7 @@
-//! Random wishes, far more than round trips, against the real server: what it says
-//! that it listens to is what is wanted, and what is said to be listened to is heard.
-//! In a database in UTF8, and in one in EUC_JP, where names are cut, changed and refused.
+//! Random requests, far more than round trips, against a real server: it listens to
+//! exactly the wanted channels, and notifications on reported channels arrive. Runs in
+//! a database in UTF8, and in one in EUC_JP, where names are truncated, changed and
+//! refused.
 
 mod world;
 
@@ -21,9 +22,10 @@ const PRIVATE: &str = "pgfan:test";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Good,
-    /// Two bytes in UTF-8 are three there: what is listened to then.
+    /// Two bytes in UTF-8 are three in EUC_JP, or two characters are one: the resulting
+    /// name.
     Becomes(&'static str),
-    /// No letter for it.
+    /// EUC_JP has no such character.
     Impossible,
 }
 
@@ -36,7 +38,7 @@ impl Kind {
     }
 }
 
-/// Each that is cut or changed becomes another one that is asked for too, but one.
+/// Each truncated or changed name becomes another one of the list, except for one.
 const NAMES: [(&str, Kind); 11] = [
     ("a", Kind::Good),
     ("b", Kind::Good),
@@ -83,7 +85,7 @@ async fn server() -> Sandbox {
         .expect("a server")
 }
 
-/// Where names are held in this encoding.
+/// Creates a database with this encoding.
 async fn database(server: &Sandbox, encoding: &str) -> String {
     let admin = other(&server.url()).await;
     let create = format!("CREATE DATABASE {encoding} TEMPLATE template0 ENCODING '{encoding}'");
@@ -92,7 +94,7 @@ async fn database(server: &Sandbox, encoding: &str) -> String {
     server.url().replace("/postgres", &name)
 }
 
-/// Another session, that is driven by itself.
+/// Another session, whose connection is polled by a task.
 async fn other(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
@@ -103,7 +105,7 @@ impl World {
     async fn step(&mut self) {
         match self.random.u8(..100) {
             0..45 => self.wish(),
-            // As the source does between round trips, and at any other time.
+            // The source does this between round trips; here it happens at any time.
             45..75 => self.follow().await,
             75..95 => {
                 self.answered().await;
@@ -112,7 +114,8 @@ impl World {
             }
             95..98 => {
                 for channel in self.ready() {
-                    // What is given up, but not yet by the source, may be ready.
+                    // Channels that were unsubscribed, but not yet in the source, may
+                    // be ready.
                     self.is_heard(&channel).await;
                 }
             }
@@ -121,7 +124,7 @@ impl World {
         }
     }
 
-    /// What was in flight.
+    /// Waits for the statement in flight.
     async fn answered(&mut self) {
         while self.listening.is_busy() {
             self.advance().await;

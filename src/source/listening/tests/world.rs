@@ -1,4 +1,4 @@
-//! A session that is driven step by step, and a hub that counts.
+//! A session that is driven step by step, and a model of the hub.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,7 +16,7 @@ use tokio_postgres::{
 use super::{Kind, NAMES, PATIENCE, PRIVATE, kind, name, other};
 use crate::{channel_demand::Demand, source::listening::*};
 
-/// What the hub knows of a channel that it has asked for.
+/// State of a requested channel in the hub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
     Asked,
@@ -28,7 +28,7 @@ pub(super) struct World {
     pub(super) random: Rng,
     pub(super) url: String,
     pub(super) respells: bool,
-    /// So many names is one that may spoil its batch.
+    /// One in this number of requests may use a name that makes its batch fail.
     one_of: u8,
     pub(super) connection: Connection<Socket, NoTlsStream>,
     pub(super) listening: ListenSet,
@@ -46,7 +46,7 @@ async fn session(url: &str) -> (Arc<Client>, Connection<Socket, NoTlsStream>) {
     (Arc::new(client), connection)
 }
 
-/// So few names in a batch that most wait for others.
+/// With batches so small that most names have to wait.
 fn listening(client: Arc<Client>, respells: bool, wanted: &Wanted) -> ListenSet {
     let mut listening = ListenSet::begin(client, respells, name(PRIVATE), wanted);
     listening.sizes = Sizes {
@@ -78,9 +78,10 @@ impl World {
         }
     }
 
-    /// As the hub: what nobody has is asked for, and what somebody has is given up.
+    /// Like the hub: requests a channel without subscribers, or gives up one with
+    /// subscribers.
     pub(super) fn wish(&mut self) {
-        // Those that spoil a batch come last, and seldom.
+        // Names that make a batch fail are at the end of the list, and rarely used.
         let good = NAMES.iter().filter(|(_, kind)| *kind == Kind::Good).count();
         let among = match self.respells && self.random.u8(..self.one_of) == 0 {
             true => NAMES.len(),
@@ -113,7 +114,7 @@ impl World {
         self.take_in();
     }
 
-    /// Until the statement in flight is answered, or something else comes.
+    /// Waits until the statement in flight is answered, or another message arrives.
     pub(super) async fn advance(&mut self) {
         let advanced = async {
             select! {
@@ -143,7 +144,7 @@ impl World {
         }
     }
 
-    /// As the hub: only the answer to the newest wish counts.
+    /// Like the hub: only the answer to the newest request counts.
     pub(super) fn take_in(&mut self) {
         while let Some(item) = self.listening.say() {
             let (answers, state) = match item {
@@ -172,7 +173,7 @@ impl World {
             .collect()
     }
 
-    /// What is notified there now arrives, whatever else is in flight.
+    /// A notification sent to the channel now arrives, whatever else is in flight.
     pub(super) async fn is_heard(&mut self, channel: &str) {
         self.notified += 1;
         let payload = self.notified.to_string();
@@ -182,7 +183,7 @@ impl World {
         let expected = format!("{channel} {payload}");
         let arrives = async {
             while !self.heard.contains(&expected) {
-                // Another LISTEN or UNLISTEN may come between.
+                // Another LISTEN or UNLISTEN may run in between.
                 self.listening.send_next(&self.wanted);
                 self.advance().await;
             }
@@ -191,7 +192,7 @@ impl World {
         assert!(!is_late, "{channel} is ready, and not listened to");
     }
 
-    /// All wishes are followed, and nothing is in flight any more.
+    /// Applies all requests and waits until no statement is in flight.
     pub(super) async fn settle(&mut self) {
         loop {
             self.follow().await;
@@ -243,7 +244,8 @@ impl World {
             missing.is_empty(),
             "wanted and not listened to: {missing:?}"
         );
-        // What a refused name has become nobody can give up under its name.
+        // The changed form of a refused name cannot be unlistened under the refused
+        // name.
         let left: BTreeSet<&str> = NAMES
             .iter()
             .filter_map(|(_, kind)| kind.becomes())
@@ -255,7 +257,7 @@ impl World {
         assert!(more.is_empty(), "listened to and not wanted: {more:?}");
     }
 
-    /// The session is lost at whatever point it has reached.
+    /// Loses the session, at whatever point it has reached.
     pub(super) async fn lose(&mut self) {
         let (client, connection) = session(&self.url).await;
         self.connection = connection;
@@ -265,7 +267,7 @@ impl World {
                 *state = State::Asked;
             }
         }
-        // Wishes are not followed before all that was wanted is committed.
+        // New requests are not applied before all wanted channels are committed.
         while self.listening.is_busy() {
             self.advance().await;
             self.listening.send_next(&self.wanted);
