@@ -12,8 +12,8 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use super::connect_error::{ConnectError, explain};
 use super::target::{Attempts, Target};
 
-/// What drives a session; the same type with and without TLS. Nothing happens on a [`Client`] until
-/// it is polled.
+/// The connection task of a session, of the same type with and without TLS. A [`Client`] makes no
+/// progress unless it is polled.
 pub type Connection = tokio_postgres::Connection<Socket, TlsStream>;
 
 type TlsStream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
@@ -23,8 +23,8 @@ impl Target {
     /// Opens a session: name lookup, socket, TLS and authentication, all within `connect_timeout`.
     ///
     /// # Errors
-    /// Why there is no session; [`ConnectError::ends_search`] says whether libpq would go on to the
-    /// next host.
+    /// The session could not be opened; [`ConnectError::ends_search`] tells whether libpq would go
+    /// on to the next host.
     pub async fn connect(&self) -> Result<(Client, Connection), ConnectError> {
         let limit = self.connect_timeout;
         match tokio::time::timeout(limit, self.attempts()).await {
@@ -66,7 +66,7 @@ impl Target {
     ) -> Result<(Client, Connection), ConnectError> {
         let reason = explain(&first);
         let session = self.again(SslMode::Disable, first).await?;
-        // A success would otherwise hide that TLS was tried and did not work.
+        // A success would otherwise hide that TLS was tried and failed.
         tracing::warn!(target = %self, reason, "connected without TLS, as sslmode=prefer allows");
         Ok(session)
     }
@@ -85,7 +85,7 @@ impl Target {
         })
     }
 
-    /// The session, and whether it came as far as TLS.
+    /// Makes one attempt. Also returns whether it got as far as TLS.
     async fn attempt(&self, mode: SslMode) -> (Opened, bool) {
         let connector = Watched {
             connector: self.connector.clone(),
@@ -106,8 +106,8 @@ impl Target {
     }
 }
 
-/// A connector that tells whether the server agreed to TLS: only a failure after that lets `prefer`
-/// try without.
+/// A connector that records whether the server agreed to TLS: only after a later failure may
+/// `prefer` try without TLS.
 struct Watched<C> {
     connector: C,
     began: Arc<AtomicBool>,

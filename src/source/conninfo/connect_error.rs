@@ -1,4 +1,4 @@
-//! Why a session could not be opened, in one complete line: tokio-postgres alone says "db error".
+//! Errors of opening a session, each complete in one line: tokio-postgres alone prints "db error".
 
 use std::error::Error as _;
 use std::io;
@@ -10,10 +10,10 @@ use tokio_postgres::error::{DbError, SqlState};
 
 use crate::text::Printable;
 
-/// No session on this host. The text is complete, so it has no source to print after it.
+/// The error of opening a session on one host. The text is complete, so it has no `source`.
 #[derive(Debug, Error)]
 pub enum ConnectError {
-    /// Neither a session nor a refusal in time.
+    /// Neither a session nor a refusal within the time limit.
     #[error("{target}: no session within {limit:?} (connect_timeout)")]
     Timeout {
         /// Host, port and database.
@@ -26,7 +26,7 @@ pub enum ConnectError {
     Failed {
         /// Host, port and database.
         target: String,
-        /// What went wrong.
+        /// The error of the attempt.
         error: tokio_postgres::Error,
     },
     /// `sslmode` allowed two attempts, with TLS and without, and both failed.
@@ -34,15 +34,15 @@ pub enum ConnectError {
     BothWays {
         /// Host, port and database.
         target: String,
-        /// With TLS for `prefer`, without for `allow`.
+        /// The error with TLS for `prefer`, without for `allow`.
         first: tokio_postgres::Error,
-        /// Without TLS for `prefer`, with for `allow`.
+        /// The error without TLS for `prefer`, with for `allow`.
         second: tokio_postgres::Error,
     },
 }
 
 impl ConnectError {
-    /// The SQLSTATE, if the server itself refused; of two refusals the second.
+    /// The SQLSTATE, if the server refused the session; of two refusals the second.
     #[must_use]
     pub fn code(&self) -> Option<&SqlState> {
         match self {
@@ -52,8 +52,8 @@ impl ConnectError {
         }
     }
 
-    /// libpq leaves the remaining hosts alone after a server's refusal, such as a wrong password,
-    /// unless that server is only starting up or shutting down (`57P03`).
+    /// Whether libpq would not try the remaining hosts: it stops after a server's refusal, such as
+    /// a wrong password, unless that server is only starting up or shutting down (`57P03`).
     /// <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS>
     #[must_use]
     pub fn ends_search(&self) -> bool {
@@ -62,7 +62,7 @@ impl ConnectError {
     }
 }
 
-/// The whole story of an error, with advice where the cause is a known one.
+/// All causes of an error, with advice if the cause is a known one.
 pub(super) fn explain(error: &tokio_postgres::Error) -> String {
     if let Some(refusal) = error.as_db_error() {
         return explain_refusal(refusal);
@@ -92,7 +92,7 @@ fn explain_refusal(refusal: &DbError) -> String {
     text
 }
 
-/// rustls' verdict, which travels inside an I/O error.
+/// The certificate error of rustls, which is wrapped in an I/O error.
 fn certificate_error<'a>(
     cause: &'a (dyn std::error::Error + 'static),
 ) -> Option<&'a CertificateError> {

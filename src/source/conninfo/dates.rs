@@ -1,6 +1,5 @@
-//! The dates of certificates that the settings name. A server refuses a client's
-//! certificate that is not valid now; libpq refuses such a root, where rustls
-//! takes a root for one whatever its dates are.
+//! Validity dates of the certificates in the settings. A server refuses a client certificate that
+//! is not valid now. libpq also refuses such a root; rustls ignores the dates of roots.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -20,14 +19,14 @@ pub(crate) struct Dated {
     /// The keyword that names the file.
     pub(crate) keyword: &'static str,
     path: PathBuf,
-    /// In its file, from 1.
+    /// Position in the file, from 1.
     number: usize,
-    /// Nothing where its dates cannot be read.
+    /// `None` if its dates cannot be read.
     pub(crate) certificate: Option<Certificate>,
 }
 
 impl Dated {
-    /// The fault of its dates, if there is one.
+    /// The fault of its dates, if any.
     pub(crate) fn fault(&self, now: SystemTime) -> Option<(Standing, String)> {
         let certificate = self.certificate.as_ref()?;
         let fault = certificate.fault(now)?;
@@ -43,9 +42,8 @@ impl fmt::Display for Dated {
 }
 
 impl ConnInfo {
-    /// The certificates of the client's file, its own first, and those of the
-    /// named roots; none where no TLS is spoken, or a file cannot be read, which
-    /// [`ConnInfo::targets`] reports.
+    /// The certificates of the client's file, its own first, and those of the named roots. Empty
+    /// if TLS is not used, or if a file cannot be read, which [`ConnInfo::targets`] reports.
     pub(crate) fn certificates(&self) -> Vec<Dated> {
         let speaks_tls =
             self.tls.mode != SslMode::Disable && Endpoints::need_tls(&self.endpoints.in_order());

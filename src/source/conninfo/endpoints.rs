@@ -1,4 +1,4 @@
-//! The lists `host`, `hostaddr` and `port`, brought together into one endpoint each.
+//! Combines the lists `host`, `hostaddr` and `port` into one endpoint each.
 //! <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-MULTIPLE-HOSTS>
 
 mod host_rule;
@@ -13,11 +13,10 @@ use super::settings::Settings;
 
 const DEFAULT_PORT: u16 = 5432;
 
-/// The socket folders that servers are built with: Debian's and Red Hat's, then the one of the
-/// plain sources.
+/// The compiled-in socket folders of servers: of Debian and Red Hat, then of the upstream sources.
 pub(super) const SOCKET_FOLDERS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
 
-/// All places where the database may be, never empty.
+/// All endpoints of the database, never empty.
 #[derive(Debug)]
 pub(super) struct Endpoints {
     list: Vec<Entry>,
@@ -25,14 +24,14 @@ pub(super) struct Endpoints {
     pub(super) random: bool,
 }
 
-/// One place of the lists; without a place it is the default one, looked for anew each time.
+/// One entry of the lists; without a place it is the default one, determined again each time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
     place: Option<Place>,
     port: u16,
 }
 
-/// One place to connect to.
+/// One endpoint to connect to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Endpoint {
     pub(super) place: Place,
@@ -51,7 +50,7 @@ pub(super) enum Place {
 }
 
 impl Endpoints {
-    /// `None` after a mistake.
+    /// Reads the lists; `None` after a mistake.
     pub(super) fn read(settings: &Settings, mistakes: &mut Mistakes) -> Option<Self> {
         let orders = [("disable", false), ("random", true)];
         let random = mistakes.catch(settings.choice("load_balance_hosts", &orders));
@@ -64,7 +63,7 @@ impl Endpoints {
         })
     }
 
-    /// The endpoints in the order to try them, a new random order each time if so set.
+    /// The endpoints in the order to try them; a new random order each time if configured.
     pub(super) fn in_order(&self) -> Vec<Endpoint> {
         let mut endpoints: Vec<_> = self.list.iter().map(Entry::endpoint).collect();
         if self.random {
@@ -76,7 +75,7 @@ impl Endpoints {
         endpoints
     }
 
-    /// Whether any of them can have TLS now: a socket never has.
+    /// Whether any of them can use TLS now: a Unix-domain socket never does.
     pub(super) fn need_tls(endpoints: &[Endpoint]) -> bool {
         endpoints
             .iter()
@@ -94,8 +93,9 @@ impl Entry {
     }
 }
 
-/// libpq has one socket folder built in; here it is the first that has a socket for the port.
-/// Without any, the server may run in a container with its port published, so it is `localhost`.
+/// The place without `host` and `hostaddr`. libpq has one compiled-in socket folder; here it is
+/// the first that has a socket for the port. Without any, the server may run in a container with
+/// its port published, so it is `localhost`.
 fn default_place(folders: &[&str], port: u16) -> Place {
     let socket = |folder: &&&str| Path::new(folder).join(format!(".s.PGSQL.{port}")).exists();
     match folders.iter().find(socket) {
@@ -107,7 +107,8 @@ fn default_place(folders: &[&str], port: u16) -> Place {
     }
 }
 
-/// `host` and `hostaddr` are of equal length if both are set. Without any there is one default place.
+/// One place for each host. `host` and `hostaddr` must have equal lengths if both are set. Without
+/// any there is one default place.
 fn places(settings: &Settings) -> Result<Vec<Option<Place>>, ConnInfoError> {
     let (hosts, addresses) = (list(settings, "host"), list(settings, "hostaddr"));
     if !hosts.is_empty() && !addresses.is_empty() && hosts.len() != addresses.len() {
@@ -120,7 +121,7 @@ fn places(settings: &Settings) -> Result<Vec<Option<Place>>, ConnInfoError> {
     (0..count).map(place).collect()
 }
 
-/// `None` is the default place: neither a host nor an address.
+/// One place; `None` is the default, with neither a host nor an address.
 fn place(settings: &Settings, host: String, address: &str) -> Result<Option<Place>, ConnInfoError> {
     if let Some(rule) = host_rule::broken_by(&host) {
         return Err(settings.broken("host", rule));
@@ -128,7 +129,7 @@ fn place(settings: &Settings, host: String, address: &str) -> Result<Option<Plac
     let folder = host.starts_with('/');
     if !address.is_empty() {
         let address = numeric(settings, address)?;
-        // Without a host name the certificate is checked for the address.
+        // Without a host name the certificate is checked against the address.
         let unnamed = folder || host.is_empty();
         let name = if unnamed { address.to_string() } else { host };
         return Ok(Some(Place::Tcp {
@@ -154,7 +155,7 @@ fn numeric(settings: &Settings, address: &str) -> Result<IpAddr, ConnInfoError> 
         .map_err(|_| settings.broken("hostaddr", rule))
 }
 
-/// As many ports as there are places, or a single one for all.
+/// Adds a port to each place: as many ports as places, or a single one for all.
 fn pair_up(
     settings: &Settings,
     places: Vec<Option<Place>>,

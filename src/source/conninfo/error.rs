@@ -1,5 +1,4 @@
-//! What can be wrong with connection settings. No text here ever carries a value that may be a
-//! secret.
+//! Mistakes in connection settings. Their texts never contain a value that may be a secret.
 
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
@@ -9,30 +8,30 @@ use thiserror::Error;
 use super::foreign::Meant;
 use crate::text::{may_be_secret, path_prefix};
 
-/// A mistake in the connection settings, in words for the operator.
+/// A mistake in the connection settings, described for the operator.
 ///
-/// The texts name the keyword, where its value came from and the rule it breaks. They never repeat
-/// a connection string, a value or a keyword that is unknown, because an unescaped `@`, `/`, `&` or
+/// The texts name the keyword, the origin of its value and the rule it breaks. They never repeat a
+/// connection string, a value or a keyword that is unknown, because an unescaped `@`, `/`, `&` or
 /// blank can make a password look like any other part. Only the name of a service is shown as
 /// written, if it looks like a name.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ConnInfoError {
-    /// The connection string cannot be read on from `position` (characters, from 1).
+    /// The connection string is malformed at `position`.
     #[error("connection string, character {position}: {rule}")]
     Syntax {
-        /// Where the mistake begins, in characters from 1.
+        /// Position of the mistake, in characters from 1.
         position: usize,
-        /// What was expected there.
+        /// The expected text there.
         rule: &'static str,
     },
     /// The connection string has the form of another program.
     #[error("connection string, character {position}: {rule}")]
     Foreign {
-        /// Where that shows, in characters from 1.
+        /// Position at which this shows, in characters from 1.
         position: usize,
-        /// Which form it is.
+        /// The recognised form.
         rule: &'static str,
-        /// How libpq wants it.
+        /// The form that libpq expects.
         remedy: &'static str,
     },
     /// libpq has no such keyword.
@@ -40,40 +39,40 @@ pub enum ConnInfoError {
     UnknownKeyword {
         /// A character of the connection string, or a line of the service file, from 1.
         position: usize,
-        /// Where it was written.
+        /// The layer with the keyword.
         origin: Origin,
-        /// What it may stand for.
+        /// Its probable meaning.
         meant: Meant,
     },
-    /// The value is malformed, contradicts another one, or cannot be honoured.
+    /// The value is malformed, contradicts another one, or is not supported.
     #[error("{keyword} ({origin}) {rule}")]
     Value {
         /// libpq's keyword.
         keyword: &'static str,
-        /// Which layer gave the value.
+        /// The layer that set the value.
         origin: Origin,
         /// The rule that it breaks, as the rest of a sentence.
         rule: String,
     },
-    /// A file that the settings lead to cannot be used.
+    /// A file that the settings refer to cannot be used.
     #[error("{keyword}: {}{problem}", of_path(.path.as_deref()))]
     File {
         /// The keyword that names the file.
         keyword: &'static str,
-        /// The file, unless what was given may be a secret in place of its path.
+        /// The file, unless the given text may be a secret instead of a path.
         path: Option<PathBuf>,
-        /// What is wrong with it.
+        /// The problem with it.
         problem: FileProblem,
     },
-    /// `service` names a section that is in no service file.
+    /// `service` names a section that no service file contains.
     #[error("definition of service {}not found ({origin})", named(.name.as_deref()))]
     UnknownService {
-        /// The service asked for, if it looks like a name.
+        /// The requested service, if it looks like a name.
         name: Option<String>,
-        /// Which layer gave the name.
+        /// The layer that set the name.
         origin: Origin,
     },
-    /// Neither the settings nor the operating system name a user.
+    /// Neither the settings nor the operating system provide a user name.
     #[error("no database user: the operating system has no name for this process, set PGUSER")]
     NoUser,
 }
@@ -123,22 +122,22 @@ fn named(service: Option<&str>) -> String {
     service.map_or(String::new(), |name| format!("\"{name}\" "))
 }
 
-/// What is wrong with a file.
+/// Reason why a file cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum FileProblem {
-    /// The operating system does not give it, and this is its number for why.
+    /// The error code of the operating system.
     #[error("{}", io::Error::from_raw_os_error(*.0))]
     System(i32),
-    /// `sslmode` asks for roots, and the file that nobody had to name is not there.
+    /// `sslmode` requires roots, and the default file does not exist.
     #[error("does not exist: give the file, set sslrootcert=system, or choose a weaker sslmode")]
     NoRoots,
-    /// It is there, and does not do.
+    /// The file exists but is unsuitable.
     #[error("{0}")]
     Unfit(String),
 }
 
 impl FileProblem {
-    /// Whether there is no such file.
+    /// Whether the file does not exist.
     #[must_use]
     pub fn is_absence(&self) -> bool {
         match self {
@@ -170,7 +169,7 @@ impl From<&str> for FileProblem {
     }
 }
 
-/// Which layer a setting came from; the first one listed wins.
+/// The layer that set a value; the first one listed takes precedence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// The connection string or URI.
@@ -179,7 +178,7 @@ pub enum Origin {
     ServiceFile,
     /// This environment variable.
     Variable(&'static str),
-    /// Nobody set it.
+    /// Not set in any layer.
     Default,
 }
 
@@ -194,12 +193,12 @@ impl fmt::Display for Origin {
     }
 }
 
-/// Collects mistakes, so that an operator sees all of them at once.
+/// A collection of mistakes, so that an operator sees all of them at once.
 #[derive(Debug, Default)]
 pub(super) struct Mistakes(Vec<ConnInfoError>);
 
 impl Mistakes {
-    /// Keeps the mistake, or gives the value.
+    /// Returns the value, or records the mistake.
     pub(super) fn catch<T>(&mut self, result: Result<T, ConnInfoError>) -> Option<T> {
         result.map_err(|mistake| self.add(mistake)).ok()
     }

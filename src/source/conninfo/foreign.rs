@@ -1,5 +1,5 @@
-//! Connection strings as other programs write them: what is recognised is named, with the way to
-//! write it for libpq, and never repeated.
+//! Connection strings in the forms of other programs: a recognised form is named, with the libpq
+//! equivalent, and the string is never repeated.
 
 mod words;
 
@@ -9,11 +9,11 @@ use super::{keywords, uri};
 pub use words::Meant;
 pub(super) use words::meant;
 
-/// The rule for a name that is a connection string.
+/// The rule for a name that looks like a connection string.
 pub(super) const NOT_A_NAME: &str = "holds a connection string or several settings in place of a \
     name; the whole string goes into DATABASE_URL or --database-url";
 
-/// Characters that separate the settings of other programs.
+/// Characters that separate the settings in other programs.
 const SEPARATORS: [char; 3] = [';', '&', ','];
 
 const URI: &str = "write it as postgresql://USER:PASSWORD@HOST:PORT/DATABASE";
@@ -27,7 +27,7 @@ const PAIRS: &str = "write libpq's keywords with blanks between them: host=… p
     user=… password=…";
 const VALUE: &str = "give the connection string alone";
 
-/// A form of another program. `None` where the text may be `keyword=value` pairs.
+/// Detects a form of another program. `None` if the text may be `keyword=value` pairs.
 pub(super) fn form(text: &str) -> Option<ConnInfoError> {
     let trimmed = text.trim_start_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     let lead = &text[..text.len() - trimmed.len()];
@@ -61,7 +61,7 @@ pub(super) fn is_connection_string(text: &str) -> bool {
     is_uri || has_credentials || text.split(separators).any(begins_with_keyword)
 }
 
-/// `password=`, as libpq or another program spells it.
+/// Whether it begins like `password=`, in the spelling of libpq or another program.
 fn begins_with_keyword(part: &str) -> bool {
     part.split_once('=')
         .is_some_and(|(word, _)| is_keyword(word))
@@ -73,10 +73,10 @@ fn is_keyword(word: &str) -> bool {
     word.chars().all(is_plain) && (keywords::find(word).is_some() || words::is_known(word))
 }
 
-/// Offset in bytes, rule, remedy.
+/// Offset in bytes, rule and remedy.
 type Found = (usize, &'static str, &'static str);
 
-/// Something around the string.
+/// Detects quotes, placeholders or commands around the string.
 fn wrapper(text: &str) -> Option<Found> {
     let first = text.chars().next()?;
     if "'\"`\u{2018}\u{2019}\u{201c}\u{201d}".contains(first) {
@@ -106,8 +106,8 @@ fn is_of_scheme(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '+' | '.' | '-' | '_')
 }
 
-/// Settings with another character between them: with a blank missing, all that follows would be
-/// a part of the first value.
+/// Detects settings separated by another character than a blank: all that follows would otherwise
+/// be a part of the first value.
 fn separated(text: &str) -> Option<Found> {
     if text.contains("://")
         || !text
@@ -134,7 +134,7 @@ fn separated(text: &str) -> Option<Found> {
     None
 }
 
-/// A scheme that libpq does not know.
+/// Detects a scheme that libpq does not know.
 fn scheme(text: &str) -> Option<Found> {
     let end = text.find(|c: char| !is_of_scheme(c))?;
     let (scheme, rest) = text.split_at(end);
@@ -169,7 +169,7 @@ fn scheme(text: &str) -> Option<Found> {
     })
 }
 
-/// `user:password@host/database`, perhaps with `//` before it.
+/// Detects `user:password@host/database`, perhaps after `//`.
 fn without_scheme(text: &str) -> Option<Found> {
     let before = text.split('=').next().unwrap_or_default();
     let is_pair = before.len() < text.len() && is_keyword(before);

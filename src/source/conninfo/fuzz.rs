@@ -1,4 +1,4 @@
-//! The parsers of what operators write by hand. See `crate::fuzz`.
+//! Fuzz targets for the formats that operators write by hand. See `crate::fuzz`.
 
 use super::{
     endpoints::{Endpoint, Endpoints, Place},
@@ -12,8 +12,7 @@ use super::{
     tls::TlsSettings,
 };
 
-/// A URI or `keyword=value` pairs, and the settings that they make. Files that
-/// it names are not opened.
+/// A URI or `keyword=value` pairs, and the resulting settings. The files they name are not opened.
 pub(crate) fn connection_string(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
@@ -35,7 +34,7 @@ pub(crate) fn connection_string(bytes: &[u8]) {
     let is_whole = whole.iter().all(|part| *part);
     assert!(is_whole || !mistakes.is_empty(), "{text:?}");
     for mistake in mistakes {
-        // No text is repeated, but the plain name of a service.
+        // Only the plain name of a service may be repeated.
         assert!(mistake.to_string().len() <= 400);
     }
 }

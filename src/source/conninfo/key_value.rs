@@ -4,11 +4,11 @@
 use super::error::ConnInfoError;
 use super::pair::{Pair, Pairs};
 
-/// Reads keywords and values. The keywords are not checked here.
+/// Parses keywords and values. The keywords are not checked here.
 ///
 /// # Errors
-/// The first place where the text breaks the form; never the text itself, since a blank inside an
-/// unquoted password makes its tail look like a keyword.
+/// The first position at which the text is malformed; never the text itself, since a blank inside
+/// an unquoted password makes its tail look like a keyword.
 pub(super) fn parse(text: &str) -> Result<Pairs, ConnInfoError> {
     let mut reader = Reader { text, rest: text };
     let mut pairs = Pairs::new();
@@ -29,7 +29,7 @@ pub(super) fn parse(text: &str) -> Result<Pairs, ConnInfoError> {
 
 struct Reader<'a> {
     text: &'a str,
-    /// What is not read yet: always the tail of `text`.
+    /// The unread tail of `text`.
     rest: &'a str,
 }
 
@@ -89,14 +89,14 @@ impl Reader<'_> {
         }
     }
 
-    /// In characters from 1; `tail` must be a tail of the text.
+    /// Position in characters from 1; `tail` must be a tail of the text.
     fn position(&self, tail: &str) -> usize {
         let offset = self.text.len() - tail.len();
         self.text[..offset].chars().count() + 1
     }
 }
 
-/// What C's `isspace` takes for a blank.
+/// Blanks according to C's `isspace`.
 fn is_blank(c: char) -> bool {
     c.is_ascii_whitespace() || c == '\x0b'
 }

@@ -1,10 +1,8 @@
-//! Every keyword of libpq (up to PostgreSQL 18), its environment variable, and what becomes of it
-//! here.
+//! Every keyword of libpq (up to PostgreSQL 18), its environment variable, and its handling here.
 //!
 //! Source: <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-PARAMKEYWORDS> and
 //! <https://www.postgresql.org/docs/current/libpq-envars.html>. `PGDATESTYLE`, `PGTZ` and `PGGEQO`
-//! are left out: they
-//! change how SQL reads dates and plans joins, and no such statement is sent.
+//! are left out: they change how SQL reads dates and plans joins, and no such statement is sent.
 
 /// A connection keyword.
 #[derive(Debug)]
@@ -14,15 +12,15 @@ pub(super) struct Keyword {
     pub(super) handling: Handling,
 }
 
-/// What becomes of a keyword's value.
+/// Handling of a keyword's value.
 #[derive(Debug)]
 pub(super) enum Handling {
     /// Read by the module that needs it.
     Honoured,
-    /// Without effect, and nobody is less safe for it.
+    /// Without effect, and without a loss of security.
     Ignored,
-    /// Only these values and the empty one; anything else would promise what is not kept, for this
-    /// reason.
+    /// Only these values and the empty one are accepted; any other would promise unsupported
+    /// behaviour, for this reason.
     Only(&'static [&'static str], &'static str),
 }
 
@@ -72,7 +70,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         &["disable", "allow"],
         "a certificate cannot be forced on the server",
     ),
-    // Ignoring one of these would leave the operator less safe than he asked to be.
+    // Ignoring one of these would leave the operator less secure than requested.
     only("sslcrl", Some("PGSSLCRL"), &[], NO_REVOCATION),
     only("sslcrldir", Some("PGSSLCRLDIR"), &[], NO_REVOCATION),
     only(
@@ -93,7 +91,7 @@ pub(super) const KEYWORDS: &[Keyword] = &[
         &["disable", "prefer"],
         NO_GSSAPI,
     ),
-    // These would change the session in a way that the source cannot work with.
+    // These would change the session in a way that the source does not support.
     only(
         "replication",
         None,
@@ -108,19 +106,19 @@ pub(super) const KEYWORDS: &[Keyword] = &[
     ),
     only("scram_client_key", None, &[], NO_SCRAM_KEYS),
     only("scram_server_key", None, &[], NO_SCRAM_KEYS),
-    // An upper bound is kept by speaking 3.0.
+    // Protocol version 3.0 satisfies every upper bound.
     ignored("max_protocol_version", Some("PGMAXPROTOCOLVERSION")),
-    // Without GSSAPI, a server that asks for it is refused, so its details do not matter.
+    // GSSAPI is not supported: a server that requires it is refused, so its details do not matter.
     ignored("krbsrvname", Some("PGKRBSRVNAME")),
     ignored("gsslib", Some("PGGSSLIB")),
     ignored("gssdelegation", Some("PGGSSDELEGATION")),
     // TLS is never compressed: modern libpq ignores this one too.
     ignored("sslcompression", Some("PGSSLCOMPRESSION")),
-    // Only for an encrypted key, and that one is refused when it is read.
+    // Only for an encrypted key, which is refused when it is read.
     ignored("sslpassword", None),
-    // Writes secrets of the session to a file, for debugging; not writing them is the safe way.
+    // Writes session secrets to a file, for debugging; not writing them is the secure choice.
     ignored("sslkeylogfile", None),
-    // Without OAuth, a server that asks for it is refused.
+    // OAuth is not supported: a server that requires it is refused.
     ignored("oauth_issuer", None),
     ignored("oauth_client_id", None),
     ignored("oauth_client_secret", None),

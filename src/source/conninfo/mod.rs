@@ -1,9 +1,9 @@
-//! libpq's connection settings: what `psql` would connect to with the same string, files and
-//! variables, this does.
+//! libpq's connection settings: the same string, files and variables lead to the same server as
+//! with `psql`.
 //!
-//! tokio-postgres knows a part of the connection string and none of the rest (environment, service
-//! file, password file, most of `sslmode`), so all of it is read here and handed over ready-made.
-//! <https://www.postgresql.org/docs/current/libpq-connect.html>
+//! tokio-postgres supports a part of the connection string and nothing else (no environment,
+//! service file, password file, or most of `sslmode`), so all of it is read here and passed on
+//! resolved. <https://www.postgresql.org/docs/current/libpq-connect.html>
 
 mod connect;
 mod connect_error;
@@ -53,7 +53,7 @@ use system_user::SystemUser;
 use tls::TlsSettings;
 
 /// Resolved connection settings. Files that may change while the gateway runs (the password file,
-/// a service's password, certificates) are read anew by [`ConnInfo::targets`].
+/// a service's password, certificates) are read again by [`ConnInfo::targets`].
 pub struct ConnInfo {
     endpoints: Endpoints,
     session: Session,
@@ -62,9 +62,9 @@ pub struct ConnInfo {
 }
 
 impl ConnInfo {
-    /// Resolves the settings with libpq's precedence: `connection_string` (a `postgresql://` URI or
-    /// `keyword=value` pairs), then the service file, then the `PG*` variables that `environment`
-    /// gives, then the defaults.
+    /// Resolves the settings with libpq's precedence: `connection_string` (a `postgresql://` URI
+    /// or `keyword=value` pairs), then the service file, then the `PG*` variables from
+    /// `environment`, then the defaults.
     ///
     /// # Errors
     /// All mistakes at once, those of unreadable certificate files included; never an empty list.
@@ -99,14 +99,14 @@ impl ConnInfo {
         }
     }
 
-    /// One target for each host, in the order to try them: the one given, or a random one if so
-    /// set.
+    /// One target for each host, in the order to try them: the given order, or a random one if
+    /// configured.
     ///
-    /// To be called before every connect and reconnect, since it reads the password file, the
-    /// service's password and the certificates: small files, read without leaving the thread.
+    /// Must be called before every connection attempt, since it reads the password file, the
+    /// service's password and the certificates: small files, read on the current thread.
     ///
     /// # Errors
-    /// A certificate or key file that has become unreadable.
+    /// A certificate or key file has become unreadable.
     pub fn targets(&self) -> Result<Vec<Target>, ConnInfoError> {
         let endpoints = self.endpoints.in_order();
         let connector = if Endpoints::need_tls(&endpoints) {
@@ -126,7 +126,7 @@ impl ConnInfo {
         &self.session.user
     }
 
-    /// `host:port/database` of every host, with commas between. Without any file: those are read by
+    /// `host:port/database` of every host, separated by commas. Reads no files; those are read by
     /// [`ConnInfo::targets`].
     #[must_use]
     pub fn places(&self) -> String {
@@ -137,15 +137,15 @@ impl ConnInfo {
         names.collect::<Vec<_>>().join(",")
     }
 
-    /// Which kind of server is asked for. [`Target::connect`] does not look at it: the caller asks
-    /// the server.
+    /// The requested kind of server. [`Target::connect`] ignores it: the caller has to query the
+    /// server.
     #[must_use]
     pub fn target_session_attrs(&self) -> TargetSessionAttrs {
         self.session.target_session_attrs
     }
 }
 
-/// Whether a password stands in a connection string, as far as that can be read.
+/// Whether a connection string contains a password, as far as it can be parsed.
 #[must_use]
 pub fn holds_password(connection_string: &str) -> bool {
     let is_password = |pair: &pair::Pair| pair.keyword == "password" && !pair.value.is_empty();
@@ -153,7 +153,7 @@ pub fn holds_password(connection_string: &str) -> bool {
 }
 
 impl fmt::Debug for ConnInfo {
-    /// Everything but the password; `options` is left out too, as it may carry a secret setting.
+    /// Omits the password, and `options`, which may contain a secret setting.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ConnInfo")
             .field("endpoints", &self.endpoints)

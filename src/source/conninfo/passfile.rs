@@ -7,19 +7,19 @@ use super::endpoints::{Endpoint, Place, SOCKET_FOLDERS};
 use super::session::Password;
 use super::small_file;
 
-/// Read, write or run for the group or for everybody.
+/// Permission bits of the group and of others.
 const OTHERS: u32 = 0o077;
 
-/// What a line of the file is compared with.
+/// The fields that a line of the file must match.
 pub(super) struct Wanted<'a> {
     pub(super) endpoint: &'a Endpoint,
     pub(super) database: &'a str,
     pub(super) user: &'a str,
 }
 
-/// The password of the first line that fits. As in libpq, a file that is absent, unreadable, or
-/// open to others gives none; the last two leave a warning, since the server's refusal alone would
-/// not say why.
+/// The password of the first matching line. As in libpq, a file that is absent, unreadable, or
+/// accessible to others is ignored; the last two cases log a warning, since the server's refusal
+/// alone would not show the reason.
 pub(super) fn password(path: &Path, wanted: &Wanted<'_>) -> Option<Password> {
     let metadata = path.metadata().ok()?;
     let refuse = |reason: &str| {
@@ -38,8 +38,8 @@ pub(super) fn password(path: &Path, wanted: &Wanted<'_>) -> Option<Password> {
     }
 }
 
-/// As in libpq, the first line that fits ends the search, even when its password is empty, which
-/// means none.
+/// The password of the first matching line. As in libpq, this line ends the search even if its
+/// password is empty, which means none.
 pub(super) fn first_match(file: &[u8], wanted: &Wanted<'_>) -> Option<Password> {
     let password = file
         .split(|byte| *byte == b'\n')
@@ -47,7 +47,7 @@ pub(super) fn first_match(file: &[u8], wanted: &Wanted<'_>) -> Option<Password> 
     password.filter(|password| !password.0.is_empty())
 }
 
-/// `host:port:database:user:password`; bytes, since a password need not be UTF-8.
+/// Parses `host:port:database:user:password`; in bytes, since a password need not be UTF-8.
 fn match_line(line: &[u8], wanted: &Wanted<'_>) -> Option<Password> {
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     if line.starts_with(b"#") {
@@ -65,8 +65,8 @@ fn match_line(line: &[u8], wanted: &Wanted<'_>) -> Option<Password> {
     Some(Password(password))
 }
 
-/// The host as a line must have it: `localhost` also stands for the default socket folders, any
-/// other folder for itself.
+/// The host that a line must contain: `localhost` also matches the default socket folders, any
+/// other folder is its own name.
 fn host(place: &Place) -> String {
     match place {
         Place::Tcp { name, .. } => name.clone(),
@@ -90,7 +90,7 @@ fn match_field<'a>(line: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
     rest.filter(|_| field == wanted)
 }
 
-/// A field without its backslashes, and what follows its colon, if there is one.
+/// A field without its backslashes, and the text after its colon, if there is one.
 fn take_field(line: &[u8]) -> (Vec<u8>, Option<&[u8]>) {
     let mut field = Vec::new();
     let mut rest = line;

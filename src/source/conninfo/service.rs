@@ -7,20 +7,20 @@ use super::error::{ConnInfoError, FileProblem, Origin};
 use super::pair::{Pair, Pairs};
 use super::small_file;
 
-/// Where the system's file lies when `PGSYSCONFDIR` is unset: the folder of Debian's libpq.
+/// Folder of the system's file if `PGSYSCONFDIR` is unset: that of Debian's libpq.
 const SYSTEM_FOLDER: &str = "/etc/postgresql-common";
 
-/// A named group of settings, and where it may be.
+/// A named group of settings, and the files that may contain it.
 #[derive(Debug, Clone)]
 pub(super) struct Service {
     pub(super) name: String,
-    /// Which layer gave the name.
+    /// The layer that set the name.
     pub(super) origin: Origin,
     pub(super) files: Vec<ServiceFile>,
 }
 
 impl Service {
-    /// As the files have it now; `None` also while they cannot be read.
+    /// The current password in the files; `None` also while they cannot be read.
     pub(super) fn password(&self) -> Option<String> {
         let pairs = find(&self.name, self.origin, &self.files).ok()?;
         let mut passwords = pairs.into_iter().filter(|pair| pair.keyword == "password");
@@ -29,15 +29,15 @@ impl Service {
     }
 }
 
-/// A place to look for the service.
+/// A file that may contain the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ServiceFile {
     path: PathBuf,
-    /// Named by the operator: then it must exist.
+    /// Whether the operator named it: then it must exist.
     named: bool,
 }
 
-/// The files to look into, in this order: the user's own, then the system's.
+/// The files to search, in this order: the user's own, then the system's.
 pub(super) fn files(
     named: Option<&str>,
     system_folder: Option<String>,
@@ -64,7 +64,7 @@ pub(super) fn files(
 /// The settings of a service, from the first file that defines it.
 ///
 /// # Errors
-/// No file defines it, or a file on the way is unreadable or malformed.
+/// No file defines it, or a file before that is unreadable or malformed.
 pub(super) fn find(
     name: &str,
     origin: Origin,
@@ -147,7 +147,7 @@ service=mydb
 ldap://ldap.example.com/dc=example
 ";
 
-    /// From this line on.
+    /// Pairs with line numbers that begin at `line`.
     fn pairs(line: usize, list: &[(&str, &str)]) -> Pairs {
         let numbered = (line..).zip(list);
         numbered

@@ -1,4 +1,4 @@
-//! What the session is opened with: who, on which database, under which name.
+//! Startup parameters of a session: user, database, application name and others.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,15 +10,15 @@ use super::service::Service;
 use super::settings::Settings;
 use super::system_user::SystemUser;
 
-/// The name in `pg_stat_activity` when nobody sets another one.
+/// The default name in `pg_stat_activity`.
 pub const DEFAULT_APPLICATION_NAME: &str = "pgfan";
 
-/// Which kind of server the session must have reached. The check is for the caller: a single target
-/// cannot know whether a better one follows.
+/// The required kind of server. The caller has to check it: a single target cannot know whether a
+/// better one follows.
 /// <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-TARGET-SESSION-ATTRS>
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TargetSessionAttrs {
-    /// Any server will do.
+    /// Any server.
     #[default]
     Any,
     /// Not in hot standby, and transactions are not read-only by default.
@@ -33,7 +33,7 @@ pub enum TargetSessionAttrs {
     PreferStandby,
 }
 
-/// A password; its bytes are only for the server.
+/// A password; its bytes are only sent to the server.
 #[derive(Clone)]
 pub(super) struct Password(pub(super) Vec<u8>);
 
@@ -47,9 +47,9 @@ impl fmt::Debug for Password {
 pub(super) struct Session {
     pub(super) user: String,
     pub(super) database: String,
-    /// Given by the settings; without it the passfile is asked at each connect.
+    /// The password from the settings; without it the password file is read at each connect.
     pub(super) password: Option<Password>,
-    /// What gave the password, and is asked again at each connect.
+    /// The service that set the password, which is read again at each connect.
     pub(super) service: Option<Service>,
     pub(super) passfile: Option<PathBuf>,
     pub(super) options: Option<String>,
@@ -59,7 +59,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// `None` after a mistake without which there is no session at all: an unknown user.
+    /// Reads the settings; `None` after a mistake that makes a session impossible: an unknown
+    /// user.
     pub(super) fn read(
         settings: &Settings,
         system_user: &SystemUser,
@@ -129,7 +130,8 @@ fn target_session_attrs(settings: &Settings) -> Result<TargetSessionAttrs, ConnI
         .unwrap_or_default())
 }
 
-/// The session always speaks UTF-8, which the server spells in any case and with any punctuation.
+/// Checks for UTF-8, which the session always uses; the server accepts its name in any case and
+/// with any punctuation.
 fn check_encoding(settings: &Settings) -> Result<(), ConnInfoError> {
     let Some(name) = settings.text("client_encoding") else {
         return Ok(());

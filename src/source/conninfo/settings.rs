@@ -1,5 +1,5 @@
-//! The merged settings: connection string over service file over environment over defaults, as in
-//! libpq.
+//! The merged settings, with libpq's precedence: connection string, service file, environment,
+//! defaults.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,22 +13,22 @@ use super::{foreign, key_value, uri};
 /// Reads an environment variable.
 pub(super) type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// One value for each keyword that some layer has set. No `Debug`: it holds the password.
+/// One value for each keyword that is set in some layer. No `Debug`: it contains the password.
 #[derive(Default)]
 pub(super) struct Settings {
     values: BTreeMap<&'static str, Setting>,
-    /// The service that gave some of them.
+    /// The service that set some of them.
     pub(super) service: Option<Service>,
 }
 
-/// A value and the layer that gave it.
+/// A value and the layer that set it.
 pub(super) struct Setting {
     pub(super) value: String,
     pub(super) origin: Origin,
 }
 
 impl Settings {
-    /// Merges all layers. A layer with a mistake gives what could be read of it.
+    /// Merges all layers. A layer with a mistake contributes the part that could be read.
     pub(super) fn gather(
         connection_string: Option<&str>,
         environment: Environment<'_>,
@@ -46,7 +46,7 @@ impl Settings {
         settings
     }
 
-    /// The setting, also when its value is empty: an empty value hides the layers below, as in
+    /// The setting, even if its value is empty: an empty value hides the layers below, as in
     /// libpq.
     pub(super) fn get(&self, keyword: &'static str) -> Option<&Setting> {
         debug_assert!(
@@ -75,8 +75,8 @@ impl Settings {
         }
     }
 
-    /// Within one layer the last value of a keyword counts for a string and the first for a service
-    /// file.
+    /// Adds a layer. If a keyword is repeated, a string uses the last value and a service file the
+    /// first.
     fn add(&mut self, pairs: Pairs, origin: Origin, mistakes: &mut Mistakes) {
         let mut layer = Self::default();
         for Pair {
@@ -145,8 +145,8 @@ impl Settings {
                 self.fill(keyword.name, value, Origin::Variable(variable));
             }
         }
-        // Older than PGSSLMODE and still read by libpq; not honouring it would send passwords in
-        // the clear.
+        // Older than PGSSLMODE and still supported by libpq; ignoring it would send passwords in
+        // plain text.
         if environment("PGREQUIRESSL").is_some_and(|value| value.starts_with('1')) {
             self.fill(
                 "sslmode",
@@ -156,8 +156,8 @@ impl Settings {
         }
     }
 
-    /// Names go into the log, to the server, and into its messages: a connection string in place of
-    /// one goes no further.
+    /// Rejects names that look like a connection string: names are written to the log, sent to the
+    /// server, and repeated in its messages.
     fn check_names(&self, mistakes: &mut Mistakes) {
         for keyword in [
             "dbname",

@@ -1,14 +1,14 @@
-//! Reading of files that people write by hand, with an end.
+//! Bounded reading of files that operators write by hand.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-/// The largest file read, 4 MiB: twenty times a system's bundle of root certificates. A path to a
-/// device or to a log would otherwise fill the memory.
+/// Maximum size, 4 MiB: twenty times a system's bundle of root certificates. A path to a device or
+/// to a log would otherwise fill the memory.
 const LIMIT: u64 = 4 << 20;
 
-/// The whole file.
+/// Reads the whole file.
 ///
 /// # Errors
 /// Those of the file system, and a file above 4 MiB.

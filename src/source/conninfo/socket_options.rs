@@ -1,4 +1,4 @@
-//! How long to wait for a server that does not answer, and how the kernel notices that one is gone.
+//! Timeouts for a server that does not answer, and TCP options that detect a dead one.
 
 use std::time::Duration;
 
@@ -8,26 +8,28 @@ use super::error::{ConnInfoError, Mistakes};
 use super::settings::Settings;
 use super::values::Span;
 
-/// Bound of one attempt on one host, from the name lookup to the end of authentication.
+/// Timeout of one attempt on one host, from the name lookup to the end of authentication.
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Silence on the link before the first probe. The system's own default is two hours.
+/// Silence on the link before the first probe. The system's default is two hours.
 pub const DEFAULT_KEEPALIVES_IDLE: Duration = Duration::from_secs(3);
 
 /// Time between two unanswered probes.
 pub const DEFAULT_KEEPALIVES_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Unanswered probes until the link counts as dead: with the two above, after 7 s of silence.
+/// Number of unanswered probes after which the link counts as dead: with the two above, after 7 s
+/// of silence.
 pub const DEFAULT_KEEPALIVES_COUNT: u32 = 2;
 
-/// How long sent data may stay unacknowledged; the system would wait about 15 minutes.
+/// Maximum time for which sent data may stay unacknowledged; the system's default is about 15
+/// minutes.
 ///
-/// A listening session is given up after 5 s without a sign of life, so no dead link is needed any
-/// longer. What is sent just before an idle link counts as dead, at 7 s, has this time again: both
-/// sides have let go within 14 s, whatever they were doing.
+/// A listening session is dropped after 5 s without a sign of life, so a dead link is not needed
+/// any longer. Data sent just before an idle link counts as dead, at 7 s, restarts this time: both
+/// sides have closed the link within 14 s in all cases.
 pub const DEFAULT_TCP_USER_TIMEOUT: Duration = Duration::from_secs(7);
 
-/// Linux's own first probe, for an explicit `keepalives_idle=0` ("the system default"): tcp(7).
+/// Linux's default, for an explicit `keepalives_idle=0` ("the system default"): tcp(7).
 const SYSTEM_KEEPALIVES_IDLE: Duration = Duration::from_secs(2 * 60 * 60);
 
 #[derive(Debug, PartialEq, Eq)]
@@ -35,11 +37,11 @@ pub(super) struct SocketOptions {
     pub(super) connect_timeout: Duration,
     keepalives: bool,
     idle: Duration,
-    /// `None`: the system's own.
+    /// `None`: the system's default.
     interval: Option<Duration>,
-    /// `None`: the system's own.
+    /// `None`: the system's default.
     count: Option<u32>,
-    /// `None`: the system's own.
+    /// `None`: the system's default.
     user_timeout: Option<Duration>,
 }
 
@@ -55,8 +57,8 @@ impl SocketOptions {
         let interval = span("keepalives_interval", second, DEFAULT_KEEPALIVES_INTERVAL);
         let user_timeout = span("tcp_user_timeout", millisecond, DEFAULT_TCP_USER_TIMEOUT);
         Self {
-            // libpq waits for ever at zero; here an unanswered attempt would keep the other hosts
-            // from their turn.
+            // libpq waits indefinitely at zero; here an unanswered attempt would prevent attempts
+            // on the other hosts.
             connect_timeout: connect_timeout.limit().unwrap_or(DEFAULT_CONNECT_TIMEOUT),
             keepalives: mistakes.catch(settings.integer("keepalives")).flatten() != Some(0),
             idle: idle.limit().unwrap_or(SYSTEM_KEEPALIVES_IDLE),
@@ -66,8 +68,8 @@ impl SocketOptions {
         }
     }
 
-    /// One address may take half of the time, so that a dead IPv6 route leaves the other half to
-    /// IPv4.
+    /// Applies the options. One address may take half of the time, so that a dead IPv6 route
+    /// leaves the other half to IPv4.
     pub(super) fn apply(&self, config: &mut Config) {
         config
             .connect_timeout(self.connect_timeout / 2)

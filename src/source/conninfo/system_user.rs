@@ -1,12 +1,12 @@
-//! Who runs this process: libpq's default user name and the home of its default files.
+//! User of this process: libpq's default user name, and the home of its default files.
 
 use std::path::PathBuf;
 
 use super::settings::Environment;
 use super::small_file;
 
-/// The operating system's user. Either part can be unknown, as in a container that runs under a
-/// bare number.
+/// The operating system's user. Either part can be unknown, as in a container that runs with only
+/// a numeric user id.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct SystemUser {
     pub(super) name: Option<String>,
@@ -14,10 +14,10 @@ pub(super) struct SystemUser {
 }
 
 impl SystemUser {
-    /// The name is that of the effective user, as in libpq; `USER` says who logged in, which is
-    /// another one after `su` or under a service manager, so it only helps where `/etc/passwd` has
-    /// no entry (a directory service, a system without `/proc`). For the home folder `HOME` comes
-    /// first, as in libpq.
+    /// The current user. The name is that of the effective user, as in libpq. `USER` is the login
+    /// name, which differs after `su` or under a service manager, so it is only used if
+    /// `/etc/passwd` has no entry (a directory service, a system without `/proc`). For the home
+    /// folder `HOME` takes precedence, as in libpq.
     pub(super) fn current(environment: Environment<'_>) -> Self {
         let account = account();
         let variable = |name| environment(name).filter(|value| !value.is_empty());
@@ -40,13 +40,13 @@ fn account() -> SystemUser {
     entry().unwrap_or_default()
 }
 
-/// From the line `Uid:` of proc(5): real, effective, saved, file system.
+/// The effective id in the line `Uid:` of proc(5): real, effective, saved, file system.
 fn effective_id(status: &str) -> Option<u32> {
     let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
     ids.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// From passwd(5): name, password, id, group, comment, home, shell.
+/// The entry with this id in passwd(5): name, password, id, group, comment, home, shell.
 fn entry(passwd: &str, id: u32) -> Option<SystemUser> {
     let fields = passwd
         .lines()

@@ -1,4 +1,4 @@
-//! One host of the settings, ready to connect to.
+//! One host of the settings, with resolved settings.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use super::session::Password;
 use super::tls::SslMode;
 use crate::text::Printable;
 
-/// One host with everything needed to open a session on it, as of the moment it was made.
+/// One host with everything needed to open a session on it, at the time of its creation.
 ///
-/// Its `Display` is `host:port/database`, for logs. It has the password, so its `Debug` shows no
-/// more than that.
+/// Its `Display` is `host:port/database`, for logs. It contains the password, so its `Debug` shows
+/// no more than that.
 pub struct Target {
     pub(super) config: Config,
     pub(super) connector: MakeRustlsConnect,
@@ -26,7 +26,7 @@ pub struct Target {
     name: String,
 }
 
-/// Which ways to try, with TLS and without.
+/// The attempts to make, with and without TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Attempts {
     Plain,
@@ -38,7 +38,7 @@ pub(super) enum Attempts {
 }
 
 impl Attempts {
-    /// A Unix-domain socket has no TLS whatever the mode, as in libpq.
+    /// The attempts for a place: a Unix-domain socket never has TLS, as in libpq.
     fn new(mode: SslMode, place: &Place) -> Self {
         match (place, mode) {
             (Place::Folder(_), _) | (_, SslMode::Disable) => Self::Plain,
@@ -106,7 +106,7 @@ fn config(info: &ConnInfo, endpoint: &Endpoint) -> Config {
     info.socket_options.apply(&mut config);
     set_place(&mut config, &endpoint.place);
     if info.endpoints.random {
-        // The hosts are already shuffled; this shuffles the addresses that one name resolves to.
+        // The hosts are already shuffled; this shuffles the addresses of one name.
         config.load_balance_hosts(tokio_postgres::config::LoadBalanceHosts::Random);
     }
     config

@@ -167,7 +167,7 @@ async fn a_server_that_never_answers_costs_no_more_than_the_timeout() {
         "host=127.0.0.1 port={port} user=u connect_timeout=1"
     ));
     let target = targets(&info).remove(0);
-    // Spawned, since callers need a future that can move between threads.
+    // Spawned, since callers need a future that is `Send`.
     let error = tokio::spawn(async move { target.connect().await.map(|_| ()) })
         .await
         .expect("no panic");

@@ -1,8 +1,8 @@
-//! TLS as libpq's settings describe it: <https://www.postgresql.org/docs/current/libpq-ssl.html>
+//! TLS according to libpq's settings: <https://www.postgresql.org/docs/current/libpq-ssl.html>
 //!
-//! Two rules are stricter than libpq's. A root file that is named must exist, where libpq silently
-//! verifies nothing with `sslmode=require`. And host names are read from a certificate's
-//! subjectAltName alone, never from its CN.
+//! Two rules are stricter than libpq's. A named root file must exist; libpq silently verifies
+//! nothing in that case with `sslmode=require`. And host names are read only from a certificate's
+//! subjectAltName, never from its CN.
 
 use std::path::{Path, PathBuf};
 
@@ -39,18 +39,18 @@ const MODES: [(&str, SslMode); 6] = [
     ("verify-full", SslMode::VerifyFull),
 ];
 
-/// Whose signature makes a server trusted.
+/// Source of the trusted roots.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum RootSource {
-    /// `sslrootcert=system`: what the operating system trusts.
+    /// `sslrootcert=system`: the roots of the operating system.
     System,
-    /// A file that the settings name.
+    /// A file named in the settings.
     Named(PathBuf),
     /// `~/.postgresql/root.crt`, which need not exist; `None` without a home.
     Default(Option<PathBuf>),
 }
 
-/// The settings of TLS; the files they name are read by [`TlsSettings::connector`].
+/// The TLS settings; their files are read by [`TlsSettings::connector`].
 #[derive(Debug)]
 pub(super) struct TlsSettings {
     pub(super) mode: SslMode,
@@ -64,7 +64,7 @@ pub(super) struct TlsSettings {
 }
 
 impl TlsSettings {
-    /// `None` after a mistake.
+    /// Reads the settings; `None` after a mistake.
     pub(super) fn read(
         settings: &Settings,
         home: Option<&Path>,
@@ -96,8 +96,8 @@ fn root_source(settings: &Settings, folder: Option<&Path>) -> RootSource {
     }
 }
 
-/// The system's roots vouch for every site of the world, so without the name check they would vouch
-/// for nothing.
+/// The `sslmode`. The system's roots sign certificates for every site of the world, so without the
+/// name check they would prove nothing.
 fn mode(settings: &Settings, roots: &RootSource) -> Result<SslMode, ConnInfoError> {
     let system = *roots == RootSource::System;
     let default = if system {
@@ -117,8 +117,8 @@ fn mode(settings: &Settings, roots: &RootSource) -> Result<SslMode, ConnInfoErro
     Ok(mode)
 }
 
-/// Direct TLS has no message by which a server could decline it, so there is nothing to fall back
-/// from.
+/// The `sslnegotiation`. Direct TLS has no message by which a server could decline it, so a
+/// fallback is impossible.
 fn negotiation(
     settings: &Settings,
     mode: Option<SslMode>,
@@ -139,7 +139,8 @@ fn negotiation(
     Ok(negotiation)
 }
 
-/// TLS 1.2 and 1.3 are spoken. A lower minimum is kept by them, a lower maximum cannot be.
+/// The protocol versions. TLS 1.2 and 1.3 are supported: they satisfy a lower minimum, but not a
+/// lower maximum.
 fn versions(settings: &Settings) -> Result<Versions, ConnInfoError> {
     let minima = [
         ("", false),
@@ -176,7 +177,8 @@ fn identity_files(settings: &Settings, folder: Option<&Path>) -> Option<Identity
     };
     Some(IdentityFiles {
         certificate: path("sslcert", "postgresql.crt")?,
-        // Without a home it is no file, and reading it says so: a named certificate is not dropped.
+        // Without a home this path does not exist, which gives an error: a named certificate is
+        // not dropped.
         key: path("sslkey", "postgresql.key")
             .unwrap_or_else(|| "~/.postgresql/postgresql.key".into()),
         named: settings.text("sslcert").is_some(),

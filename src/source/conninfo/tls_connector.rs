@@ -1,4 +1,4 @@
-//! From the settings of TLS to what opens a TLS session.
+//! Builds TLS connectors from the settings.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,13 +14,13 @@ use super::tls::{RootSource, SslMode, TlsSettings, Versions};
 use super::tls_files::{Identity, IdentityFiles, Roots};
 use super::verifier::{Check, ServerVerifier};
 
-/// The name that PostgreSQL has in ALPN.
+/// PostgreSQL's protocol name in ALPN.
 /// <https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL>
 const ALPN_PROTOCOL: &[u8] = b"postgresql";
 
 impl TlsSettings {
-    /// Reads the files and makes what opens a TLS session. To be called anew for each connection,
-    /// so that renewed certificates are picked up.
+    /// Reads the files and builds a TLS connector. Must be called for each connection, so that
+    /// renewed certificates are used.
     ///
     /// # Errors
     /// A file that is missing, malformed or, for the key, open to others.
@@ -36,7 +36,7 @@ impl TlsSettings {
             .flatten();
         let mut config = self.config(self.check()?, identity)?;
         config.enable_sni = self.sni;
-        // A resumed session skips the verification; PostgreSQL hands out no tickets anyway.
+        // A resumed session skips the verification; PostgreSQL issues no tickets anyway.
         config.resumption = Resumption::disabled();
         if self.negotiation == SslNegotiation::Direct {
             config.alpn_protocols = vec![ALPN_PROTOCOL.to_vec()];
@@ -44,10 +44,10 @@ impl TlsSettings {
         Ok(MakeRustlsConnect::new(config))
     }
 
-    /// For sessions without TLS, which have to name a connector all the same.
+    /// A connector for sessions without TLS, which still require one.
     ///
     /// # Errors
-    /// None that could happen; the type only saves the callers a second path.
+    /// None in practice; the type matches that of the other connectors.
     pub(super) fn unused_connector() -> Result<MakeRustlsConnect, ConnInfoError> {
         without_identity(ALL_VERSIONS, Check::Nothing).map(MakeRustlsConnect::new)
     }
@@ -68,9 +68,9 @@ impl TlsSettings {
             })
     }
 
-    /// `allow` and `prefer` verify nothing, even with a root file: whoever can forge a certificate
-    /// can as well refuse TLS, and an unverified session is still better than the fall-back to none
-    /// that libpq does then.
+    /// The certificate check for this mode. `allow` and `prefer` verify nothing, even with a root
+    /// file: an attacker who can forge a certificate can also refuse TLS, and an unverified
+    /// session is still better than libpq's fallback to plain text.
     pub(super) fn check(&self) -> Result<Check, ConnInfoError> {
         match self.mode {
             SslMode::Disable | SslMode::Allow | SslMode::Prefer => Ok(Check::Nothing),
@@ -91,7 +91,7 @@ impl TlsSettings {
         self.read_roots()?.ok_or_else(missing)
     }
 
-    /// `None` if the default file does not exist.
+    /// Reads the roots; `None` if the default file does not exist.
     fn read_roots(&self) -> Result<Option<Roots>, ConnInfoError> {
         let roots = match &self.roots {
             RootSource::System => return Roots::system().map(Some),
@@ -110,7 +110,7 @@ impl TlsSettings {
     }
 }
 
-/// Each of the two files holds what it should; what does not go together.
+/// Describes why two valid files do not match.
 fn unfit(error: &rustls::Error) -> String {
     use rustls::Error::{InconsistentKeys, InvalidCertificate};
     match error {
@@ -122,8 +122,8 @@ fn unfit(error: &rustls::Error) -> String {
     }
 }
 
-/// The library's cryptography is named here, since a process-wide default may be another one or
-/// none.
+/// Names the cryptography provider explicitly, since the process-wide default may be another one
+/// or missing.
 fn builder(
     versions: Versions,
     check: Check,

@@ -1,4 +1,4 @@
-//! The files of TLS: trusted roots, and the client's certificate with its key.
+//! TLS files: trusted roots, and the client's certificate with its key.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -11,19 +11,19 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::error::{ConnInfoError, FileProblem};
 use super::small_file;
 
-/// The certificates that make a server trusted, never empty.
+/// The trusted root certificates, never empty.
 #[derive(Debug)]
 pub(super) struct Roots {
     pub(super) store: RootCertStore,
-    /// Those of a file, which may be a server's own certificate. Empty for the system's.
+    /// The certificates of a file, which may include a server's own. Empty for the system's roots.
     pub(super) certificates: Vec<CertificateDer<'static>>,
 }
 
 impl Roots {
-    /// The PEM file of the setting `sslrootcert`.
+    /// Reads the PEM file of the setting `sslrootcert`.
     ///
     /// # Errors
-    /// An unreadable file, one without a certificate, or with one that cannot be a root.
+    /// The file is unreadable, has no certificate, or one that cannot be a root.
     pub(super) fn read(path: &Path) -> Result<Self, ConnInfoError> {
         let certificates = certificates("sslrootcert", path)?;
         let mut store = RootCertStore::empty();
@@ -39,11 +39,11 @@ impl Roots {
         })
     }
 
-    /// What the operating system trusts; a certificate that cannot be read is left out, as it
-    /// trusts nobody then.
+    /// The roots of the operating system. A certificate that cannot be read is left out: then it
+    /// is simply not trusted.
     ///
     /// # Errors
-    /// Not one certificate could be had.
+    /// No certificate could be loaded.
     pub(super) fn system() -> Result<Self, ConnInfoError> {
         let found = rustls_native_certs::load_native_certs();
         let mut store = RootCertStore::empty();
@@ -61,12 +61,12 @@ impl Roots {
     }
 }
 
-/// Where the client's certificate and key lie.
+/// Paths of the client's certificate and key.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct IdentityFiles {
     pub(super) certificate: PathBuf,
     pub(super) key: PathBuf,
-    /// The certificate is named by the settings: then it must exist.
+    /// Whether the settings name the certificate: then it must exist.
     pub(super) named: bool,
 }
 
@@ -78,7 +78,8 @@ pub(super) struct Identity {
 }
 
 impl IdentityFiles {
-    /// `None` if the default certificate does not exist: then the client shows none.
+    /// Reads the files; `None` if the default certificate does not exist: then the client sends
+    /// none.
     ///
     /// # Errors
     /// A named certificate that is missing, a certificate without key, a key open to others, an
@@ -132,8 +133,8 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, FileProblem> {
     PrivateKeyDer::from_pem_slice(&bytes).map_err(|_| "holds no PEM private key".into())
 }
 
-/// libpq's rule: the owner alone; a key of root, such as a system's service key, may also be read
-/// by its group.
+/// Checks the permissions of the key by libpq's rule: only the owner has access; a key of root,
+/// such as a system's service key, may also be read by its group.
 /// <https://www.postgresql.org/docs/current/libpq-ssl.html#LIBPQ-SSL-CLIENTCERT>
 fn check_key_access(metadata: &Metadata) -> Result<(), &'static str> {
     if !metadata.is_file() {

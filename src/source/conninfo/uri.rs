@@ -1,4 +1,4 @@
-//! Connection URIs, read as libpq reads them:
+//! Connection URIs, parsed like in libpq:
 //! <https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS>
 
 use super::error::ConnInfoError;
@@ -11,11 +11,11 @@ const AT_IN_DATABASE: &str = "`@` behind the host; in a user or password write `
     the name of a database `@` as `%40`";
 const BARE_PERCENT: &str = "`%` without two hexadecimal digits; `%` itself is written as `%25`";
 
-/// Reads a URI into keywords and values; `None` if the text is no URI. The keywords are not checked
-/// here.
+/// Parses a URI into keywords and values; `None` if the text is not a URI. The keywords are not
+/// checked here.
 ///
 /// # Errors
-/// The first place where the text breaks the form of a URI.
+/// The first position at which the URI is malformed.
 pub(super) fn parse(uri: &str) -> Option<Result<Pairs, ConnInfoError>> {
     let rest = SCHEMES.iter().find_map(|scheme| uri.strip_prefix(scheme))?;
     Some(
@@ -34,7 +34,7 @@ pub(super) fn is_uri(text: &str) -> bool {
 
 struct Reader<'a> {
     uri: &'a str,
-    /// What is not read yet: always the tail of `uri`.
+    /// The unread tail of `uri`.
     rest: &'a str,
     pairs: Pairs,
 }
@@ -47,7 +47,7 @@ impl<'a> Reader<'a> {
             let database = self.take_until(&['?']);
             if database.contains('@') {
                 // The rest of a password with a `/`: its beginning was read as host and port, and
-                // this part would stand in the log as the name of a database.
+                // this part would appear in the log as the name of a database.
                 return Err(self.mistake_at(database, AT_IN_DATABASE));
             }
             self.store("dbname", database)?;
@@ -75,7 +75,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// `host:port,host:port`: the hosts and the ports each become one list with a place for every
+    /// `host:port,host:port`: the hosts and the ports each become one list with an entry for every
     /// pair.
     fn hosts(&mut self) -> Result<(), ConnInfoError> {
         let position = self.position(self.rest);
@@ -103,8 +103,8 @@ impl<'a> Reader<'a> {
         }
         let host = self.take_until(&[':', '/', '?', ',']);
         if host.contains('@') {
-            // Almost surely the rest of a password: libpq would look it up as a name and tell the
-            // DNS server.
+            // Almost certainly the rest of a password: libpq would look it up as a name and send
+            // it to the DNS server.
             return Err(self.mistake_at(host, AT_IN_HOST));
         }
         self.decode(host)
@@ -150,7 +150,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// Empty parts are not stored: they leave the variable or the default in force.
+    /// Stores a value. Empty parts are not stored: the variable or the default stays in effect.
     fn store(&mut self, keyword: &str, raw: &str) -> Result<(), ConnInfoError> {
         let value = self.decode(raw)?;
         self.store_decoded(keyword, value, self.position(raw));
@@ -181,7 +181,7 @@ impl<'a> Reader<'a> {
         taken
     }
 
-    /// Percent-decoding (RFC 3986, section 2.1); a `+` stays a `+`, as in libpq.
+    /// Percent-decodes (RFC 3986, section 2.1); a `+` stays a `+`, as in libpq.
     fn decode(&self, raw: &str) -> Result<String, ConnInfoError> {
         let mut bytes = Vec::with_capacity(raw.len());
         let mut rest = raw.as_bytes();
@@ -211,8 +211,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// In characters from 1. `part` must be a slice of the URI, or empty: its place is the
-    /// difference of the two addresses.
+    /// Position in characters from 1. `part` must be a slice of the URI, or empty: the position is
+    /// the difference of the two addresses.
     fn position(&self, part: &str) -> usize {
         let offset = (part.as_ptr() as usize).wrapping_sub(self.uri.as_ptr() as usize);
         let before = self.uri.get(..offset).unwrap_or_default();
@@ -226,7 +226,7 @@ fn hexadecimal(digits: &[u8]) -> Option<u8> {
     u8::try_from(value).ok()
 }
 
-/// `ssl=true` is what JDBC URIs say; libpq takes it for `sslmode=require`.
+/// Converts `ssl=true` of JDBC URIs; libpq reads it as `sslmode=require`.
 fn jdbc_alias(pair: Pair) -> Pair {
     match (pair.keyword.as_str(), pair.value.as_str()) {
         ("ssl", "true") => Pair {

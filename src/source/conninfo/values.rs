@@ -1,4 +1,4 @@
-//! Typed reading of single values: one word of a list, a whole number, a time span.
+//! Typed reading of single values: a word of a list, an integer, a duration.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use super::error::ConnInfoError;
 use super::settings::Settings;
 
 impl Settings {
-    /// The meaning of a word; `None` if nobody set the keyword.
+    /// The meaning of a word; `None` if the keyword is not set.
     ///
     /// # Errors
-    /// A word that is not in the list. The empty word is none, as in libpq.
+    /// A word that is not in the list, which includes the empty one unless listed, as in libpq.
     pub(super) fn choice<T: Copy>(
         &self,
         keyword: &'static str,
@@ -25,10 +25,10 @@ impl Settings {
         })
     }
 
-    /// A decimal number of 32 bits, blanks around it allowed; `None` if nobody set the keyword.
+    /// A decimal number of 32 bits, blanks around it allowed; `None` if the keyword is not set.
     ///
     /// # Errors
-    /// Anything else, the empty value included, as in libpq.
+    /// Any other value, including the empty one, as in libpq.
     pub(super) fn integer(&self, keyword: &'static str) -> Result<Option<i32>, ConnInfoError> {
         let Some(setting) = self.get(keyword) else {
             return Ok(None);
@@ -56,11 +56,11 @@ impl Settings {
     }
 }
 
-/// What a number of seconds or milliseconds means.
+/// Meaning of a number of seconds or milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Span {
     Limit(Duration),
-    /// No limit for a timeout, the system's own value for a socket option.
+    /// No limit for a timeout, the system's default for a socket option.
     Unlimited,
 }
 

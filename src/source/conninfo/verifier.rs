@@ -1,4 +1,4 @@
-//! How much of a server's certificate is believed.
+//! Verification of server certificates.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
@@ -9,18 +9,18 @@ use rustls::{CertificateError, DigitallySignedStruct, Error, SignatureScheme};
 
 use super::tls_files::Roots;
 
-/// What a certificate is checked for.
+/// The extent of the verification.
 #[derive(Debug)]
 pub(super) enum Check {
-    /// Encryption against listeners; anybody may be at the other end.
+    /// None: encryption against eavesdropping, without proof of the server's identity.
     Nothing,
-    /// Signed by a root, for whatever host.
+    /// Signed by a root, for any host.
     Chain(Roots),
-    /// Signed by a root, for the host that was asked for.
+    /// Signed by a root, for the requested host.
     ChainAndName(Roots),
 }
 
-/// Checks the certificate as far as `sslmode` asks; always that the server holds its key.
+/// Verifies the certificate according to `sslmode`, and always that the server has its key.
 #[derive(Debug)]
 pub(super) struct ServerVerifier {
     check: Check,
@@ -56,13 +56,13 @@ impl ServerVerifier {
     }
 }
 
-/// The server shows a certificate that is marked as an authority's, as `openssl req -x509` makes
-/// it. rustls takes such a one for no server, libpq does when it is the very certificate of the
-/// root file: being named there is all the trust that a signature could give. By the time of this
-/// error, the dates have already been found valid.
+/// Whether the server sent a certificate marked as an authority's, as `openssl req -x509` makes
+/// it. rustls rejects it as a server certificate; libpq accepts it if it is the same certificate
+/// as in the root file: being listed there is as much trust as a signature could give. When this
+/// error occurs, the dates have already been found valid.
 fn is_authority_as_server(error: &Error) -> bool {
     match error {
-        // The only mark of it: webpki's own error type is not public through rustls.
+        // The only indication: webpki's own error type is not public through rustls.
         Error::InvalidCertificate(CertificateError::Other(other)) => {
             other.to_string() == "CaUsedAsEndEntity"
         }

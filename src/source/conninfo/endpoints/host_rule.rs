@@ -1,5 +1,5 @@
-//! The rule for hosts. A host is looked up, and logged at each attempt to connect: part of a
-//! connection string that was cut in a wrong place goes no further than here.
+//! The syntax of hosts. A host is looked up, and logged at each attempt to connect; a fragment of
+//! a connection string that was split in the wrong place is rejected here.
 
 use std::net::Ipv6Addr;
 
@@ -7,8 +7,8 @@ use super::super::foreign;
 
 /// The rule that `host`, one of a list, breaks; the rest of a sentence.
 ///
-/// libpq takes any text and leaves it to the name lookup. No lookup finds a name with other
-/// characters than these (RFC 1123, section 2.1, and `_`, which some networks have).
+/// libpq accepts any text and leaves it to the name lookup. No lookup finds a name with other
+/// characters than these (RFC 1123, section 2.1, and `_`, which some networks use).
 pub(super) fn broken_by(host: &str) -> Option<&'static str> {
     let is_of_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     if host.chars().all(is_of_name) || is_ipv6(host) {
@@ -32,7 +32,8 @@ pub(super) fn broken_by(host: &str) -> Option<&'static str> {
     })
 }
 
-/// Perhaps with a zone, as in `fe80::1%eth0` (RFC 4007, section 11).
+/// Whether `host` is an IPv6 address, perhaps with a zone like `fe80::1%eth0` (RFC 4007, section
+/// 11).
 fn is_ipv6(host: &str) -> bool {
     let (address, zone) = host.split_once('%').unwrap_or((host, ""));
     let is_zone = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');

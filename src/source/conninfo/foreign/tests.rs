@@ -1,12 +1,12 @@
 use crate::source::conninfo::ConnInfo;
 
-/// A part of each is to be found nowhere.
+/// Parts of the secret; none of them may appear in any text.
 const PARTS: [&str; 3] = ["s3cr", "cana", "ry9"];
 
-/// In a position of its own, as if it were the password.
+/// A secret in the position of another part, as if it were the password.
 const SECRET: &str = "s3cr.canary9";
 
-/// All that is told of `text`: each mistake, as text and for debugging.
+/// All output for `text`: each mistake, as `Display` and as `Debug`.
 fn told(text: &str, variables: &[(&str, &str)]) -> Vec<String> {
     let environment = |name: &str| {
         let found = variables.iter().find(|(variable, _)| *variable == name);

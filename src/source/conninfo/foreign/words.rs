@@ -1,27 +1,27 @@
-//! Words of other programs, and what stands for them in libpq's settings.
+//! Keywords of other programs, and their equivalents in libpq's settings.
 
 use strsim::damerau_levenshtein;
 
 use super::super::keywords::KEYWORDS;
 
-/// So many letters may be wrong where a keyword is still recognised, of a short one fewer.
+/// Maximum edit distance at which a keyword is still recognised; smaller for short keywords.
 const SLIPS: usize = 2;
 
 /// Probable meaning of an unknown keyword. The word itself is not kept: a part of a password can
 /// look like one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Meant {
-    /// Nothing that is known.
+    /// Unknown.
     Nothing,
     /// This keyword of libpq.
     Keyword(&'static str),
     /// A setting of another program.
     Foreign {
-        /// As that program spells it.
+        /// The word in that program's spelling.
         word: &'static str,
         /// The program.
         of: &'static str,
-        /// What to write instead.
+        /// The replacement.
         remedy: &'static str,
     },
 }
@@ -157,18 +157,18 @@ const SCHEMES: &[(&[&str], &str, &str)] = &[
     ),
 ];
 
-/// Letters and digits alone, in small letters.
+/// Lower-case letters and digits of `word`, without other characters.
 fn plain(word: &str) -> String {
     let kept = word.chars().filter(char::is_ascii_alphanumeric);
     kept.collect::<String>().to_ascii_lowercase()
 }
 
-/// Whether libpq or another program has a setting of this name, whatever its spelling.
+/// Whether libpq or another program has a setting of this name, in any spelling.
 pub(super) fn is_known(word: &str) -> bool {
     exactly(word).is_some()
 }
 
-/// Rule and remedy for a scheme, given in small letters.
+/// Rule and remedy for a scheme, given in lower case.
 pub(super) fn scheme(scheme: &str) -> Option<(&'static str, &'static str)> {
     let mut known = SCHEMES.iter();
     let found = known.find(|(names, ..)| names.contains(&scheme))?;
@@ -197,7 +197,7 @@ fn exactly(word: &str) -> Option<Meant> {
 
 fn nearly(word: &str) -> Meant {
     let keyword = KEYWORDS.iter().map(|keyword| keyword.name);
-    // A much longer word is no slip, and would take long to compare.
+    // A much longer word is not a misspelling, and would take long to compare.
     let slips = |name: &str| SLIPS.min(name.len() / 3);
     let alike = keyword.filter(|name| name.len().abs_diff(word.len()) <= slips(name));
     let distances = alike.map(|name| (damerau_levenshtein(name, word), name));

@@ -31,7 +31,7 @@ impl Home {
         tls.ok_or_else(|| mistakes.into_vec()[0].to_string())
     }
 
-    /// What stands in the way of a connector, without the path.
+    /// The problem that prevents a connector, without the path.
     fn problem(&self, text: &str) -> String {
         let error = self
             .read(text)
