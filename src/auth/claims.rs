@@ -129,8 +129,9 @@ impl Claims {
         seconds(self.get("exp")?)
     }
 
-    /// The channel permissions: `{"subscribe": ["a.*"], "publish": ["b"], "metrics":
-    /// true}`, or a list of `subscribe:a.*`, `publish:b` and `pgfan:metrics` among
+    /// The channel permissions:
+    /// `{"subscribe": ["a.*"], "publish": ["b"], "metrics": true}`, or a list of
+    /// `subscribe:a.*`, `publish:b` and `pgfan:metrics` among
     /// other words, like roles and scopes. A text is such a list, separated by spaces.
     /// A token without channel permissions grants no channels.
     pub(super) fn channels(&self, path: &ClaimPath) -> Result<Channels, GrantsError> {

@@ -3,8 +3,8 @@
 //!
 //! It is opened on demand and kept only briefly, so that it also detects whether the
 //! server still accepts connections: a server in smart shutdown waits for its sessions
-//! to end, and a listening session alone would block it indefinitely (`pg_ctl stop -m
-//! smart`).
+//! to end, and a listening session alone would block it indefinitely
+//! (`pg_ctl stop -m smart`).
 
 use std::{pin::pin, sync::Arc, time::Duration};
 

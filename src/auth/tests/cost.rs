@@ -8,8 +8,8 @@ const LOOKS: u32 = 200;
 
 /// Limit for the fastest run, because other tests run at the same time. Far above the
 /// time of any build, and far below a noticeable delay beside the handshakes of many
-/// new clients. The measured time is shown by `cargo test --profile load --lib --
-/// --nocapture a_look_at_a_token`.
+/// new clients. The measured time is shown by
+/// `cargo test --profile load --lib -- --nocapture a_look_at_a_token`.
 const MOST: Duration = Duration::from_millis(20);
 
 fn of_pem(private: &str, public: &str) -> (SigningKey, Keys) {
