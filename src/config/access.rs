@@ -1,4 +1,4 @@
-//! Who is let in: the settings that only make sense together.
+//! Access settings, which are only valid together.
 
 use std::{net::SocketAddr, path::Path, str::FromStr};
 
@@ -15,8 +15,8 @@ use crate::{
     turns::Turns,
 };
 
-/// What tokens are checked with. Several of them are for a time: while one takes
-/// the other's place.
+/// Settings of keys that tokens are verified with. Several are meant for a
+/// rotation.
 pub(super) const KEYS: [&str; 6] = [
     "token-secret",
     "token-secret-previous",
@@ -26,11 +26,11 @@ pub(super) const KEYS: [&str; 6] = [
     "jwks-url",
 ];
 
-/// Files that one setting names. A rotation has two keys; each costs a forged
-/// token one more signature.
+/// Limit of the files in one setting. A rotation has two keys; each costs a
+/// forged token one more signature.
 const MAX_FILES: usize = 4;
 
-/// Settings on their way.
+/// Access settings while they are read.
 pub(super) struct Access {
     pub(super) anonymous: bool,
     pub(super) allow_publish: bool,
@@ -38,7 +38,7 @@ pub(super) struct Access {
     pub(super) rules: Rules,
     pub(super) browsers: Browsers,
     pub(super) keys: Option<KeySource>,
-    /// Where the keys are a secret.
+    /// The signing key, if the keys are a secret.
     pub(super) signing: Option<SigningKey>,
     pub(super) jwks_url: Option<String>,
     pub(super) jwks_insecure: bool,
@@ -61,21 +61,21 @@ impl Default for Access {
 }
 
 impl Access {
-    /// One secret, as it stands in a variable. `pgfan token` signs with it.
+    /// One secret, as in a variable. `pgfan token` signs with it.
     pub(super) fn secret(&mut self, text: &str) -> Result<(), Rule> {
         self.previous_secret(text)?;
         self.signing = Some(SigningKey::of_secret(text.as_bytes()));
         Ok(())
     }
 
-    /// One whose tokens are taken still.
+    /// A previous secret, whose tokens are still accepted.
     pub(super) fn previous_secret(&mut self, text: &str) -> Result<(), Rule> {
         let keys = Keys::of_secret(text.as_bytes()).map_err(|error| error.to_string())?;
         self.add(KeySource::fixed(keys));
         Ok(())
     }
 
-    /// `pgfan token` signs with the first.
+    /// `pgfan token` signs with the first one.
     pub(super) fn secret_files(&mut self, text: &str) -> Result<(), Rule> {
         for path in paths(text)? {
             let signing = SigningKey::of_secret_file(Path::new(path));
@@ -114,7 +114,7 @@ impl Access {
         });
     }
 
-    /// What holds between these settings, and the addresses.
+    /// Checks these settings together with the addresses.
     pub(super) fn check(
         &mut self,
         addresses: &[(&str, Option<SocketAddr>)],
@@ -142,7 +142,7 @@ impl Access {
             let rule = "whoever reaches this address could read every channel: let it check \
                         tokens (--token-secret-file, --token-key-file, --jwks-file or \
                         --jwks-url), or say --anonymous";
-            // The default is no far one.
+            // The default address is a loopback one, so this one was given.
             let mistake = Mistake::new(&given[name], format!("\"{address}\": {rule}"));
             let remedy = "make a secret: openssl rand -hex 32 > FILE, and --token-secret-file \
                           FILE; or serve this machine alone: 127.0.0.1:8000";
@@ -162,12 +162,12 @@ impl Access {
         }
     }
 
-    /// Whether it is only by the address that they are none too open.
+    /// Whether only the loopback address makes these settings safe.
     pub(super) fn is_for_loopback(&self) -> bool {
         (self.keys.is_none() && !self.anonymous) || self.allow_publish
     }
 
-    /// `max_token` is what the head of a request has room for.
+    /// Settings of `auth`; `max_token` is the room in a request's head.
     pub(super) fn done(self, max_token: usize) -> (auth::Config, Browsers) {
         let config = auth::Config {
             anonymous: self.anonymous || self.keys.is_none(),
@@ -182,12 +182,12 @@ impl Access {
     }
 }
 
-/// Whether others than this machine may reach it.
+/// Whether other machines may reach the address.
 pub(super) fn is_far(address: &SocketAddr) -> bool {
     !address.ip().to_canonical().is_loopback()
 }
 
-/// A list with commas between, or one file that has some in its name.
+/// A comma-separated list, or one existing file with commas in its name.
 pub(super) fn paths(text: &str) -> Result<Vec<&str>, Rule> {
     if Path::new(text).exists() {
         return Ok(vec![text]);
@@ -199,7 +199,7 @@ pub(super) fn paths(text: &str) -> Result<Vec<&str>, Rule> {
     }
 }
 
-/// A list with commas between.
+/// A comma-separated list.
 pub(super) fn channels(slot: &mut Patterns, text: &str) -> Result<(), Rule> {
     *slot = list::<Pattern>(text)?.into_iter().collect();
     Ok(())
@@ -222,7 +222,7 @@ pub(super) fn token_type(slot: &mut Option<TokenType>, text: &str) -> Result<(),
     Ok(())
 }
 
-/// A text that says something.
+/// A non-empty text.
 pub(super) fn some(slot: &mut Option<String>, text: &str) -> Result<(), Rule> {
     if text.is_empty() {
         return Err("cannot be empty".into());

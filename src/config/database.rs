@@ -1,4 +1,4 @@
-//! What is wrong with the database's settings: where it was made, and the way out.
+//! Mistakes in the database's settings: their origin and remedy.
 
 use super::Mistake;
 use crate::source::conninfo::{ConnInfoError, FileProblem, Meant, Origin};
@@ -8,8 +8,8 @@ pub(super) fn mistake(error: &ConnInfoError, url_origin: &str) -> Mistake {
     Mistake::new(place(error, url_origin), error).with_remedy(remedy_of_database(error))
 }
 
-/// A mistake in the connection string stands where that stands; every other
-/// one names its variable or file itself.
+/// Origin of a mistake: that of the connection string if it is in there; every other mistake names
+/// its variable or file itself.
 fn place<'a>(mistake: &ConnInfoError, url_origin: &'a str) -> &'a str {
     match mistake {
         ConnInfoError::Syntax { .. }
@@ -26,7 +26,7 @@ fn place<'a>(mistake: &ConnInfoError, url_origin: &'a str) -> &'a str {
     }
 }
 
-/// What to do about it.
+/// How to fix it.
 pub(crate) fn remedy_of_database(mistake: &ConnInfoError) -> &'static str {
     match mistake {
         ConnInfoError::Syntax { .. } => {

@@ -1,4 +1,4 @@
-//! The environment: nothing else reads it.
+//! The environment; no other module reads it.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -9,28 +9,27 @@ use super::{
     unknown::unknown,
 };
 
-/// The environment, as a function so that tests have their own.
+/// Reads a variable; a function, so that tests have an environment of their own.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// The real environment. A value that is not UTF-8 is taken as far as it is: so it is refused where
-/// it is used, and not as if it had not been set. One line end at the end is cut, as in files: a
-/// Kubernetes Secret made of what `echo` wrote has one. Nothing else is: a password may end in a
-/// blank.
+/// The real environment. A value that is not UTF-8 is converted with replacement characters, so it
+/// is refused where it is used and not treated as unset. One line end is removed, as in files: a
+/// Kubernetes Secret made from the output of `echo` has one. Nothing else is: a password may end in
+/// a blank.
 #[allow(clippy::disallowed_methods, reason = "the one place that reads it")]
 pub fn environment(name: &str) -> Option<String> {
     let value = std::env::var_os(name)?;
     Some(without_line_end(&value.to_string_lossy()).to_owned())
 }
 
-/// Without one line end, of Unix or of Windows.
+/// Removes one line end, of Unix or of Windows.
 pub(super) fn without_line_end(text: &str) -> &str {
     let line = text.strip_suffix('\n');
     line.map_or(text, |line| line.strip_suffix('\r').unwrap_or(line))
 }
 
-/// Variables with pgfan's prefix that nothing reads, in the order of their names:
-/// a slip in a name would pass in silence. It is no mistake, as whoever starts a
-/// program may have variables of another one.
+/// Variables with pgfan's prefix that no setting reads, sorted: they would hide a typing error in a
+/// name. Only a warning, since the environment may have variables of another program.
 #[allow(clippy::disallowed_methods, reason = "the one place that reads it")]
 pub fn unknown_variables() -> Vec<Mistake> {
     let all = std::env::vars_os();
@@ -38,11 +37,11 @@ pub fn unknown_variables() -> Vec<Mistake> {
     unknown_among(texts)
 }
 
-/// Named as a setting is: the file's own, and those of the commands that speak to
+/// Variables beside the settings: the settings file, and those of the commands that are clients of
 /// a gateway.
 const OTHERS: [&str; 3] = ["config", "url", "token"];
 
-/// Of names and values. An empty one is an unset one.
+/// Takes names and values. An empty variable counts as unset.
 fn unknown_among(variables: impl Iterator<Item = [String; 2]>) -> Vec<Mistake> {
     let settings = SETTINGS.iter().map(|setting| setting.name);
     let names: Vec<_> = settings.chain(OTHERS).collect();
@@ -62,7 +61,7 @@ fn unknown_among(variables: impl Iterator<Item = [String; 2]>) -> Vec<Mistake> {
     strangers.into_iter().map(mistake).collect()
 }
 
-/// What it sets in every container, for each Service whose name begins with pgfan:
+/// Variables that Kubernetes sets in each container, for Services whose name begins with pgfan:
 /// <https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>
 fn is_of_kubernetes(name: &str, value: &str) -> bool {
     let words: Vec<_> = name.split('_').collect();
@@ -76,7 +75,7 @@ fn is_of_kubernetes(name: &str, value: &str) -> bool {
             "TCP" | "UDP" | "SCTP",
             "PROTO" | "PORT" | "ADDR",
         ] => port.parse::<u16>().is_ok(),
-        // tcp://10.0.0.1:8000; whoever means to set the port gives a number.
+        // tcp://10.0.0.1:8000; a port that is meant as the setting is a number.
         [.., "PORT"] => value.contains("://"),
         _ => words.windows(2).any(|pair| pair == ["SERVICE", "PORT"]),
     }

@@ -1,4 +1,4 @@
-//! The file, `pgfan.toml`: one key for each setting, named as its flag.
+//! The settings file, `pgfan.toml`: one key per setting, named as its flag.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -14,11 +14,11 @@ use super::{
 };
 use crate::{auth::open_small_file, text::path_prefix};
 
-/// Far more than all settings with comments; a path to a device would
-/// otherwise fill the memory.
+/// Size limit: far more than all settings with comments. The path of a device would otherwise fill
+/// the memory.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// The texts by setting, each with its place.
+/// Settings' texts, each with its origin.
 pub(super) fn read(path: &Path, mistakes: &mut Vec<Mistake>) -> HashMap<String, Given> {
     let file = path.display().to_string();
     let mut texts = HashMap::new();
@@ -44,7 +44,7 @@ pub(super) fn read(path: &Path, mistakes: &mut Vec<Mistake>) -> HashMap<String, 
     texts
 }
 
-/// Each key with its line, as far as the file can be read.
+/// Keys with their lines; none if the file is not readable or not valid.
 fn keys(path: &Path, file: &str, mistakes: &mut Vec<Mistake>) -> BTreeMap<String, (usize, Value)> {
     let text = match text_of(path) {
         Ok(text) => text,
@@ -58,7 +58,7 @@ fn keys(path: &Path, file: &str, mistakes: &mut Vec<Mistake>) -> BTreeMap<String
                 }
                 _ => "name a file of settings: --config FILE, or PGFAN_CONFIG",
             };
-            // A connection string, or the content of the file, in place of its path.
+            // The path may be a connection string or the content of the file by mistake.
             let mistake = match path_prefix(path).is_empty() {
                 true => Mistake::new("the settings file", error),
                 false => Mistake::new(file, error),
@@ -95,7 +95,7 @@ fn text_of(path: &Path) -> io::Result<String> {
     Ok(text)
 }
 
-/// The line's number and never the line: it may hold a password.
+/// Reports the line's number, never the line: it may hold a password.
 fn syntax(file: &str, text: &str, error: &Error) -> Mistake {
     let line = line_of(text, error.span().map_or(0, |span| span.start));
     let mistake = Mistake::new(file, format!("line {line}: {}", error.message()));

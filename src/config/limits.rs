@@ -1,9 +1,9 @@
-//! What one client may have: the settings whose defaults are a part of others.
+//! Limits of one client: settings whose defaults are fractions of others.
 
 use super::{access::list, rule::Rule, values::number};
 use crate::transport::{self, Network, Proxies};
 
-/// Settings on their way.
+/// Limits while they are read.
 #[derive(Default)]
 pub(super) struct Limits {
     pub(super) readers_per_address: Option<usize>,
@@ -14,16 +14,16 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    /// Half of all channels by default: one client leaves the other half.
+    /// Half of all channels by default; other clients have the rest.
     pub(super) fn channels_per_client(&self, max_channels: usize) -> usize {
         let half = max_channels.div_ceil(2);
         self.channels_per_client.unwrap_or(half)
     }
 
-    /// Half of all readers, where nothing else is said: whoever is one client
-    /// to pgfan and none of harm, a proxy it does not know or a token that many
-    /// share, has room for long, and nobody alone takes all there is. Nor is
-    /// there more than the process may open: `room` connections.
+    /// Default: half of all readers, and of the `room` connections that the
+    /// process may open. A harmless client that stands for many, such as an
+    /// unknown proxy or a shared token, has ample room, and no single client
+    /// takes everything.
     pub(super) fn done(self, max_readers: usize, room: usize) -> transport::Limits {
         let half = max_readers.min(room).div_ceil(2);
         let default = transport::Limits::default();
@@ -43,7 +43,7 @@ pub(super) fn some_number(slot: &mut Option<usize>, text: &str) -> Result<(), Ru
     Ok(())
 }
 
-/// A list with commas between.
+/// A comma-separated list.
 pub(super) fn proxies(slot: &mut Proxies, text: &str) -> Result<(), Rule> {
     *slot = list::<Network>(text)?.into();
     Ok(())

@@ -1,20 +1,20 @@
-//! What is wrong with the settings, and what to do about it.
+//! Mistakes in the settings, with remedies.
 
 use std::fmt;
 
 use super::origin_of_setting::SettingOrigin;
 
-/// One mistake: where it was made, against which rule, and the way out.
+/// One mistake: its origin, the violated rule and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
     says: String,
     remedy: String,
-    /// Of the settings file.
+    /// Line in the settings file.
     line: Option<usize>,
 }
 
 impl Mistake {
-    /// Made at `origin`, against `rule`, which names what was given unless that is a secret.
+    /// A mistake at `origin`. `rule` repeats the value unless that is a secret.
     pub(super) fn new(origin: impl fmt::Display, rule: impl fmt::Display) -> Self {
         Self::from(format!("{origin}: {rule}"))
     }
@@ -24,7 +24,7 @@ impl Mistake {
         Self { remedy, ..self }
     }
 
-    /// Where the file has it: a file is mended from its first line on.
+    /// Sets the line in the file: mistakes in a file are reported in its order.
     pub(super) fn at(self, place: &SettingOrigin) -> Self {
         let line = place.line();
         Self { line, ..self }
@@ -34,7 +34,7 @@ impl Mistake {
         self.line
     }
 
-    /// What to do; empty where the mistake itself says all there is to say.
+    /// The remedy; empty if the mistake's text contains it.
     pub fn remedy(&self) -> &str {
         &self.remedy
     }
@@ -51,13 +51,13 @@ impl From<String> for Mistake {
 }
 
 impl fmt::Display for Mistake {
-    /// Without the remedy: one line.
+    /// One line, without the remedy.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.says)
     }
 }
 
-/// All that is wrong with the settings, each with its origin.
+/// All mistakes in the settings, each with its origin.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Mistakes(pub Vec<Mistake>);
 

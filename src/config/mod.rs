@@ -1,5 +1,5 @@
-//! From flags, environment and file to each layer's settings. Nothing else
-//! reads the environment. All mistakes are reported at once.
+//! Converts flags, environment and file to each layer's settings; no other
+//! module reads the environment. Reports all mistakes at once.
 
 mod access;
 mod advice;
@@ -41,24 +41,24 @@ pub use restart_only::RestartOnly;
 pub use settings::{SETTINGS, Setting};
 use tls::TlsSettings;
 
-/// Everything the gateway is set to.
+/// All settings of the gateway.
 #[derive(Debug)]
 pub struct Config {
-    /// Where to serve.
+    /// Address of the port.
     pub listen: SocketAddr,
-    /// Where to serve what is for those who run it, if not there too.
+    /// Address for the operators' endpoints, if not the same.
     pub admin_listen: Option<SocketAddr>,
-    /// How to reach PostgreSQL.
+    /// How to connect to PostgreSQL.
     pub database: Arc<ConnInfo>,
-    /// What the port speaks TLS with, if it does.
+    /// TLS settings of the port, if it has TLS.
     pub tls: Option<transport::Tls>,
-    /// Who is let in.
+    /// Authentication and grants.
     pub auth: auth::Config,
-    /// Whether that is for loopback addresses alone.
+    /// Whether those are safe only on loopback addresses.
     pub is_for_loopback: bool,
-    /// How browsers are.
+    /// Settings for browsers.
     pub browsers: transport::Browsers,
-    /// How long the end may take.
+    /// Timeout for draining readers at the shutdown.
     pub drain_timeout: Duration,
     /// The source's settings.
     pub source: source::Config,
@@ -66,38 +66,38 @@ pub struct Config {
     pub hub: hub::Config,
     /// The transports' settings.
     pub transport: transport::Settings,
-    /// What one client may have.
+    /// Limits of one client.
     pub limits: transport::Limits,
-    /// What is no mistake, and should be said.
+    /// Warnings about settings that are valid.
     pub warnings: Vec<Mistake>,
-    /// How the log's lines look.
+    /// Format of the log's lines.
     pub log_format: LogFormat,
-    /// Where spans are exported to, if anywhere.
+    /// Export of spans and metrics, if configured.
     pub otlp: Option<OtlpSettings>,
-    /// Those that take a restart.
+    /// Settings that take a restart.
     pub fixed: RestartOnly,
 }
 
-/// What `pgfan token` needs of the settings.
+/// Settings of `pgfan token`.
 #[derive(Debug)]
 pub struct TokenSettings {
-    /// What tokens must say.
+    /// Rules for the claims of tokens.
     pub rules: Rules,
-    /// The secret, if that is what they are checked with.
+    /// The secret, if tokens are verified with one.
     pub signing: Option<SigningKey>,
 }
 
-/// The setting that was given, and where.
+/// Given settings, with their origins.
 type Origins = HashMap<&'static str, SettingOrigin>;
 
-/// A text that somebody gave. No `Debug`: it may hold a password.
+/// A given text. No `Debug`: it may hold a password.
 #[derive(Clone)]
 struct Given {
     place: SettingOrigin,
     text: String,
 }
 
-/// Settings on their way: everything but the database is good at any time.
+/// Settings while they are read; valid at any time, except for the database.
 struct Draft {
     listen: SocketAddr,
     admin_listen: Option<SocketAddr>,
@@ -137,11 +137,11 @@ impl Default for Draft {
 }
 
 impl Config {
-    /// `flags` by name, then variables, then `file`; then, for the database
-    /// alone, `DATABASE_URL` and the libpq variables; then the defaults.
+    /// Precedence: `flags`, variables, `file`; then, for the database,
+    /// `DATABASE_URL` and the libpq variables; then the defaults.
     ///
     /// # Errors
-    /// Every mistake there is, none of them with a secret in it.
+    /// All mistakes, none of them with a secret in it.
     pub fn resolve(
         flags: &HashMap<String, String>,
         environment: Environment<'_>,
@@ -184,15 +184,15 @@ impl Config {
 }
 
 impl Config {
-    /// Whether others than this machine may reach it.
+    /// Whether other machines may reach one of the addresses.
     pub fn is_far(&self) -> bool {
         let addresses = [Some(self.listen), self.admin_listen];
         addresses.iter().flatten().any(access::is_far)
     }
 }
 
-/// How the log's lines are to look: needed before anything else is. A mistake is
-/// told later, with all others.
+/// Format of the log, needed before all else. A mistake in it is reported
+/// later, with all others.
 pub fn log_format(
     flags: &HashMap<String, String>,
     environment: Environment<'_>,
@@ -203,10 +203,10 @@ pub fn log_format(
 }
 
 impl TokenSettings {
-    /// As the gateway's, without a look at the rest.
+    /// As for the gateway, without checks of the other settings.
     ///
     /// # Errors
-    /// Every mistake there is, none of them with a secret in it.
+    /// All mistakes, none of them with a secret in it.
     pub fn resolve(
         flags: &HashMap<String, String>,
         environment: Environment<'_>,
@@ -225,7 +225,7 @@ impl TokenSettings {
 }
 
 impl Draft {
-    /// Each text by itself; what holds between settings is looked at later. The
+    /// Reads each text by itself; rules between settings are checked later. The
     /// file's mistakes come last, line by line.
     fn read(
         flags: &HashMap<String, String>,
@@ -248,7 +248,7 @@ impl Draft {
                 mistakes.push(rule.broken(setting, &given.place));
             }
             draft.files.extend(advice::named_by(setting.name, &given));
-            // Who writes the default changes nothing.
+            // Setting the default explicitly is not a change.
             if !setting.reloads() && given.text != setting.default {
                 draft.fixed.note(setting.name, &given.text);
             }
@@ -295,7 +295,7 @@ impl Draft {
     }
 }
 
-/// Secrets among the arguments, and an open door.
+/// Warns of secrets in arguments, of several keys, of an open admin port.
 fn warnings(given: &Origins, url: Option<&str>, admin_listen: Option<SocketAddr>) -> Vec<String> {
     let rule = "the arguments of a process are public; the variable or a file is not";
     let url = url.filter(|url| holds_password(url));
@@ -314,8 +314,8 @@ fn warnings(given: &Origins, url: Option<&str>, admin_listen: Option<SocketAddr>
     secrets.chain(several_keys(given)).chain(admin).collect()
 }
 
-/// Meant while one takes the other's place; left over, it is a key that nobody
-/// thinks of any more.
+/// Several keys are meant for a rotation; one left over is a forgotten key that
+/// still works.
 fn several_keys(given: &Origins) -> Option<String> {
     let places = access::KEYS.iter().filter_map(|name| given.get(name));
     let places: Vec<_> = places.map(SettingOrigin::to_string).collect();
@@ -325,8 +325,8 @@ fn several_keys(given: &Origins) -> Option<String> {
     })
 }
 
-/// The text that counts. An empty variable is an unset one, as in libpq: who
-/// starts a container can often empty a variable and not remove it.
+/// The text by precedence. An empty variable counts as unset, as in libpq: in a
+/// container it can often be emptied but not removed.
 fn first_given(
     setting: &Setting,
     flags: &HashMap<String, String>,

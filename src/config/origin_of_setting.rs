@@ -1,4 +1,4 @@
-//! Where a setting was given.
+//! Origin of a setting.
 
 use std::fmt;
 
@@ -9,14 +9,14 @@ pub(super) enum SettingOrigin {
     Variable(String),
     Key {
         file: String,
-        /// From 1.
+        /// Counted from 1.
         line: usize,
         name: String,
     },
 }
 
 impl SettingOrigin {
-    /// Of the file.
+    /// The line in the file.
     pub(super) fn line(&self) -> Option<usize> {
         match self {
             Self::Key { line, .. } => Some(*line),
@@ -24,7 +24,7 @@ impl SettingOrigin {
         }
     }
 
-    /// How `value` is written there.
+    /// How `value` is written at this origin.
     pub(super) fn written(&self, value: &str) -> String {
         let bare = value.parse::<i64>().is_ok() || value == "COUNT";
         match self {
@@ -49,11 +49,11 @@ impl fmt::Display for SettingOrigin {
     }
 }
 
-/// Whether it looks like the name of a setting. A password can stand before a `=` too.
+/// Whether it looks like a setting's name. A password can also precede a `=`.
 fn is_name(key: &str) -> bool {
     let is_of_name = |c: char| c.is_ascii_alphabetic() || c == '-' || c == '_';
     key.len() <= LONGEST_NAME && key.chars().all(is_of_name)
 }
 
-/// The longest name of a setting has 23 characters; slips make it longer.
+/// The longest name of a setting has 23 characters; typing errors make it longer.
 const LONGEST_NAME: usize = 30;

@@ -1,11 +1,11 @@
-//! The origins of pages: what is wrong with one, and how browsers write it.
+//! Allowed origins: how browsers write them, and errors in them.
 
 use http::Uri;
 
 use super::rule::{Rule, refused};
 use crate::transport::Origin;
 
-/// A list with commas between.
+/// A comma-separated list.
 pub(super) fn origins(slot: &mut Vec<Origin>, text: &str) -> Result<(), Rule> {
     let origins = text.split(',').map(str::trim).map(origin);
     *slot = origins.collect::<Result<_, _>>()?;
@@ -23,7 +23,7 @@ fn origin(text: &str) -> Result<Origin, Rule> {
     })
 }
 
-/// The reason, if the text is a wildcard or `null`.
+/// The reason to refuse a wildcard or `null`.
 fn reason(text: &str) -> Option<&'static str> {
     if text.contains('*') {
         return Some(
@@ -37,8 +37,8 @@ fn reason(text: &str) -> Option<&'static str> {
     )
 }
 
-/// The same origin as browsers write it (RFC 6454, section 6.2), without whatever stands beside it:
-/// that may be a password.
+/// The same origin as browsers write it (RFC 6454, section 6.2), without any user information,
+/// which may hold a password.
 fn written(text: &str) -> Option<String> {
     let uri = text.parse::<Uri>().ok()?;
     let scheme = uri.scheme_str()?.to_ascii_lowercase();

@@ -1,12 +1,12 @@
-//! The settings that take a restart: whether they are others now.
+//! Settings that take a restart: detects whether they changed.
 
 use std::{
     collections::BTreeMap,
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-/// A hash of each text: it may hold a password, and all that matters is whether
-/// it is another.
+/// A hash of each text: the text may hold a password, and only a change
+/// matters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RestartOnly(BTreeMap<&'static str, u64>);
 
@@ -17,7 +17,7 @@ impl RestartOnly {
         self.0.insert(name, hasher.finish());
     }
 
-    /// Those that are others in `other`.
+    /// Names of the settings that differ in `other`.
     pub fn changed(&self, other: &Self) -> Vec<&'static str> {
         let names = self.0.keys().chain(other.0.keys());
         let changed = names.filter(|name| self.0.get(*name) != other.0.get(*name));

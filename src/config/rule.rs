@@ -1,4 +1,4 @@
-//! The rule that the text of a setting breaks: what it says, and the way out.
+//! The rule that a setting's text violates, and the remedy.
 
 use std::{fmt, io, path::Path};
 
@@ -9,19 +9,19 @@ use crate::{
     text::{may_be_secret, path_prefix},
 };
 
-/// More of a text is not repeated: its begin tells which one is meant.
+/// Longer texts are cut: their start identifies them.
 const MAX_SHOWN: usize = 60;
 
-/// What was given is named in it, unless that may be a secret.
+/// A violated rule. It repeats the text, unless that may be a secret.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Rule {
-    /// The text is no such value.
+    /// The text is not a valid value.
     #[error("{0}")]
     Value(String),
-    /// The text names a file that does not do.
+    /// The text names an unusable file.
     #[error("{}", of_file(.path, .error))]
     File { path: String, error: FileError },
-    /// The text is no collector's address.
+    /// The text is not a collector's address.
     #[error("{0}")]
     Endpoint(#[from] EndpointError),
 }
@@ -44,14 +44,14 @@ impl Rule {
         Self::File { path, error }
     }
 
-    /// Broken by what `setting` was given at `place`.
+    /// The rule as a mistake in the text that `setting` was given at `place`.
     pub(super) fn broken(&self, setting: &Setting, place: &SettingOrigin) -> Mistake {
         Mistake::new(place, self)
             .at(place)
             .with_remedy(self.remedy(setting, place))
     }
 
-    /// What a value looks like there, by the setting's default if that is a value.
+    /// Shows the form of a value at this origin, by the default if that is a value.
     fn remedy(&self, setting: &Setting, place: &SettingOrigin) -> String {
         let kind = match setting.value {
             "" => "on or off",
@@ -77,8 +77,8 @@ fn is_absence(error: &FileError) -> bool {
     matches!(error, FileError::Read(error) if error.kind() == io::ErrorKind::NotFound)
 }
 
-/// A rule behind the text that breaks it. A text that may hold a password, in the wrong place, is
-/// not repeated.
+/// A rule with the text that violates it. The text is not repeated if it may hold a password, given
+/// in the wrong place.
 pub(super) fn refused(text: &str, rule: impl fmt::Display) -> Rule {
     Rule::Value(match text.char_indices().nth(MAX_SHOWN) {
         _ if may_be_secret(text) => rule.to_string(),
@@ -87,8 +87,8 @@ pub(super) fn refused(text: &str, rule: impl fmt::Display) -> Rule {
     })
 }
 
-/// A rule behind the file that breaks it. The content of a file, given in place of its path, is not
-/// repeated; a path that exists is.
+/// A rule with the file that violates it. If the path may be the file's content, given by mistake,
+/// it is not repeated; a path that exists is.
 pub(super) fn of_file(path: &str, rule: impl fmt::Display) -> String {
     format!("{}{rule}", path_prefix(Path::new(path)))
 }

@@ -22,14 +22,14 @@ fn with_path(
     file: Option<&Path>,
 ) -> Result<Config, String> {
     let flags = flags.iter().map(|(n, v)| (n.to_string(), v.to_string()));
-    // A machine without a name for its user is another matter.
+    // Without a user's name the machine causes another mistake.
     let environment =
         |name: &str| value(variables, name).or_else(|| (name == "PGUSER").then(|| "ann".into()));
     let config = Config::resolve(&flags.collect(), &environment, file);
     config.map_err(|mistakes| mistakes.to_string())
 }
 
-/// Each mistake a line; the file is called `FILE` in it.
+/// One line per mistake, with `FILE` for the file's path.
 fn resolve(flags: Pairs<'_>, variables: Pairs<'_>, toml: &str) -> Result<Config, String> {
     let mut file = NamedTempFile::new().unwrap();
     file.write_all(toml.as_bytes()).unwrap();
@@ -86,7 +86,7 @@ fn the_database_is_looked_for_in_five_places() {
     }
 }
 
-/// As in libpq. A flag or a key that is there and empty is a mistake.
+/// As in libpq. An empty flag or key is a mistake.
 #[test]
 fn an_empty_variable_is_an_unset_one() {
     let empty = [
@@ -178,7 +178,7 @@ fn each_setting_arrives_where_it_belongs() {
     assert_eq!(missing, absent, "none is left out");
 }
 
-/// So the help and the guide cannot say another one.
+/// So that help and guide show the value in use.
 #[test]
 fn the_default_that_is_shown_is_the_one_that_is_used() {
     let unset = format!("{:?}", with_path(&[], &[], None).unwrap());
@@ -267,7 +267,7 @@ fn every_number_has_its_bounds() {
     assert_eq!(table.len() + others, SETTINGS.len(), "none is left out");
 }
 
-/// What a build cannot do is a mistake, and no silence.
+/// A setting that this build cannot use is reported, not ignored.
 #[test]
 fn a_collector_takes_the_feature() {
     let url = [("PGFAN_OTLP_ENDPOINT", "http://127.0.0.1:4317")];
@@ -279,7 +279,7 @@ fn a_collector_takes_the_feature() {
         assert_eq!(config.unwrap_err(), rule);
     }
     assert!(flag("otlp-endpoint", "collector:4317").is_err());
-    // Where nothing is exported they are nobody's business.
+    // Ignored unless spans are exported.
     let other = [("OTEL_RESOURCE_ATTRIBUTES", "x")];
     assert!(resolve(&[], &other, "").unwrap().otlp.is_none());
 }

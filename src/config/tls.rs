@@ -1,9 +1,9 @@
-//! TLS on the port: the settings that only make sense together.
+//! TLS settings of the port, which are only valid together.
 
 use super::{Origins, mistakes::Mistake, rule::of_file};
 use crate::transport::{Tls, TlsError, TlsFiles};
 
-/// Paths on their way.
+/// The paths while the settings are read.
 #[derive(Default)]
 pub(super) struct TlsSettings {
     pub(super) certificate: Option<String>,
@@ -12,7 +12,7 @@ pub(super) struct TlsSettings {
 }
 
 impl TlsSettings {
-    /// `None` where TLS is not asked for, and after a mistake.
+    /// `None` without TLS, and after a mistake.
     pub(super) fn read(self, given: &Origins, mistakes: &mut Vec<Mistake>) -> Option<Tls> {
         let needs = |setting: &str, rule| {
             let mistake = Mistake::new(&given[setting], rule);

@@ -1,14 +1,14 @@
-//! A name that no setting has, and the one that may be meant.
+//! Unknown names of settings, and the known ones that may be meant.
 
 use strsim::damerau_levenshtein;
 
 use super::{Mistake, origin_of_setting::SettingOrigin, settings::variable};
 
-/// So many letters may be wrong, missing, too many or in the wrong order where a name is still known
-/// again: any two settings differ by three at the least.
+/// Limit of the letters that may be wrong, missing, surplus or swapped in a recognized name: any
+/// two settings differ by at least three.
 const SLIPS: usize = 2;
 
-/// `name` stands at `place`, and is not among the `known`.
+/// `name` was given at `place`, and is not among the `known`.
 pub(super) fn unknown(
     place: &SettingOrigin,
     name: &str,
@@ -31,9 +31,9 @@ pub(super) fn unknown(
 
 fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let meant = name.to_lowercase().replace('_', "-");
-    // Of a short name two letters are nearly all.
+    // In a short name two letters are nearly all of it.
     let slips = |known: &str| SLIPS.min(known.len() / 3);
-    // What is much longer is none, and would take long to compare.
+    // A name much longer cannot match, and takes long to compare.
     let alike = known.filter(|known| known.len().abs_diff(meant.len()) <= slips(known));
     let distances = alike.map(|known| (damerau_levenshtein(known, &meant), known));
     let near = distances.filter(|(distance, known)| *distance <= slips(known));

@@ -1,4 +1,4 @@
-//! How the texts of settings are read: numbers, sizes, times and switches.
+//! Parsers for settings' texts: numbers, sizes, durations and switches.
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
@@ -66,16 +66,16 @@ fn within<T: PartialOrd>(
     Ok(())
 }
 
-/// Anything that says itself what it cannot be.
+/// Any type whose parser has its own error text.
 pub(super) fn parsed<T: FromStr<Err: ToString>>(slot: &mut T, text: &str) -> Result<(), Rule> {
     let parsed = text.parse();
     *slot = parsed.map_err(|error: T::Err| refused(text, error.to_string()))?;
     Ok(())
 }
 
-/// An address and a port. A port alone is one of the loopback address, and so is one behind
-/// `localhost`; one behind a colon is, as in Go and in Docker, of every address: that is refused
-/// without tokens, as 0.0.0.0 is.
+/// An address and a port. A port alone, or one after `localhost`, is on the loopback address. A
+/// port after a colon is on all addresses, as in Go and in Docker: refused without tokens, as
+/// 0.0.0.0 is.
 pub(super) fn address(text: &str) -> Result<SocketAddr, Rule> {
     let (host, port) = text.rsplit_once(':').unwrap_or(("localhost", text));
     let ip = match host {
@@ -83,7 +83,7 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, Rule> {
         "localhost" => Some(Ipv4Addr::LOCALHOST),
         _ => None,
     };
-    // Digits alone: a number may have a sign.
+    // Digits only: `u16` would accept a sign.
     let digits = port.bytes().all(|byte| byte.is_ascii_digit());
     let port = port.parse::<u16>().ok().filter(|_| digits);
     let short = ip.zip(port).map(|(ip, port)| SocketAddr::from((ip, port)));

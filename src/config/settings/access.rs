@@ -1,4 +1,4 @@
-//! Who may do what.
+//! Settings of authentication and grants.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Where the gateway is reached, and what it says of itself.
+//! Settings of addresses, logs and telemetry.
 
 use super::Setting;
 use crate::config::{

@@ -1,4 +1,4 @@
-//! Where notifications come from, and how they are kept and handed on.
+//! Settings of the source, the history and the delivery.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! How much there may be.
+//! Settings of limits.
 
 use super::Setting;
 use crate::config::{

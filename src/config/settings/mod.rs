@@ -1,5 +1,5 @@
-//! Every setting once: its name, its default, what it means, how its text is
-//! read. Flags, variables, the file and the table of docs/settings.md come from here.
+//! All settings: name, default, description and parser. Flags, variables, the file and the table of
+//! docs/settings.md are generated from here.
 
 mod access;
 mod address;
@@ -8,22 +8,22 @@ mod limits;
 
 use super::{Draft, rule::Rule};
 
-/// One setting; its name is the flag without dashes and the key in the file,
-/// its variable is `PGFAN_` and the name in capitals.
+/// One setting. Its name is the flag without dashes and the file's key; its variable is `PGFAN_`
+/// and the name in capitals.
 #[derive(Clone, Copy)]
 pub struct Setting {
     /// As in `--history-events`.
     pub name: &'static str,
     /// As text, for people.
     pub default: &'static str,
-    /// What the value looks like; empty for a switch.
+    /// Placeholder of the value; empty for a switch.
     pub value: &'static str,
     /// What it does, with its unit and what happens at the limit.
     pub help: &'static str,
     pub(super) apply: fn(&mut Draft, &str) -> Result<(), Rule>,
 }
 
-/// What is bound, connected or begun once. All others are read again on SIGHUP.
+/// Settings of what is bound, connected or started once. SIGHUP reloads all others.
 pub(super) const RESTART: &[&str] = &[
     "listen",
     "admin-listen",
@@ -37,12 +37,12 @@ pub(super) const RESTART: &[&str] = &[
 ];
 
 impl Setting {
-    /// Whether SIGHUP is enough for another value.
+    /// Whether SIGHUP applies a changed value.
     pub fn reloads(&self) -> bool {
         !RESTART.contains(&self.name)
     }
 
-    /// The default, where it is a value that could be given.
+    /// The default, if it is a valid value.
     pub(super) fn example(&self) -> Option<&'static str> {
         let is_value = (self.apply)(&mut Draft::default(), self.default).is_ok();
         let is_word = self.default == "none" || self.default.contains(' ');
@@ -55,10 +55,10 @@ impl Setting {
     }
 }
 
-/// Of every variable of pgfan's own.
+/// Prefix of pgfan's own variables.
 pub(super) const PREFIX: &str = "PGFAN_";
 
-/// As the environment has `name`.
+/// Name of the variable for the setting `name`.
 pub(super) fn variable(name: &str) -> String {
     format!("{PREFIX}{}", name.to_uppercase().replace('-', "_"))
 }
@@ -76,7 +76,7 @@ const COUNT: usize = {
     address.len() + delivery.len() + access.len() + limits.len()
 };
 
-/// All of them, in the order of the help.
+/// All settings, in the order of the help.
 pub const SETTINGS: &[Setting] = &joined();
 
 const fn joined() -> [Setting; COUNT] {

@@ -1,4 +1,4 @@
-//! Who is let in.
+//! Access settings.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::PathBuf};
 
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::auth::{TokenType, Url};
 
-/// All of these settings but `allow-publish`, which is older.
+/// All of them but `allow-publish`, which is older.
 pub(super) const NAMES: [&str; 17] = [
     "anonymous",
     "channels",
@@ -47,12 +47,12 @@ fn file(folder: &TempDir, name: &str, text: &str) -> String {
     path.display().to_string()
 }
 
-/// What is said of settings that are no mistake.
+/// The warnings about valid settings.
 fn warned(config: &Config) -> Vec<String> {
     config.warnings.iter().map(ToString::to_string).collect()
 }
 
-/// Nobody serves the network openly without having said so.
+/// Serving the network without tokens takes an explicit setting.
 #[test]
 fn an_address_of_the_network_needs_tokens_or_a_loud_word() {
     for address in [
@@ -76,7 +76,7 @@ fn an_address_of_the_network_needs_tokens_or_a_loud_word() {
                 .keys
                 .is_some()
         );
-        // A secret that was meant and is none is no reason to talk of another.
+        // An invalid secret is reported without the error that it would cause.
         let said = mistakes(&[listen, ("token-secret", "short")], &[]);
         assert_eq!(
             said,
@@ -157,7 +157,7 @@ fn tokens_are_checked_with_all_that_is_given() {
         assert!(shown.matches("Fixed(").count() >= 2, "{shown}");
         assert!(!shown.contains("s3cret"), "{shown}");
     }
-    // A comma may stand in a file's name.
+    // A file's name may contain a comma.
     let odd = file(&folder, "a,b", SECRET);
     assert!(is_fine(&[("token-secret-file", &odd)]).auth.keys.is_some());
     let five = [secret.as_str(); 5].join(",");
@@ -335,7 +335,7 @@ fn a_type_of_tokens_is_a_media_type() {
     assert!(said.starts_with(rule), "{said}");
 }
 
-/// Each file that a setting names, and the settings' own where a secret is in it.
+/// Each file that a setting names, and a settings file with a secret.
 #[test]
 fn a_file_that_others_can_read_or_write_is_warned_of() {
     let folder = TempDir::new().unwrap();

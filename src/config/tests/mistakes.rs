@@ -1,4 +1,4 @@
-//! What is said about settings that cannot be meant.
+//! Errors for invalid settings.
 
 use std::{
     io::{Write as _, pipe},
@@ -30,7 +30,7 @@ fn all_mistakes_are_told_at_once_and_where_they_stand() {
         "FILE: line 3: keepalive: not a text, a whole number, or true or false",
         "FILE: line 4: max-channels: not a text, a whole number, or true or false",
         "FILE: line 6: section: there is no such setting",
-        // What takes more than the text itself comes last.
+        // Mistakes found beyond the single text come last.
         "FILE: line 5: database-url: port (connection string)",
         "database: sslmode (PGSSLMODE)",
     ];
@@ -65,11 +65,11 @@ fn a_key_with_a_slip_is_known_again() {
 fn the_bounds_of_a_size_are_told_as_sizes() {
     let rule = "--history-bytes: \"1KiB\": must be between 1.0 MiB and 1.0 TiB";
     assert_eq!(flag("history-bytes", "1KiB").unwrap_err(), rule);
-    // As it is told it can be written.
+    // The suggested form is accepted.
     assert!(flag("history-bytes", "1.0 MiB").is_ok());
 }
 
-/// Read a second time it would be empty, and that is no mistake.
+/// A second read of a pipe returns nothing, which must not be a mistake.
 #[test]
 fn a_pipe_is_no_file() {
     let (reader, mut writer) = pipe().unwrap();
@@ -141,7 +141,7 @@ fn no_mistake_repeats_a_secret() {
     assert!(!format!("{config:?}").contains("s3cret"));
 }
 
-/// A path that leads somewhere, or looks like one, is named.
+/// A path that exists, or looks like one, is named.
 #[test]
 fn a_secret_in_place_of_its_file_is_not_repeated() {
     let files = SETTINGS.iter().filter(|setting| setting.value == "FILE");

@@ -1,4 +1,4 @@
-//! TLS on the port.
+//! TLS settings.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 
-/// None of them is in every gateway's settings.
+/// Not part of every gateway's settings.
 pub(super) const NAMES: [&str; 3] = ["tls-cert", "tls-key", "tls-client-ca"];
 
 struct Files(TempDir);
