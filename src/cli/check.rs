@@ -1,5 +1,5 @@
-//! `pgfan check`: whether a gateway with these settings would do its work, and
-//! what to do where it would not.
+//! `pgfan check`: tests whether a gateway with these settings would work, and
+//! prints a remedy for each fault.
 
 mod certificates;
 mod database;
@@ -37,7 +37,7 @@ enum Verdict {
     Fail,
 }
 
-/// One line, and the remedy below it.
+/// One line of the report, with the remedy below it.
 #[derive(Debug, PartialEq, Eq)]
 struct Finding {
     verdict: Verdict,
@@ -79,7 +79,7 @@ impl fmt::Display for Finding {
             Verdict::Warn => "warn",
             Verdict::Fail => "fail",
         };
-        // What a server says is a part of both.
+        // Both can contain text from a server.
         let (says, remedy) = (printable(&self.says), printable(&self.remedy));
         write!(f, "{verdict:<5} {:<11} {says}", self.subject)?;
         if !remedy.is_empty() {
@@ -89,7 +89,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Everything is looked at whose ground is sound.
+/// Skips a check if one that it depends on has failed.
 pub(super) async fn run(settings: Result<Config, Mistakes>) -> CommandResult {
     let mut report = Report::default();
     for unknown in unknown_variables() {
@@ -122,7 +122,7 @@ pub(super) async fn run(settings: Result<Config, Mistakes>) -> CommandResult {
     }
 }
 
-/// Said at once: some of it takes seconds.
+/// Prints each finding at once: some checks take seconds.
 #[derive(Debug, Default)]
 struct Report {
     looked_at: usize,
@@ -133,7 +133,7 @@ impl Report {
     fn add(&mut self, finding: Finding) {
         self.looked_at += 1;
         self.failed += usize::from(finding.verdict == Verdict::Fail);
-        // Who closed the other end does not want to read it.
+        // A closed standard output is not an error: its reader has seen enough.
         let _ = writeln!(io::stdout(), "{finding}");
     }
 }

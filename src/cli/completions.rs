@@ -1,4 +1,4 @@
-//! `pgfan completions`: what a shell offers at the tab key.
+//! `pgfan completions`: prints a shell's completion script.
 
 use clap::{Arg, ArgMatches, Command, builder::PossibleValuesParser};
 use clap_complete::{Shell, generate};
@@ -23,7 +23,7 @@ pub(super) fn command() -> Command {
         )
 }
 
-/// `program` is the whole command line's.
+/// `program` is the complete command line, with all commands.
 pub(super) fn run(matches: &ArgMatches, mut program: Command) -> CommandResult {
     let shell = match matches.get_one::<String>("shell").map(String::as_str) {
         Some("zsh") => Shell::Zsh,

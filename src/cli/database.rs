@@ -1,4 +1,4 @@
-//! A database session of a command's own. The gateway's are the source's.
+//! Database session of a command. The gateway's own sessions belong to `source`.
 
 mod quote;
 mod remedies;
@@ -17,17 +17,16 @@ pub(super) use self::{
 use super::output::printable;
 use crate::source::conninfo::{ConnInfo, ConnInfoError, ConnectError, Target};
 
-/// How long an answer may take: a command is waited for by a person.
+/// Timeout for an answer: a person waits for the command.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Notifications nobody has looked at; at the limit the next are dropped: they
-/// are waited for one by one.
+/// Limit of queued notifications; more are dropped. Commands wait for them one by one.
 const NOTIFICATIONS: usize = 64;
 
-/// PostgreSQL prefers an operator whose types match better, wherever in the path it is found: one
-/// that a stranger has made in `public` would run with the rights of this session (CVE-2018-1058).
-/// It holds to the end of the statements that are sent together, so that a pooled session is given
-/// back as it was.
+/// Pins the search path. PostgreSQL prefers an operator whose types match better, anywhere in the
+/// path: one that another role created in `public` would run with the rights of this session
+/// (CVE-2018-1058). In force until the statements that are sent together end, so that a pooled
+/// session is returned unchanged.
 pub(super) const OWN_NAMES: &str = "SET LOCAL search_path = pg_catalog, pg_temp;\n";
 
 const STATE: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
@@ -36,7 +35,7 @@ const STATE: &str = "SELECT pg_catalog.pg_is_in_recovery(), \
     pg_catalog.current_setting('server_version'), \
     current_user, pg_catalog.pg_backend_pid()";
 
-/// Why there is none, or no answer.
+/// Why there is no session, or no answer.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DatabaseError {
     #[error(transparent)]
@@ -56,13 +55,13 @@ pub(super) enum DatabaseError {
 }
 
 impl DatabaseError {
-    /// What happened, and on a line of its own what to do, as `check` says it.
+    /// The error, and its remedy on a second line, as `check` prints it.
     pub(super) fn explained(&self) -> String {
         let says = self.to_string();
         format!("{}\nremedy: {}", printable(&says), self.remedy())
     }
 
-    /// The SQLSTATE, where the server refused a statement.
+    /// The SQLSTATE, if the server refused a statement.
     pub(super) fn code(&self) -> Option<&str> {
         match self {
             Self::Postgres(error) => error.code().map(SqlState::code),
@@ -71,7 +70,7 @@ impl DatabaseError {
     }
 }
 
-/// What the server says of a session.
+/// State of a session, as the server reports it.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) is_standby: bool,
@@ -82,14 +81,14 @@ pub(super) struct State {
     pub(super) backend: String,
 }
 
-/// Ends when it is dropped.
+/// Database session; closed on drop.
 pub(super) struct Session {
     pub(super) client: Client,
     pub(super) notifications: mpsc::Receiver<Notification>,
 }
 
-/// On the first host that takes changes; a refusal ends the search, as it does
-/// the gateway's.
+/// Opens a session on the first host that accepts changes. A refusal ends the search, as in the
+/// gateway.
 pub(super) async fn open(database: &ConnInfo) -> Result<Session, DatabaseError> {
     let mut last = DatabaseError::NoHost;
     for target in database.targets()? {
@@ -106,12 +105,12 @@ pub(super) async fn open(database: &ConnInfo) -> Result<Session, DatabaseError> 
 }
 
 impl Session {
-    /// On this host, whatever it is.
+    /// Opens a session on this host, primary or standby.
     pub(super) async fn open(target: &Target) -> Result<Self, ConnectError> {
         let (client, mut connection) = target.connect().await?;
         let (sender, notifications) = mpsc::channel(NOTIFICATIONS);
         tokio::spawn(async move {
-            // Its end is seen by the next statement.
+            // The next statement reports the end of the connection.
             while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
                 if let AsyncMessage::Notification(notification) = message {
                     let _ = sender.try_send(notification);
@@ -138,13 +137,14 @@ impl Session {
         })
     }
 
-    /// All rows of all statements, which may be several: a pooler in statement
-    /// mode takes these, and nothing that is prepared.
+    /// All rows of one or several statements. Simple protocol: a pooler in statement mode accepts
+    /// no prepared statements.
     pub(super) async fn rows(&self, sql: &str) -> Result<Vec<SimpleQueryRow>, DatabaseError> {
         self.rows_within(ANSWER, sql).await
     }
 
-    /// The same with the session's own `search_path`: for the name of a table, and no operator.
+    /// As [`Self::rows`], with the session's own `search_path`: for a table's name, without
+    /// operators.
     pub(super) async fn rows_by_own_path(
         &self,
         sql: &str,
@@ -152,8 +152,7 @@ impl Session {
         self.answered(ANSWER, sql).await
     }
 
-    /// Statements without an answer that counts, waited for as long as the
-    /// server takes.
+    /// Runs statements whose result is not needed, without a timeout.
     pub(super) async fn run(&self, sql: &str) -> Result<(), DatabaseError> {
         Ok(self.client.batch_execute(sql).await?)
     }
@@ -181,12 +180,12 @@ impl Session {
     }
 }
 
-/// Nothing where it is NULL, or not there.
+/// `None` if the value is NULL or missing.
 pub(super) fn text(row: &SimpleQueryRow, column: usize) -> Option<String> {
     row.try_get(column).ok().flatten().map(str::to_owned)
 }
 
-/// What the server said, with its own advice.
+/// The server's message, with its detail and hint.
 fn describe(error: &tokio_postgres::Error) -> String {
     let Some(said) = error.as_db_error() else {
         let cause = std::error::Error::source(error);

@@ -25,21 +25,21 @@ use crate::{
 };
 use shop::Shop;
 
-/// Where `tests/postgres/setup` puts a server when it may not install one.
+/// Folder in which `tests/postgres/setup` puts a server if it may not install one.
 const PRIVATE: &str = "target/postgres";
 
-/// Those that it has: where it is, whose pages may use it, and its names. A page that is being
-/// written comes from another port.
+/// Settings that the demo has: its address, allowed origins and host names. A page under
+/// development is served from another port.
 pub(super) const SETTINGS: [&str; 3] = ["listen", "allow-origin", "allow-host"];
 
-/// The demo is not worth a long goodbye.
+/// Timeout for the shutdown; the demo's readers need no long drain.
 const DRAIN: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(flags: &HashMap<String, String>) -> CommandResult {
     let shutdown = Shutdown::default();
     shutdown.on_signals()?;
     shutdown.on_hangup()?;
-    // Bound first: a port that is taken is said before anything is started.
+    // Bound first: a port in use is reported before anything is started.
     let bound = Gateway::bind(settings(flags)?);
     let mut gateway = bound.map_err(|error| explained(&error))?;
     let address = gateway.local_addr()?;
@@ -51,7 +51,7 @@ pub(super) async fn run(flags: &HashMap<String, String>) -> CommandResult {
     gateway.connect_to(Arc::clone(&database));
     let shop = Shop::open(&database).await?;
     let writing = tokio::spawn(shop.keep_busy());
-    // Who closed the other end does not want to read them.
+    // A closed standard output is not an error.
     let _ = writeln!(io::stdout(), "{}", instructions(address, &started));
     let result = gateway.run(shutdown).await;
     writing.abort();
@@ -60,7 +60,7 @@ pub(super) async fn run(flags: &HashMap<String, String>) -> CommandResult {
     Ok(result?)
 }
 
-/// With the command that would do, as it must be typed: who says `make run` has typed another.
+/// Adds the full command that would work: a user of `make run` typed another one.
 fn explained(error: &AppError) -> String {
     let Some((setting, mut address)) = error.taken() else {
         return error.to_string();
@@ -72,12 +72,12 @@ fn explained(error: &AppError) -> String {
     )
 }
 
-/// The libpq variables are for real databases; the demo has its own. On a
-/// machine of one's own everybody may publish.
+/// Ignores the libpq variables, which are for real databases. Publishing needs no token, since only
+/// this machine can connect.
 fn settings(flags: &HashMap<String, String>) -> Result<Config, Mistakes> {
     let ours = |name: &str| match name {
         "PGFAN_LISTEN" | "PGFAN_ALLOW_ORIGIN" | "PGFAN_ALLOW_HOST" => environment(name),
-        // Where it may not serve is said below, in its own words: it takes no token.
+        // The demo takes no token; the check below has an error text of its own.
         "PGFAN_ANONYMOUS" => Some("on".to_owned()),
         _ => None,
     };
@@ -91,8 +91,7 @@ fn settings(flags: &HashMap<String, String>) -> Result<Config, Mistakes> {
     Ok(config)
 }
 
-/// Closed to the network and to other users: whoever reaches it is its
-/// superuser.
+/// Closed to the network and to other users: every client is its superuser.
 async fn sandbox() -> Result<Sandbox, Box<dyn std::error::Error>> {
     let (pg_bin, path) = (environment("PG_BIN"), environment("PATH"));
     let binaries = Binaries::find(Search {
@@ -148,7 +147,7 @@ Ctrl-C ends it, and leaves nothing behind.
     )
 }
 
-/// As it was called, for a shell: `target/debug/pgfan` until it is installed.
+/// The program as it was called, quoted for a shell: `target/debug/pgfan` until it is installed.
 fn program() -> String {
     let called = std::env::args_os().next();
     let name = called.map_or("pgfan".into(), |name| name.to_string_lossy().into_owned());

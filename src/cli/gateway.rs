@@ -1,4 +1,4 @@
-//! Which gateway a command speaks to, and what it shows it.
+//! The gateway that a command connects to, and the credentials for it.
 
 use std::path::PathBuf;
 
@@ -26,7 +26,7 @@ pub(super) fn arguments() -> [Arg; 2] {
     [url, token_file]
 }
 
-/// Everything that is wrong with them at once.
+/// Returns all mistakes at once.
 pub(super) fn gateway(matches: &ArgMatches) -> Result<Gateway, Mistakes> {
     let mut mistakes = Vec::new();
     let variable = |name| environment(name).filter(|text| !text.is_empty());
@@ -52,8 +52,8 @@ pub(super) fn gateway(matches: &ArgMatches) -> Result<Gateway, Mistakes> {
     }
 }
 
-/// As PostgreSQL takes it. A URL would be taken for a name too, and be shown wherever names are,
-/// with its password.
+/// A valid channel name. A URL would be a valid one too, and would be shown as a name with its
+/// password.
 pub(super) fn channel(name: &str) -> Result<ChannelName, String> {
     if name.contains("://") {
         return Err("a URL is no channel's name: --url URL says where the gateway is".to_owned());
@@ -61,9 +61,9 @@ pub(super) fn channel(name: &str) -> Result<ChannelName, String> {
     ChannelName::new(name).map_err(|error| error.to_string())
 }
 
-/// What happened, and on a line of its own what can be done.
+/// The error, and its remedy on a second line.
 pub(super) fn explained(ended: &Ended) -> String {
-    // A part of it is the gateway's own text.
+    // The text can contain the gateway's own message.
     let ended_text = ended.to_string();
     let says = printable(&ended_text);
     match ended.remedy() {

@@ -1,5 +1,5 @@
-//! `pgfan health`: whether a gateway answers, for those that watch over it and
-//! have no HTTP client: a container's health check, a script.
+//! `pgfan health`: tests whether a gateway answers, for health checks without
+//! an HTTP client: a container's, a script's.
 
 use std::{error::Error, time::Duration};
 
@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::{CommandResult, gateway};
 use crate::client;
 
-/// Who watches wants an answer, and none in time is one.
+/// Timeout for the answer; then the gateway is unhealthy.
 const LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) fn command() -> Command {

@@ -1,4 +1,4 @@
-//! `pgfan listen`: a reader in a terminal, or in a pipe.
+//! `pgfan listen`: prints events to a terminal or a pipe.
 
 mod lines;
 
@@ -28,7 +28,7 @@ use crate::{
     shutdown::Shutdown,
 };
 
-/// What is there already is written together, up to so much.
+/// Limit of the bytes in one write; messages that are already received share it.
 const TOGETHER: usize = 64 << 10;
 
 pub(super) fn command() -> Command {
@@ -134,7 +134,7 @@ pub(super) async fn run(matches: &ArgMatches) -> CommandResult {
     ended
 }
 
-/// What a person copies into a shell is one word there, whatever a gateway has sent.
+/// Quoted for a shell if needed, so that any cursor from a gateway is one word.
 fn shell_word(cursor: &str) -> Cow<'_, str> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
     match cursor.chars().all(is_plain) {
@@ -164,17 +164,17 @@ fn reading(matches: &ArgMatches) -> ReadOptions {
 struct Output {
     stdout: Stdout,
     style: Style,
-    /// Events, of `--count`.
+    /// Events left of `--count`.
     left: Option<u64>,
-    /// The last one written.
+    /// Cursor of the last event written.
     cursor: String,
-    /// What can be done is said once.
+    /// Whether the remedy was printed: once is enough.
     told_remedy: bool,
 }
 
 impl Output {
-    /// Until the end of what was asked for. The writing is waited for: a slow
-    /// reader of the output is a slow reader of the gateway.
+    /// Writes until `--count` or the end of the stream. Waits for each write: slow output slows
+    /// down the stream from the gateway.
     async fn write_all(
         &mut self,
         reader: impl futures_util::Stream<Item = Result<FollowEvent, Ended>>,
@@ -204,7 +204,7 @@ impl Output {
         Ok(())
     }
 
-    /// Whether that was the last one wanted.
+    /// True after the last event wanted.
     fn take_in(&mut self, heard: FollowEvent, lines: &mut String) -> bool {
         match heard {
             FollowEvent::Message(message) => {
@@ -242,7 +242,7 @@ impl Output {
         self.left == Some(0)
     }
 
-    /// Whether anybody reads them.
+    /// False if the output was closed.
     async fn write(&mut self, lines: &mut String) -> io::Result<bool> {
         let written = async {
             self.stdout.write_all(lines.as_bytes()).await?;

@@ -1,6 +1,6 @@
-//! The command line: one file a command.
+//! The command line: one file per command.
 
-// They panic where nobody takes what is said: `output` has what does not.
+// These macros panic if the output is closed; use the functions of `output`.
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 
 mod check;
@@ -35,15 +35,14 @@ use crate::{
 
 type CommandResult = Result<(), Box<dyn std::error::Error>>;
 
-/// Runs the chosen command. 0: it ended as it should; 1: it could not; 2: it
-/// was not understood.
+/// Runs the chosen command. Exit codes: 0 success, 1 failure, 2 invalid input.
 pub fn main() -> ExitCode {
     leave_no_core_dump();
     let matches = match command().try_get_matches() {
         Ok(matches) => matches,
         Err(error) => return not_understood(error),
     };
-    // What a command has to say is its output; a gateway's log is all it says.
+    // A command reports through its output; the gateway only through its log.
     let is_gateway = matches!(matches.subcommand_name(), Some("serve" | "demo"));
     let usual = if is_gateway { Level::INFO } else { Level::WARN };
     let filter = environment("RUST_LOG").unwrap_or_default();
@@ -54,21 +53,21 @@ pub fn main() -> ExitCode {
     result.map_or_else(|error| failed(&*error, format), |()| ExitCode::SUCCESS)
 }
 
-/// Memory holds secrets and tokens: it is not written to a disk when the process
-/// dies, and no debugger of the same user may read it. Where the system knows
-/// no such thing the limit of the unit (`LimitCORE=0`) is left.
+/// Disables core dumps: memory holds secrets and tokens, which must not reach a
+/// disk when the process dies. It also keeps debuggers of the same user out. On
+/// other systems only the limit of the unit (`LimitCORE=0`) protects it.
 fn leave_no_core_dump() {
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{DumpableBehavior, set_dumpable_behavior};
-        // It fails for a value that the kernel does not know.
+        // Fails only for a value that the kernel does not know.
         let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
     }
 }
 
-/// Each mistake with what to do. A collector of JSON gets it as it gets the log.
+/// Prints each mistake with its remedy; logs it if the log is JSON.
 fn failed(error: &(dyn std::error::Error + 'static), format: LogFormat) -> ExitCode {
-    // Said also where nothing is logged.
+    // Printed as text if the log level hides errors.
     let is_logged = format == LogFormat::Json && tracing::enabled!(Level::ERROR);
     let Some(Mistakes(mistakes)) = error.downcast_ref() else {
         match is_logged {
@@ -88,7 +87,7 @@ fn failed(error: &(dyn std::error::Error + 'static), format: LogFormat) -> ExitC
     ExitCode::from(2)
 }
 
-/// That of the gateway; commands speak to people.
+/// The gateway's log format; other commands log text for people.
 fn log_format(matches: &ArgMatches) -> LogFormat {
     let Some(("serve", serve)) = matches.subcommand() else {
         return LogFormat::Text;
@@ -114,16 +113,16 @@ fn run(matches: &ArgMatches) -> CommandResult {
         Some(("publish", matches)) => runtime.block_on(publish::run(matches)),
         Some(("health", matches)) => runtime.block_on(health::run(matches)),
         Some(("triggers", matches)) => {
-            // Flags and file are of the innermost command.
+            // Flags and file belong to the innermost command.
             let inner = matches.subcommand().map_or(matches, |(_, inner)| inner);
             runtime.block_on(triggers::run(matches, database(inner)?))
         }
         Some(("completions", matches)) => completions::run(matches, command()),
-        // clap has refused everything else.
+        // clap has rejected everything else.
         _ => Ok(()),
     };
-    // Not waited for: a thread may wait for ever for its input, or for somebody
-    // to read its output.
+    // Does not wait for blocked threads: one may be reading input, or writing
+    // output that is not being read.
     runtime.shutdown_background();
     result
 }
@@ -189,12 +188,12 @@ fn config_flag() -> Arg {
         .help("Settings as TOML: each flag's name is a key [env: PGFAN_CONFIG]")
 }
 
-/// As a command has it that ends before a setting could change.
+/// Flag of a command that ends before a setting could be reloaded.
 fn flag(setting: &Setting) -> Arg {
     flag_with(setting, "")
 }
 
-/// As the gateway has it: a setting that is not read again says so.
+/// Flag of the gateway; its help says if the setting needs a restart.
 fn gateway_flag(setting: &Setting) -> Arg {
     let restart = if setting.reloads() {
         ""
@@ -214,9 +213,9 @@ fn flag_with(setting: &Setting, note: &str) -> Arg {
     }
 }
 
-/// The flags that were given, as texts. One that this command has not is none:
-/// asked for by other means, it would be an error where clap was built for
-/// debugging, and a panic where it was not.
+/// The given flags as text. Skips flags that this command does not have: with
+/// other lookups they would be an error in debug builds of clap and a panic in
+/// others.
 fn flags(matches: &ArgMatches) -> HashMap<String, String> {
     let text = |setting: &Setting| {
         if setting.value.is_empty() {
@@ -237,8 +236,8 @@ fn settings(matches: &ArgMatches) -> Result<Config, Mistakes> {
     Config::resolve(&flags(matches), &environment, file.as_deref())
 }
 
-/// For a command that serves nothing: the gateway's other variables say nothing
-/// to it.
+/// Database settings for a command that does not serve; ignores the gateway's
+/// other variables.
 fn database(matches: &ArgMatches) -> Result<Arc<ConnInfo>, Mistakes> {
     let ours = |name: &str| {
         let is_other = name.starts_with("PGFAN_") && name != "PGFAN_DATABASE_URL";

@@ -1,5 +1,5 @@
-//! Errors of the command line. clap repeats the argument that it does not understand, and that may be
-//! a password or a token.
+//! Errors of the command line. clap repeats the argument that it rejects, which may be a password
+//! or a token.
 
 use std::process::ExitCode;
 
@@ -8,7 +8,7 @@ use clap::error::{ContextKind, ContextValue};
 use super::output::tell;
 use crate::text::may_be_secret;
 
-/// Stands for an argument that is not repeated.
+/// Replaces a hidden argument.
 const HIDDEN: &str = "…";
 
 /// Prints an error; clap has help and version as errors too.
@@ -21,7 +21,7 @@ pub(super) fn not_understood(mut error: clap::Error) -> ExitCode {
     if is_mistake && holds_secret(&error.render().to_string()) {
         tell("error: a connection string stands where none is understood; see --help");
     } else {
-        // A closed terminal is no reason for another exit code.
+        // A closed terminal does not change the exit code.
         let _ = error.print();
         if let Some(number) = hidden.and_then(|text| number_of(&text)) {
             tell(format_args!(
@@ -32,7 +32,7 @@ pub(super) fn not_understood(mut error: clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
-/// The last net, below [`hide`]: whatever else clap may repeat one day.
+/// Last check, after [`hide`], for anything else that clap may repeat.
 fn holds_secret(text: &str) -> bool {
     text.contains("://") || text.contains("password=")
 }
@@ -46,7 +46,7 @@ fn number_of(text: &str) -> Option<usize> {
 /// Removes the argument from the error and returns it, unless it is a flag's name or cannot be a
 /// secret.
 fn hide(error: &mut clap::Error) -> Option<String> {
-    // A command that resembles a real one is a slip; another may be anything.
+    // A command that resembles a real one is a typing error; any other text may be a secret.
     let has_tip = error.get(ContextKind::SuggestedSubcommand).is_some();
     let is_hidden = |kind, text: &str| match kind {
         ContextKind::InvalidArg => !is_name_of_argument(text),
@@ -65,19 +65,19 @@ fn hide(error: &mut clap::Error) -> Option<String> {
         {
             hidden = Some(text.clone());
             error.insert(kind, ContextValue::String(HIDDEN.to_owned()));
-            // It may repeat what was given: "to pass '…' as a value".
+            // Its text may repeat the argument: "to pass '…' as a value".
             error.remove(ContextKind::Suggested);
         }
     }
     hidden
 }
 
-/// Small letters alone, as in every command.
+/// Lowercase letters only, as in every command's name.
 fn is_word(text: &str) -> bool {
     text.chars().all(|c| c.is_ascii_lowercase())
 }
 
-/// `--flag`, `--flag <VALUE>`, `-f`, `<VALUE>...`, `[VALUE]`: all that clap itself names.
+/// `--flag`, `--flag <VALUE>`, `-f`, `<VALUE>...`, `[VALUE]`: all forms of clap's own names.
 fn is_name_of_argument(text: &str) -> bool {
     let is_of_name = |c: char| c.is_ascii_alphabetic() || " -<>[].:|…".contains(c);
     text.starts_with(['-', '<', '[']) && text.chars().all(is_of_name)

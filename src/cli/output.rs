@@ -10,14 +10,14 @@ use super::CommandResult;
 use crate::config::environment;
 pub(super) use crate::text::is_unprintable;
 
-/// Whether a terminal is to show colours: <https://no-color.org>, and terminfo's name
-/// for one that cannot.
+/// Whether a terminal should show colours: <https://no-color.org>, and terminfo's name for a
+/// terminal without them.
 pub(super) fn in_colour() -> bool {
     let is_unwanted = environment("NO_COLOR").is_some_and(|text| !text.is_empty());
     !is_unwanted && environment("TERM").as_deref() != Some("dumb")
 }
 
-/// The result. Whoever has seen enough closes the other end, which is no failure.
+/// Prints a result. A closed standard output is not an error: its reader has seen enough.
 pub(super) fn print(text: impl fmt::Display) -> CommandResult {
     match io::stdout().write_fmt(format_args!("{text}")) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
@@ -25,8 +25,8 @@ pub(super) fn print(text: impl fmt::Display) -> CommandResult {
     }
 }
 
-/// For a person. Where nobody reads it, or a disk is full, the command does its work
-/// all the same: `eprintln!` would panic.
+/// Prints a message for a person. A closed output or a full disk does not stop the command:
+/// `eprintln!` would panic.
 pub(super) fn tell(text: impl fmt::Display) {
     let _ = writeln!(io::stderr(), "{}", printable_lines(&text.to_string()));
 }
@@ -37,7 +37,7 @@ pub(super) fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, is_unprintable)
 }
 
-/// The same for a text whose line ends are its own.
+/// The same for multi-line text: keeps its line ends.
 pub(super) fn printable_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |character| {
         character != '\n' && is_unprintable(character)

@@ -1,4 +1,4 @@
-//! `pgfan publish`: one notification, over the gateway's HTTP.
+//! `pgfan publish`: sends one notification through the gateway's HTTP API.
 
 use std::io;
 
@@ -52,7 +52,7 @@ pub(super) async fn run(matches: &ArgMatches) -> CommandResult {
     shutdown.on_signals()?;
     shutdown.on_hangup()?;
     let gateway = gateway::gateway(matches)?;
-    // clap demands one, and gives the other a default.
+    // clap requires the channel, and the payload has a default.
     let channel = matches.get_one::<ChannelName>("channel");
     let text = matches.get_one::<String>("payload");
     let (Some(channel), Some(text)) = (channel, text) else {
@@ -62,7 +62,7 @@ pub(super) async fn run(matches: &ArgMatches) -> CommandResult {
         let payload = payload(text).await?;
         let published = client::publish(&gateway, channel, &payload).await;
         published.map_err(|ended| match ended.code.as_str() {
-            // Nothing grants one of the gateway's own.
+            // No grant covers a reserved channel, so the remedy is not for it.
             "forbidden" if !channel.is_reserved() => {
                 let ended = ended.to_string();
                 format!("{}\n{FORBIDDEN}", printable(&ended)).into()
@@ -78,7 +78,7 @@ pub(super) async fn run(matches: &ArgMatches) -> CommandResult {
     }
 }
 
-/// What is wrong with it names no more than its length.
+/// An invalid payload is reported by its length only.
 async fn payload(text: &str) -> Result<Payload, Box<dyn std::error::Error>> {
     let payload = match text {
         "-" => standard_input().await?,
@@ -87,7 +87,7 @@ async fn payload(text: &str) -> Result<Payload, Box<dyn std::error::Error>> {
     payload.map_err(|rule| Mistakes::from(format!("PAYLOAD: {rule}")).into())
 }
 
-/// No further than to see that it is too long.
+/// Reads only as much as is needed to see that it is too long.
 async fn standard_input() -> io::Result<Result<Payload, String>> {
     let mut bytes = Vec::new();
     let limit = Payload::MAX_BYTES + 1;

@@ -17,7 +17,7 @@ use crate::{
     shutdown::Shutdown,
 };
 
-/// `resolve` reads the settings, at first and again on SIGHUP.
+/// `resolve` reads the settings, at the start and on each SIGHUP.
 pub(super) async fn run<F>(resolve: F) -> CommandResult
 where
     F: Fn() -> Result<Config, Mistakes> + Send + Sync + 'static,
@@ -44,7 +44,7 @@ where
     };
     reload.on_hangup(shutdown.clone())?;
     let address = gateway.local_addr()?;
-    // Before any session: the names are those of the settings.
+    // Logged before the first session: the names are those of the settings.
     let (role, database) = (database.user(), database.places());
     info!(%address, database, role, tokens, "serving");
     if let Some(admin) = gateway.admin_addr()? {
@@ -66,7 +66,7 @@ fn tokens(config: &Config) -> &'static str {
     }
 }
 
-/// What happened, and on a line of its own what can be done.
+/// The error, and its remedy on a second line.
 fn explained(error: &AppError, listen: SocketAddr) -> String {
     let AppError::Bind(address, setting, reason) = error else {
         return error.to_string();
@@ -86,14 +86,14 @@ fn explained(error: &AppError, listen: SocketAddr) -> String {
     format!("{error}\n{remedy}")
 }
 
-/// How long they may take to be read: nobody waits for longer who looks at what
-/// a reload does, and no good disk takes it.
+/// Timeout for reading the settings: more than any healthy disk needs, and as
+/// long as an operator waits for the result of a reload.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Being read, in a thread of its own: one at a time.
+/// Settings being read, on a thread of their own: one read at a time.
 type ReadOptions = JoinHandle<Result<Config, Mistakes>>;
 
-/// SIGHUP reads the settings again: all of them are good, or nothing changes.
+/// Reloads the settings on SIGHUP: all of them, or none if one is invalid.
 struct Reload<F> {
     resolve: Arc<F>,
     reloader: Reloader,
@@ -104,8 +104,8 @@ impl<F> Reload<F>
 where
     F: Fn() -> Result<Config, Mistakes> + Send + Sync + 'static,
 {
-    /// The signal also comes when the terminal that a program runs in is closed:
-    /// then it ends.
+    /// SIGHUP also arrives when the controlling terminal is closed; then the
+    /// program ends.
     fn on_hangup(self, shutdown: Shutdown) -> io::Result<()> {
         let lives_in_terminal = terminal::is_lived_in();
         let mut hangup = signal(SignalKind::hangup())?;
@@ -125,9 +125,9 @@ where
         Ok(())
     }
 
-    /// The files may be on a slow disk, and the readers' threads are not to wait
-    /// for that; nor is the next signal, longer than [`PATIENCE`]. What is still
-    /// being read then is let go of before anything is read anew.
+    /// Reads on a blocking thread, since a disk may be slow: neither readers
+    /// nor the next signal wait longer than [`PATIENCE`]. A read that still
+    /// runs must end before the next one starts.
     async fn reload(&self, reading: &mut Option<ReadOptions>) {
         let limit = Instant::now() + PATIENCE;
         if let Some(before) = reading
@@ -142,7 +142,7 @@ where
         };
         *reading = None;
         let Ok(resolved) = resolved else {
-            // It panicked, and has said so; or the runtime is at its end.
+            // The read panicked (and was logged), or the runtime is ending.
             return;
         };
         match resolved {
@@ -205,7 +205,7 @@ mod tests {
         assert!(told.contains("\nraise the limit of open files: "), "{told}");
     }
 
-    /// One that reads nothing until it may.
+    /// A reload whose read blocks until it is released.
     fn reload(may_go_on: mpsc::Receiver<()>) -> Reload<impl Fn() -> Result<Config, Mistakes>> {
         let may_go_on = Mutex::new(may_go_on);
         let environment = |name: &str| (name == "PGUSER").then(|| "ann".to_owned());
@@ -222,7 +222,7 @@ mod tests {
         }
     }
 
-    /// On the one thread that there is: it goes on while the settings are read.
+    /// Single-threaded: the test continues while the settings are read.
     #[tokio::test]
     async fn settings_that_take_long_hold_up_nobody() {
         let (go_on, may_go_on) = mpsc::channel();

@@ -1,22 +1,22 @@
-//! The terminal that a program runs in, and SIGHUP: the signal comes when that
-//! is closed, and is how a service is told to read its settings again.
+//! The controlling terminal, and SIGHUP: the signal arrives when the terminal
+//! is closed, and also asks a service to reload its settings.
 
 use std::fs::{File, read_to_string};
 
-/// Whether the process has a controlling terminal, whatever its input and
-/// output are: one that was closed is none any more (tty(4)).
+/// Whether the process has a controlling terminal, independent of its input and
+/// output; false after it was closed (tty(4)).
 pub(super) fn is_there() -> bool {
     File::open("/dev/tty").is_ok()
 }
 
-/// Whether the process is to end with its terminal. One that was begun with
-/// SIGHUP ignored, as by nohup(1), is to outlive it. To be asked before somebody
-/// listens for the signal.
+/// Whether the process should end with its terminal. One started with SIGHUP
+/// ignored, as by nohup(1), should outlive it. Call it before a handler for the
+/// signal is installed.
 pub(super) fn is_lived_in() -> bool {
     is_there() && !ignores_hangup(&read_to_string("/proc/self/status").unwrap_or_default())
 }
 
-/// By the mask of proc(5), whose lowest bit is signal 1.
+/// Reads the mask of proc(5), whose lowest bit is signal 1.
 fn ignores_hangup(status: &str) -> bool {
     let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let mask = line.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());

@@ -1,5 +1,5 @@
-//! `pgfan token`: a token for development, by the settings of the gateway that
-//! is to take it.
+//! `pgfan token`: makes a development token that fits the settings of the
+//! gateway.
 
 use std::{
     path::{Path, PathBuf},
@@ -19,7 +19,7 @@ use crate::{
     text::path_prefix,
 };
 
-/// Those that say what the gateway looks for in a token.
+/// Settings with which the gateway validates a token.
 const OF_THE_GATEWAY: [&str; 6] = [
     "token-secret",
     "token-secret-file",
@@ -87,11 +87,11 @@ pub(super) fn command() -> Command {
         )
 }
 
-/// It is made all the same: whoever tries what a gateway refuses needs one.
+/// Warning only: such a token is needed to test what a gateway refuses.
 const NO_RIGHTS: &str = "this token may read and publish nothing: give it channels with \
     --subscribe PATTERN and --publish PATTERN";
 
-/// A year: longer ones are made once and never changed.
+/// A year: longer-lived tokens are never rotated.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 fn lifetime(text: &str) -> Result<Duration, String> {
@@ -118,7 +118,7 @@ pub(super) fn run(matches: &ArgMatches) -> CommandResult {
     let wish = Wish {
         subscribe: patterns("subscribe").collect(),
         publish: patterns("publish").collect(),
-        // It has a default.
+        // The flag has a default.
         lifetime: matches.get_one("expires").copied().unwrap_or_default(),
         metrics: matches.get_flag("metrics"),
         key_id: matches.get_one("key-id").cloned(),

@@ -1,5 +1,5 @@
-//! `pgfan triggers`: tables that notify what becomes of them, in the words
-//! that PGCacheWatch's client decodes.
+//! `pgfan triggers`: installs triggers that notify of changes to tables, in the format that
+//! PGCacheWatch's client decodes.
 
 mod catalog;
 mod events;
@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{event::ChannelName, source::conninfo::ConnInfo};
 
-/// The settings it takes beside the libpq variables.
+/// `connection` has the database settings, accepted beside the libpq variables.
 pub(super) fn command(connection: &[Arg]) -> Command {
     let tables = Arg::new("table")
         .value_name("TABLE")
@@ -165,7 +165,7 @@ fn note(notes: Vec<String>) {
     }
 }
 
-/// Nothing where nothing is installed, which is told of each table: its name may be a wrong one.
+/// `None` if nothing is installed. Prints tables without triggers: a name may be wrong.
 fn removal(tables: &[Table], events: Events, with_events: bool) -> Option<String> {
     for table in tables.iter().filter(|table| !table.is_watched()) {
         tell(format_args!("nothing of pgfan is on {}", table.full_name()));
@@ -187,15 +187,15 @@ fn options(matches: &ArgMatches) -> Options {
     }
 }
 
-/// Since PostgreSQL 15 the owner of a table may create nothing in `public`.
+/// Since PostgreSQL 15 a table's owner may not create objects in `public` by default.
 const RIGHTS: &str = "connect as the owner of the table (PGUSER), who may create functions in its \
     schema (GRANT CREATE ON SCHEMA), or as a superuser";
 
-/// Since they run with the rights of everybody who runs DDL.
+/// Event triggers run with the rights of every role that runs DDL.
 const EVENT_RIGHTS: &str = "event triggers take a superuser (PGUSER): leave --event-trigger away, or \
     print the SQL for one";
 
-/// What was printed, and nothing else: it is one transaction.
+/// Runs exactly the SQL that was printed, which is one transaction.
 async fn commit(
     session: &Session,
     text: &str,

@@ -1,5 +1,5 @@
-//! The dates and names of certificates: the port's own, those of its clients'
-//! authorities, and those that the database is shown.
+//! Dates and names of certificates: the port's own, its client authorities',
+//! and those configured for the database.
 
 use std::time::SystemTime;
 
@@ -16,7 +16,7 @@ const SUBJECT: &str = "certificate";
 const RENEW: &str = "write the renewed certificate and its key into their files: that takes no \
                      restart; where the clock is wrong, set it";
 
-/// A line for the port's own certificate, and for each other one with a fault.
+/// One finding for the port, and one for each other certificate with a fault.
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
     let now = SystemTime::now();
     let port = config.tls.iter().flat_map(|tls| of_port(tls, now));

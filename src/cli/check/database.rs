@@ -1,4 +1,4 @@
-//! What the database gives: a session that hears what others notify.
+//! Checks of the database: a session that receives what another session notifies.
 
 use std::time::Duration;
 
@@ -16,15 +16,15 @@ use crate::{
     source::conninfo::{ConnInfo, Target, TargetSessionAttrs},
 };
 
-/// The gateway is not ready above it; here it is no longer good long before.
+/// Limits of queue usage: above the first the gateway is not ready; the second warns early.
 const TOO_FULL: f64 = 0.25;
 const FULL: f64 = 0.05;
 
-/// After 8 GB of backlog the first look takes some 15 s.
+/// Timeout for the first look at the queue: after 8 GB of backlog it takes some 15 s.
 const LOOK: Duration = Duration::from_secs(60);
 
-/// Sessions that may be the one that does not read: in a transaction that
-/// stays open, or with a client that takes nothing.
+/// Sessions that may hold up the queue: in an open transaction, or with a client that does not
+/// read.
 const STALLERS: &str = "SELECT pid FROM pg_catalog.pg_stat_activity \
     WHERE pid <> pg_catalog.pg_backend_pid() \
     AND (state LIKE 'idle in transaction%' OR wait_event = 'ClientWrite') \
@@ -52,11 +52,11 @@ pub(super) async fn examine(config: &Config, report: &mut Report) {
     report.add(usable.unwrap_or_else(|error| Finding::fail("database", &error, error.remedy())));
 }
 
-/// What is said of a host that the gateway would not take.
+/// Findings for a host that the gateway would not use.
 struct PassedOver {
-    /// Where another is taken.
+    /// If another host is used.
     beside_one: Finding,
-    /// Where none is.
+    /// If none is.
     alone: Finding,
 }
 
@@ -68,7 +68,7 @@ impl PassedOver {
         }
     }
 
-    /// Who names all hosts and wants what only a primary has means some to be passed over.
+    /// A list of all hosts with a demand that only a primary meets expects standbys to be skipped.
     fn by_state(target: &Target, state: &State, wants: TargetSessionAttrs) -> Option<Self> {
         let (says, remedy) = unwanted(wants, state)?;
         let passed_over = Self::new(format!("{target} {says}"), remedy);
@@ -86,8 +86,8 @@ impl PassedOver {
     }
 }
 
-/// The host that the gateway would take. Those it would pass over are no
-/// failure where there is one.
+/// Returns the host that the gateway would use. Hosts passed over are failures only if there is
+/// none.
 async fn choose<'a>(
     database: &ConnInfo,
     targets: &'a [Target],
@@ -133,7 +133,7 @@ fn described(target: &Target, state: &State) -> String {
     format!("{target} as {user}: a primary, PostgreSQL {version}")
 }
 
-/// Why the gateway would not take it, and what to do.
+/// Why the gateway would not use the host, and the remedy.
 fn unwanted(wants: TargetSessionAttrs, state: &State) -> Option<(&'static str, &'static str)> {
     const WANTS: &str =
         "leave target_session_attrs at any or read-write: only a primary can LISTEN";
@@ -167,7 +167,7 @@ fn encoding(state: &State) -> Finding {
     }
 }
 
-/// Before anything is notified: the look is what frees a queue that was full.
+/// Runs before anything is notified: reading frees a queue that was full.
 async fn queue(session: &Session) -> Result<Finding, DatabaseError> {
     let sql = "SELECT pg_catalog.pg_notification_queue_usage()";
     let rows = session.rows_within(LOOK, sql).await?;
@@ -197,7 +197,7 @@ const POOLER: &str = "connect to PostgreSQL itself, past the pooler, or to a dat
     with pool_mode=session, and by a name that leads to one server: LISTEN needs a session of \
     its own, and hears one server";
 
-/// What another session notifies must arrive on the first.
+/// Notifies on another session; the first one must receive it.
 async fn second_session(
     target: &Target,
     listening: Session,
@@ -245,7 +245,7 @@ async fn probe(
     };
     let arrived = timeout(limit, arrival).await == Ok(true);
     let took = begun.elapsed();
-    // A pooler would go on listening for somebody else.
+    // A pooler would keep the LISTEN for the next client of the session.
     let unlisten = format!("UNLISTEN {}", identifier(&channel));
     let _ = listening.rows(&unlisten).await;
     Ok(if arrived {

@@ -1,4 +1,4 @@
-//! What the machine gives: file descriptors, and the address.
+//! Checks of the machine: file descriptors and addresses.
 
 use std::{io, net::SocketAddr};
 
@@ -11,15 +11,15 @@ use crate::{
     transport::{self, room},
 };
 
-/// With fewer even the gateway's own files may not fit beside its readers.
+/// Fails below this: even the gateway's own files may not fit beside its readers.
 const MIN_ROOM: usize = 64;
 
-/// Room that is little where nobody has said how many readers there will be: of a hard limit of
-/// 1024, which many systems and containers have, more is left.
+/// Warns below this if --max-readers was not set. A hard limit of 1024, which many systems and
+/// containers have, leaves more.
 const LITTLE_ROOM: usize = 512;
 
-/// The gateway takes as many as it may have, the hard limit. The default of --max-readers is far
-/// more than most gateways ever have, and nobody's wish.
+/// The gateway raises its limit to the hard limit. The default of --max-readers is far more than
+/// most gateways have, so it is not taken as a requirement.
 pub(super) fn open_files(max_readers: usize) -> Finding {
     let is_meant = max_readers != hub::Config::default().max_readers;
     judge(transport::open_files(), max_readers, is_meant)
@@ -47,8 +47,8 @@ fn judge(limit: usize, max_readers: usize, is_meant: bool) -> Finding {
     }
 }
 
-/// Bound for a moment, as the gateway would: the first is held while the second is tried, or one
-/// address would be free twice.
+/// Binds each address for a moment, as the gateway would. The first stays bound while the second is
+/// tried; otherwise one address would be free twice.
 pub(super) fn addresses(listen: SocketAddr, admin: Option<SocketAddr>) -> Vec<Finding> {
     let held = bind(listen);
     let first = judge_address(listen, "--listen", held.as_ref().err());
@@ -64,7 +64,7 @@ pub(super) fn addresses(listen: SocketAddr, admin: Option<SocketAddr>) -> Vec<Fi
     [Some(first), second].into_iter().flatten().collect()
 }
 
-/// `flag` sets it.
+/// `flag` is the flag that sets the address.
 fn judge_address(address: SocketAddr, flag: &str, error: Option<&io::Error>) -> Finding {
     match error {
         None => Finding::ok("address", format!("{address} is free")),
@@ -84,7 +84,7 @@ fn judge_address(address: SocketAddr, flag: &str, error: Option<&io::Error>) -> 
     }
 }
 
-/// For an address that cannot be had, and that nobody else has.
+/// Remedy for an address that cannot be bound, but is not in use.
 pub(in crate::cli) fn remedy(error: &io::Error, flag: &str) -> String {
     let out_of_files = [Errno::MFILE, Errno::NFILE].map(|errno| Some(errno.raw_os_error()));
     let give = match error.kind() {
@@ -110,8 +110,8 @@ fn is_taken(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrInUse
 }
 
-/// Whether the one is a part of the other: `0.0.0.0` and `[::]` are every address. Of port 0 each
-/// gets another.
+/// Whether one address includes the other: `0.0.0.0` and `[::]` include all. With port 0 each gets
+/// a port of its own.
 pub(in crate::cli) fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     let [one_ip, other_ip] = [one, other].map(|address| address.ip().to_canonical());
     let is_every = one_ip.is_unspecified() || other_ip.is_unspecified();

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use super::super::output::is_unprintable;
 
-/// A literal that holds whatever `standard_conforming_strings` says.
+/// A literal that is valid with either value of `standard_conforming_strings`.
 pub(in crate::cli) fn literal(text: &str) -> String {
     let is_special = |character| character == '\\' || is_unprintable(character);
     if !text.contains(is_special) {
@@ -88,7 +88,7 @@ pub(in crate::cli) fn printable_sql(sql: &str) -> String {
         rest = after;
     }
     printable.push_str(rest);
-    // Outside of its quotes a statement has none; one that is there is no part of a name.
+    // A statement has control characters only inside quotes; any left here are not part of a name.
     printable.replace(is_unprintable, " ")
 }
 

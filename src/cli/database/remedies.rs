@@ -1,19 +1,19 @@
-//! What to do when there is no session, by what the server or the machine said.
+//! Remedies for a failed session, by the error of the server or the machine.
 
 use std::{error::Error, io};
 
 use super::DatabaseError;
 use crate::{config::remedy_of_database, source::conninfo::ConnectError};
 
-/// The server says in its own words what it did not like.
+/// The log has the server's own explanation.
 pub(in crate::cli) const SERVER_LOG: &str = "see what the server's log says";
 
-/// For a standby, which can neither LISTEN nor be changed.
+/// For a standby, which accepts neither LISTEN nor changes.
 pub(in crate::cli) const PRIMARY: &str = "name the primary, or all hosts with \
     target_session_attrs=read-write: PGHOST=db1,db2 PGTARGETSESSIONATTRS=read-write";
 
 impl DatabaseError {
-    /// What to do about it.
+    /// How to fix it.
     pub(in crate::cli) fn remedy(&self) -> &'static str {
         match self {
             Self::ConnInfo(error) => remedy_of_database(error),

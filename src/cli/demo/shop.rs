@@ -1,4 +1,4 @@
-//! What the demo watches: an application's table, and somebody who writes it.
+//! The demo's data: an application's table, and a task that changes it.
 
 use std::{error::Error, sync::Arc, time::Duration};
 
@@ -12,9 +12,9 @@ use crate::source::conninfo::ConnInfo;
 /// The table, and the channel of its trigger.
 pub(super) const CHANNEL: &str = "orders";
 
-/// The payload has what PGCacheWatch's client decodes, and the row's key: of a
-/// TRUNCATE none, and where a key itself changes, both are told. Of two that are
-/// equal PostgreSQL tells one, in a transaction: hence its time, and not the clock's.
+/// The payload has the fields that PGCacheWatch's client decodes, and the row's key: TRUNCATE has
+/// no key, and a changed key sends both. PostgreSQL sends equal payloads of one transaction once,
+/// so `sent_at` is the transaction's time, not the clock's.
 const SCHEMA: &str = "
     CREATE TABLE orders (
         id integer PRIMARY KEY,
@@ -43,14 +43,14 @@ const CHANGE: &str = "
         status = (ARRAY['new', 'paid', 'packed', 'sent'])[1 + floor(random() * 4)::int]
     WHERE id = (SELECT 1 + floor(random() * 5)::int)";
 
-/// The application.
+/// The application that writes to the table.
 pub(super) struct Shop {
     database: Arc<ConnInfo>,
     client: Client,
 }
 
 impl Shop {
-    /// Makes the table.
+    /// Creates the table.
     pub(super) async fn open(database: &Arc<ConnInfo>) -> Result<Self, Box<dyn Error>> {
         let client = open(database).await?.client;
         client.batch_execute(SCHEMA).await?;
@@ -60,8 +60,8 @@ impl Shop {
         })
     }
 
-    /// Changes a row every second, and comes back when its session was ended:
-    /// who tries what a lost session looks like often ends this one too.
+    /// Changes a row every second, and reconnects when its session ends: an experiment with lost
+    /// sessions often ends this one too.
     pub(super) async fn keep_busy(mut self) {
         let mut seconds = interval(Duration::from_secs(1));
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);

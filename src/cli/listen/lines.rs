@@ -1,16 +1,16 @@
-//! How a message looks. Pure.
+//! Formats messages as lines. Pure.
 
 use std::{borrow::Cow, fmt::Write as _};
 
 use super::super::output::{is_unprintable, printable};
 use crate::client::Message;
 
-/// For whom.
+/// Output format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Style {
-    /// A program: one JSON object a line.
+    /// For programs: one JSON object per line.
     Json,
-    /// A person.
+    /// For people.
     Text {
         /// With the escape sequences of a terminal.
         in_colour: bool,
@@ -38,15 +38,15 @@ impl Style {
     }
 }
 
-/// The same JSON for a terminal: what JSON itself leaves as it is, and a terminal may not, stands
-/// within a string alone, which can escape it.
+/// The same JSON, safe for a terminal. Unprintable characters that JSON permits occur only in
+/// strings, where they can be escaped.
 fn printable_json(json: &str) -> Cow<'_, str> {
     if !json.contains(is_unprintable) {
         return Cow::Borrowed(json);
     }
     let mut printable = String::with_capacity(json.len());
     for character in json.chars() {
-        // Writing to a String cannot fail. None of them is beyond four digits.
+        // Writing to a String cannot fail. All unprintable characters fit in four digits.
         let _ = match is_unprintable(character) {
             true => write!(printable, "\\u{:04x}", u32::from(character)),
             false => printable.write_char(character),
@@ -103,7 +103,7 @@ fn push_word(lines: &mut String, colour: &str, word: &str, in_colour: bool) {
     };
 }
 
-/// `2026-11-24T12:00:00.123456Z` to the millisecond; another form as it is.
+/// `2026-11-24T12:00:00.123456Z` as a time of day with milliseconds; other text unchanged.
 fn part_of_day(time: &str) -> &str {
     time.get(11..23).unwrap_or(time)
 }

@@ -1,4 +1,4 @@
-//! Catalog lookups: the tables, and the triggers and functions that install has made.
+//! Catalog lookups: tables, and the triggers and functions made by install.
 
 mod queries;
 
@@ -14,7 +14,7 @@ use super::{
     table_name::TableName,
 };
 
-/// A table that was asked for.
+/// A table named on the command line, or one with triggers.
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) oid: String,
@@ -27,15 +27,15 @@ pub(super) struct Table {
     pub(super) is_partition: bool,
     /// It inherits from others.
     pub(super) is_heir: bool,
-    /// The columns of its primary key, in order; none that its index only includes.
+    /// Primary key columns, in order, without those that the index only includes.
     pub(super) keys: Vec<String>,
     pub(super) triggers: Vec<Trigger>,
-    /// Those that its triggers call, and the one of the name that install gives.
+    /// Functions called by its triggers, and the one with the name that install uses.
     pub(super) functions: Vec<Function>,
-    /// On every level.
+    /// Partitions on every level.
     pub(super) partitions: Vec<Partition>,
-    /// Tables that inherit from it, are no partitions, and have no trigger of install: by oid,
-    /// with the quoted name.
+    /// Tables that inherit from it, are not partitions and have no trigger of install: oid and
+    /// quoted name.
     pub(super) unwatched_heirs: Vec<(String, String)>,
 }
 
@@ -45,16 +45,16 @@ pub(super) struct Trigger {
     pub(super) name: String,
     /// It calls a function that install makes.
     pub(super) is_ours: bool,
-    /// In which sessions, as `pg_trigger.tgenabled` has it.
+    /// The sessions in which it fires, as in `pg_trigger.tgenabled`.
     pub(super) fires: String,
-    /// It does not see what a statement on another table changes in its own.
+    /// It does not see changes that a statement on another table makes in its own.
     pub(super) is_of_statements: bool,
-    /// The statement that makes it.
+    /// The SQL that creates it.
     pub(super) definition: String,
-    /// The quoted name of the function that it calls, and whose it is.
+    /// Quoted name and owner of the function that it calls.
     pub(super) function: String,
     pub(super) function_owner: String,
-    /// The function notifies, by its source.
+    /// Whether the function's source notifies.
     pub(super) notifies: bool,
 }
 
@@ -64,34 +64,34 @@ pub(super) struct Function {
     pub(super) schema: String,
     pub(super) name: String,
     pub(super) owner: String,
-    /// With the mark of install in its source. Anybody can write that: it says what a function is
-    /// for, and not whom to trust.
+    /// Its source has the mark of install. Any role can write it: it shows the purpose of a
+    /// function, not that it can be trusted.
     pub(super) is_ours: bool,
-    /// It is the table's owner's or our own, and we have the right.
+    /// Owned by the table's owner or the current role, and the session has the owner's rights.
     pub(super) may_drop: bool,
-    /// The oids of all tables whose triggers call it.
+    /// Oids of all tables whose triggers call it.
     pub(super) callers: Vec<String>,
 }
 
-/// A partition of a table, on whatever level.
+/// A partition of a table, on any level.
 #[derive(Debug)]
 pub(super) struct Partition {
     pub(super) oid: String,
     pub(super) schema: String,
     pub(super) name: String,
-    /// A table on this server, of an owner whose rights we have.
+    /// A table on this server whose owner's rights the session has.
     pub(super) takes_triggers: bool,
-    /// Whether its trigger of TRUNCATE is one of install; `None` where there is none.
+    /// Whether its TRUNCATE trigger was made by install; `None` if it has none.
     pub(super) trigger: Option<bool>,
-    /// In which sessions that fires.
+    /// The sessions in which that trigger fires.
     pub(super) fires: String,
 }
 
-/// The event triggers of the database.
+/// State of the database's event triggers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Events {
     Missing,
-    /// One of them is missing or disabled, or not made by install.
+    /// One is missing, disabled or not made by install.
     Broken,
     Active,
 }
@@ -105,17 +105,17 @@ pub(super) enum CatalogError {
 }
 
 impl Table {
-    /// Quoted.
+    /// Quoted name with schema.
     pub(super) fn full_name(&self) -> String {
         full_name(&self.schema, &self.name)
     }
 
-    /// The same as functions of the catalog read it.
+    /// Quoted name as catalog functions like `to_regclass` read it.
     pub(super) fn quoted(&self) -> String {
         quoted_name(&self.schema, &self.name)
     }
 
-    /// By a trigger that install made.
+    /// Whether it has a trigger made by install.
     pub(super) fn is_watched(&self) -> bool {
         self.triggers.iter().any(|trigger| trigger.is_ours)
     }
@@ -124,7 +124,7 @@ impl Table {
         self.kind == "p"
     }
 
-    /// What install makes for it, where that is there.
+    /// The function that install makes for it, if it exists.
     pub(super) fn own_function(&self) -> Option<&Function> {
         let name = function_name(&self.owner);
         let is_own = |f: &&Function| f.name == name && f.schema == self.schema;
@@ -156,7 +156,7 @@ fn quoted_name(schema: &str, name: &str) -> String {
     format!("{}.{}", quoted(schema), quoted(name))
 }
 
-/// Each of `names` once.
+/// Looks up each name once.
 pub(super) async fn tables(
     session: &Session,
     names: &[&TableName],
@@ -177,7 +177,7 @@ pub(super) async fn tables(
     with(session, &oids).await
 }
 
-/// Every table that has a trigger of install, or another one that notifies.
+/// Every table with a trigger of install, or with another one that notifies.
 pub(super) async fn installed(session: &Session) -> Result<Vec<Table>, CatalogError> {
     let rows = session.rows(&installed_query()).await?;
     let oids: Vec<_> = rows.iter().filter_map(|row| text(row, 0)).collect();
@@ -249,7 +249,7 @@ fn partition(row: &SimpleQueryRow) -> Partition {
     }
 }
 
-/// An aggregate of JSON, which is NULL where it has nothing.
+/// A JSON aggregate; NULL if it is empty.
 fn list(row: &SimpleQueryRow, column: usize) -> Result<Vec<String>, DatabaseError> {
     let json = text(row, column).unwrap_or_else(|| "[]".to_owned());
     serde_json::from_str(&json).map_err(|_| DatabaseError::Strange)
@@ -263,7 +263,7 @@ fn is_true(row: &SimpleQueryRow, column: usize) -> bool {
     text(row, column).as_deref() == Some("t")
 }
 
-/// Those that report what DDL changes.
+/// State of the event triggers that report changes by DDL.
 pub(super) async fn events(session: &Session) -> Result<Events, DatabaseError> {
     let rows = session.rows(&events_query()).await?;
     let row = rows.first().ok_or(DatabaseError::Strange)?;
@@ -274,7 +274,7 @@ pub(super) async fn events(session: &Session) -> Result<Events, DatabaseError> {
     })
 }
 
-/// Whether a transaction can be prepared on this server.
+/// Whether this server permits prepared transactions.
 pub(super) async fn has_two_phase(session: &Session) -> Result<bool, DatabaseError> {
     let sql = "SELECT current_setting('max_prepared_transactions')";
     let rows = session.rows(sql).await?;

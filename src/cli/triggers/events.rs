@@ -1,9 +1,9 @@
-//! The event triggers, which report what DDL does to the parts of watched tables: partitions that
-//! are attached, detached and dropped, tables that begin and end to inherit. Pure.
+//! Event triggers, which report changes by DDL to the parts of watched tables: partitions that are
+//! attached, detached and dropped, and changes of inheritance. Pure.
 //!
-//! There is one pair for a database, whatever table it was installed with. Their function runs
-//! with the rights of everybody who runs DDL, superusers too, so it belongs to a superuser, in a
-//! schema that does.
+//! One pair serves the whole database, whichever tables are installed. Its function runs with the
+//! rights of each role that runs DDL, superusers too, so it belongs to a superuser, in a schema
+//! that does.
 
 use std::fmt::Write as _;
 
@@ -16,16 +16,16 @@ pub(super) const DDL_STARTS: &str = "pgfan_ddl_starts";
 pub(super) const DDL_ENDED: &str = "pgfan_ddl_ended";
 pub(super) const NOTIFY_DDL: &str = "notify_ddl";
 
-/// Of no name that a role is likely to have: by default a role's own schema is the first of its
+/// A name that a role is unlikely to have: by default a role's own schema is first in its
 /// `search_path`.
 const SCHEMA: &str = "pgfan_ddl";
 
 const BODY: &str = include_str!("notify_ddl.sql");
 
-/// Commands by which a table can lose or get parts, or go.
+/// Commands by which a table can lose or get parts, or be dropped.
 const CHANGES: &str = "'ALTER TABLE', 'DROP TABLE', 'DROP FOREIGN TABLE', 'DROP SCHEMA', 'DROP OWNED',\n    \
     'DROP EXTENSION', 'DROP TYPE'";
-/// Those by which an empty partition comes.
+/// Commands that can create an empty partition.
 const CREATES: &str = "'CREATE TABLE', 'CREATE SCHEMA'";
 
 pub(super) fn push(sql: &mut String) {
@@ -56,8 +56,8 @@ pub(super) fn push(sql: &mut String) {
     sql.push_str(&check());
 }
 
-/// At the end, when nobody can change the function any more: what it has replaced was not made by
-/// somebody whose rights are less than a superuser's.
+/// Runs at the end, when no other role can change the function any more: fails if the function or
+/// schema found was owned by a role with fewer rights than a superuser's.
 fn check() -> String {
     let stranger = literal(
         "the schema pgfan_ddl or its function belongs to a role that is no superuser: nothing is taken over",
@@ -73,7 +73,7 @@ fn check() -> String {
     ))
 }
 
-/// The schema stays where it holds something else.
+/// The schema is kept if it contains other objects.
 pub(super) const DROP: &str = "\
 DROP EVENT TRIGGER IF EXISTS pgfan_ddl_starts;
 DROP EVENT TRIGGER IF EXISTS pgfan_ddl_ended;

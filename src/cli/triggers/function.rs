@@ -1,8 +1,8 @@
 //! The trigger function: one for each owner of tables in a schema. Pure.
 //!
-//! A trigger's function runs with the rights of whoever writes to the table, and its owner can
-//! replace it at any time. So it belongs to the table's owner, who could have any other trigger
-//! there, and to nobody else: what another role has created is never taken over.
+//! A trigger function runs with the rights of the role that writes to the table, and its owner can
+//! replace it at any time. So it belongs to the table's owner, who could add any trigger there
+//! anyway, and to no other role: a function that another role created is never taken over.
 
 use std::fmt::Write as _;
 
@@ -12,27 +12,27 @@ use super::{
     sql::{CHANGE, EMPTIED, PART_EMPTIED, REPLICATED},
 };
 
-/// What its name begins with, before the owner's.
+/// Start of the function's name; the owner's name follows.
 pub(super) const FUNCTION: &str = "pgfan_notify_change";
 
-/// Stands in the source, which every dump keeps, and says what the function is.
+/// Mark in the source, which every dump keeps: identifies the function's purpose.
 pub(super) const MARK: &str = "made by pgfan triggers install, removed by pgfan triggers uninstall";
 
 const BODY: &str = include_str!("notify_change.sql");
 
-/// Every setting of a session that changes the text of a value: one row has one text of its key,
-/// whoever writes it. `quote_all_identifiers` and `search_path` are for regclass and the like,
-/// `lc_monetary` for money, `extra_float_digits = 1` for all the digits of a number.
+/// Every session setting that changes the text of a value: one row always has one text of its key.
+/// `quote_all_identifiers` and `search_path` are for regclass and similar types, `lc_monetary` for
+/// money, `extra_float_digits = 1` for all digits of a number.
 const SETTINGS: &str = "SET search_path = pg_catalog, pg_temp SET DateStyle = 'ISO, YMD' \
     SET IntervalStyle = postgres\n    \
     SET TimeZone = 'UTC' SET bytea_output = hex SET extra_float_digits = 1 \
     SET lc_monetary = 'C'\n    \
     SET quote_all_identifiers = off";
 
-/// The longest name that PostgreSQL keeps whole, in bytes.
+/// Length limit of names in PostgreSQL, in bytes; longer ones are truncated.
 const LONGEST_NAME: usize = 63;
 
-/// Of two owners with one name's beginning each gets a function of its own.
+/// Different owners get different names, also if long names begin alike.
 pub(super) fn function_name(owner: &str) -> String {
     let name = format!("{FUNCTION}_{owner}");
     if name.len() <= LONGEST_NAME {
@@ -46,22 +46,22 @@ pub(super) fn function_name(owner: &str) -> String {
     format!("{}{digest}", &name[..end])
 }
 
-/// <http://www.isthe.com/chongo/tech/comp/fnv/>. Nothing rests on it: of a function with the same
-/// name the owner is looked at.
+/// FNV-1a, <http://www.isthe.com/chongo/tech/comp/fnv/>. Security does not depend on it: the owner
+/// of a function with the same name is checked.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
     })
 }
 
-/// Its quoted name.
+/// Quoted name of the table's trigger function.
 pub(super) fn function(table: &Table) -> String {
     let name = identifier(&function_name(&table.owner));
     format!("{}.{name}", identifier(&table.schema))
 }
 
-/// Makes or replaces it, if nothing is there that somebody else has made. What it replaces cannot
-/// be changed by others until the transaction ends, so its owner is looked at afterwards.
+/// Creates or replaces the function, unless another one has its name. Other sessions cannot change
+/// it until the transaction ends, so its owner is checked afterwards.
 pub(super) fn push_function(sql: &mut String, table: &Table) {
     let name = function(table);
     let (schema, function) = (
@@ -104,8 +104,8 @@ pub(super) fn push_function(sql: &mut String, table: &Table) {
     sql.push_str(&block(&after));
 }
 
-/// At the end, when nobody can change the triggers any more: schemas could have been renamed
-/// between two statements.
+/// Runs at the end, when no other session can change the triggers any more: schemas could have been
+/// renamed between two statements.
 pub(super) fn push_check(sql: &mut String, table: &Table) {
     let regclass = literal(&table.quoted());
     let changed = literal(&format!(
@@ -136,9 +136,9 @@ pub(super) fn push_check(sql: &mut String, table: &Table) {
     sql.push_str(&block(&check));
 }
 
-/// With its names PostgreSQL's own: a stranger's operator would run as the installer.
+/// Pins the search path: an operator of another role would run as the installer.
 pub(super) fn begin() -> String {
-    // Who waits for a table longer than that also keeps its writers waiting.
+    // A longer wait for a table's lock would also keep its writers waiting.
     format!("BEGIN;\nSET LOCAL lock_timeout = '5s';\n{OWN_NAMES}")
 }
 

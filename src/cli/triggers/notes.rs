@@ -1,11 +1,11 @@
-//! What the triggers cannot report, and what they forbid. Pure.
+//! Notes on what the triggers cannot report, and what they forbid. Pure.
 
 use super::{
     catalog::{Events, Table},
     show::{UNWATCHED, partitions},
 };
 
-/// Before install; `events` is what there will be.
+/// Notes before install; `events` is the state after it.
 pub(super) fn notes(tables: &[Table], events: Events, has_two_phase: bool) -> Vec<String> {
     let mut notes = Vec::new();
     for table in tables {
@@ -42,7 +42,7 @@ pub(super) fn notes(tables: &[Table], events: Events, has_two_phase: bool) -> Ve
     notes
 }
 
-/// After install: what the server has refused (TimescaleDB refuses it of hypertables).
+/// Notes after install: triggers refused by the server (TimescaleDB does, for hypertables).
 pub(super) fn refusals(tables: &[Table]) -> Vec<String> {
     let is_refused = |table: &&Table| {
         let ours = table.triggers.iter().filter(|trigger| trigger.is_ours);

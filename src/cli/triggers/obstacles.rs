@@ -1,4 +1,4 @@
-//! What install refuses before anything is printed. Pure.
+//! Reasons for which install refuses to print anything. Pure.
 
 use super::{
     super::database::identifier,
@@ -12,7 +12,7 @@ use crate::event::ChannelName;
 #[error("{}", .0.join("\n"))]
 pub(super) struct Obstacles(Vec<String>);
 
-/// All of them at once.
+/// Collects all of them.
 pub(super) fn obstacles(tables: &[Table], options: &Options) -> Result<(), Obstacles> {
     let obstacles: Vec<_> = tables.iter().flat_map(|table| of(table, options)).collect();
     match obstacles.is_empty() {
@@ -63,7 +63,7 @@ fn of(table: &Table, options: &Options) -> Vec<String> {
     obstacles
 }
 
-/// The transaction looks again.
+/// The transaction checks again.
 fn of_function(table: &Table) -> Option<String> {
     let function = table.own_function()?;
     let name = function.full_name();

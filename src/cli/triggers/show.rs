@@ -1,5 +1,5 @@
-//! What is there, as SQL with remarks. A remark is one line: each name in it is a printable token.
-//! Pure.
+//! The installed triggers, as SQL with remarks. A remark is one line: each name in it is a
+//! printable token. Pure.
 
 use std::fmt::Write as _;
 
@@ -11,15 +11,15 @@ use super::{
 
 const DISABLED: &str = "-- disabled, it notifies nobody:";
 
-/// By an earlier version, or since it was disabled and enabled, as pg_restore does.
+/// Made by an earlier version, or disabled and enabled since, as pg_restore does.
 const ORIGIN: &str = "-- what a subscription brings it tells nobody: install again, unless this \
     server refuses ENABLE ALWAYS TRIGGER:";
 
-/// Its table had no parent when it was made.
+/// The table had no parent when the trigger was made.
 const UNSEEN: &str = "-- what a statement on its parent changes here it tells nobody: install again, or of a \
     partition on the whole table:";
 
-/// A partition of before.
+/// Made when the table was a partition.
 const DETACHED: &str = "-- of a table that this one is no longer a part of: uninstall it:";
 
 pub(super) fn show(tables: &[Table], events: Events) -> String {
@@ -78,7 +78,7 @@ fn push_trigger(sql: &mut String, table: &Table, trigger: &Trigger) {
     }
 }
 
-/// What no trigger of the table can see.
+/// Remarks on changes that none of the table's triggers can see.
 fn push_unseen(sql: &mut String, table: &Table, events: Events) {
     let name = table.full_name();
     if table.is_partitioned() {
@@ -101,10 +101,10 @@ fn push_unseen(sql: &mut String, table: &Table, events: Events) {
     }
 }
 
-/// Of a table that inherits.
+/// Remark on a table that inherits.
 pub(super) const UNWATCHED: &str = "who changes its rows notifies nobody: install on it too";
 
-/// Of those of a table.
+/// Remark on a table's partitions.
 pub(super) fn partitions(events: Events) -> &'static str {
     match events {
         Events::Active => "event triggers report partitions that are attached, detached or dropped",

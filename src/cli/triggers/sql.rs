@@ -14,32 +14,32 @@ use super::{
 use crate::event::ChannelName;
 
 pub(super) const CHANGE: &str = "pgfan_change";
-/// The worker of a subscription fires no triggers of statements, but for TRUNCATE.
+/// The worker of a subscription fires no statement triggers, except for TRUNCATE.
 pub(super) const REPLICATED: &str = "pgfan_replicated";
 pub(super) const EMPTIED: &str = "pgfan_emptied";
-/// TRUNCATE of a partition is none of the whole table. It has a name of its own: a table that
-/// becomes a partition may have the others already.
+/// TRUNCATE of a partition is not one of the whole table. A separate name: a table that becomes a
+/// partition may have the other triggers already.
 pub(super) const PART_EMPTIED: &str = "pgfan_part_emptied";
 
-/// Whatever `session_replication_role` is; by default a trigger fires where it is not `replica`.
+/// Fires with any `session_replication_role`; by default a trigger fires unless it is `replica`.
 pub(super) const ALWAYS: &str = "ALWAYS";
-/// Where it is `replica` alone.
+/// Fires only if it is `replica`.
 pub(super) const REPLICA: &str = "REPLICA";
 
 const COMMIT: &str = "COMMIT;\n";
 
-/// What is told of a change.
+/// Options of install.
 #[derive(Debug, Default)]
 pub(super) struct Options {
-    /// Else the table's own name.
+    /// `None` means the table's own name.
     pub(super) channel: Option<ChannelName>,
     pub(super) keys: bool,
     pub(super) changed: bool,
-    /// What DDL does to partitions too.
+    /// Whether to report changes of partitions by DDL.
     pub(super) event_trigger: bool,
 }
 
-/// Run again, it makes the same again.
+/// SQL of install; it can be run again with the same result.
 ///
 /// # Errors
 /// All obstacles at once.
@@ -73,7 +73,7 @@ fn push_triggers(sql: &mut String, table: &Table, options: &Options) {
     let channel = options.channel.as_ref().map(ChannelName::as_str);
     let channel = literal(channel.unwrap_or(&table.name));
     let arguments = format!("{channel}, {}", literal(&arguments(table, options)));
-    // A statement on one partition is none on the whole table, and one on a parent none on its heir.
+    // A statement on a partition is not one on the table, nor one on a parent one on its heir.
     let is_of_others = table.is_partitioned() || table.is_heir;
     let is_of_rows = options.keys || options.changed || is_of_others;
     let level = match is_of_rows {
@@ -119,8 +119,8 @@ fn push_triggers(sql: &mut String, table: &Table, options: &Options) {
     push_always(sql, &name, &always);
 }
 
-/// What a subscription brings is a change too. A server may refuse this (TimescaleDB does, of
-/// hypertables): then the table is watched without.
+/// Changes that arrive by a subscription count too. A server may refuse this (TimescaleDB does, for
+/// hypertables): then the table is watched without them.
 fn push_always(sql: &mut String, name: &str, always: &str) {
     let always: String = always.lines().map(|line| format!("    {line}\n")).collect();
     let refused = literal(&format!(
@@ -149,7 +149,7 @@ pub(super) fn enable(table: &str, trigger: &str, when: &str) -> String {
 
 const PARTITIONED: &str = r#"{"partitioned":true}"#;
 
-/// What the function has to know, as it reads it.
+/// Arguments of the trigger function, as JSON.
 fn arguments(table: &Table, options: &Options) -> String {
     let mut arguments = Map::new();
     if options.keys {
@@ -166,8 +166,8 @@ fn arguments(table: &Table, options: &Options) -> String {
     Value::Object(arguments).to_string()
 }
 
-/// What install made on these tables, the functions with the last tables that use them, and the
-/// event triggers; `None` where there is nothing.
+/// SQL that removes what install made on these tables, functions with the last tables that use
+/// them, and the event triggers; `None` if there is nothing.
 pub(super) fn uninstall(tables: &[Table], with_events: bool) -> Option<String> {
     let mut sql = String::new();
     for table in tables {
@@ -189,8 +189,7 @@ fn is_removed(part: &Partition) -> bool {
     part.takes_triggers && part.trigger == Some(true)
 }
 
-/// Of those that install made the ones that nobody else's triggers call, but for those that are
-/// `kept`.
+/// Drops functions made by install that no other table's triggers call, except those in `kept`.
 fn push_dropped_functions(sql: &mut String, tables: &[Table], kept: &[String]) {
     let is_named = |oid: &String| {
         tables.iter().any(|table| {

@@ -1,4 +1,4 @@
-//! The name of a table, as SQL has it
+//! Parses a table's name as SQL does
 //! (<https://www.postgresql.org/docs/current/sql-syntax-lexical.html#SQL-SYNTAX-IDENTIFIERS>).
 //! Pure.
 
@@ -6,14 +6,14 @@ use std::{fmt, str::FromStr};
 
 use super::super::database::{identifier, quoted};
 
-/// With its schema, where one was given.
+/// Name of a table, with an optional schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TableName {
     schema: Option<String>,
     name: String,
 }
 
-/// Why a text is no name of a table.
+/// Reason why a text is not a table's name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}; a name is like orders, sales.orders or '\"Odd Name\".orders'")]
 pub(super) struct NotATable(&'static str);
@@ -21,8 +21,7 @@ pub(super) struct NotATable(&'static str);
 impl FromStr for TableName {
     type Err = NotATable;
 
-    /// What is not quoted is folded to small letters, of ASCII, as PostgreSQL
-    /// does in UTF8.
+    /// Folds unquoted ASCII letters to lower case, as PostgreSQL does in UTF8.
     fn from_str(text: &str) -> Result<Self, NotATable> {
         let (first, rest) = part(text)?;
         let Some(rest) = rest else {
@@ -41,7 +40,7 @@ impl FromStr for TableName {
     }
 }
 
-/// One identifier, and what follows the dot.
+/// Splits off one identifier; the rest follows the dot.
 fn part(text: &str) -> Result<(String, Option<&str>), NotATable> {
     let (name, rest) = match text.strip_prefix('"') {
         Some(quoted) => unquoted(quoted)?,
@@ -59,7 +58,7 @@ fn part(text: &str) -> Result<(String, Option<&str>), NotATable> {
     }
 }
 
-/// To its closing quote; two of them are one of the name's own.
+/// Reads up to the closing quote; a doubled quote stands for one in the name.
 fn unquoted(text: &str) -> Result<(String, &str), NotATable> {
     let mut name = String::new();
     let mut rest = text;
@@ -79,7 +78,7 @@ fn unquoted(text: &str) -> Result<(String, &str), NotATable> {
 }
 
 impl TableName {
-    /// As `to_regclass` reads it.
+    /// Quoted name, as `to_regclass` reads it.
     pub(super) fn quoted(&self) -> String {
         let schema = self.schema.iter().map(|schema| quoted(schema) + ".");
         schema.chain([quoted(&self.name)]).collect()

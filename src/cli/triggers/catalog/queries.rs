@@ -1,5 +1,5 @@
-//! The SQL of the lookups. Every name and operator is PostgreSQL's own: the session's
-//! `search_path` is set for them.
+//! The SQL of the lookups. All names and operators are PostgreSQL's own: the session's
+//! `search_path` is pinned for them.
 
 use super::super::{
     super::database::literal,
@@ -8,8 +8,8 @@ use super::super::{
     sql::PART_EMPTIED,
 };
 
-/// Whether the function `f` was made by install, or says so. The first version had one for a schema,
-/// and its mark in a comment.
+/// Condition: the function `f` was made by install, or claims it by its mark. The first version had
+/// one function for a schema, and its mark in a comment.
 fn is_ours() -> String {
     let mark = literal(MARK);
     format!(
@@ -18,14 +18,14 @@ fn is_ours() -> String {
     )
 }
 
-/// By its source, or by its name where that is C: contrib's tcn. A function that calls another one
-/// which notifies is not seen.
+/// Condition: the function notifies, by its source, or by its name if it is in C (contrib's tcn). A
+/// call of another function that notifies is not detected.
 const NOTIFIES: &str = "(f.prosrc ~* '(^|[^a-z0-9_])(pg_)?notify([^a-z0-9_]|$)' \
     OR f.prosrc = 'triggered_change_notification')";
 
 pub(super) fn installed_query() -> String {
     let is_ours = is_ours();
-    // Those that install has put on partitions are shown with the whole table.
+    // Triggers that install made on partitions are shown with the whole table.
     format!(
         "SELECT t.tgrelid FROM pg_trigger AS t JOIN pg_proc AS f ON f.oid = t.tgfoid \
          JOIN pg_class AS c ON c.oid = t.tgrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace \
@@ -49,8 +49,8 @@ pub(super) fn table_query(oid: &str) -> String {
     )
 }
 
-/// In `tgtype` 1 is a trigger for each row, and 32 one of TRUNCATE, which reaches the tables below
-/// the one that it names.
+/// In `tgtype` bit 1 means a row trigger, and bit 32 a TRUNCATE trigger: a TRUNCATE also reaches
+/// the tables below the one that it names.
 pub(super) fn triggers_query(oid: &str) -> String {
     let is_ours = is_ours();
     format!(
@@ -77,7 +77,7 @@ pub(super) fn functions_query(oid: &str, own: &str) -> String {
     )
 }
 
-/// PostgreSQL 15 has no triggers of TRUNCATE on foreign tables.
+/// PostgreSQL 15 has no TRUNCATE triggers on foreign tables.
 pub(super) fn partitions_query(oid: &str) -> String {
     let is_ours = is_ours();
     format!(
@@ -104,7 +104,7 @@ pub(super) fn heirs_query(oid: &str) -> String {
     )
 }
 
-/// How many there are, and how many of them are at work. PostgreSQL 17 can turn all of them off.
+/// Number of the event triggers, and of those enabled. PostgreSQL 17 can disable all of them.
 pub(super) fn events_query() -> String {
     format!(
         "SELECT count(*), count(*) FILTER (WHERE e.evtenabled IN ('O', 'A') \
