@@ -1,10 +1,9 @@
-//! The text in which Prometheus takes metrics: its own, 0.0.4, and
-//! OpenMetrics 1.0 where that is asked for
+//! The text formats of Prometheus metrics: 0.0.4, and OpenMetrics 1.0 on request
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/>,
 //! <https://github.com/prometheus/OpenMetrics/blob/main/specification/OpenMetrics.md>).
 //!
-//! Written here: the numbers are the layers' own, and a crate would bring a
-//! registry, locks and names of threads for what are these few lines.
+//! No crate: it would add a registry, locks and thread names for these few lines,
+//! while the layers keep the numbers themselves.
 
 use std::fmt::{Display, Write as _};
 
@@ -14,7 +13,7 @@ use super::{
 };
 use crate::instruments::{BOUNDS, HistogramSnapshot};
 
-/// Which of the two.
+/// Version of the text format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// `text/plain; version=0.0.4`
@@ -24,8 +23,7 @@ pub enum Format {
 }
 
 impl Format {
-    /// What a client that sends this `Accept` understands; whoever says nothing
-    /// of OpenMetrics gets the older one.
+    /// The format for an `Accept` header: OpenMetrics if it is named, else the older one.
     pub fn of_accept(accept: &str) -> Self {
         match accept.contains("application/openmetrics-text") {
             true => Self::OpenMetrics,
@@ -42,7 +40,7 @@ impl Format {
     }
 }
 
-/// One metric's, as lines.
+/// Writer of one metric's lines.
 struct Lines<'a> {
     metric: &'a Metric,
     text: &'a mut String,
@@ -78,7 +76,7 @@ impl Lines<'_> {
     }
 }
 
-/// One metric: what it is, and its samples. One that has none now is left out.
+/// Writes one metric: its description and samples. A metric without samples is left out.
 pub(super) fn write(
     text: &mut String,
     format: Format,
@@ -88,7 +86,7 @@ pub(super) fn write(
     let Metric {
         name, kind, help, ..
     } = metric;
-    // In OpenMetrics a counter's samples have a suffix, and its name has not.
+    // In OpenMetrics a counter's samples have a suffix that its name does not have.
     let family = match (format, kind) {
         (Format::OpenMetrics, Kind::Counter) => name.strip_suffix("_total").unwrap_or(name),
         _ => name,

@@ -2,18 +2,17 @@
 //!
 //! The rules:
 //!
-//! - *error*: somebody has to do something. *warn*: somebody should look.
-//!   *info*: what the gateway or its source went through. *debug*: what one
-//!   client did, or one statement: off unless it is looked for.
-//! - What a client can cause at will is at most *debug*, or said once a minute, or a bounded
-//!   number of times.
-//! - A message is lowercase, without a full stop, and always the same; what
-//!   differs is a field (`%error`, `address`), named as in the metrics.
-//! - Said once, where it is dealt with.
-//! - A line is one line: control characters in a field are escaped, whoever the text is from.
-//! - Never a token, a ticket, a secret, a password or a connection string: what
-//!   holds one has a type that does not print it. Never a payload either, and
-//!   never a text of a client as it is: a field is escaped.
+//! - *error*: an operator has to act. *warn*: an operator should look. *info*: state changes of
+//!   the gateway or its source. *debug*: actions of one client, or one statement; off by default.
+//! - An event that a client can cause at will is at most *debug*, or logged once a minute, or a
+//!   bounded number of times.
+//! - A message is lowercase, without a full stop, and constant; variable
+//!   parts are fields (`%error`, `address`), named as in the metrics.
+//! - An event is logged once, by the code that handles it.
+//! - One line per event: control characters in a field are escaped, whatever its source.
+//! - Never log a token, a ticket, a secret, a password or a connection string: the
+//!   types of these do not print them. Never log a payload, nor a
+//!   client's text as it is: a field is escaped.
 
 use std::{
     fmt,
@@ -33,18 +32,18 @@ use tracing_subscriber::{
 
 use crate::text::Printable;
 
-/// How a line looks.
+/// Format of a line.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum LogFormat {
     /// For people; with colours on a terminal.
     #[default]
     Text,
-    /// An object a line, its fields beside `timestamp`, `level`, `target` and
+    /// One JSON object per line, with the fields beside `timestamp`, `level`, `target` and
     /// `message`.
     Json,
 }
 
-/// Why a text is no [`LogFormat`].
+/// Error for a text that is not a [`LogFormat`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("neither text nor json")]
 pub struct LogFormatError;
@@ -61,9 +60,9 @@ impl FromStr for LogFormat {
     }
 }
 
-/// Writes what `filter` lets through, in the form of `RUST_LOG`
-/// (`info,pgfan::source=debug`); where it says nothing of pgfan, `usual` and above.
-/// On a terminal with colours, where `in_colour`.
+/// Starts logging of what `filter` lets through, in the form of `RUST_LOG`
+/// (`info,pgfan::source=debug`); if it does not name pgfan, also of pgfan's events from `usual` up.
+/// With colours on a terminal if `in_colour`.
 ///
 /// # Errors
 /// `filter` has another form.
@@ -83,16 +82,16 @@ pub fn start(filter: &str, usual: Level, format: LogFormat, in_colour: bool) -> 
         }
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
     };
-    // A second start, as in tests, leaves the first one in place.
+    // In tests a second start leaves the first one in place.
     let _ = tracing_subscriber::registry()
         .with(lines.with_filter(targets))
         .try_init();
     Ok(())
 }
 
-/// A field of a line as text: `name=value`, or the message alone. The value may be of others, as the
-/// message of a server or the name of a database: a line end in it would begin a line that the
-/// gateway never wrote, and an escape sequence would act on the terminal of its reader.
+/// Writes a field as text: `name=value`, or the message alone. The value may come from outside, as
+/// a server's message or a database's name: an unescaped line end would forge a line, and an escape
+/// sequence would act on the reader's terminal.
 fn write_field(line: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
     let value = Printable(value);
     match field.name() {
@@ -105,8 +104,8 @@ fn write_field(line: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> 
     }
 }
 
-/// A filter that says nothing of pgfan was made for another program, or has a slip
-/// in a level's name: no reason to be silent.
+/// A filter without pgfan was made for another program, or has a wrong level name: not a reason to
+/// log nothing.
 fn targets(filter: &str, usual: Level) -> Result<Targets, ParseError> {
     if filter.is_empty() {
         return Ok(Targets::new().with_default(usual));
@@ -119,7 +118,7 @@ fn targets(filter: &str, usual: Level) -> Result<Targets, ParseError> {
     }
 }
 
-/// The first part of every target of the gateway's own.
+/// The first part of all targets of the gateway.
 const OURS: &str = env!("CARGO_PKG_NAME");
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
-//! Every metric once: its name, what it says, and where its number is. The
-//! layers count for themselves, and know nothing of this.
+//! All metrics: name, help text and source of the value. The layers count, and
+//! do not depend on this module.
 //!
-//! Labels have few values, all of them words of pgfan's own: never a channel,
-//! which a client could make as many of as it likes, and which is nobody
-//! else's business.
+//! Labels have few values, all of them constants of pgfan: never a channel,
+//! since a client could create any number of them, and their names are private.
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
@@ -21,12 +20,12 @@ use crate::{
     transport::{self, Admission, CODES, Code, Tls},
 };
 
-/// One metric; its name has its unit, as Prometheus would have it.
+/// One metric; its name ends with its unit, by Prometheus' convention.
 pub struct Metric {
     /// As in `pgfan_events_total`.
     pub name: &'static str,
     pub(super) kind: Kind,
-    /// What it says, in one line.
+    /// One line of help text.
     pub help: &'static str,
     read: fn(&Seen, &mut dyn Samples),
 }
@@ -54,7 +53,7 @@ impl Kind {
     }
 }
 
-/// All that is looked at for one answer, once.
+/// Values for one answer; each source is read once.
 struct Seen {
     hub: hub::View,
     source: source::Totals,
@@ -62,13 +61,13 @@ struct Seen {
     transport: transport::Totals,
     commit_to_receipt: HistogramSnapshot,
     spans: [u64; 2],
-    /// When the port's certificate ends.
+    /// Expiry time of the port's certificate.
     certificate: Option<SystemTime>,
     process: Process,
     began: SystemTime,
 }
 
-/// Where the numbers are.
+/// Sources of the values.
 #[derive(Debug)]
 pub struct Metrics {
     hub: Hub,
@@ -82,7 +81,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Of a gateway that begins now.
+    /// Metrics of a gateway that starts now.
     pub fn new(
         hub: Hub,
         (source, queue_usage): (source::Counters, source::QueueUsage),
@@ -103,7 +102,7 @@ impl Metrics {
         }
     }
 
-    /// All of them, as they are now.
+    /// All metrics at this moment.
     pub fn text(&self, format: Format) -> String {
         let mut text = String::with_capacity(16 << 10);
         self.look(|metric, read| write(&mut text, format, metric, read));
@@ -113,7 +112,7 @@ impl Metrics {
         text
     }
 
-    /// Hands out each with what tells its samples, all of one moment.
+    /// Passes each metric with a writer of its samples, all of one moment.
     pub(super) fn look(&self, mut take: impl FnMut(&Metric, &dyn Fn(&mut dyn Samples))) {
         let seen = Seen {
             hub: self.hub.view(),
@@ -131,7 +130,7 @@ impl Metrics {
         }
     }
 
-    /// When the counting began.
+    /// Start time of the counters.
     #[cfg(feature = "otlp")]
     pub(super) fn began(&self) -> SystemTime {
         self.began
@@ -189,7 +188,7 @@ const fn histogram(
     }
 }
 
-/// In the order of the answer.
+/// In the order of the output.
 pub const METRICS: &[Metric] = &[
     gauge(
         "pgfan_build_info",
@@ -387,7 +386,7 @@ mod tests {
 
     use super::*;
 
-    /// Of <https://prometheus.io/docs/practices/naming/>.
+    /// Rules of <https://prometheus.io/docs/practices/naming/>.
     #[test]
     fn each_is_declared_as_it_should_be() {
         let mut names = HashSet::new();

@@ -1,4 +1,4 @@
-//! What the gateway says of itself to those who run it.
+//! Logs, metrics and traces for operators of the gateway.
 
 mod endpoint_error;
 mod exposition;

@@ -1,4 +1,4 @@
-//! What the process takes of its machine, as far as asking is cheap.
+//! Resource usage of the process, if it is cheap to read.
 
 use std::{fs, time::Duration};
 
@@ -7,10 +7,10 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
-/// What cannot be found out is `None`.
+/// Resource usage; `None` if a value is not available.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Process {
-    /// User and system time since it began.
+    /// User and system time since the start.
     pub(super) cpu: Duration,
     /// Bytes in memory (`VmRSS`, proc(5)).
     pub(super) resident: Option<u64>,
@@ -39,7 +39,7 @@ fn resident() -> Option<u64> {
     Some(kilobytes << 10)
 }
 
-/// Linux 6.2 and later say it at once; before, they have to be counted.
+/// The folder's size on Linux 6.2 and later; before, its entries are counted.
 fn open_files() -> Option<u64> {
     let folder = "/proc/self/fd";
     match fs::metadata(folder).ok()?.len() {

@@ -1,4 +1,4 @@
-//! What a metric says at one time, whoever it is told to.
+//! Samples of a metric at one moment, independent of the output format.
 
 use std::fmt;
 
@@ -44,32 +44,32 @@ impl From<f64> for Number {
     }
 }
 
-/// A label and its value, both of them words of pgfan's own.
+/// A label and its value, both constants of pgfan.
 pub(super) type Label<'a> = (&'a str, &'static str);
 
-/// Takes one metric's samples.
+/// Sink for the samples of one metric.
 pub(super) trait Samples {
-    /// One of them.
+    /// Adds one sample.
     fn sample(&mut self, label: Option<Label<'_>>, value: Number);
 
-    /// Of a histogram.
+    /// Adds a histogram.
     fn spread(&mut self, spread: &HistogramSnapshot);
 }
 
 impl dyn Samples + '_ {
-    /// The only one.
+    /// Adds the only sample.
     pub(super) fn one(&mut self, value: impl Into<Number>) {
         self.sample(None, value.into());
     }
 
-    /// The only one, if it is known.
+    /// Adds the only sample, if its value is known.
     pub(super) fn known(&mut self, value: Option<impl Into<Number>>) {
         if let Some(value) = value {
             self.one(value);
         }
     }
 
-    /// One for each value of a label.
+    /// Adds one sample per value of a label.
     pub(super) fn each<V: Into<Number>>(
         &mut self,
         label: &str,

@@ -1,5 +1,5 @@
-//! When a notification's transaction began, where its payload tells: as the
-//! triggers of PGCacheWatch write it, and those of `pgfan triggers`.
+//! Start of a notification's transaction, if the payload has it: as written by
+//! the triggers of PGCacheWatch and of `pgfan triggers`.
 
 use std::{
     borrow::Cow,
@@ -10,15 +10,15 @@ use serde::Deserialize;
 
 use crate::instruments::{Histogram, HistogramSnapshot};
 
-/// How long before receipt notifications were sent.
+/// Histogram of the delay between the start of a transaction and its receipt.
 ///
-/// Looked at are one of each batch that comes at once: each one where they come
-/// singly, and of a burst one of up to 256, so that a look costs a busy gateway
-/// next to nothing. What has no `sent_at` costs a search of its bytes.
+/// Samples one notification per batch: each one that comes singly, and one of
+/// up to 256 in a burst, so that sampling costs a busy gateway next to nothing.
+/// A payload without `sent_at` costs a search of its bytes.
 #[derive(Debug, Default)]
 pub struct SentAt(Histogram);
 
-/// Whatever else there is.
+/// The member of the payload; others are ignored.
 #[derive(Deserialize)]
 struct Sent<'a> {
     #[serde(borrow)]
@@ -26,8 +26,8 @@ struct Sent<'a> {
 }
 
 impl SentAt {
-    /// Looks at a payload that was received just now. Of a clock that is ahead
-    /// of the gateway's it counts as no time.
+    /// Samples a payload received just now. The delay is zero if the sender's
+    /// clock is ahead of the gateway's.
     pub fn look(&self, payload: &str) {
         if let Some(sent_at) = sent_at(payload) {
             let took = SystemTime::now().duration_since(sent_at);
@@ -35,7 +35,7 @@ impl SentAt {
         }
     }
 
-    /// What was seen up to now.
+    /// Samples so far.
     pub fn spread(&self) -> HistogramSnapshot {
         self.0.spread()
     }
@@ -49,13 +49,13 @@ fn sent_at(payload: &str) -> Option<SystemTime> {
     timestamp(&sent.sent_at)
 }
 
-/// RFC 3339, and as PostgreSQL writes it (`2026-11-24T18:30:25.1+00:00`, with
-/// an offset of hours alone too).
+/// Parses RFC 3339, and PostgreSQL's form (`2026-11-24T18:30:25.1+00:00`, the
+/// offset perhaps in hours only).
 pub(super) fn timestamp(text: &str) -> Option<SystemTime> {
     let (time, offset) = match text.strip_suffix('Z') {
         Some(time) => (time, "+00"),
         None => {
-            // A date has dashes too.
+            // A date contains dashes too.
             let at = 10 + text.get(10..)?.rfind(['+', '-'])?;
             text.split_at_checked(at)?
         }

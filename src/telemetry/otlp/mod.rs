@@ -1,10 +1,9 @@
 //! OpenTelemetry, with the feature `otlp`: a span for each notification whose
 //! payload says which trace it belongs to, and the metrics, over OTLP by gRPC.
 //!
-//! The gateway makes one span, child of the payload's `traceparent` and sampled as
-//! that says, and leaves the payload as it is: the readers go on with the trace. A
-//! collector that is slow, frozen or not there costs spans, which are counted, and
-//! nothing else: what makes them never waits, and each queue has a limit.
+//! The gateway makes one span, a child of the payload's `traceparent` and sampled accordingly, and leaves the payload
+//! unchanged: readers continue the trace. A collector that is slow, frozen or absent costs only spans, which are
+//! counted: the code that makes them never waits, and each queue has a limit.
 //!
 //! The messages and the gRPC clients are those of `opentelemetry-proto`; the exporter is not the SDK's.
 //! With `opentelemetry_sdk` and `opentelemetry-otlp` 0.33:
@@ -92,7 +91,7 @@ impl OtlpSettings {
 }
 
 impl Exporting {
-    /// Exports these too, from now on.
+    /// Exports these metrics too, from now on.
     pub fn add(&mut self, metrics: &Arc<Metrics>) {
         let Some(interval) = self.interval else {
             return;
@@ -106,7 +105,7 @@ impl Exporting {
         self.tasks.spawn(exporter.run(self.ending.clone()));
     }
 
-    /// Exports the spans that wait and the last metrics, no longer than `limit`.
+    /// Exports the waiting spans and the last metrics, no longer than `limit`.
     pub async fn end(mut self, limit: Instant) {
         self.ending.cancel();
         let limit = limit.min(Instant::now() + FLUSH);
