@@ -1,4 +1,4 @@
-//! Who runs the server when root starts it: PostgreSQL refuses to run as root.
+//! The account that runs the server if root starts it: PostgreSQL refuses to run as root.
 
 use std::{
     fs,
@@ -12,7 +12,7 @@ use super::SandboxError;
 /// Users without rights of their own, in order of preference.
 const NAMES: [&str; 2] = ["postgres", "nobody"];
 
-/// A user as `/etc/passwd` has it.
+/// A user in `/etc/passwd`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Account {
     pub(super) name: String,
@@ -21,7 +21,7 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// The user who runs the server instead of the caller; `None` when the caller may, being any user but root.
+    /// The user that runs the server instead of the caller; `None` if the caller is not root and may run it.
     pub(super) fn instead_of(caller: u32) -> Result<Option<Self>, SandboxError> {
         if caller != 0 {
             return Ok(None);
@@ -38,7 +38,7 @@ impl Account {
         command.uid(self.uid).gid(self.gid);
     }
 
-    /// Whether this user can get to `path`, which has no links; the outermost closed folder is named.
+    /// Whether this user can reach `path`, which has no links; an error names the outermost closed folder.
     pub(super) fn can_reach(&self, path: &Path) -> Result<(), SandboxError> {
         match path
             .ancestors()
@@ -57,7 +57,7 @@ impl Account {
         }
     }
 
-    /// By the permission bits alone; access lists are not looked at.
+    /// By the permission bits alone; access lists are ignored.
     fn may_enter(&self, folder: &Path) -> bool {
         fs::metadata(folder).is_ok_and(|data| {
             let shift = match data {
@@ -69,7 +69,7 @@ impl Account {
         })
     }
 
-    /// `name:password:uid:gid:…`, see passwd(5); root under another name does not count.
+    /// Parses `name:password:uid:gid:…`, see passwd(5); root under another name does not count.
     fn named(name: &str, users: &str) -> Option<Self> {
         let line = users
             .lines()

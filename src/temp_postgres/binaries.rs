@@ -1,4 +1,4 @@
-//! Where the programs of a PostgreSQL server are.
+//! Search for the programs of a PostgreSQL server.
 
 use std::{
     cmp::Reverse,
@@ -10,7 +10,7 @@ use std::{
 
 use super::SandboxError;
 
-/// What a server needs; Debian's client package has a folder without them.
+/// Programs that a server needs; Debian's client package has a folder without them.
 const PROGRAMS: [&str; 3] = ["initdb", "postgres", "pg_ctl"];
 
 /// Folders with one folder per installed version, the version's prefix in its name, in this order:
@@ -23,14 +23,14 @@ const VERSIONED: [(&str, &str); 5] = [
     ("/Applications/Postgres.app/Contents/Versions", ""),
 ];
 
-/// Where to look, besides the usual folders. `tests/postgres/setup` looks in the same places.
+/// Folders to search, besides the usual ones. `tests/postgres/setup` searches the same.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Search<'a> {
-    /// `PG_BIN`: the folder of the programs; when it is given nothing else counts.
+    /// `PG_BIN`: the folder of the programs; if given, no other one is searched.
     pub pg_bin: Option<&'a Path>,
     /// `PATH`.
     pub path: Option<&'a OsStr>,
-    /// Where `tests/postgres/setup` puts a server of its own (`target/postgres`): `bin` in it is looked at last.
+    /// Folder in which `tests/postgres/setup` puts a server (`target/postgres`): its `bin` is searched last.
     pub private: Option<&'a Path>,
 }
 
@@ -41,7 +41,7 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// Looks in `PG_BIN` alone, or else in `PATH`, the usual folders (newest version first), the private folder.
+    /// Searches only `PG_BIN` if given, else `PATH`, the usual folders (newest version first), the private folder.
     ///
     /// # Errors
     /// [`SandboxError::NotInPgBin`], [`SandboxError::NotInstalled`].
@@ -82,7 +82,7 @@ impl Binaries {
         }
     }
 
-    /// A folder of `PATH` may hold a link to `postgres` alone: then all three are expected where it leads.
+    /// A folder of `PATH` may hold only a link to `postgres`: then all three are expected in the folder of its target.
     fn in_folder(folder: &Path) -> Option<Self> {
         let linked = fs::canonicalize(folder.join("postgres")).ok();
         let linked = linked.as_deref().and_then(Path::parent);
@@ -92,7 +92,7 @@ impl Binaries {
             .find_map(|folder| Self::named(folder).ok())
     }
 
-    /// The server's user may not be allowed to follow the links that lead here, and runs in another folder.
+    /// Resolves links: the server's user may not be allowed to follow them, and runs in another folder.
     fn at(folder: &Path) -> Self {
         Self {
             folder: fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned()),

@@ -1,8 +1,8 @@
-//! Why there is no server.
+//! Errors of a sandbox.
 
 use std::{io, path::PathBuf, time::Duration};
 
-/// Why a sandbox could not be started or stopped.
+/// Reason why a sandbox could not be started or stopped.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SandboxError {
@@ -12,7 +12,7 @@ pub enum SandboxError {
          (Debian: apt-get install postgresql) or set PG_BIN to the folder that holds them"
     )]
     NotInstalled,
-    /// The folder the caller named has not all three programs.
+    /// The folder given by the caller lacks one of the three programs.
     #[error("PG_BIN {folder}: no executable {program} in this folder")]
     NotInPgBin {
         /// The folder as given.
@@ -20,25 +20,25 @@ pub enum SandboxError {
         /// The first program that is missing.
         program: &'static str,
     },
-    /// Started by root, and nobody else is there to run the server.
+    /// Root started it, and no other account can run the server.
     #[error(
         "root may not run PostgreSQL, and /etc/passwd has neither user postgres nor user nobody"
     )]
     NoAccount,
-    /// Started by root, and the other user cannot get at a folder.
+    /// Root started it, and the server's user cannot enter a folder.
     #[error("{folder} is closed to user {account}, who runs the server because root may not")]
     Closed {
         /// The outermost folder that cannot be entered.
         folder: PathBuf,
-        /// Who wants to enter.
+        /// The server's user.
         account: String,
     },
-    /// The path of a Unix socket has a limit of the system's.
+    /// The path of a Unix socket would exceed the system's limit.
     #[error(
         "{folder}: a Unix socket in a folder of it would have a path of more than {limit} bytes"
     )]
     PathTooLong {
-        /// Where the sandbox was to be made.
+        /// The folder in which the sandbox was to be made.
         folder: PathBuf,
         /// The longest path, in bytes.
         limit: usize,
@@ -46,9 +46,9 @@ pub enum SandboxError {
     /// The temporary folder could not be made or given to the server's user.
     #[error("cannot make a folder in {parent}")]
     Folder {
-        /// Where it was to be made.
+        /// The folder in which it was to be made.
         parent: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A program could not be run at all.
@@ -56,7 +56,7 @@ pub enum SandboxError {
     Run {
         /// The program's path or name.
         program: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
     /// A program ran and failed.
@@ -67,18 +67,18 @@ pub enum SandboxError {
         /// The last lines it wrote.
         output: String,
     },
-    /// A program ran too long and was ended.
+    /// A program exceeded its limit and was killed.
     #[error("{program} took more than {} s", limit.as_secs())]
     Overdue {
         /// The program's name.
         program: &'static str,
-        /// How long it may take.
+        /// The limit.
         limit: Duration,
     },
-    /// The server ended, or did not get ready in time.
+    /// The server ended, or was not ready in time.
     #[error("the server did not start (limit {} s): {log}", limit.as_secs())]
     NotStarted {
-        /// How long it may take; a server that ends is reported at once.
+        /// The limit; a server that ends is reported at once.
         limit: Duration,
         /// The last lines of its log.
         log: String,
@@ -86,7 +86,7 @@ pub enum SandboxError {
     /// The server did not stop in time.
     #[error("the server is still running after {} s: {log}", limit.as_secs())]
     StillRunning {
-        /// How long it may take.
+        /// The limit.
         limit: Duration,
         /// The last lines of its log.
         log: String,

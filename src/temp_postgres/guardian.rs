@@ -1,8 +1,8 @@
 //! A process that cleans up after its owner, however the owner ends.
 //!
 //! Rust's destructors do not run when a process is killed. The guardian is a shell that waits for the end of its
-//! standard input, whose other end the owner alone holds: the kernel closes it when the owner is gone. So it needs
-//! no signal, no polling and nothing that only Linux has.
+//! standard input. Only the owner holds the other end, which the kernel closes when the owner ends. So it needs no
+//! signal, no polling and nothing specific to Linux.
 
 use std::{
     path::Path,
@@ -11,13 +11,13 @@ use std::{
 
 use super::{SandboxError, place::Place};
 
-/// How long the server may take to end before it is killed; PostgreSQL itself kills processes that do not heed an
+/// Time for the server to end before it is killed, in seconds; PostgreSQL itself kills processes that ignore an
 /// immediate shutdown after 5 s.
 pub(super) const LIMIT_SECONDS: &str = "8";
 
 /// `$1` is pg_ctl, `$2` the sandbox's folder, `$3` the limit. The first line of postmaster.pid is the process id.
-/// The children of an initdb that was killed write on for a moment, so that the folder may fill again while it is
-/// emptied: it is tried for 5 s.
+/// Children of a killed initdb keep writing for a moment, so the folder may fill again while it is emptied: removal is
+/// retried for 5 s.
 const SCRIPT: &str = r#"
 read -r end
 cd /
@@ -37,10 +37,10 @@ pub(super) struct Guardian {
 }
 
 impl Guardian {
-    /// Watches over the folder of `place`, and a server in it, from now on.
+    /// Guards the folder of `place`, and a server in it, from now on.
     ///
-    /// Where root made the folder in a place that the server's user may not write to (`/tmp` is none), a guardian
-    /// whose owner was killed empties the folder and leaves it.
+    /// If root made the folder in a place to which the server's user may not write (`/tmp` is not one), the guardian of
+    /// a killed owner empties the folder and leaves it.
     pub(super) fn of(place: &Place) -> Result<Self, SandboxError> {
         let shell = Path::new("/bin/sh");
         let mut command = place.command(shell);
@@ -57,15 +57,15 @@ impl Guardian {
         Ok(Self { process })
     }
 
-    /// Has it do its work now; `false` when it is not there any more, so that nothing will be done.
+    /// Starts the cleanup now; `false` if the guardian has ended, so that no cleanup will happen.
     pub(super) fn release(&mut self) -> bool {
         drop(self.process.stdin.take());
         matches!(self.process.try_wait(), Ok(None))
     }
 
-    /// Waits until the work is done: at most the limit and the time to remove the folder.
+    /// Waits until the cleanup is done: at most the limit and the time to remove the folder.
     pub(super) fn wait(&mut self) {
-        // It fails only for a process that was waited for before; then there is nothing to wait for.
+        // Fails only for a process that was reaped before; then there is nothing to wait for.
         let _ = self.process.wait();
     }
 }

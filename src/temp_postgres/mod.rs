@@ -1,16 +1,16 @@
 //! A private PostgreSQL server that lives in a temporary folder and ends with its owner.
 //!
-//! For `pgfan demo` and for tests that need the real server. It listens on 127.0.0.1 and on a Unix socket inside
-//! its folder. What holds, whatever happens to the process that started it:
+//! For `pgfan demo` and for tests that need a real server. It listens on 127.0.0.1 and on a Unix socket inside its
+//! folder. Guarantees, however the process that started it ends:
 //!
 //! - dropped, also by a panic: the server is stopped and the folder removed before the drop returns;
 //! - killed, `SIGKILL` included: a guardian process does the same a moment later;
-//! - Ctrl-C: the server is in a process group of its own and does not hear it, so it ends after its clients;
+//! - Ctrl-C: the server is in a process group of its own and does not receive it, so it ends after its clients;
 //! - started by root: the server runs as `postgres` or, failing that, `nobody` (PostgreSQL refuses to run as root).
 //!
-//! The data is thrown away, so it is not secured against a crash of the machine (`fsync = off`), and everybody who
-//! can connect to 127.0.0.1 is its superuser. Where other people use the same machine, turn TCP off with the setting
-//! `listen_addresses = ''` and connect through [`Sandbox::socket_url`]: the folder is closed to others.
+//! The data is discarded, so it is not protected against a crash of the machine (`fsync = off`), and any client of
+//! 127.0.0.1 is its superuser. If other people use the same machine, disable TCP with the setting `listen_addresses =
+//! ''` and connect through [`Sandbox::socket_url`]: the folder is closed to others.
 //!
 //! Waits are measured with tokio's clock: a paused clock (`start_paused`) ends them at once.
 
@@ -37,28 +37,28 @@ pub use self::{
 };
 use self::{guardian::Guardian, place::Place, server::Server};
 
-/// The superuser that every sandbox has; it needs no password.
+/// The superuser of every sandbox; it needs no password.
 pub const USER: &str = "pgfan";
 
-/// Where ports are taken from: below the range that Linux (32768 up) and macOS (49152 up) give to outgoing
-/// connections. From that range a client that retries a stopped server could be given the server's own port as its
-/// source, connect to itself, and so keep the server from coming back.
+/// Range of the ports: below that of outgoing connections on Linux (32768 up) and macOS (49152 up). From that range a
+/// client that retries a stopped server could get the server's own port as its source, connect to itself, and so block
+/// the server's restart.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
-/// How many ports are looked at; with a dozen servers on the machine two are enough.
+/// Number of ports examined; with a dozen servers on the machine two are enough.
 const PORTS_LOOKED_AT: usize = 200;
 
-/// How many free ports are tried: another process may take one between the look and the start.
+/// Number of free ports tried: another process may take one between the check and the start.
 const PORT_ATTEMPTS: usize = 5;
 
-/// How long a server may take to accept connections; 50 ms are usual, crash recovery takes longer.
+/// Timeout until a server accepts connections; 50 ms are usual, crash recovery takes longer.
 const START_LIMIT: Duration = Duration::from_secs(30);
 
-/// How long a stop may take; fast and immediate ones take 20 ms, a smart one as long as its clients.
+/// Timeout of a stop; fast and immediate ones take 20 ms, a smart one as long as its clients.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// A running or stopped server with its folder; dropping it ends both, which blocks for about 0.1 s and at most
-/// about 10 s.
+/// A running or stopped server with its folder; dropping it ends both, which blocks for about 0.1 s and at most about
+/// 10 s.
 #[derive(Debug)]
 pub struct Sandbox {
     server: Option<Server>,
@@ -72,12 +72,12 @@ impl Sandbox {
     /// Makes a new folder and a new database cluster (UTF8, C locale) in it, and starts its server; about 0.6 s.
     ///
     /// # Errors
-    /// See [`SandboxError`]; a start that fails, or is given up half-way, leaves nothing behind.
+    /// See [`SandboxError`]; a start that fails, or is dropped half-way, leaves nothing behind.
     pub async fn start(options: Options) -> Result<Self, SandboxError> {
         Self::begin(options, None).await
     }
 
-    /// Makes a standby of this server and starts it: a copy that follows it over its Unix socket; about 1 s.
+    /// Makes a standby of this server and starts it: a copy that replicates over its Unix socket; about 1 s.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -85,7 +85,7 @@ impl Sandbox {
         Self::begin(options, Some(&self.socket_url())).await
     }
 
-    /// A new cluster, or a copy of the one at `primary`.
+    /// Creates a new cluster, or a copy of the one at `primary`.
     async fn begin(options: Options, primary: Option<&str>) -> Result<Self, SandboxError> {
         let settings = options.all_settings();
         let place = Place::create(options.binaries, options.parent.as_deref())?;
@@ -118,7 +118,7 @@ impl Sandbox {
         )
     }
 
-    /// The folder of the Unix socket, which is the sandbox's own: only the server's user and root may enter.
+    /// The folder of the Unix socket and of the sandbox: only the server's user and root may enter.
     pub fn socket_dir(&self) -> &Path {
         self.place.folder()
     }
@@ -128,7 +128,7 @@ impl Sandbox {
         self.place.data()
     }
 
-    /// The TCP port, the same over all restarts.
+    /// The TCP port, unchanged by restarts.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -138,10 +138,10 @@ impl Sandbox {
         self.server.as_ref().map(Server::pid)
     }
 
-    /// Asks the server to stop and waits until all of its processes have ended; nothing to do when it is stopped.
+    /// Asks the server to stop and waits until all of its processes have ended; does nothing if it is stopped.
     ///
     /// # Errors
-    /// [`SandboxError::StillRunning`] after 10 s. The request stands: the server may end later, and a stronger
+    /// [`SandboxError::StillRunning`] after 10 s. The request remains in force: the server may end later, and a stronger
     /// mode may follow.
     pub async fn stop(&mut self, mode: Mode) -> Result<(), SandboxError> {
         let Some(server) = &mut self.server else {
@@ -153,7 +153,7 @@ impl Sandbox {
         self.ended().await
     }
 
-    /// Kills the postmaster with `SIGKILL` and waits until the processes it leaves behind have ended too.
+    /// Kills the postmaster with `SIGKILL` and waits until its orphaned processes have ended too.
     ///
     /// # Errors
     /// [`SandboxError::StillRunning`] after 10 s.
@@ -202,13 +202,13 @@ impl Sandbox {
             Server::spawn(command).map_err(|source| self.place.cannot_run("postgres", source))?;
         let started = self.server.insert(server).ready(START_LIMIT).await;
         if started.is_err() {
-            // The error that counts is the first one; what does not even stop now is killed on drop.
+            // The first error is the one that counts; a server that does not stop now is killed on drop.
             let _ = self.stop(Mode::Immediate).await;
         }
         started
     }
 
-    /// Waits for the end that was asked for and lets go of the process.
+    /// Waits for the requested end and drops the process.
     async fn ended(&mut self) -> Result<(), SandboxError> {
         if let Some(server) = &mut self.server {
             server.ended(STOP_LIMIT).await?;
@@ -220,8 +220,8 @@ impl Sandbox {
 }
 
 impl Drop for Sandbox {
-    /// The guardian sees to the server's end, here as after a `SIGKILL`. The postmaster is waited for meanwhile: a
-    /// dead one that nobody has waited for looks alive to `pg_ctl`.
+    /// The guardian ends the server, as after a `SIGKILL`. The postmaster is reaped meanwhile: as a zombie it looks
+    /// alive to `pg_ctl`.
     fn drop(&mut self) {
         let guarded = self.guardian.release();
         if let Some(server) = &mut self.server {
@@ -235,7 +235,7 @@ impl Drop for Sandbox {
     }
 }
 
-/// Ports that nobody listens on at the moment, at most [`PORT_ATTEMPTS`].
+/// Ports without a listener at the moment, at most [`PORT_ATTEMPTS`].
 fn free_ports() -> impl Iterator<Item = u16> {
     std::iter::repeat_with(|| fastrand::u16(PORTS))
         .take(PORTS_LOOKED_AT)

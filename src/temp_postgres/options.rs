@@ -1,10 +1,10 @@
-//! What the caller may choose: the server's settings, its place, how it stops.
+//! Options of a sandbox: server settings, folder, shutdown modes.
 
 use std::path::PathBuf;
 
 use super::Binaries;
 
-/// Good for many short runs on a small machine; the caller's settings come later and so win.
+/// Suited to many short runs on a small machine; the caller's settings come later and so override these.
 const SETTINGS: [(&str, &str); 6] = [
     ("listen_addresses", "127.0.0.1"),
     ("fsync", "off"),
@@ -14,21 +14,21 @@ const SETTINGS: [(&str, &str); 6] = [
     ("autovacuum", "off"),
 ];
 
-/// What a sandbox is made of.
+/// Options of a sandbox.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// The server's programs.
     pub binaries: Binaries,
-    /// Server settings as in `postgresql.conf`, later ones win; `port`, `unix_socket_directories` and where the log
-    /// goes are fixed.
+    /// Server settings as in `postgresql.conf`, later ones override; `port`, `unix_socket_directories` and the log's
+    /// destination are fixed.
     pub settings: Vec<(String, String)>,
-    /// Where the folder is made; `None` is the system's temporary folder. `/tmp` takes its place when it is closed
-    /// to the server's user or its path is too long for a Unix socket.
+    /// The folder's parent; `None` is the system's temporary folder. `/tmp` replaces it if it is closed to the server's
+    /// user or its path is too long for a Unix socket.
     pub parent: Option<PathBuf>,
 }
 
 impl Options {
-    /// A server of these programs with no settings of the caller's, in the system's temporary folder.
+    /// Options for a server of these programs, without settings, in the system's temporary folder.
     pub fn new(binaries: Binaries) -> Self {
         Self {
             binaries,
@@ -44,7 +44,7 @@ impl Options {
         self
     }
 
-    /// In the order in which the server gets them.
+    /// All settings, in the order in which the server gets them.
     pub(super) fn all_settings(&self) -> Vec<(String, String)> {
         let ours = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned()));
         ours.into_iter()
@@ -53,8 +53,7 @@ impl Options {
     }
 }
 
-/// How a server is asked to stop, after `pg_ctl stop -m`
-/// (<https://www.postgresql.org/docs/current/server-shutdown.html>).
+/// Shutdown mode, after `pg_ctl stop -m` (<https://www.postgresql.org/docs/current/server-shutdown.html>).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
     /// No new connections; ends when the last client has left.
@@ -66,7 +65,7 @@ pub enum Mode {
 }
 
 impl Mode {
-    /// As kill(1) names it.
+    /// Its signal, named as in kill(1).
     pub(super) fn signal(self) -> &'static str {
         match self {
             Self::Smart => "TERM",

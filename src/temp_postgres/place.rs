@@ -17,19 +17,19 @@ use tokio::time::timeout;
 
 use super::{Binaries, SandboxError, USER, account::Account};
 
-/// The longest path of a Unix socket: `sun_path` less the closing zero, on Linux (unix(7)) and on macOS.
+/// Length limit of a Unix socket's path: `sun_path` less the closing zero, on Linux (unix(7)) and on macOS.
 const SOCKET_PATH_LIMIT: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
 
-/// What is added to the parent's path: `/pgfan-` with tempfile's six letters, `/.s.PGSQL.` with a port.
+/// Longest suffix of the parent's path: `/pgfan-` with tempfile's six letters, `/.s.PGSQL.` with a port.
 const SOCKET_PATH_TAIL: usize = "/pgfan-123456/.s.PGSQL.65535".len();
 
 /// Open to every user on every Unix, and short.
 const LAST_RESORT: &str = "/tmp";
 
-/// How long `initdb` or `pg_ctl` may run; half a second is usual for the first, 5 ms for the second.
+/// Timeout of `initdb` and `pg_ctl`; half a second is usual for the first, 5 ms for the second.
 const RUN_LIMIT: Duration = Duration::from_secs(60);
 
-/// How many bytes at the end of a failed program's output are kept.
+/// Limit of the bytes kept from the end of a failed program's output.
 const OUTPUT_LIMIT: usize = 2000;
 
 /// A temporary folder, open to the server's user alone and removed on drop.
@@ -41,7 +41,7 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Makes the folder in `parent`, or in `/tmp` where that does not do.
+    /// Makes the folder in `parent`, or in `/tmp` if `parent` is not usable.
     pub(super) fn create(binaries: Binaries, parent: Option<&Path>) -> Result<Self, SandboxError> {
         let parent = parent.map_or_else(std::env::temp_dir, Path::to_owned);
         let (folder, account) = match make(&parent) {
@@ -103,7 +103,7 @@ impl Place {
         self.run("pg_ctl", command).await
     }
 
-    /// The server in the foreground, its log on standard error in English; of a setting the last value counts.
+    /// The server in the foreground, with its log on standard error, in English; the last value of a setting counts.
     pub(super) fn server(&self, port: u16, settings: &[(String, String)]) -> Command {
         let mut command = self.command(&self.binaries.program("postgres"));
         command
@@ -125,14 +125,14 @@ impl Place {
         command
     }
 
-    /// Removes what a killed postmaster left, so that nobody takes its process id for a living one.
+    /// Removes the file of a killed postmaster, so that its process id is not taken for a living one.
     pub(super) fn forget_pid(&self) {
-        // Not there is as good as removed; a start would find out anyway that the process is gone.
+        // A missing file is as good as removed; a start would detect anyway that the process has ended.
         let _ = fs::remove_file(self.data().join("postmaster.pid"));
     }
 
-    /// A program as the server's user, in the folder, unheard of by the terminal: its Ctrl-C goes to the caller's
-    /// process group. With `TZ` given, initdb does not search the system's zones: that is half of its time.
+    /// A program as the server's user, in the folder, in a process group of its own: Ctrl-C in the terminal goes to the
+    /// caller's group. With `TZ` set, initdb does not search the system's zones: that is half of its time.
     pub(super) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.folder()).process_group(0);
@@ -154,7 +154,7 @@ impl Place {
         }
     }
 
-    /// Runs a program to its end; it is killed when the caller goes away.
+    /// Runs a program to its end; dropping the future kills it.
     async fn run(&self, program: &'static str, command: Command) -> Result<(), SandboxError> {
         let mut command = tokio::process::Command::from(command);
         command
@@ -177,7 +177,7 @@ impl Place {
     }
 }
 
-/// Makes the folder and gives it to the user who runs the server.
+/// Makes the folder and gives it to the server's user.
 fn make(parent: &Path) -> Result<(TempDir, Option<Account>), SandboxError> {
     let failed = |source| SandboxError::Folder {
         parent: parent.to_owned(),
@@ -196,7 +196,7 @@ fn make(parent: &Path) -> Result<(TempDir, Option<Account>), SandboxError> {
         .permissions(closed)
         .tempdir_in(&parent)
         .map_err(failed)?;
-    // A new folder belongs to whoever made it: so the caller is known without a system call, which std has not.
+    // A new folder belongs to its creator: so the caller is known without a system call, which std lacks.
     let caller = fs::metadata(folder.path()).map_err(failed)?.uid();
     let account = Account::instead_of(caller)?;
     if let Some(account) = &account {

@@ -1,7 +1,7 @@
-//! The server's process and what its log tells: ready, ended.
+//! The server's process, and its phase as read from its log.
 //!
-//! Every process of the server holds the same standard error, so its end of file says that all of them have ended,
-//! the postmaster's children included, for which nobody else can wait.
+//! All processes of the server share one standard error, so its end of file means that all of them have ended,
+//! including the postmaster's children, which only the postmaster can wait for.
 
 use std::{
     collections::VecDeque,
@@ -18,10 +18,10 @@ use tokio::{
 
 use super::SandboxError;
 
-/// How many lines of the log are kept for an error's text.
+/// Limit of the log lines kept for an error's text.
 const LINES_KEPT: usize = 12;
 
-/// How many characters of a line are kept.
+/// Limit of the characters kept of a line.
 const LINE_LIMIT: usize = 400;
 
 /// A postmaster and its log.
@@ -46,7 +46,7 @@ enum Phase {
 }
 
 impl Server {
-    /// Starts the server; a thread follows its log, so that the server never waits for a busy runtime.
+    /// Starts the server; a thread reads its log, so that the server never waits for a busy runtime.
     pub(super) fn spawn(mut command: Command) -> io::Result<Self> {
         let mut postmaster = command.stderr(Stdio::piped()).spawn()?;
         let (sender, log) = watch::channel(Log::default());
@@ -97,13 +97,13 @@ impl Server {
 
     /// Kills the postmaster, if it is alive.
     pub(super) fn kill(&mut self) {
-        // It fails only for a process that has ended, which is what is wanted.
+        // Fails only for a process that has ended already.
         let _ = self.postmaster.kill();
     }
 
-    /// Waits until the postmaster, which has been told to end, is no more.
+    /// Waits until the postmaster, which was asked to end, has ended.
     pub(super) fn reap(&mut self) {
-        // The status tells nothing that the log has not told; it fails only for a status collected before.
+        // The status adds nothing to the log; it fails only for a process that was reaped before.
         let _ = self.postmaster.wait();
     }
 
@@ -113,7 +113,7 @@ impl Server {
         wanted: fn(Phase) -> bool,
     ) -> Result<Phase, Elapsed> {
         let seen = timeout(limit, self.log.wait_for(|log| wanted(log.phase))).await?;
-        // The follower leaves only after it has said `Ended`.
+        // The thread that reads the log ends only after it has sent `Ended`.
         Ok(seen.map_or(Phase::Ended, |log| log.phase))
     }
 
@@ -128,7 +128,7 @@ impl Server {
 }
 
 impl Log {
-    /// The text is PostgreSQL's own, the same in all versions; a standby says "to accept read-only connections".
+    /// The text is PostgreSQL's own, the same in all versions; a standby logs "to accept read-only connections".
     fn add(&mut self, line: &str) {
         if self.phase == Phase::Starting && line.contains("database system is ready to accept") {
             self.phase = Phase::Ready;

@@ -1,4 +1,4 @@
-//! Everything here runs the real server.
+//! These tests run the real server.
 
 mod endings;
 
@@ -15,7 +15,7 @@ use tokio_postgres::{Client, NoTls};
 
 use super::*;
 
-/// Long enough for a busy machine, too short for a server that finds out by itself that its folder is gone.
+/// Long enough for a busy machine, too short for a server that detects by itself that its folder is gone.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[allow(
@@ -42,14 +42,14 @@ async fn connect(url: &str) -> Result<Client, tokio_postgres::Error> {
     Ok(client)
 }
 
-/// The one text that a statement answers.
+/// The single value that a statement returns.
 async fn ask(url: &str, statement: &str) -> String {
     let client = connect(url).await.expect("a connection");
     let row = client.query_one(statement, &[]).await.expect("an answer");
     row.get(0)
 }
 
-/// A signal to a process, or with `-` to a process group; whether there is one. `0` only asks.
+/// Sends a signal to a process, or with `-` to a process group; returns whether one exists. `0` only tests.
 fn send(signal: &str, process: &str) -> bool {
     let mut shell = Command::new("/bin/sh"); // a small system has no other `kill` than the shell's
     let kill = shell
@@ -62,7 +62,7 @@ fn is_alive(pid: u32) -> bool {
     send("0", &pid.to_string())
 }
 
-/// A place for sandboxes that the server's user may enter.
+/// A parent folder for sandboxes that the server's user may enter.
 fn open_parent() -> TempDir {
     let open = fs::Permissions::from_mode(0o755);
     tempfile::Builder::new()

@@ -1,4 +1,4 @@
-//! However the owner ends, nothing is left.
+//! Every way in which the owner ends leaves nothing behind.
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -84,7 +84,7 @@ async fn a_killed_guardian_is_done_without() {
     assert!(!is_alive(pid) && !folder.exists());
 }
 
-/// Owns a sandbox in a process of its own: says where it is, outlives one Ctrl-C, ends with its input.
+/// Owns a sandbox in a process of its own: prints its location, survives one Ctrl-C, ends with its input.
 #[tokio::test]
 #[ignore = "a process for the tests below"]
 async fn owner() {
@@ -93,7 +93,7 @@ async fn owner() {
     let (pid, folder) = (sandbox.pid().expect("running"), sandbox.socket_dir());
     println!("\nsandbox {pid} {}", folder.display());
     let (ended, end) = oneshot::channel();
-    // A thread of the runtime would hold up the end of a test that fails.
+    // A thread of the runtime would delay the end of a failed test.
     thread::spawn(move || ended.send(std::io::stdin().read(&mut [0])));
     tokio::select! {
         _ = interrupts.recv() => println!("\nsandbox {}", ask(&sandbox.url(), "SELECT 'answers'").await),
@@ -101,7 +101,7 @@ async fn owner() {
     }
 }
 
-/// The process, what it says, and of the server the process id and the folder.
+/// The process, its output lines, and the server's process id and folder.
 fn owner_process() -> (Child, impl Iterator<Item = String>, u32, PathBuf) {
     let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.args(["--ignored", "--exact", "--nocapture"]);
