@@ -1,5 +1,5 @@
-//! All bytes of one client: the real accept loop and routes, on the loopback,
-//! with nothing but the database left out.
+//! All bytes of one client, sent to the real accept loop and routes on the
+//! loopback; only the database is left out.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -26,31 +26,31 @@ use crate::{
     },
 };
 
-/// A client that is still served after this has said what it has to say; it
-/// goes without a word.
+/// Limit of a client's connection: it has sent all bytes by then, and
+/// disconnects without a close.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// No answer of another reader takes so long, also where other tests run.
+/// Timeout of the other reader, ample even beside other tests.
 const LIMIT: Duration = Duration::from_secs(10);
 
 thread_local! {
-    /// Never dropped: it ends with the process.
+    /// Leaked: it lives as long as the process.
     static GATEWAY: &'static Gateway = Box::leak(Box::new(Gateway::start()));
 }
 
-/// What a client sends from the beginning of its connection to its end. Whatever
-/// it is, another reader is served.
+/// Sends all bytes of one client's connection. Whatever they are, another
+/// reader is still served.
 pub(super) fn connection(bytes: &[u8]) {
     let gateway = GATEWAY.with(|gateway| *gateway);
     gateway.runtime.block_on(async {
-        // Its bytes may be no request, or the start of an endless answer.
+        // The bytes may not be a request, or may start an endless response.
         let _ = timeout(PATIENCE, gateway.client(bytes)).await;
         let served = timeout(LIMIT, gateway.notify_the_other());
         served.await.expect("another reader is served");
     });
 }
 
-/// All of it in one thread, so that what an input does is the same each time.
+/// A gateway on one thread, so that an input has the same effect each time.
 struct Gateway {
     runtime: Runtime,
     address: SocketAddr,
@@ -64,7 +64,7 @@ impl Gateway {
         let runtime = runtime.expect("a runtime");
         let (address, hub, other) = runtime.block_on(async {
             // As Rust's own `main` does, and a fuzzer's does not: writing to a
-            // client that is gone must not end the process.
+            // closed connection must not end the process.
             drop(signal(SignalKind::pipe()).expect("it can be handled"));
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             let address = listener.local_addr().expect("its address");
@@ -80,10 +80,10 @@ impl Gateway {
         }
     }
 
-    /// Says all of it, and reads until the gateway has nothing more to say.
+    /// Sends all bytes, and reads until the gateway closes the connection.
     async fn client(&self, bytes: &[u8]) -> std::io::Result<()> {
         let mut socket = TcpStream::connect(self.address).await?;
-        // Its end is a reset: ports that linger would soon be all there are.
+        // Closes by a reset: lingering would soon use up all ports.
         SockRef::from(&socket).set_linger(Some(Duration::ZERO))?;
         let (mut answers, mut says) = socket.split();
         let saying = async {
@@ -109,8 +109,8 @@ impl Gateway {
     }
 }
 
-/// Whose source listens to all that is wanted, and has published what it is
-/// asked to.
+/// A gateway whose source listens to all requested channels, and confirms each
+/// publish.
 fn gateway(listener: TcpListener) -> Hub {
     let demand = Demand::default();
     let hub = Hub::new(hub::Config::default(), demand.clone());
@@ -167,7 +167,7 @@ async fn publish(mut requests: PublishQueue) {
     }
 }
 
-/// One that is there all the time.
+/// A reader that stays connected.
 async fn reader(address: SocketAddr) -> TcpStream {
     let mut socket = TcpStream::connect(address).await.expect("a connection");
     let request = b"GET /v1/sse?channel=other&format=raw HTTP/1.1\r\nHost: localhost\r\n\r\n";

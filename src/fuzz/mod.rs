@@ -1,9 +1,9 @@
-//! What reads bytes from outside, as targets for a fuzzer. Built for the
-//! crate's own tests and with `--cfg fuzzing`, and no part of the library.
+//! Parsers of external input, as targets for a fuzzer. Built for the crate's
+//! own tests and with `--cfg fuzzing`; not part of the library.
 //!
-//! Each target takes any bytes, and panics where something does not hold. The
-//! crate's tests run each over its corpus, `fuzz/corpus/<name>`, and over what
-//! chance makes of that; `make fuzz` hands it to libFuzzer.
+//! Each target takes any bytes, and panics if an invariant is violated. The
+//! crate's tests run each on its corpus, `fuzz/corpus/<name>`, and on random
+//! mutations of it; `make fuzz` runs it in libFuzzer.
 
 mod connection;
 #[cfg(test)]
@@ -11,11 +11,11 @@ mod tests;
 
 use crate::{auth, source, transport};
 
-/// Any bytes; panics where something does not hold.
+/// Takes any bytes; panics if an invariant is violated.
 pub type Target = fn(&[u8]);
 
-/// Each by its name, which is also that of its corpus. A new parser gets a
-/// function beside it, a row here, and a few inputs to begin with.
+/// Targets by name, which is also the corpus' name. A new parser gets a
+/// function beside it, a row here and a few inputs to start with.
 pub const TARGETS: &[(&str, Target)] = &[
     ("client_message", transport::fuzz::client_message),
     ("query", transport::fuzz::query),
@@ -31,7 +31,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("service_file", source::fuzz::service_file),
 ];
 
-/// The target of this name.
+/// The target with this name.
 pub fn target(name: &str) -> Option<Target> {
     let found = TARGETS.iter().find(|(known, _)| *known == name);
     found.map(|(_, target)| *target)

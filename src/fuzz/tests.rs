@@ -1,5 +1,5 @@
-//! Each target over its corpus, and over what chance makes of it: a fuzzer
-//! that needs nothing but this crate's tests.
+//! Runs each target on its corpus and on random mutations of it: a fuzzer that
+//! needs only this crate's tests.
 
 use std::{fs, path::Path};
 
@@ -11,10 +11,10 @@ use proptest::{
 
 use super::*;
 
-/// Mutated inputs of each target; `PROPTEST_CASES` for more.
+/// Mutated inputs per target; `PROPTEST_CASES` for more.
 const CASES: u32 = 2000;
 
-/// Inputs of a target that talks over a socket: some milliseconds each.
+/// Inputs of a target that uses a socket: some milliseconds each.
 const CONNECTIONS: u32 = 200;
 
 fn corpus(name: &str) -> Vec<Vec<u8>> {
@@ -27,15 +27,15 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
     inputs
 }
 
-/// What a mutation does to an input, at a place of chance.
+/// A mutation of an input, at a random position.
 #[derive(Debug, Clone)]
 enum Mutation {
     Flip(Index, u8),
     Insert(Index, Vec<u8>),
     Cut(Index, Index),
-    /// From there on another input.
+    /// Continues with another input from there.
     Splice(Index, Vec<u8>, Index),
-    /// A part once more.
+    /// Repeats a part.
     Repeat(Index, Index, usize),
 }
 
@@ -116,7 +116,7 @@ fn nothing_that_is_sent_breaks_what_reads_it() {
     }
 }
 
-/// Where a corpus has no target, nobody would see that a target has gone.
+/// A corpus without a target would hide that the target was removed.
 #[test]
 fn each_corpus_has_a_target() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
