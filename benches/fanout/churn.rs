@@ -1,5 +1,5 @@
-//! Readers that come, hear that they are ready, and go, all the time: what each
-//! costs the gateway, and what is left of them.
+//! Readers that connect, become ready and leave, continuously: the gateway's
+//! cost for each, and the memory left afterwards.
 
 use std::{net::Ipv4Addr, time::Duration};
 
@@ -14,21 +14,21 @@ use crate::{
     world::World,
 };
 
-/// Readers that come together; the next come when these have gone.
+/// Readers that connect together; the next wave connects after they have left.
 const WAVE: usize = 1000;
 
-/// For how long they do.
+/// Duration of one measurement.
 const TIME: Duration = Duration::from_secs(5);
 
-/// What the gateway does after the last has gone is done by then.
+/// Time for the gateway to finish its work after the last reader has left.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// On which channels.
+/// Channels of the readers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Names {
     One,
-    /// Each reader's own, which nobody reads again: the gateway soon listens to
-    /// as many as it may, and gives one up for each that is new.
+    /// One new channel per reader: the gateway soon listens to its maximum, and
+    /// drops one for each new one.
     Own,
 }
 
@@ -39,22 +39,22 @@ const SCENES: [(&str, Names); 4] = [
     ("pgfan-ws", Names::Own),
 ];
 
-/// Of one wire in one round.
+/// Result of one transport in one round.
 #[derive(Debug, Clone, Copy)]
 struct Churn {
-    /// Readers that came and went in a second.
+    /// Readers per second that connected and left.
     rate: f64,
-    /// The gateway's CPU time for one of them, in microseconds.
+    /// The gateway's CPU time per reader, in microseconds.
     cpu: f64,
-    /// In the last fifth of the time, compared to the first.
+    /// Time of a wave in the last fifth, relative to the first.
     slower: f64,
-    /// Memory that the gateway has more of than after the first wave, in KiB.
+    /// Memory growth of the gateway since the first wave, in KiB.
     left: f64,
 }
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Prints its table: medians of the rounds.
+/// Prints the table: medians of the rounds.
 pub async fn bench(world: &World) -> Result<()> {
     println!(
         "\nchurn: {WAVE} readers at a time come and go for {} s",
@@ -120,8 +120,8 @@ async fn come_and_go(server: &Server, peer: &Peer, names: Names) -> Result<Churn
     })
 }
 
-/// How long it took. Each of 256 waves comes from elsewhere: a machine's address
-/// has 28,000 ports, and keeps one for a minute after its connection.
+/// Duration of a wave. Each of 256 waves has its own source address, which has
+/// 28,000 ports and keeps one for a minute after its connection.
 async fn wave(server: &Server, peer: &Peer, names: Names, number: usize) -> Result<Duration> {
     let begun = Instant::now();
     let channel = |reader| match names {

@@ -1,5 +1,5 @@
-//! How many notifications a second are taken in from one database session: by
-//! a listener that only counts, which is the limit, and by the gateway.
+//! Notifications per second received from one database session: by a listener
+//! that only counts, which is the limit, and by the gateway.
 
 use std::{
     io,
@@ -32,16 +32,16 @@ use crate::{
 
 const CHANNEL: &str = "intake";
 
-/// About a second's work.
+/// About one second of work.
 const NOTIFICATIONS: usize = 200_000;
 
-/// Of one transaction: more of them cost the server's backend, not the listener.
+/// Per transaction: more cost the server's backend, not the listener.
 const PIECE: usize = 100;
 
-/// How often it is asked how many were taken in.
+/// Interval for polling the number received.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// No listener is so slow.
+/// Timeout: longer than any listener takes.
 const LIMIT: Duration = Duration::from_secs(60);
 
 const CASES: [Case; 3] = [
@@ -56,19 +56,19 @@ enum Case {
     Gateway { readers: usize },
 }
 
-/// Of one case in one round.
+/// Result of one case in one round.
 #[derive(Debug, Clone, Copy)]
 struct Intake {
-    /// Notifications a second, from the first to the last that was taken in.
+    /// Notifications per second, from the first to the last one received.
     rate: f64,
-    /// From the last commit until the last was taken in.
+    /// Time from the last commit until the last one was received.
     behind: Duration,
 }
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-/// Prints its table: medians of the rounds, the ratio to the bare listener of
-/// the same round.
+/// Prints the table: medians of the rounds, and the ratio to the bare listener
+/// of the same round.
 pub async fn bench(world: &World) -> Result<()> {
     let mut rounds = Vec::new();
     for round in 1..=world.settings.rounds {
@@ -166,7 +166,7 @@ async fn measure(world: &World, taken: impl AsyncFn() -> io::Result<usize>) -> R
     })
 }
 
-/// As the gateway's metrics tell.
+/// Number received, by the gateway's metrics.
 async fn events(address: SocketAddr) -> io::Result<usize> {
     let mut socket = TcpStream::connect(address).await?;
     let request = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
@@ -180,10 +180,10 @@ async fn events(address: SocketAddr) -> io::Result<usize> {
     count.ok_or_else(|| io::Error::other(format!("no count of events: {answer}")))
 }
 
-/// Listens in a thread of its own, as the gateway does in a process.
+/// A bare listener, on a thread as the gateway is in a process.
 struct Bare {
     taken: Arc<AtomicUsize>,
-    /// Dropped, it ends the thread.
+    /// Dropping it ends the thread.
     _session: oneshot::Sender<()>,
 }
 

@@ -1,10 +1,10 @@
-//! `make bench`: what a delivery costs the server, next to the limit of the
+//! `make bench`: the server's cost of a delivery, next to the limit of the
 //! machine and to other servers, in one run.
 //!
-//! The limit is a bare loop that writes frames encoded beforehand (`raw.rs`).
-//! Every round measures it beside the others, since what a machine does in one
-//! minute is not what it does in the next. The server's CPU time is that of
-//! its processes; readers (`load`) and publisher are this process.
+//! The limit is a bare loop that writes frames encoded in advance (`raw.rs`).
+//! Each round measures it beside the others, since a machine's speed changes
+//! from minute to minute. The server's CPU time is that of its processes;
+//! readers (`load`) and publisher are this process.
 
 #![allow(
     clippy::unwrap_used,
@@ -13,34 +13,34 @@
     reason = "a benchmark has no public face, and fails by panicking"
 )]
 
-/// What is published, and the clock.
+/// Payloads, and the clock.
 mod payload;
 
-/// The kernel's account of processes, and their end.
+/// Processes: their resource usage and their end.
 mod process;
 
-/// The readers, all in one thread.
+/// The readers, all on one thread.
 mod load;
 
-/// How messages reach a server.
+/// Publishers for the servers.
 mod publish;
 
 /// The limit, as a server.
 mod raw;
 
-/// Who is measured.
+/// The measured servers.
 mod peers;
 
-/// What is measured.
+/// The scenarios.
 mod scenario;
 
-/// What the source takes in.
+/// Throughput of the source.
 mod intake;
 
-/// Readers that come and go.
+/// Readers that connect and leave.
 mod churn;
 
-/// The caller's choice.
+/// The caller's options.
 mod settings;
 
 /// The database, and the settings.
@@ -77,7 +77,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Interrupted, it still ends what it started: by dropping it.
+/// Ends all it started also if interrupted, by dropping it.
 #[tokio::main(flavor = "current_thread")]
 async fn until_interrupted() -> Result<(), Box<dyn Error>> {
     let mut terminated = signal(SignalKind::terminate())?;
@@ -97,7 +97,7 @@ async fn bench() -> Result<(), Box<dyn Error>> {
         let results = rounds(&world, *scenario).await;
         print!("{}", report::table(&results));
         all.push(results);
-        // Each time: a run that is cut short has what it measured.
+        // Saved each time: a run that is interrupted keeps its results.
         save(&world.settings, &all)?;
     }
     for part in &world.settings.alone {

@@ -14,43 +14,42 @@ use crate::{
     world::World,
 };
 
-/// How long all readers together may take to connect, and a server to deliver
-/// after the last message was published; PGCacheWatch needs most of it.
+/// Timeouts: for all readers to connect, and for a server to deliver after the last message was
+/// published; PGCacheWatch needs most of it.
 const CONNECT_LIMIT: Duration = Duration::from_secs(60);
 const DELIVER_LIMIT: Duration = Duration::from_secs(30);
 
-/// Nothing more is expected of a server that, once it began, was silent for so
-/// long; in microseconds.
+/// A server that is silent for this long after its first delivery has finished; in microseconds.
 const SILENCE: u64 = 5_000_000;
 
-/// How often the readers' thread is asked how far it is.
+/// Interval for polling the progress of the readers' thread.
 const LOOK: Duration = Duration::from_millis(5);
 
-/// What a server does before it is measured is done by then.
+/// Time for a server to finish its own work before it is measured.
 const SETTLE: Duration = Duration::from_millis(300);
 
-/// Each n-th reader is timed.
+/// Every n-th reader is timed.
 const TIMED_EVERY: usize = 20;
 
-/// As it was counted, for one round.
+/// Counters of one round.
 #[derive(Debug, Clone, Default)]
 pub struct Measured {
     pub readers: usize,
     pub published: usize,
-    /// Deliveries that had to be.
+    /// Deliveries required.
     pub expected: usize,
     pub counts: Counts,
-    /// From the first message to the last delivery.
+    /// Time from the first message to the last delivery.
     pub took: Duration,
-    /// Until all readers were ready, and the server's CPU time meanwhile.
+    /// Time until all readers were ready, and the server's CPU time in it.
     pub connecting: Duration,
     pub connecting_cpu: Duration,
     /// The server's memory for all readers, in bytes, before and after the messages.
     pub idle_memory: u64,
     pub memory: u64,
-    /// The server's CPU time in a second without messages.
+    /// The server's CPU time per second without messages.
     pub idle_cpu: Duration,
-    /// Of the server and of the readers, for all deliveries.
+    /// CPU time of the server and of the readers, for all deliveries.
     pub cpu: Duration,
     pub readers_cpu: Duration,
 }
@@ -122,8 +121,8 @@ async fn with(
     }
 }
 
-/// To each channel in turn. Numbered throughout, so that whoever reads several
-/// channels sees the order too.
+/// Messages to each channel in turn. One numbering for all, so that a reader of several channels
+/// can check the order too.
 fn messages(scenario: &Scenario) -> Vec<Message> {
     let to_all = 0..scenario.messages * scenario.channels;
     let message = |number: usize| Message {
@@ -133,7 +132,7 @@ fn messages(scenario: &Scenario) -> Vec<Message> {
     to_all.map(message).collect()
 }
 
-/// Waits until all of them are ready.
+/// Waits until all readers are ready.
 pub async fn connected(load: &Load, readers: usize) -> Result<()> {
     let limit = Instant::now() + CONNECT_LIMIT;
     loop {
@@ -149,8 +148,8 @@ pub async fn connected(load: &Load, readers: usize) -> Result<()> {
     }
 }
 
-/// The server with readers and nothing to do for them. It is left alone first:
-/// to have accepted many is work that goes on for a while.
+/// Measures the idle server with its readers. Waits first: work of accepting them continues for a
+/// while.
 async fn idle(
     server: &Server,
     scenario: &Scenario,
@@ -191,7 +190,7 @@ async fn deliver(
     let published = micros();
     let limit = Instant::now() + DELIVER_LIMIT;
     while progress.received.load(Ordering::Relaxed) < measured.expected && Instant::now() < limit {
-        // Zero until the first delivery: PGCacheWatch thinks long about a burst.
+        // Zero until the first delivery: PGCacheWatch is slow to start on a burst.
         let last = progress.last_at.load(Ordering::Relaxed);
         if last > 0 && micros().saturating_sub(last.max(published)) > SILENCE {
             break;

@@ -1,17 +1,17 @@
-//! What is published: 150 bytes of JSON with a number and the time of sending.
+//! Payloads: 150 bytes of JSON with a number and the send time.
 
 use std::{sync::LazyLock, time::Instant};
 
 /// As long as the payloads of the peers' published measurements.
 pub const LENGTH: usize = 150;
 
-/// Numbers are counted from here, so that each has as many digits as the next.
+/// Start of the numbers, so that all have the same number of digits.
 const FIRST_NUMBER: u64 = 1_000_000;
 const FIRST_TIME: u64 = 1_000_000_000_000;
 
 const MARK: &[u8] = b"seq";
 
-/// Publisher and readers are of one process and so have one clock.
+/// Start of the clock; one for publisher and readers, which share a process.
 static STARTED: LazyLock<Instant> = LazyLock::new(now);
 
 #[allow(
@@ -27,7 +27,7 @@ pub fn micros() -> u64 {
     u64::try_from(STARTED.elapsed().as_micros()).unwrap_or(u64::MAX)
 }
 
-/// The message of this number, stamped now.
+/// The message with this number, stamped with the current time.
 pub fn payload(number: u32) -> String {
     let number = FIRST_NUMBER + u64::from(number);
     let time = FIRST_TIME + micros();
@@ -36,15 +36,15 @@ pub fn payload(number: u32) -> String {
     format!(r#"{start}{padding}"}}"#)
 }
 
-/// What a payload says about itself.
+/// Number and time in a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
     pub number: u32,
     pub sent_at: u64,
 }
 
-/// Finds payloads in messages, wrapped and escaped or not. It looks first
-/// where the last one was: messages of one server are alike.
+/// Finds payloads in messages, wrapped and escaped or not. Starts at the last
+/// position: messages of one server are alike.
 #[derive(Debug, Default)]
 pub struct Finder {
     place: usize,

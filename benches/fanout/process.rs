@@ -1,4 +1,4 @@
-//! What a server's processes cost, as the kernel counts it (proc(5)).
+//! Resource usage of a server's processes, as the kernel counts it (proc(5)).
 
 use std::{
     fs,
@@ -14,18 +14,18 @@ use tokio::{
     time::timeout,
 };
 
-/// How long a server may take to end when it is asked to.
+/// Timeout for a server to end after SIGTERM.
 const END_LIMIT: Duration = Duration::from_secs(3);
 
-/// CPU time and memory of a process and all that it started.
+/// CPU time and memory of a process and its descendants.
 #[derive(Debug, Default, Clone, Copy)]
 pub struct Usage {
     pub cpu: Duration,
-    /// Pages that processes share count in part (PSS).
+    /// Shared pages count in part (PSS).
     pub memory: u64,
 }
 
-/// CPU time alone is cheap to ask for; memory is not.
+/// CPU time only: cheap to read, unlike memory.
 pub fn cpu(root: u32) -> Duration {
     family(root).into_iter().map(cpu_of).sum()
 }
@@ -37,12 +37,12 @@ pub fn usage(root: u32) -> Usage {
     }
 }
 
-/// Of the calling thread.
+/// CPU time of the calling thread.
 pub fn own_thread_cpu() -> Duration {
     run_time("/proc/thread-self/schedstat".into())
 }
 
-/// All threads that live: a server's do as long as it does.
+/// Sum over all living threads: a server's live as long as it does.
 fn cpu_of(process: u32) -> Duration {
     let tasks = fs::read_dir(format!("/proc/{process}/task"));
     let tasks = tasks.into_iter().flatten().flatten();
@@ -65,7 +65,7 @@ fn memory_of(process: u32) -> u64 {
     kilobytes.unwrap_or_default() << 10
 }
 
-/// A process and those below it.
+/// A process and its descendants.
 fn family(root: u32) -> Vec<u32> {
     let mut family = vec![root];
     let mut at = 0;
@@ -85,7 +85,7 @@ fn children(process: u32) -> Vec<u32> {
     numbers.filter_map(|word| word.parse().ok()).collect()
 }
 
-/// A process that the benchmark started, with all that it started itself.
+/// A process started by the benchmark, with its descendants.
 pub struct Family {
     child: Child,
 }
@@ -101,7 +101,7 @@ impl Family {
         self.child.id().unwrap_or_default()
     }
 
-    /// What the process says, each to be taken once.
+    /// The process's output; each stream can be taken once.
     pub fn output(&mut self) -> io::Result<ChildStdout> {
         self.child.stdout.take().ok_or(ErrorKind::BrokenPipe.into())
     }
@@ -110,7 +110,7 @@ impl Family {
         self.child.stderr.take().ok_or(ErrorKind::BrokenPipe.into())
     }
 
-    /// Asks it to end; then, with what it started, it is killed.
+    /// Sends SIGTERM; kills it and its descendants after the limit.
     pub async fn end(mut self) {
         let family = family(self.root());
         signal(self.root(), Signal::TERM);
@@ -124,8 +124,7 @@ impl Family {
 }
 
 impl Drop for Family {
-    /// For a benchmark that is interrupted: nginx that is killed alone leaves
-    /// its worker.
+    /// For an interrupted benchmark: an nginx killed alone leaves its worker.
     fn drop(&mut self) {
         if let Some(root) = self.child.id() {
             for process in family(root) {
@@ -138,7 +137,7 @@ impl Drop for Family {
 fn signal(process: u32, signal: Signal) {
     let pid = i32::try_from(process).ok().and_then(Pid::from_raw);
     if let Some(pid) = pid {
-        // Gone already: as well.
+        // It may have ended already.
         let _ = kill_process(pid, signal);
     }
 }

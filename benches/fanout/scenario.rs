@@ -1,4 +1,4 @@
-//! What is measured.
+//! The scenarios.
 
 use std::time::Duration;
 
@@ -11,27 +11,27 @@ pub struct Scenario {
     pub title: &'static str,
     pub readers: usize,
     pub channels: usize,
-    /// Of each reader; readers take them in turn, all equally often.
+    /// Channels per reader, assigned in turn, all equally often.
     pub channels_each: usize,
-    /// To each channel.
+    /// Messages per channel.
     pub messages: usize,
-    /// In one piece.
+    /// Messages per burst.
     pub burst: usize,
-    /// Pieces a second.
+    /// Bursts per second.
     pub rate: f64,
-    /// How long the readers idle before the first message; also the time in
-    /// which the idle server's CPU is measured. Shorter than pgfan's
-    /// `--keepalive`: its pings are not in it.
+    /// Idle time of the readers before the first message, in which the idle
+    /// server's CPU is measured. Shorter than pgfan's `--keepalive`: its pings
+    /// are not included.
     pub idle: Duration,
-    /// Readers that are not timed are left alone for so long.
+    /// Interval at which readers that are not timed are read.
     pub batch: Duration,
-    /// More rounds add little where a measurement is long.
+    /// Limit of the rounds: more add little to a long measurement.
     pub most_rounds: usize,
-    /// Measured unless it has to be asked for.
+    /// Whether it is measured by default.
     pub is_default: bool,
 }
 
-/// One channel, and what the others vary.
+/// One channel; base of the other scenarios.
 const CROWD: Scenario = Scenario {
     name: "",
     title: "",
@@ -115,9 +115,9 @@ pub const SCENARIOS: [Scenario; 7] = [
 ];
 
 impl Scenario {
-    /// The limit knows no channels, and the gateway alone takes many on one
-    /// stream; many streams on one connection are of interest for their memory,
-    /// and streams end to end at one socket have no limit of one write each.
+    /// The limit has no channels, and only the gateway accepts several on one
+    /// stream; many streams on one connection matter for their memory, and
+    /// streams end to end on one socket have no limit of one write each.
     pub fn suits(&self, peer: &Peer) -> bool {
         match (self.channels, self.channels_each) {
             (1, _) => peer.streams == 1 || self.readers > 1000,
@@ -130,7 +130,7 @@ impl Scenario {
         format!("bench_{number}")
     }
 
-    /// What each of the first so many readers reads.
+    /// The channels of each of the first `readers` readers.
     pub fn channels_of(&self, readers: usize) -> Vec<Vec<String>> {
         let each = self.channels_each;
         let number = |place| Self::channel(place % self.channels);
@@ -138,7 +138,7 @@ impl Scenario {
         (0..readers).map(of_one).collect()
     }
 
-    /// Deliveries that one reader has to have.
+    /// Deliveries required per reader.
     pub fn each_reader_gets(&self) -> usize {
         self.messages * self.channels_each
     }

@@ -1,4 +1,4 @@
-//! What the caller may choose, by variables.
+//! Options of the caller, from variables.
 
 use std::path::PathBuf;
 
@@ -10,10 +10,10 @@ use crate::{
     scenario::{SCENARIOS, Scenario},
 };
 
-/// Descriptors of a process that are no readers.
+/// Descriptors of a process that are not for readers.
 const RESERVED: usize = 500;
 
-/// Of the gateway alone, beside the scenarios, and by default.
+/// Measurements of the gateway alone, beside the scenarios; on by default.
 #[derive(Debug, Clone, Copy)]
 pub enum Alone {
     Intake,
@@ -28,19 +28,19 @@ pub struct Settings {
     pub alone: Vec<Alone>,
     /// The raw limit first: ratios need it.
     pub peers: Vec<Peer>,
-    /// The program that is measured; another build of it, to compare.
+    /// The measured program; another build can be compared.
     pub pgfan: PathBuf,
-    /// Where results go, and peers are installed.
+    /// Folder of the results and of the installed peers.
     pub folder: PathBuf,
-    /// All peers in all that the chart shows: it is the repository's then.
+    /// Whether all peers and all scenarios of the chart are measured.
     pub is_drawn: bool,
-    /// A descriptor each.
+    /// Each takes a descriptor.
     pub most_connections: usize,
 }
 
 impl Settings {
-    /// `BENCH_ROUNDS`, `BENCH_ONLY`, `BENCH_PEERS`, `BENCH_PGFAN`; a word that
-    /// names nothing is a mistake and not ignored.
+    /// Reads `BENCH_ROUNDS`, `BENCH_ONLY`, `BENCH_PEERS`, `BENCH_PGFAN`; an
+    /// unknown name is an error.
     pub fn read() -> Result<Self, String> {
         let target = concat!(env!("CARGO_MANIFEST_DIR"), "/target");
         let rounds = variable("BENCH_ROUNDS").unwrap_or_else(|| "5".to_owned());
@@ -72,7 +72,7 @@ impl Settings {
     }
 }
 
-/// The places of the names that a variable lists, or of the default ones.
+/// Indices of the names listed in a variable, or of the default ones.
 fn chosen(variable_name: &str, names: &[(&str, bool)]) -> Result<Vec<usize>, String> {
     let Some(words) = variable(variable_name) else {
         let places = 0..names.len();
@@ -91,7 +91,7 @@ fn variable(name: &str) -> Option<String> {
     pgfan::config::environment(name).filter(|value| !value.is_empty())
 }
 
-/// As many as this process may have; its children inherit them.
+/// Raises the limit to the hard limit; children inherit it.
 fn descriptors() -> usize {
     let maximum = getrlimit(Resource::Nofile).maximum;
     let all = Rlimit {

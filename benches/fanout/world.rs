@@ -1,4 +1,4 @@
-//! What all measurements share: the settings, and one throw-away database.
+//! State shared by all measurements: the settings, and one temporary database.
 
 use std::{collections::HashMap, path::Path};
 
@@ -36,7 +36,7 @@ impl World {
         &self.url
     }
 
-    /// Where a client of libpq finds it.
+    /// The database's address for a client of libpq.
     pub fn libpq_variables(&self) -> HashMap<&'static str, String> {
         HashMap::from([
             ("PGHOST", "127.0.0.1".to_owned()),

@@ -1,5 +1,5 @@
-// What most would write: ws for the readers, pg for LISTEN, one connection.
-// argv: the folder of node_modules, since this file is elsewhere.
+// The usual implementation: ws for the readers, pg for LISTEN, one connection.
+// argv: the folder of node_modules, which is not beside this file.
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 
@@ -10,10 +10,10 @@ const pg = require("pg");
 const database = new pg.Client();
 await database.connect();
 
-/** For each channel its sockets, and the LISTEN that they wait for. */
+/** Sockets of each channel, and the LISTEN that they wait for. */
 const channels = new Map();
 
-/** pg wants one query after the other. */
+/** pg runs one query after the other. */
 let last = Promise.resolve();
 
 function listen(name) {

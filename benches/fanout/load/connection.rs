@@ -21,16 +21,16 @@ enum Decoder {
 }
 
 pub struct Connection {
-    /// None when it could not be made, or has ended.
+    /// `None` if it failed to connect, or has ended.
     stream: Option<Stream>,
     decoder: Decoder,
-    /// What could not be written yet.
+    /// Bytes that could not be written yet.
     out: Vec<u8>,
-    /// The start of a frame whose rest has not come.
+    /// Start of an incomplete frame.
     part: Vec<u8>,
     first_reader: usize,
     readers: usize,
-    /// Of the readers, when the server says `ready` and has not yet.
+    /// Readers for which `ready` is expected and has not arrived.
     awaited: Vec<bool>,
     is_timed: bool,
 }
@@ -54,13 +54,13 @@ impl Connection {
         }
     }
 
-    /// False when there is no socket: the machine has no more of them.
+    /// False if there is no socket: the machine's limit is reached.
     pub fn register(&mut self, registry: &Registry, token: Token, interest: Interest) -> bool {
         let stream = self.stream.as_mut();
         stream.is_some_and(|stream| stream.register(registry, token, interest))
     }
 
-    /// Reads all there is, and writes what can be written.
+    /// Reads all available bytes, and writes as much as possible.
     pub fn turn(&mut self, buffer: &mut [u8], tally: &mut Tally) {
         let result = self.read(buffer, tally).and_then(|()| self.write());
         if let Err(reason) = result
@@ -70,7 +70,7 @@ impl Connection {
         }
     }
 
-    /// Until the socket is empty.
+    /// Reads until the socket is empty.
     fn read(&mut self, buffer: &mut [u8], tally: &mut Tally) -> Result<(), Broken> {
         loop {
             let Some(stream) = &mut self.stream else {
@@ -134,7 +134,7 @@ impl Connection {
     }
 }
 
-/// Nothing to read or no room, or the connection is still being made.
+/// Nothing to read, no room to write, or not connected yet.
 fn is_early(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::WouldBlock | ErrorKind::NotConnected)
 }

@@ -22,15 +22,15 @@ const MESSAGE_HEAD: usize = 5;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const INITIAL_WINDOW_SIZE: u16 = 4;
 
-/// What a server may send before it hears of more, per stream and in all; and
-/// the part of it after which it does.
+/// Flow-control window per stream and per connection, and the part of it after
+/// which it is renewed.
 const WINDOW: u32 = 4 << 20;
 const CREDIT: u32 = WINDOW / 2;
 const DEFAULT_WINDOW: u32 = 65_535;
 
 const PATH: &str = "/pgfan.v1.GatewayService/Subscribe";
 
-/// One stream a channel.
+/// One stream per channel.
 pub fn request(channels: &[String]) -> Vec<u8> {
     let mut out = PREFACE.to_vec();
     let mut settings = INITIAL_WINDOW_SIZE.to_be_bytes().to_vec();
@@ -39,7 +39,7 @@ pub fn request(channels: &[String]) -> Vec<u8> {
     credit(&mut out, 0, WINDOW - DEFAULT_WINDOW);
     for (stream, channel) in (1..).step_by(2).zip(channels) {
         frame(&mut out, HEADERS, END_HEADERS, stream, &headers());
-        // SubscribeRequest { channels = 1 }, as its one message
+        // SubscribeRequest { channels = 1 }, as its only message
         let name = channel.as_bytes();
         let length = name.len().to_le_bytes()[0];
         let mut body = vec![0, 0, 0, 0, length + 2, 0x0a, length];
@@ -49,8 +49,8 @@ pub fn request(channels: &[String]) -> Vec<u8> {
     out
 }
 
-/// HPACK (RFC 7541) without a dynamic table: two pairs of the static one, then
-/// literals whose names are of it but for `te`.
+/// HPACK (RFC 7541) without a dynamic table: two pairs of the static table,
+/// then literals with its names, except `te`.
 fn headers() -> Vec<u8> {
     let mut out = vec![0x83, 0x86]; // :method POST, :scheme http
     let literals: [(&[u8], &str); 4] = [
@@ -82,7 +82,7 @@ fn credit(out: &mut Vec<u8>, stream: u32, more: u32) {
 #[derive(Debug, Default)]
 struct Stream {
     is_answered: bool,
-    /// The start of a message whose rest has not come.
+    /// Start of an incomplete message.
     part: Vec<u8>,
     taken: u32,
 }
@@ -103,7 +103,7 @@ impl Decoder {
         }
     }
 
-    /// As the WebSocket's, with the number of the stream.
+    /// As for the WebSocket, with the stream's number.
     pub fn take(
         &mut self,
         bytes: &[u8],

@@ -1,8 +1,8 @@
-//! How a reader asks on each wire, and the answer's head in HTTP/1.1.
+//! Requests for each transport, and the head of an HTTP/1.1 answer.
 
 use super::grpc;
 
-/// What the readers speak.
+/// Transport of the readers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Wire {
     WebSocket,
@@ -10,16 +10,16 @@ pub enum Wire {
     Grpc,
 }
 
-/// What one connection asks for.
+/// Request of one connection.
 #[derive(Debug, Clone)]
 pub struct Request {
     pub wire: Wire,
     /// For HTTP/1.1; gRPC has one path.
     pub path: String,
-    /// One a stream, for gRPC.
+    /// One channel per stream, for gRPC.
     pub channels: Vec<String>,
-    /// Whether the server says when nothing will be missed any more; otherwise
-    /// its first answer has to do.
+    /// Whether the server reports when nothing will be missed any more;
+    /// otherwise its first answer counts.
     pub ready_is_said: bool,
 }
 
@@ -50,10 +50,10 @@ impl Request {
     }
 }
 
-/// Why a connection is of no use any more.
+/// Reason why a connection is unusable.
 pub type Broken = &'static str;
 
-/// The length of the head, once it is there as a whole.
+/// The length of the head, once it is complete.
 pub fn head(bytes: &[u8], status: &[u8]) -> Result<Option<usize>, Broken> {
     let Some(end) = memchr::memmem::find(bytes, b"\r\n\r\n") else {
         return Ok(None);

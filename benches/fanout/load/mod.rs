@@ -1,5 +1,5 @@
-//! The readers: many connections in one thread, which costs less than any of
-//! the servers. They count what comes, each for itself, and time a sample.
+//! The readers: many connections on one thread, which costs less than any of
+//! the servers. Each counts its messages; a sample is timed.
 
 mod connection;
 mod grpc;
@@ -26,29 +26,29 @@ pub use self::{
 };
 use crate::{payload::now, process};
 
-/// Connections that wait for their first answer at one time: a listener's
-/// backlog may be no more.
+/// Limit of connections without a first answer: a listener's backlog may be
+/// this small.
 const IN_FLIGHT: usize = 128;
 
-/// The largest read; what a burst left in a socket is taken at once.
+/// Largest read; takes all that a burst left in a socket.
 const BUFFER: usize = 256 << 10;
 
-/// After so many others, the timed readers are looked at again.
+/// Other readers read in a row between two looks at the timed ones.
 const OTHERS_IN_A_ROW: usize = 32;
 
-/// How often connections that are being made are looked at.
+/// Polling interval while connections are being made.
 const WHILE_CONNECTING: Duration = Duration::from_millis(1);
 
-/// Who connects, and how.
+/// Target and schedule of the connections.
 pub struct Plan {
     pub target: Target,
-    /// One a connection, with as many streams as it names channels (gRPC) or
-    /// one (the others).
+    /// One request per connection, with as many streams as it names channels
+    /// (gRPC) or one (the others).
     pub requests: Vec<Request>,
-    /// The readers that are timed: each n-th one, so that they are spread over
-    /// the order of connecting, in which many servers write.
+    /// Every n-th reader is timed, so that the timed ones are spread over the
+    /// order of connecting, in which many servers write.
     pub timed_every: usize,
-    /// How long the others are left alone: read in batches, they cost less.
+    /// Interval at which the others are read: in batches they cost less.
     pub batch: Duration,
 }
 
@@ -73,7 +73,7 @@ impl Load {
     }
 }
 
-/// Connections that are waited for together.
+/// Connections that are polled together.
 struct Group {
     poll: Poll,
     events: Events,
@@ -89,7 +89,7 @@ impl Group {
         })
     }
 
-    /// The connections with something to read, at most the events' capacity.
+    /// Waits for readable connections, at most the capacity for events.
     fn wait(&mut self, limit: Duration) -> Range<usize> {
         self.ready.clear();
         if self.poll.poll(&mut self.events, Some(limit)).is_ok() {
@@ -148,8 +148,8 @@ impl Readers {
         self.tally.counts()
     }
 
-    /// The first comes alone, and makes the server LISTEN: PGCacheWatch ends
-    /// connections that come meanwhile.
+    /// The first connects alone, and makes the server LISTEN: PGCacheWatch
+    /// closes connections that arrive meanwhile.
     fn in_flight(&self) -> usize {
         IN_FLIGHT.min(1 + self.tally.present())
     }

@@ -1,6 +1,5 @@
-//! Server-Sent Events. Chunks are not looked at: their heads are lines that
-//! begin with no `data:`. A line that a server cut in two by a chunk would
-//! count as lost.
+//! Server-Sent Events. Chunks are not parsed: their heads are lines without a
+//! leading `data:`. A line split by a chunk would count as lost.
 
 use memchr::memchr;
 
@@ -12,7 +11,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// As the WebSocket's.
+    /// As for the WebSocket.
     pub fn take(
         &mut self,
         bytes: &[u8],

@@ -1,4 +1,4 @@
-//! A socket, and TLS over it where the server speaks that.
+//! A socket, with TLS over it if the server uses TLS.
 
 use std::{
     io::{self, Read, Write},
@@ -14,13 +14,13 @@ use socket2::{Domain, Socket, Type};
 
 use crate::peers::TLS_HOST;
 
-/// Who is connected to, and how.
+/// Address of a server, and the way to connect.
 pub struct Target {
     pub address: SocketAddr,
-    /// Of a server that speaks it.
+    /// For a server with TLS.
     pub tls: Option<Arc<ClientConfig>>,
-    /// One of the loopback's addresses, each of which has ports of its own;
-    /// none for the usual one.
+    /// Another source address on the loopback, since each has ports of its own;
+    /// `None` for the usual one.
     pub from: Option<Ipv4Addr>,
 }
 
@@ -66,7 +66,7 @@ impl Stream {
     }
 
     /// Whether a read that does not fill its buffer has emptied the socket
-    /// (epoll(7), on edge-triggered streams): TLS gives a record at a time.
+    /// (epoll(7), on edge-triggered streams): TLS returns one record at a time.
     pub fn is_read_whole(&self) -> bool {
         matches!(self, Self::Plain(_))
     }
@@ -89,7 +89,7 @@ impl Write for Stream {
         }
     }
 
-    /// What TLS has to say of its own too.
+    /// Includes TLS's own messages.
     fn flush(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(_) => Ok(()),

@@ -1,4 +1,4 @@
-//! What came: losses, doubles and order are told by the numbers in the
+//! Received messages: losses, duplicates and order, by the numbers in the
 //! payloads, per reader.
 
 use std::{
@@ -11,7 +11,7 @@ use std::{
 
 use crate::payload::{Finder, micros};
 
-/// What the thread lets others see while it runs.
+/// Progress of the thread, visible to others while it runs.
 #[derive(Debug, Default)]
 pub struct Progress {
     pub ready: AtomicUsize,
@@ -19,33 +19,33 @@ pub struct Progress {
     pub received: AtomicUsize,
     /// On the benchmark's clock, in microseconds.
     pub last_at: AtomicU64,
-    /// Of the thread, in nanoseconds.
+    /// CPU time of the thread, in nanoseconds.
     pub cpu: AtomicU64,
     pub stop: AtomicBool,
 }
 
-/// What the thread knows at its end.
+/// Totals of the thread at its end.
 #[derive(Debug, Clone, Default)]
 pub struct Counts {
-    /// Each message once, in the order of its number.
+    /// Messages received once, in the order of their numbers.
     pub received: usize,
-    /// Came again, or after a later one.
+    /// Messages received again, or after a later one.
     pub misplaced: usize,
-    /// Connections that the server ended.
+    /// Connections closed by the server.
     pub closed: usize,
-    /// Why the first of them ended.
+    /// Reason why the first of them closed.
     pub reason: Option<&'static str>,
-    /// Of the timed readers, in microseconds.
+    /// Latencies of the timed readers, in microseconds.
     pub latencies: Vec<u32>,
 }
 
 pub struct Tally {
-    /// The number that is next, per reader.
+    /// The next number expected, per reader.
     next: Vec<u32>,
     finder: Finder,
     counts: Counts,
     ready: usize,
-    /// Readers whose connections were begun.
+    /// Readers whose connections were started.
     pub opened: usize,
     last_at: u64,
     progress: Arc<Progress>,
@@ -64,7 +64,7 @@ impl Tally {
         }
     }
 
-    /// Readers that wait no more: ready, or gone.
+    /// Readers that no longer wait: ready, or closed.
     pub fn present(&self) -> usize {
         self.ready + self.counts.closed
     }
@@ -82,8 +82,8 @@ impl Tally {
         self.counts.reason.get_or_insert(reason);
     }
 
-    /// Whether it was one of the published messages. `read_at` is when the
-    /// bytes were read, for readers that are timed.
+    /// Whether it was one of the published messages. `read_at` is the time of
+    /// the read, for readers that are timed.
     pub fn message(&mut self, reader: usize, message: &[u8], read_at: Option<u64>) -> bool {
         let Some(stamp) = self.finder.stamp(message) else {
             return false;
@@ -103,7 +103,7 @@ impl Tally {
         true
     }
 
-    /// Once a turn, since a turn may be many messages.
+    /// Called once per turn, since a turn may have many messages.
     pub fn publish(&mut self, cpu: Duration) {
         let progress = &self.progress;
         if progress.received.load(Ordering::Relaxed) != self.counts.received {

@@ -1,4 +1,4 @@
-//! Server's frames of a WebSocket (RFC 6455), each of them a whole message.
+//! A server's frames of a WebSocket (RFC 6455); each is a whole message.
 
 use super::http::{self, Broken};
 
@@ -8,7 +8,7 @@ const CLOSE: u8 = 0x88;
 const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
 
-/// A client must mask; a mask of zeros leaves the bytes as they are.
+/// A client must mask; a mask of zeros leaves the bytes unchanged.
 const MASKED: u8 = 0x80;
 const MASK: [u8; 4] = [0; 4];
 
@@ -18,8 +18,8 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Tells of the answer as `None`, of messages as themselves; returns how
-    /// many bytes are done with.
+    /// Passes on the answer as `None`, and each message; returns the number of
+    /// bytes consumed.
     pub fn take(
         &mut self,
         bytes: &[u8],
@@ -49,7 +49,7 @@ impl Decoder {
     }
 }
 
-/// Its first byte, what it carries, and its length as a whole.
+/// First byte, payload and total length of a frame.
 fn frame(bytes: &[u8]) -> Option<(u8, &[u8], usize)> {
     let (kind, short) = (*bytes.first()?, *bytes.get(1)?);
     let (start, length) = match short {

@@ -1,5 +1,5 @@
-//! Who is measured, and how each is started: on the loopback, on a free port,
-//! in processes that end with the measurement.
+//! The measured servers, and how each is started: on the loopback, on a free
+//! port, in processes that end with the measurement.
 
 mod bun;
 mod nchan;
@@ -18,7 +18,7 @@ use crate::{
     world::World,
 };
 
-/// Whether a program that is not there is a failure: never, it is skipped.
+/// Result of a start. A missing program is skipped, not a failure.
 pub enum Start {
     Running(Box<Server>),
     Missing(String),
@@ -43,14 +43,14 @@ enum Program {
     PgCacheWatch,
 }
 
-/// A server, by one of its wires.
+/// A server, measured over one of its transports.
 #[derive(Debug, Clone, Copy)]
 pub struct Peer {
     pub name: &'static str,
     program: Program,
     pub wire: Wire,
     path: &'static str,
-    /// Of one connection.
+    /// Streams per connection.
     pub streams: usize,
     pub is_default: bool,
 }
@@ -74,7 +74,7 @@ const fn peer(name: &'static str, program: Program, wire: Wire, path: &'static s
 /// The limit, to which all others are compared.
 pub const RAW: Peer = raw("raw", Wire::WebSocket, false);
 
-/// The gateway, by the wire of browsers.
+/// The gateway, over the transport of browsers.
 pub const PGFAN: Peer = peer(
     "pgfan-ws",
     Program::Pgfan,
@@ -82,7 +82,7 @@ pub const PGFAN: Peer = peer(
     "/v1/ws?channel=",
 );
 
-/// Those to compare with come last.
+/// Peers to compare with come last.
 pub const PEERS: [Peer; 15] = [
     RAW,
     raw("raw-co", Wire::WebSocket, true),
@@ -150,7 +150,7 @@ impl Peer {
         }
     }
 
-    /// The requests of readers of these channels each.
+    /// The requests of readers, each with these channels.
     pub fn requests(&self, readers: &[Vec<String>]) -> Vec<Request> {
         let request = |readers: &[Vec<String>]| Request {
             wire: self.wire,
@@ -161,7 +161,7 @@ impl Peer {
         readers.chunks(self.streams).map(request).collect()
     }
 
-    /// Whether a reader can have many: the benchmark's gRPC has one a stream.
+    /// Whether a reader can have many: the benchmark's gRPC has one per stream.
     pub fn takes_many_channels(&self) -> bool {
         self.program == Program::Pgfan && self.wire != Wire::Grpc
     }
@@ -172,7 +172,7 @@ impl Peer {
     }
 
     /// Whether it can have many channels. The limit has none, and PGCacheWatch
-    /// ends connections whose LISTEN comes while another one runs.
+    /// closes connections whose LISTEN arrives while another one runs.
     pub fn has_channels(&self) -> bool {
         !matches!(self.program, Program::Raw(_) | Program::PgCacheWatch)
     }

@@ -15,7 +15,7 @@ use crate::{process::Family, publish::Feed, world::World};
 
 const CONFIGURATION: &str = include_str!("../../peers/nginx.conf");
 
-/// Looks at its port before it counts as not started, each after a pause.
+/// Limit of the connection attempts at a start; each after a pause.
 const LOOKS: usize = 200;
 const PAUSE: Duration = Duration::from_millis(25);
 
@@ -35,7 +35,7 @@ pub async fn start(world: &World) -> StartResult {
     let files = world.settings.most_connections + 100;
     fs::write(&file, configuration(&root, &folder, address.port(), files))?;
     let mut command = Command::new(program(&root));
-    // Those of its libraries that the machine lacks.
+    // The libraries that the machine lacks.
     command.env("LD_LIBRARY_PATH", world.settings.folder.join("nginx.lib"));
     command.arg("-e").arg(folder.join("error.log"));
     command.arg("-p").arg(&folder).arg("-c").arg(&file);
@@ -69,7 +69,7 @@ fn configuration(root: &Path, folder: &Path, port: u16, files: usize) -> String 
         .replace("FILES", &files.to_string())
 }
 
-/// One that was free a moment ago: nginx says nowhere which it took.
+/// A port that was free a moment ago: nginx does not report the port it uses.
 fn free_address() -> std::io::Result<SocketAddr> {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()
 }

@@ -1,4 +1,4 @@
-//! PGCacheWatch's distributor, as its documentation starts it, on uvloop.
+//! PGCacheWatch's distributor, started as in its documentation, on uvloop.
 
 use std::{net::SocketAddr, process::Stdio};
 

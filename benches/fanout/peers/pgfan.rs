@@ -1,4 +1,4 @@
-//! The gateway, with its settings as they come.
+//! The gateway, with its default settings.
 
 use std::{fs, net::SocketAddr, process::Stdio, sync::Arc};
 
@@ -9,14 +9,14 @@ use tokio::process::Command;
 use super::{Server, Start, StartResult, server};
 use crate::{process::Family, publish::Feed, world::World};
 
-/// Of its certificate.
+/// Host name in its certificate.
 pub const TLS_HOST: &str = "pgfan.bench";
 
 pub async fn start(world: &World) -> StartResult {
     serve(world, &[], None).await
 }
 
-/// TLS, with a certificate of P-256.
+/// With TLS and a P-256 certificate.
 pub async fn start_tls(world: &World) -> StartResult {
     let folder = &world.settings.folder;
     let [certificate, key] = ["tls.crt", "tls.key"].map(|name| folder.join(name));
@@ -46,7 +46,7 @@ async fn serve(world: &World, flags: &[&str], tls: Option<Arc<ClientConfig>>) ->
     let mut command = Command::new(program);
     command
         .args(["serve", "--listen", "127.0.0.1:0"])
-        // All readers are of one address, which has half of the open files otherwise.
+        // All readers have one address, whose default limit is half of the open files.
         .args(["--max-readers-per-address", "100000"])
         .args(["--max-channels-per-client", "10000"])
         .args(flags)

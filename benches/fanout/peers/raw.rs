@@ -1,4 +1,4 @@
-//! This program again, as the limit.
+//! This program, started again as the limit.
 
 use std::{net::SocketAddr, process::Stdio};
 

@@ -1,4 +1,4 @@
-//! A running server of any make.
+//! A running server, ours or another.
 
 use std::{
     io,
@@ -15,13 +15,13 @@ use tokio::{
 
 use crate::{process::Family, publish::Feed};
 
-/// No server needs longer to start; those in Python need a second.
+/// More than any server needs; those in Python need a second.
 const START_LIMIT: Duration = Duration::from_secs(20);
 
 pub struct Server {
-    /// Where its readers connect.
+    /// Address for its readers.
     pub address: SocketAddr,
-    /// How they speak TLS with it, where that is spoken.
+    /// TLS settings of its readers, if it uses TLS.
     pub tls: Option<Arc<ClientConfig>>,
     pub feed: Feed,
     pub family: Family,
@@ -38,8 +38,8 @@ impl Server {
     }
 }
 
-/// The first answer of `found` to a line; what follows is read and dropped, so
-/// that the server never waits for its log.
+/// The first line for which `found` returns a value; the rest is read and
+/// dropped, so that the server never waits for its log.
 pub async fn said<T>(
     output: impl AsyncRead + Unpin + Send + 'static,
     found: impl Fn(&str) -> Option<T>,
@@ -66,7 +66,7 @@ async fn first<T>(
     None
 }
 
-/// `port 43085`, as the scripts under `benches/peers` say it.
+/// Parses `port 43085`, as printed by the scripts under `benches/peers`.
 pub fn port(line: &str) -> Option<SocketAddr> {
     let port: u16 = line.strip_prefix("port ")?.parse().ok()?;
     Some((Ipv4Addr::LOCALHOST, port).into())

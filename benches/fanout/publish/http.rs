@@ -1,4 +1,4 @@
-//! POST, pipelined: for servers that take messages from no database.
+//! Pipelined POST, for servers that take messages without a database.
 
 use std::{io, net::SocketAddr};
 
@@ -10,18 +10,18 @@ use tokio::{
 
 use super::{Message, PublishResult};
 
-/// Requests before their answers are waited for.
+/// Number of requests sent before their answers are awaited.
 const TOGETHER: usize = 50;
 
 const ANSWER: &[u8] = b"HTTP/1.1 ";
 
-/// Where the status stands in an answer, and what all good ones begin with.
+/// Offset of the status in an answer.
 const STATUS: usize = ANSWER.len();
 
 pub struct Http {
     stream: TcpStream,
     path: &'static str,
-    /// The start of an answer whose rest has not come.
+    /// Start of an incomplete answer.
     part: Vec<u8>,
 }
 
@@ -55,7 +55,7 @@ impl Http {
         )
     }
 
-    /// Bodies are not looked at: none of them holds a status line.
+    /// Ignores bodies: none of them holds a status line.
     async fn answers(&mut self, mut awaited: usize) -> PublishResult {
         let mut buffer = [0; 16 << 10];
         while awaited > 0 {
@@ -73,7 +73,7 @@ impl Http {
                 self.part.drain(..=at + STATUS);
                 awaited = awaited.saturating_sub(1);
             }
-            // Of a status line in two pieces the first stays.
+            // Keeps the first part of a split status line.
             let kept = self.part.len().min(ANSWER.len());
             self.part.drain(..self.part.len() - kept);
         }

@@ -1,4 +1,4 @@
-//! A line a message, on TCP: the least that a feed can be.
+//! One message per line, over TCP: the smallest possible feed.
 
 use std::{io, net::SocketAddr};
 

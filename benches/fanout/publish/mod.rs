@@ -1,4 +1,4 @@
-//! How messages reach a server: each kind in its own way.
+//! Publishers: one for each kind of server.
 
 mod http;
 mod lines;
@@ -42,7 +42,7 @@ impl Feed {
         notify::Notify::connect(database).await.map(Self::Notify)
     }
 
-    /// In one piece: a transaction, a write, or pipelined requests.
+    /// Publishes in one burst: a transaction, a write, or pipelined requests.
     pub async fn publish(&mut self, messages: &[Message]) -> PublishResult {
         match self {
             Self::Lines(feed) => feed.publish(messages).await,

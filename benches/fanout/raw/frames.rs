@@ -1,4 +1,4 @@
-//! The few bytes that the raw server says.
+//! The few bytes that the raw server sends.
 
 use crate::load::Wire;
 
@@ -14,7 +14,7 @@ pub fn answer(wire: Wire) -> &'static [u8] {
     }
 }
 
-/// As one frame, at the end of `out`.
+/// Appends the line to `out`, as one frame.
 pub fn encode(wire: Wire, line: &[u8], out: &mut Vec<u8>) {
     let length = line.len().to_be_bytes();
     match wire {

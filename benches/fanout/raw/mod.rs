@@ -1,9 +1,9 @@
-//! The limit: a bare loop that writes a frame that was encoded beforehand to
-//! each socket. A process of its own, like every other server: this program,
-//! started with `raw` as its argument.
+//! The limit: a bare loop that writes a frame encoded in advance to each
+//! socket. A process of its own, as all other servers: this program, started
+//! with `raw` as its argument.
 //!
-//! It takes lines on one port, writes them to who is connected to the other,
-//! and ends when the line of its feed does.
+//! It takes lines on one port, writes them to the clients of the other, and
+//! ends when the connection of its feed does.
 
 mod frames;
 
@@ -27,11 +27,11 @@ const FEED: Token = Token(usize::MAX - 2);
 /// The argument that makes this program the raw server.
 pub const ARGUMENT: &str = "raw";
 
-/// What a server of this kind does.
+/// Transport and write mode of a raw server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mode {
     pub wire: Wire,
-    /// All that is outstanding in one write, not one write a frame.
+    /// Sends all outstanding frames in one write, not one each.
     pub at_once: bool,
 }
 
@@ -58,7 +58,7 @@ impl Mode {
     }
 }
 
-/// Says its two ports, for readers and for the feed, and serves.
+/// Prints its two ports, for readers and for the feed, and serves.
 pub fn run(mode: Mode) -> io::Result<()> {
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let mut server = Server {
@@ -89,7 +89,7 @@ struct Log {
 struct Reader {
     stream: TcpStream,
     is_answered: bool,
-    /// How much of the log it has, in frames and bytes.
+    /// Its position in the log, in frames and bytes.
     frames: usize,
     bytes: usize,
 }
@@ -99,7 +99,7 @@ struct Server {
     listener: TcpListener,
     feed_listener: TcpListener,
     feed: Option<TcpStream>,
-    /// The start of a line whose rest has not come.
+    /// Start of an incomplete line.
     unfinished: Vec<u8>,
     log: Log,
     readers: Vec<Reader>,
@@ -155,8 +155,8 @@ impl Server {
         Ok(())
     }
 
-    /// Answers a request (it comes in one piece on the loopback), or goes on
-    /// with a reader that had no room.
+    /// Answers a request (one segment on the loopback), or continues with a
+    /// reader whose socket was full.
     fn attend(&mut self, index: usize, buffer: &mut [u8]) {
         let reader = &mut self.readers[index];
         if reader.is_answered {
@@ -168,7 +168,7 @@ impl Server {
         }
     }
 
-    /// False at the feed's end.
+    /// False at the end of the feed.
     fn publish(&mut self, buffer: &mut [u8]) -> io::Result<bool> {
         loop {
             let Some(feed) = &mut self.feed else {

@@ -1,12 +1,12 @@
-//! The chart of the README: what a delivery costs, by peer, next to the limit.
-//! Bars end on a scale of powers of ten: a burst spans three of them.
+//! The README's chart: cost of a delivery, by peer, next to the limit. The
+//! scale is in powers of ten: a burst spans three of them.
 
 use std::fmt::Write;
 
 use super::{Results, Row};
 
 const WIDTH: f64 = 760.0;
-/// Names stand on the left of the bars, numbers on their right.
+/// Widths for the names to the left of the bars, and the numbers to the right.
 const LEFT: f64 = 150.0;
 const RIGHT: f64 = 70.0;
 const LINE: f64 = 22.0;
@@ -14,7 +14,7 @@ const BAR: f64 = 14.0;
 const TITLE: f64 = 46.0;
 const GAP: f64 = 30.0;
 
-/// The lowest ratio of the scale, and the decades from there to its end.
+/// The lowest ratio of the scale, and the number of decades.
 const LOWEST: f64 = 0.01;
 const DECADES: f64 = 3.3;
 
@@ -32,10 +32,10 @@ text { font: 13px system-ui, sans-serif; fill: #1f2328 }
   .peer { fill: #d29922 }
 }";
 
-/// What is drawn.
+/// Scenarios in the chart.
 pub const DRAWN: [&str; 2] = ["s1b", "s2"];
 
-/// None of the scenarios has one when nothing was compared to the limit.
+/// `None` if no row has a ratio to the limit.
 pub fn chart(all: &[Results]) -> Option<String> {
     let drawn = all.iter().filter(|it| DRAWN.contains(&it.scenario.name));
     let parts: Vec<(&str, Vec<Row>)> = drawn.map(|it| (it.scenario.title, bars(it))).collect();
@@ -56,7 +56,7 @@ pub fn chart(all: &[Results]) -> Option<String> {
     Some(svg + "</svg>\n")
 }
 
-/// The cheapest first.
+/// Rows with a ratio, the cheapest first.
 fn bars(results: &Results) -> Vec<Row> {
     let mut rows = results.rows();
     rows.retain(|row| row.ratio_to_raw.is_some());
@@ -68,7 +68,7 @@ fn ratio(row: &Row) -> f64 {
     row.ratio_to_raw.unwrap_or_default()
 }
 
-/// One scenario from `top` on; returns where it ends.
+/// Draws one scenario at `top`; returns its lower end.
 fn part(svg: &mut String, top: f64, title: &str, rows: &[Row]) -> f64 {
     let (start, end) = (top + TITLE, top + TITLE + rows.len() as f64 * LINE);
     text(svg, 0.0, top + 18.0, "title", title);

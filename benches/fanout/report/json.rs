@@ -1,4 +1,4 @@
-//! For programs.
+//! Results as JSON.
 
 use serde_json::{Value, json};
 

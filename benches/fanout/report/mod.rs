@@ -1,4 +1,4 @@
-//! What was measured, as medians over the rounds.
+//! Results, as medians over the rounds.
 
 mod chart;
 mod json;
@@ -18,22 +18,22 @@ use crate::{
     scenario::Scenario,
 };
 
-/// One scenario in all rounds, a column a peer: `outcomes[round][peer]`.
+/// One scenario in all rounds, one column per peer: `outcomes[round][peer]`.
 pub struct Results {
     pub scenario: Scenario,
     pub peers: Vec<Peer>,
     pub outcomes: Vec<Vec<Outcome>>,
 }
 
-/// One server in one scenario; nothing where nothing was measured.
+/// One server in one scenario; values that were not measured are `None`.
 #[derive(Debug, Serialize)]
 pub struct Row {
     pub peer: &'static str,
-    /// Rounds that were measured to the end.
+    /// Rounds measured to the end.
     pub rounds: usize,
     pub readers: usize,
     pub cpu_us_per_delivery: Option<f64>,
-    /// Of the CPU per delivery, to the limit's in the same round.
+    /// Ratio of the CPU per delivery to the limit's in the same round.
     pub ratio_to_raw: Option<f64>,
     pub deliveries_per_second: Option<f64>,
     pub latency_p50_ms: Option<f64>,
@@ -44,11 +44,11 @@ pub struct Row {
     pub connect_cpu_us: Option<f64>,
     pub all_ready_seconds: Option<f64>,
     pub readers_cpu_us_per_delivery: Option<f64>,
-    /// Over all rounds.
+    /// Sums over all rounds.
     pub expected: usize,
     pub undelivered: usize,
     pub misplaced: usize,
-    /// Why it was skipped, or what went wrong in some round.
+    /// Reason why it was skipped, or an error in some round.
     pub note: Option<String>,
 }
 
@@ -91,7 +91,7 @@ impl Results {
         }
     }
 
-    /// The limit, where it is measured, is the first.
+    /// The limit is the first peer, if it is measured.
     fn ratio_to_raw(&self, at: usize) -> Option<f64> {
         if self.peers.first()?.name != RAW.name {
             return None;
@@ -155,12 +155,12 @@ fn middle(values: impl Iterator<Item = f64>) -> Option<f64> {
     Some((lower + upper) / 2.0)
 }
 
-/// No number where there are no values.
+/// NaN if there are no values.
 pub fn median(values: impl Iterator<Item = f64>) -> f64 {
     middle(values).unwrap_or(f64::NAN)
 }
 
-/// What the numbers are of, for whoever reads them alone.
+/// Conditions of the measurement, for readers of the numbers alone.
 pub fn conditions() -> String {
     format!(
         "payload {} bytes, loopback, medians over rounds; the ratio is to the raw limit of the same round",

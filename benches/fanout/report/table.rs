@@ -1,10 +1,10 @@
-//! For the terminal.
+//! Results as a table for the terminal.
 
 use super::{Results, Row};
 
 type Column = (&'static str, usize, fn(&Row) -> Option<f64>);
 
-/// The heading, digits after the point, the value.
+/// Heading, number of decimals, value.
 const COLUMNS: [Column; 12] = [
     ("CPU us/dlv", 3, |row| row.cpu_us_per_delivery),
     ("x raw", 3, |row| row.ratio_to_raw),
@@ -42,7 +42,7 @@ pub fn table(results: &Results) -> String {
     text + "\n"
 }
 
-/// What must not be overlooked.
+/// Faults of a measurement that make its numbers doubtful.
 fn remarks(row: &Row, readers: usize) -> String {
     let mut remarks = Vec::new();
     if row.rounds > 0 && row.readers < readers {
