@@ -60,7 +60,7 @@ pub(super) fn function(table: &Table) -> String {
     format!("{}.{name}", identifier(&table.schema))
 }
 
-/// Creates or replaces the function, unless another one has its name. Other sessions cannot change
+/// Creates or replaces the function, unless one without the mark has its name. Others cannot change
 /// it until the transaction ends, so its owner is checked afterwards.
 pub(super) fn push_function(sql: &mut String, table: &Table) {
     let name = function(table);
