@@ -1,5 +1,5 @@
-//! The one door: what a client asks for and may have becomes a
-//! reader ([`AuthorizedSubscription`]) or a publish, or a [`Refusal`]. The same on every wire.
+//! Single entry point of all transports: a client's request and its rights become a
+//! reader ([`AuthorizedSubscription`]), a publish, or a [`Refusal`].
 
 use std::{
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
@@ -30,7 +30,7 @@ use crate::{
     },
 };
 
-/// What every transport needs. Cheap to clone.
+/// State shared by all transports. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Admission {
     shared: Arc<Shared>,
@@ -51,35 +51,36 @@ struct Shared {
     unasked: Pool,
 }
 
-/// WebSockets whose first frame is waited for, in all: at up to 64 KiB each
-/// what those who are nobody yet can hold is 64 MiB. The next is refused.
+/// Maximum number of WebSockets, in total, whose first frame is awaited: at up to 64
+/// KiB each, clients that have shown no token can hold 64 MiB. The next is refused.
 const MAX_UNKNOWN: usize = 1024;
 
-/// Calls of the services that ask for no token, gRPC's health and reflection,
-/// in all: a `Watch` never ends, and is no reader. The next is refused.
+/// Maximum number of calls, in total, of the services without a token, gRPC health and
+/// reflection: a `Watch` never ends, and does not count as a reader. The next is
+/// refused.
 const MAX_UNASKED: usize = 1024;
 
-/// The transports' settings.
+/// Settings of the transports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
-    /// An idle reader gets a sign of life this often.
+    /// Interval of keepalives to an idle reader.
     pub keepalive: Duration,
-    /// The largest WebSocket message of a client, in bytes.
+    /// Maximum WebSocket message of a client, in bytes.
     pub max_client_frame: usize,
-    /// Messages of a WebSocket client a second, pings among them.
+    /// Messages of a WebSocket client a second, including pings.
     pub max_frame_rate: usize,
-    /// A reader that takes nothing, or whose client answers no ping, for so
-    /// long is closed.
+    /// Timeout after which a reader is closed that accepts no data, or whose client
+    /// answers no ping.
     pub write_timeout: Duration,
-    /// What a client may take for a TLS handshake, for a request's head and for
-    /// its body; then it is dropped.
+    /// Timeout for a TLS handshake, for a request head and for a request body; the
+    /// client is then dropped.
     pub request_timeout: Duration,
-    /// Room for the head of a request, in bytes; more is answered 431.
+    /// Maximum size of a request head, in bytes; more is answered 431.
     pub max_header_bytes: usize,
-    /// Streams on one HTTP/2 connection; at the limit the client waits with the
+    /// Concurrent streams on one HTTP/2 connection; at the limit the client delays the
     /// next one.
     pub max_streams: usize,
-    /// Whether there is a console at `/`.
+    /// Whether the console is served at `/`.
     pub console: bool,
 }
 
@@ -88,12 +89,12 @@ impl Default for Settings {
         Self {
             keepalive: Duration::from_secs(15),
             max_client_frame: 64 << 10,
-            // Who publishes as often as it may by default has half of it left.
+            // A client that publishes at the default limit has half of it left.
             max_frame_rate: 2000,
             write_timeout: Duration::from_secs(30),
-            // A request holds some kilobytes at most.
+            // A pending request holds some kilobytes at most.
             request_timeout: Duration::from_secs(10),
-            // With a token and a cursor of any sane length.
+            // Fits a token and a cursor of any reasonable length.
             max_header_bytes: 32 << 10,
             max_streams: 1000,
             console: true,
@@ -102,7 +103,7 @@ impl Default for Settings {
 }
 
 impl Admission {
-    /// The door of `hub` and `publisher`, kept by `auth`.
+    /// Admission to `hub` and `publisher`, authenticated by `auth`.
     pub fn new(
         hub: Hub,
         publisher: Publisher,
@@ -133,12 +134,12 @@ impl Admission {
         &self.shared.hub
     }
 
-    /// What the transports counted.
+    /// Counters of the transports.
     pub fn totals(&self) -> Totals {
         self.shared.counters.totals()
     }
 
-    /// A client is refused something, and told so.
+    /// Counts a refusal that is sent to a client.
     pub(in crate::transport) fn refused(&self, code: Code) {
         self.shared.counters.refused(code);
     }
@@ -151,7 +152,7 @@ impl Admission {
         self.shared.clients.limits()
     }
 
-    /// For who comes from now on; limits, for the next that is counted.
+    /// Applies settings to new clients; limits, to the next client counted.
     pub fn reload(&self, browsers: Browsers, settings: Settings, limits: Limits) {
         *write(&self.shared.browsers) = Arc::new(browsers);
         self.shared.refused_origins.forget();
@@ -159,13 +160,13 @@ impl Admission {
         self.shared.clients.reload(limits);
     }
 
-    /// Whether the gateway does all it is there for.
+    /// Whether the gateway is fully operational.
     pub(in crate::transport) fn readiness(&self) -> watch::Receiver<Readiness> {
         self.shared.hub.readiness()
     }
 
-    /// Returns when the gateway ends: who is no reader yet is sent away by nobody
-    /// else.
+    /// Returns when the gateway shuts down: nothing else closes clients that are not
+    /// yet readers.
     pub(in crate::transport) async fn closed(&self) -> Unready {
         let mut readiness = self.readiness();
         let is_closed = |readiness: &Readiness| *readiness == Err(Unready::ShuttingDown);
@@ -182,22 +183,22 @@ impl Admission {
         &self.shared.refused_origins
     }
 
-    /// The channels that this client may read, for a page that shows them.
+    /// Channels that this client may read, for the status page.
     pub(in crate::transport) fn named_channels(&self, grant: &Arc<Grant>) -> Named {
         self.shared.known_channels.of(grant, self.hub())
     }
 
-    /// Whether clients without a token get anything.
+    /// Whether clients without a token have any rights.
     pub(super) fn lets_anybody_in(&self) -> bool {
         self.shared.auth.without_token().is_ok()
     }
 
-    /// What a request shows for itself.
+    /// Credentials of a request.
     pub(in crate::transport) fn credentials(&self, headers: &HeaderMap) -> Credentials {
         Credentials::of(headers, &self.browsers().cookie)
     }
 
-    /// Where a request is from, for who counts.
+    /// Client address of a request, for its limits.
     pub(in crate::transport) fn address(
         &self,
         extensions: &Extensions,
@@ -206,8 +207,8 @@ impl Admission {
         self.shared.clients.address(extensions, headers)
     }
 
-    /// What this client may do: looked at once a connection. Without tokens,
-    /// everybody may do the same.
+    /// Authenticates a client, once a connection. Without tokens, all clients have the
+    /// same grant.
     pub(in crate::transport) async fn admit(
         &self,
         credentials: Credentials,
@@ -226,7 +227,7 @@ impl Admission {
         }
     }
 
-    /// A place for one who is still to show a token, as long as it is held.
+    /// A permit for a client that has still to show a token, held until dropped.
     pub(in crate::transport) fn place_for_unknown(
         &self,
         address: Address,
@@ -235,8 +236,7 @@ impl Admission {
         place.ok_or_else(|| Refusal::new(Code::TooMany, "too many have not shown a token yet"))
     }
 
-    /// A place for a call that nobody is asked a token for, as long as it is
-    /// held.
+    /// A permit for a call that needs no token, held until dropped.
     pub(in crate::transport) fn place_for_unasked(
         &self,
         address: Address,
@@ -245,8 +245,8 @@ impl Admission {
         place.ok_or_else(|| Refusal::new(Code::TooMany, "too many calls of this service"))
     }
 
-    /// Good once, for a reader that can show nothing else; there are not many,
-    /// and none for who can read nothing.
+    /// Creates a single-use ticket, for a reader that can send no other credentials.
+    /// Their number is limited, and a grant that reads nothing gets none.
     pub(in crate::transport) fn ticket(
         &self,
         grant: &Arc<Grant>,
@@ -258,8 +258,8 @@ impl Admission {
         Ok(self.shared.auth.ticket(grant)?)
     }
 
-    /// A reader of `channels` by `wire`; of none, where it can ask for them
-    /// later.
+    /// Creates a reader of `channels` on `wire`. `channels` may be empty if the
+    /// transport allows subscribing later.
     pub(in crate::transport) fn subscribe(
         &self,
         wire: WireName,
@@ -296,17 +296,17 @@ impl Admission {
         self.shared.clients.enter(address, grant)
     }
 
-    /// The same reader, with another token.
+    /// Replaces the token of a reader.
     pub(super) fn change(&self, presence: &mut ReaderPermit, grant: &Grant) -> Result<(), Refusal> {
         self.shared.clients.change(presence, grant)
     }
 
-    /// Whether what was granted is what would be granted now.
+    /// Whether the grant was made under the current settings.
     pub(in crate::transport) fn is_current(&self, grant: &Grant) -> bool {
         grant.version() == self.shared.auth.version()
     }
 
-    /// What would be granted now.
+    /// The grant under the current settings.
     pub(in crate::transport) fn reauthorize(&self, grant: &Grant) -> Result<Arc<Grant>, Refusal> {
         let again = self.shared.auth.reauthorize(grant);
         again.map_err(|_| {
@@ -315,7 +315,7 @@ impl Admission {
         })
     }
 
-    /// What a reader that is there may join now.
+    /// Checks the channels that an existing reader wants to join.
     pub(in crate::transport) fn joinable(
         &self,
         grant: &Arc<Grant>,
@@ -324,7 +324,7 @@ impl Admission {
         readable(&*self.shared.auth.at_use(grant)?, channels)
     }
 
-    /// The channel, if this client may publish on it, and now.
+    /// The channel, if the client has the right and the rate to publish on it now.
     pub(in crate::transport) fn publishable(
         &self,
         grant: &Arc<Grant>,
@@ -351,8 +351,8 @@ impl Admission {
         }
     }
 
-    /// Notifies, and returns after the commit. The right is looked at once more: the body
-    /// may have come long after the head.
+    /// Publishes, and returns after the commit. The right is checked again: the body
+    /// may arrive long after the head.
     pub(in crate::transport) async fn publish(
         &self,
         grant: &Arc<Grant>,
@@ -376,7 +376,7 @@ impl Admission {
     }
 }
 
-/// A whole value is put in; a panic cannot leave half of one.
+/// Ignores poisoning: values are replaced whole, so a panic cannot leave half of one.
 pub(super) fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
     lock.read().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! A reader that was let in, and whether it still would be.
+//! Authorized reader, and the recheck of its authorization.
 
 use std::{
     ops::{Deref, DerefMut},
@@ -20,16 +20,18 @@ use crate::{
     transport::protocol::codes::{Code, Refusal},
 };
 
-/// See the module: its place is another's when it is dropped. As a stream it is
-/// what is delivered, and the gateway's last word.
+/// Subscription with the grant and the permit of its reader; dropping it
+/// releases the permit. As a stream it yields the deliveries, and last the
+/// refusal if the gateway ends it.
 #[derive(Debug)]
 pub(in crate::transport) struct AuthorizedSubscription {
-    // Dropped first, so that there are never more readers than places.
+    // Dropped first, so that there are never more readers than permits.
     subscription: Subscription,
     presence: ReaderPermit,
     grant: Arc<Grant>,
     admission: Admission,
-    /// Of a wire that can give up some channels and go on: those it has to.
+    /// Revoked channels; `None` if the transport cannot leave some channels and
+    /// continue.
     revoked: Option<Vec<ChannelName>>,
     ended: bool,
 }
@@ -51,7 +53,7 @@ impl AuthorizedSubscription {
         }
     }
 
-    /// Of a wire that looks for what is [lost](Self::revoked).
+    /// For a transport that handles [`revoked`](Self::revoked) channels.
     pub(in crate::transport) fn giving_up(self) -> Self {
         Self {
             revoked: Some(Vec::new()),
@@ -59,8 +61,8 @@ impl AuthorizedSubscription {
         }
     }
 
-    /// Channels that are not its client's any more. To be given up before it is
-    /// polled again.
+    /// Takes the channels that the client may no longer read. The caller must
+    /// leave them before the next poll.
     pub(in crate::transport) fn revoked(&mut self) -> Vec<ChannelName> {
         self.revoked
             .as_mut()
@@ -68,18 +70,19 @@ impl AuthorizedSubscription {
             .unwrap_or_default()
     }
 
-    /// What its client may do.
+    /// Rights of the client.
     pub(in crate::transport) fn grant(&self) -> &Arc<Grant> {
         &self.grant
     }
 
-    /// Whether the end of its token is its own: not any more where tokens were
-    /// given up since. To be asked when that has come.
+    /// Whether the expiry of its token ends it: no longer, if the gateway has
+    /// since stopped using tokens. To call when the token has expired.
     pub(in crate::transport) fn can_expire(&self) -> bool {
         let expires = |grant: &Grant| grant.expires().is_some();
         match self.admission.is_current(&self.grant) {
             true => expires(&self.grant),
-            // Whoever would be refused now has no more than that time.
+            // A client that would be refused now has no more than its token's
+            // lifetime.
             false => self
                 .admission
                 .reauthorize(&self.grant)
@@ -87,12 +90,12 @@ impl AuthorizedSubscription {
         }
     }
 
-    /// Where it is from.
+    /// Address of the client.
     pub(in crate::transport) fn address(&self) -> Address {
         self.presence.address()
     }
 
-    /// The gateway ends it with this code.
+    /// Counts that the gateway ends it with this code.
     pub(in crate::transport) fn refused(&self, code: Code) {
         self.admission.refused(code);
     }
@@ -102,7 +105,7 @@ impl AuthorizedSubscription {
         Client::of(self.address(), &self.grant)
     }
 
-    /// Joins channels that its client may read; answered by a `Ready`.
+    /// Joins channels that the client may read; answered by a `Ready`.
     pub(in crate::transport) fn join(
         &mut self,
         channels: &[ChannelName],
@@ -113,7 +116,7 @@ impl AuthorizedSubscription {
         self.admission.join(client, subscription, channels, cursor)
     }
 
-    /// The same reader, with another token.
+    /// Replaces the token of the reader.
     pub(in crate::transport) fn change(&mut self, grant: Arc<Grant>) -> Result<(), Refusal> {
         self.admission.change(&mut self.presence, &grant)?;
         let before = self.client();
@@ -125,14 +128,16 @@ impl AuthorizedSubscription {
         Ok(())
     }
 
-    /// It reads no more, and its place is not yet another's.
+    /// Ends the subscription and keeps the permit, so that the place is not yet
+    /// free.
     pub(in crate::transport) fn leave(self) -> ReaderPermit {
         self.presence
     }
 
-    /// Looked at before each delivery, since a reader may never rest; mostly
-    /// that is a look at one number. Those that rest are woken when it changes:
-    /// hence once more when it comes to rest.
+    /// Rechecks the grant. Called before each delivery, since a busy reader may
+    /// never become idle; usually it compares one number. Idle readers are
+    /// woken when the number changes, so it is compared again when a reader
+    /// becomes idle.
     fn look_again(&mut self) -> Result<(), Refusal> {
         if self.admission.is_current(&self.grant) {
             return Ok(());
@@ -172,16 +177,16 @@ impl Stream for AuthorizedSubscription {
                 .as_ref()
                 .is_some_and(|revoked| !revoked.is_empty())
             {
-                // Nothing before that is dealt with; no writer gives it anything
-                // either.
+                // No delivery until the caller has left them, and none by a
+                // FanoutWorker either.
                 this.subscription.reclaim();
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             match Pin::new(&mut this.subscription).poll_next(cx) {
                 Poll::Ready(item) => return Poll::Ready(item.map(|delivery| Ok(delivery?))),
-                // What changed after the look may have woken all but this one,
-                // which could not be woken yet.
+                // A change after the check may have woken all readers except
+                // this one, whose waker was not registered yet.
                 Poll::Pending if !this.admission.is_current(&this.grant) => {}
                 Poll::Pending => return Poll::Pending,
             }
@@ -205,7 +210,7 @@ impl DerefMut for AuthorizedSubscription {
 
 #[cfg(test)]
 impl AuthorizedSubscription {
-    /// Of a door of its own, at which nobody needs a token.
+    /// With an admission of its own that needs no token.
     pub(in crate::transport) fn alone(subscription: Subscription) -> Self {
         Self::with_grant(
             subscription,
@@ -213,7 +218,7 @@ impl AuthorizedSubscription {
         )
     }
 
-    /// Of a door of its own.
+    /// With an admission of its own.
     pub(in crate::transport) fn with_grant(subscription: Subscription, grant: Grant) -> Self {
         let admission = Admission::new(
             subscription.hub(),
@@ -260,7 +265,7 @@ mod tests {
         }
     }
 
-    /// Counts what a writer gives.
+    /// Counts the batches that a FanoutWorker writes.
     #[derive(Debug, Default)]
     struct Given(Arc<AtomicUsize>);
 
@@ -273,7 +278,7 @@ mod tests {
         fn close(&mut self) {}
     }
 
-    /// A reader of `a` that is ready, and who sets the rules.
+    /// A ready reader of `a`, with its hub and its authenticator.
     fn reader() -> (Hub, Authenticator, AuthorizedSubscription) {
         let demand = Demand::default();
         let hub = Hub::new(crate::hub::Config::default(), demand.clone());
@@ -305,8 +310,8 @@ mod tests {
         (hub, auth, admitted)
     }
 
-    /// It looks at the rules, and goes to rest; in between they become others,
-    /// and all that rest are woken. Often enough that it is met.
+    /// The settings change between the reader's check and its becoming idle,
+    /// and all idle readers are woken. Repeated often enough to hit the race.
     #[test]
     fn a_change_that_comes_while_a_reader_goes_to_rest_is_not_missed() {
         for _ in 0..50 {
@@ -321,7 +326,7 @@ mod tests {
                     (item.is_ready(), admitted)
                 })
             };
-            // Whoever goes to rest waits for the hub meanwhile.
+            // Meanwhile the reader that becomes idle waits for the hub.
             hub.ingest(|intake| {
                 both.wait();
                 (0..100).for_each(|_| thread::yield_now());
@@ -336,8 +341,9 @@ mod tests {
         }
     }
 
-    /// The rules become others after it has looked at them and before it comes to
-    /// rest: what it finds then it gives up first. Often enough that it is met.
+    /// The settings change after the reader's check and before it becomes idle:
+    /// it leaves the revoked channels first. Repeated often enough to hit the
+    /// race.
     #[tokio::test]
     async fn who_has_a_channel_to_give_up_is_served_nothing_of_it() {
         for _ in 0..50 {

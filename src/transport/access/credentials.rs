@@ -1,5 +1,5 @@
-//! What a request has to show for itself. Never a part of its URL, but for a
-//! ticket: URLs are logged.
+//! Credentials of a request. Never read from its URL, except a ticket, because
+//! URLs are logged.
 
 use std::fmt;
 
@@ -8,22 +8,22 @@ use http::{HeaderMap, HeaderValue, header};
 use super::origin::Cookie;
 use crate::transport::protocol::list_header;
 
-/// How a WebSocket client speaks to pgfan. Offered beside [`BEARER`], since one
-/// of the offered protocols has to be chosen (RFC 6455, section 4.1), and the
-/// token is none to be repeated.
+/// WebSocket subprotocol of pgfan. Offered beside [`BEARER`], since the server
+/// has to choose one of the offered protocols (RFC 6455, section 4.1), and must
+/// not repeat the token.
 pub(in crate::transport) const PROTOCOL: &str = "pgfan.v1";
 
-/// `Sec-WebSocket-Protocol: pgfan.v1, pgfan.bearer.TOKEN`: the one header that
+/// `Sec-WebSocket-Protocol: pgfan.v1, pgfan.bearer.TOKEN`: the only header that
 /// a page can set on a WebSocket.
 const BEARER: &str = "pgfan.bearer.";
 
-/// See the module. Printing it shows nothing.
+/// Credentials of a request; `Debug` prints no secret.
 #[derive(PartialEq, Eq)]
 pub(in crate::transport) enum Credentials {
     None,
     Token(String),
     Ticket(String),
-    /// There are some, and no token can be read from them.
+    /// Present, but no token can be read from them.
     Unreadable,
 }
 
@@ -39,8 +39,9 @@ impl fmt::Debug for Credentials {
 }
 
 impl Credentials {
-    /// `Authorization`, then what a WebSocket offers, then the cookie: what is
-    /// sent on purpose before what a browser sends by itself.
+    /// Precedence: `Authorization`, the WebSocket subprotocol, the cookie. A
+    /// credential sent on purpose comes before one that a browser sends
+    /// automatically.
     pub(super) fn of(headers: &HeaderMap, cookie: &Cookie) -> Self {
         let given = [
             authorization(headers),
@@ -52,7 +53,7 @@ impl Credentials {
     }
 }
 
-/// RFC 6750, section 2.1.
+/// Bearer token (RFC 6750, section 2.1).
 fn authorization(headers: &HeaderMap) -> Credentials {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (first, second) = (values.next(), values.next());
@@ -68,17 +69,17 @@ fn authorization(headers: &HeaderMap) -> Credentials {
     }
 }
 
-/// What a WebSocket client offers to speak.
+/// Subprotocols offered by a WebSocket client.
 pub(in crate::transport) fn protocols(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     list_header::elements(headers, &header::SEC_WEBSOCKET_PROTOCOL)
 }
 
-/// Whether one of the protocols is a token.
+/// Whether one of the offered subprotocols is a token.
 pub(in crate::transport) fn offers_token(headers: &HeaderMap) -> bool {
     protocols(headers).any(|offer| offer.starts_with(BEARER))
 }
 
-/// RFC 6265, section 4.2.
+/// Values of the token cookie (RFC 6265, section 4.2).
 fn cookies<'a>(headers: &'a HeaderMap, cookie: &'a Cookie) -> impl Iterator<Item = &'a str> {
     let values = headers.get_all(header::COOKIE).iter();
     let texts = values.filter_map(|value: &HeaderValue| value.to_str().ok());
@@ -89,7 +90,8 @@ fn cookies<'a>(headers: &'a HeaderMap, cookie: &'a Cookie) -> impl Iterator<Item
     })
 }
 
-/// Of two, one could have been slipped in by another site of the same domain.
+/// The only text. If there are two, another site of the same domain could have
+/// injected one.
 fn only<'a>(mut texts: impl Iterator<Item = &'a str>) -> Credentials {
     match (texts.next(), texts.next()) {
         (None, _) => Credentials::None,

@@ -1,5 +1,5 @@
-//! When a token ends that a stream was begun with: by the wall clock, as its
-//! makers mean it, looked at again now and then in case somebody sets it.
+//! Expiry of the token that a stream began with. The wall clock decides, as
+//! token issuers intend, and is checked periodically in case it is set.
 
 use std::{
     pin::Pin,
@@ -11,20 +11,20 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::transport::protocol::codes::{Code, Refusal};
 
-/// Between two looks at the clock.
+/// Interval of the clock checks.
 const LOOK: Duration = Duration::from_secs(15);
 
-/// How long it is until `at`; zero when that is over.
+/// Time until `at`; zero if it has passed.
 pub(in crate::transport) fn left(at: SystemTime) -> Duration {
     at.duration_since(SystemTime::now()).unwrap_or_default()
 }
 
-/// What the client is told.
+/// Refusal for an expired token.
 pub(in crate::transport) fn expired() -> Refusal {
     Refusal::new(Code::Unauthenticated, "the token has expired")
 }
 
-/// Of a stream that has no other timer.
+/// Expiry timer, for a stream without another timer.
 #[derive(Debug)]
 pub(in crate::transport) struct Expiry {
     at: SystemTime,
@@ -37,13 +37,13 @@ impl Expiry {
         Self { at, timer }
     }
 
-    /// By the clock alone: a task that never rests may keep the timers from
-    /// theirs.
+    /// Checks only the clock: a task that never yields may keep timers from
+    /// firing.
     pub(in crate::transport) fn is_over(&self) -> bool {
         left(self.at).is_zero()
     }
 
-    /// Ready when it is over.
+    /// Ready when the token has expired.
     pub(in crate::transport) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             ready!(self.timer.as_mut().poll(cx));

@@ -1,13 +1,13 @@
 //! Requests that pages of other sites cause without an `Origin`: an `<img>`, a frame, a
 //! link. A browser sends them with its user's cookie, and the user would become a reader
-//! without having asked. Browsers send where each request comes from
-//! (<https://www.w3.org/TR/fetch-metadata/>) to https and to this machine; to plain HTTP
-//! elsewhere they do not, and there `SameSite` is what keeps a cookie back.
+//! unintentionally. Browsers send the source of each request
+//! (<https://www.w3.org/TR/fetch-metadata/>) to https and to this machine, but not to
+//! plain HTTP elsewhere: there only `SameSite` withholds a cookie.
 
 use http::{Method, Request};
 
-/// Whether a page of another origin caused it. A link that a person follows may lead to the
-/// console and the pages beside it, but opens no stream.
+/// Whether a page of another origin caused the request. A link that a person follows may
+/// lead to the console and the pages beside it, but opens no stream.
 pub(super) fn is_foreign_load<B>(request: &Request<B>) -> bool {
     let has = |name: &'static str, values: &[&str]| {
         let mut lines = request.headers().get_all(name).iter();
@@ -22,7 +22,7 @@ pub(super) fn is_foreign_load<B>(request: &Request<B>) -> bool {
     !is_followed || !is_page(request.uri().path())
 }
 
-/// Whether a browser's window may show it. The status is the only page of the API.
+/// Whether a browser window may show it. The status is the only page of the API.
 fn is_page(path: &str) -> bool {
     let is_api = path.starts_with("/v1/") || path.starts_with("/pgpubsub/");
     !is_api || path == "/v1/status"

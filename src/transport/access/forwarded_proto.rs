@@ -1,4 +1,4 @@
-//! The scheme of a client's connection where a proxy ended its TLS: `X-Forwarded-Proto`,
+//! Scheme of a client's connection if a proxy terminated its TLS: `X-Forwarded-Proto`,
 //! and `proto` of `Forwarded` (RFC 7239, section 5.4).
 
 use http::{HeaderMap, HeaderName, header::FORWARDED};
@@ -7,12 +7,13 @@ use crate::transport::protocol::list_header;
 
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// Whether the client's connection was TLS. `speaks_tls` is that of this connection, and
-/// `is_trusted` whether a trusted proxy is at its other end.
+/// Whether the client's connection uses TLS. `speaks_tls` is that of this connection, and
+/// `is_trusted` whether its peer is a trusted proxy.
 ///
-/// `https` is believed of every sender, as it only makes the check of origins stricter; a
-/// page cannot make a browser send either header. `http` is believed of a trusted proxy,
-/// and only if no header says `https`: one of them may be the client's own, passed on.
+/// `https` is accepted from any sender, as it only makes the check of origins stricter; a
+/// page cannot make a browser send either header. `http` is accepted from a trusted
+/// proxy, and only if no header contains `https`: one of them may be the client's own,
+/// passed on.
 pub(super) fn is_https(speaks_tls: bool, is_trusted: bool, headers: &HeaderMap) -> bool {
     let mut schemes = Schemes::default();
     list_header::texts(headers, &X_FORWARDED_PROTO).for_each(|scheme| schemes.add(scheme));
@@ -51,7 +52,7 @@ fn proto(element: &str) -> Option<&str> {
 mod tests {
     use super::*;
 
-    /// Over plain HTTP or TLS, of a stranger or of a trusted proxy.
+    /// Over plain HTTP or TLS, from an untrusted peer or a trusted proxy.
     fn is(tls: bool, trusted: bool, headers: &[(&'static str, &str)]) -> bool {
         let headers = headers.iter().map(|(name, value)| {
             let name = HeaderName::from_static(name);

@@ -1,5 +1,5 @@
-//! The layer before all routes: requests for an unknown host, and those that pages of
-//! other sites cause, are refused, and every response carries what browsers need to know.
+//! Middleware before all routes: refuses requests for an unknown host and requests caused
+//! by pages of other sites, and sets the headers for browsers on every response.
 
 use axum::{
     body::Body,
@@ -22,14 +22,15 @@ use crate::transport::protocol::{
     security_headers::{remember_tls, secure},
 };
 
-/// Liveness. A refusal of any kind would have the process started anew.
+/// Path of the liveness probe. A refusal of any kind would cause a restart of the
+/// process.
 pub(in crate::transport) const HEALTHZ: &str = "/healthz";
 
-/// What pages send. A browser sends a request only if each of its headers is
-/// named here, so one that a library adds by itself would stop an allowed page.
-/// The wires' own; what EventSource polyfills, gRPC-Web's and Connect's clients
-/// send; and what tracing libraries add to each request: W3C, B3, Sentry,
-/// Datadog, New Relic, Elastic. The gateway reads none of the latter.
+/// Request headers allowed to pages. A browser sends a request only if each of its
+/// headers is listed here, so a header that a library adds would break an allowed page.
+/// Listed are the transports' own headers; those of EventSource polyfills, gRPC-Web and
+/// Connect clients; and those that tracing libraries add to each request: W3C, B3,
+/// Sentry, Datadog, New Relic, Elastic. The gateway reads none of the latter.
 const SENT_BY_PAGES: &str = "authorization, content-type, last-event-id, cache-control, pragma, \
      x-requested-with, x-request-id, x-correlation-id, \
      x-grpc-web, x-user-agent, grpc-timeout, grpc-accept-encoding, connect-protocol-version, \
@@ -38,21 +39,21 @@ const SENT_BY_PAGES: &str = "authorization, content-type, last-event-id, cache-c
      x-datadog-parent-id, x-datadog-origin, x-datadog-sampling-priority, x-datadog-tags, \
      newrelic, elastic-apm-traceparent";
 
-/// What a page may do with the API.
+/// Preflight response headers.
 const PREFLIGHT: [(HeaderName, &str); 3] = [
     (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST"),
     (header::ACCESS_CONTROL_ALLOW_HEADERS, SENT_BY_PAGES),
-    // As long as any browser remembers it at least; the list may change.
+    // No browser caches it for less; the list may change.
     (header::ACCESS_CONTROL_MAX_AGE, "600"),
 ];
 
-/// What a page may read of an answer, beside what every page may: gRPC-Web has
+/// Response headers that pages may read, besides those that every page may: gRPC-Web has
 /// its status there.
 const EXPOSED: &str = "grpc-status, grpc-message, grpc-status-details-bin, retry-after, \
                        www-authenticate";
 
-/// Before everything else, and before any upgrade: requests for an unknown host, and those
-/// of a foreign page, are refused. Its response is never for another page.
+/// Runs before any handler and any upgrade: refuses requests for an unknown host, and
+/// those of a foreign page. A response is never valid for another page (`Vary: origin`).
 pub(in crate::transport) async fn guard(
     State((admission, front)): State<(Admission, ListenerTraits)>,
     request: Request,
@@ -72,8 +73,8 @@ pub(in crate::transport) async fn guard(
     response
 }
 
-/// The refusal of a request for an unknown host, where no token is needed. Over TLS the
-/// certificate has said to a browser that the name is the gateway's.
+/// Refusal of a request for an unknown host, if no token is needed. Over TLS, the
+/// certificate has proven to a browser that the name is the gateway's.
 fn rebound(admission: &Admission, front: ListenerTraits, request: &Request) -> Option<Response> {
     let needs_no_token = front.side == RouteSet::Admin || admission.lets_anybody_in();
     if front.speaks_tls || !needs_no_token || request.uri().path() == HEALTHZ {

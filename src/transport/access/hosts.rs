@@ -1,6 +1,6 @@
-//! The host names that requests may ask for, as a defence against DNS rebinding: a page
-//! whose own name is made to resolve to this machine has the gateway's host for its
-//! browser, so no check of origins sees it. Its requests still name that host. An address
+//! Host names that requests may name, as a defence against DNS rebinding: if a page's own
+//! name is made to resolve to this machine, its browser treats the gateway as the page's
+//! host, so no check of origins detects it. Its requests still name that host. A listener
 //! that needs no token therefore answers only requests for known names.
 
 use std::{net::IpAddr, str::FromStr};
@@ -13,18 +13,19 @@ use super::origin::Browsers;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostName(String);
 
-/// The error for a text that is not a [`HostName`].
+/// Error for a text that is not a [`HostName`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a host name like events.example.com: no scheme, port, path or `*`")]
 pub struct HostNameError;
 
-/// RFC 1035, section 2.3.4.
+/// Maximum length of a host name (RFC 1035, section 2.3.4).
 const MAX_NAME: usize = 253;
 
 impl FromStr for HostName {
     type Err = HostNameError;
 
-    /// Letters, digits, `-`, `.` and `_`, which the service names of containers have.
+    /// Accepts letters, digits, `-`, `.`, and `_`, which occurs in service names of
+    /// containers.
     fn from_str(text: &str) -> Result<Self, HostNameError> {
         let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
         let is_label = |label: &str| {
@@ -38,8 +39,7 @@ impl FromStr for HostName {
     }
 }
 
-/// The host of a request that names an unknown one: as the request has it, and as
-/// `--allow-host` would have it.
+/// Unknown host of a request: as the request has it, and as `--allow-host` would have it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct UnknownHost<'a> {
     pub(super) asked: &'a [u8],
@@ -47,7 +47,7 @@ pub(super) struct UnknownHost<'a> {
 }
 
 impl UnknownHost<'_> {
-    /// For people: the input, the rule and the flag.
+    /// Message for people: the input, the rule and the flag.
     pub(super) fn rule(&self) -> String {
         let shown = shown(self.asked);
         let name = self.name.as_ref().map_or("NAME", |name| name.0.as_str());
@@ -62,14 +62,14 @@ impl UnknownHost<'_> {
 /// Bytes of a host that are logged and repeated: a name of [`MAX_NAME`] and a port fit.
 const MAX_SHOWN: usize = 260;
 
-/// ASCII alone: other characters can change the direction of a line.
+/// Printable form, in ASCII only: other characters can change the direction of a line.
 pub(super) fn shown(host: &[u8]) -> String {
     host[..host.len().min(MAX_SHOWN)].escape_ascii().to_string()
 }
 
-/// The first host of a request that is not known. A request may name its host twice, as
-/// HTTP/2's `:authority` or in an absolute target, and in `Host`: each must be known.
-/// One without a host (HTTP/1.0) is of no browser.
+/// First unknown host of a request. A request may name its host twice, as HTTP/2's
+/// `:authority` or in an absolute target, and in `Host`: each must be known. A request
+/// without a host (HTTP/1.0) does not come from a browser.
 pub(super) fn unknown_host<'a>(
     browsers: &Browsers,
     uri: &'a Uri,
@@ -83,10 +83,10 @@ pub(super) fn unknown_host<'a>(
     Some(UnknownHost { asked, name })
 }
 
-/// Whether this host is one that browsers may remember to reach by TLS alone (RFC 6797):
-/// a name, and of the default port. Such a rule holds for all ports of a host, and on
-/// another port the host is rarely the gateway's alone. For an address browsers remember
-/// none (section 8.1.1), and localhost is every program's.
+/// Whether browsers may remember to use only TLS for this host (RFC 6797): it is a name,
+/// on the default port. Such a rule applies to all ports of a host, and on another port
+/// the host is rarely the gateway's alone. Browsers do not remember it for addresses
+/// (section 8.1.1), and localhost belongs to every program.
 pub(super) fn is_for_tls_alone(uri: &Uri, headers: &HeaderMap) -> bool {
     let target = uri.authority().map(|target| target.as_str().as_bytes());
     let asked = headers.get(header::HOST).map(HeaderValue::as_bytes);
@@ -111,11 +111,11 @@ fn is_known(browsers: &Browsers, asked: &[u8]) -> bool {
         || origins.any(|name| name == host)
 }
 
-/// Name, in lower case and without the dot at its end, and port.
+/// Name, in lower case and without a trailing dot, and port.
 fn host(asked: &[u8]) -> Option<(String, Option<u16>)> {
     let authority = Authority::try_from(asked).ok()?;
     let host = authority.host();
-    // Neither a user before it nor text behind an address in brackets.
+    // Rejects user information before the host, and text after an address in brackets.
     let port = authority.as_str().strip_prefix(host)?;
     let port = port.strip_prefix(':').unwrap_or(port);
     let is_port = port.bytes().all(|byte| byte.is_ascii_digit());
@@ -123,14 +123,15 @@ fn host(asked: &[u8]) -> Option<(String, Option<u16>)> {
     (is_port && !name.is_empty()).then(|| (name, authority.port_u16()))
 }
 
-/// The origin of a page from there is this address: no name leads to it.
+/// Whether the host is an IP address. A page of that host has the address as its origin:
+/// there is nothing to rebind, as no name leads to it.
 fn is_address(host: &str) -> bool {
     let bare = host.strip_prefix('[').and_then(|v| v.strip_suffix(']'));
     bare.unwrap_or(host).parse::<IpAddr>().is_ok()
 }
 
-/// Browsers resolve these names to the loopback by themselves, and no registry gives them
-/// out (RFC 6761, section 6.3).
+/// Whether the host is a localhost name: browsers resolve these to the loopback
+/// themselves, and no registry assigns them (RFC 6761, section 6.3).
 fn is_localhost(host: &str) -> bool {
     host == "localhost" || host.ends_with(".localhost")
 }

@@ -1,6 +1,6 @@
-//! The channels that `GET /v1/status` names, for each kind of grant. To look
-//! through all of them, and to compare each with all patterns of a token, takes
-//! milliseconds, and whoever is let in may ask all the time.
+//! Cache of the channels that `GET /v1/status` names, by grant. Listing all
+//! channels and comparing each with all patterns of a token takes milliseconds,
+//! and every admitted client may request it continuously.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -14,32 +14,32 @@ use crate::{
     hub::{ChannelView, Hub},
 };
 
-/// Channels that are told by name, those with the most readers: a page shows no
-/// more. The rest are a number.
+/// Maximum number of channels listed by name, those with the most readers: a
+/// page shows no more. The rest are a number.
 const NAMED: usize = 200;
 
-/// Fewer are looked at anew each time: with a thousand patterns, more than a
-/// token has, that is some milliseconds.
+/// Below this number of channels nothing is cached: with a thousand patterns,
+/// more than a token has, listing them takes some milliseconds.
 const FEW: usize = 100;
 
-/// How old a look may be: pages ask each second at most.
+/// Lifetime of a cached list: pages request it once a second at most.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// Grants whose channels are kept with a look; then the next ones are compared
-/// each time. Each is at most 12 KiB, with its patterns.
+/// Maximum number of grants whose channels are cached with a list, at most 12
+/// KiB each with the patterns; further grants are compared for each request.
 const GRANTS: usize = 16;
 
-/// Those that a grant is for, and how many are left out.
+/// The channels listed for a grant, and the number of those left out.
 pub(super) type Named = (Vec<ChannelView>, usize);
 
-/// See the module.
+/// Cached list of all channels, with the results for some grants.
 #[derive(Debug, Default)]
 pub(super) struct KnownChannels(Mutex<Option<Look>>);
 
 #[derive(Debug)]
 struct Look {
     at: Instant,
-    /// Those with the most readers first.
+    /// Sorted by readers, most first.
     all: Arc<[ChannelView]>,
     named: Vec<(Arc<Grant>, Named)>,
 }
@@ -60,8 +60,8 @@ impl KnownChannels {
         named
     }
 
-    /// What is known of this grant, or what there is to look through. Who asks
-    /// meanwhile waits for the same look.
+    /// The cached result for this grant, or the list to compare with it.
+    /// Concurrent requests wait for the same list.
     fn look(&self, grant: &Grant, hub: &Hub) -> Result<Named, Arc<[ChannelView]>> {
         let mut held = self.held();
         if let Some(look) = &*held
@@ -103,8 +103,8 @@ mod tests {
     use super::*;
     use crate::{auth::Patterns, event::ChannelName};
 
-    /// `count` channels, the later with more readers, two with as many each, in
-    /// the order of a look.
+    /// `count` channels in the order of a list: later ones have more readers,
+    /// and each two have the same number.
     fn views(count: usize) -> Vec<ChannelView> {
         let view = |n: usize| ChannelView {
             name: ChannelName::new(&format!("c{n:05}")).unwrap(),

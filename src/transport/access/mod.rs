@@ -1,4 +1,4 @@
-//! Who may do what: origins, credentials, rights, and the limits of a client.
+//! Access control: origins, credentials, rights, and the limits of a client.
 
 pub(super) mod admission;
 pub(super) mod authorized;

@@ -1,7 +1,7 @@
-//! Whose pages may use the gateway (RFC 6454, and
-//! <https://fetch.spec.whatwg.org/#http-cors-protocol>): a browser sends
-//! cookies along, and opens WebSockets, for any page. A request without an origin is
-//! of no page, of one of the same host, or a load that `fetch_site` tells from it.
+//! Origins whose pages may use the gateway (RFC 6454, and
+//! <https://fetch.spec.whatwg.org/#http-cors-protocol>): a browser sends cookies along,
+//! and opens WebSockets, for any page. A request without an origin comes from no page,
+//! from a page of the same host, or is a load that `fetch_site` distinguishes.
 
 use std::str::FromStr;
 
@@ -10,15 +10,15 @@ use http::{HeaderMap, HeaderValue, Uri, header};
 use super::hosts::HostName;
 use crate::transport::protocol::codes::{Code, Refusal};
 
-/// How browsers are let in.
+/// Settings for browsers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Browsers {
-    /// Pages of these, beside those of the gateway's own host.
+    /// Origins whose pages are allowed, besides those of the gateway's own host.
     pub allow_origin: Vec<Origin>,
-    /// Names by which the gateway may be asked without a token, beside those of allowed
+    /// Host names allowed in requests if no token is needed, besides those of allowed
     /// origins.
     pub allow_host: Vec<HostName>,
-    /// The name of the cookie that holds a token.
+    /// Name of the cookie that holds a token.
     pub cookie: Cookie,
 }
 
@@ -32,11 +32,11 @@ impl Default for Browsers {
     }
 }
 
-/// As browsers write it: `https://app.example`, compared exactly.
+/// Origin as browsers write it: `https://app.example`, compared exactly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin(String);
 
-/// Why a text is no [`Origin`].
+/// Error for a text that is not an [`Origin`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not an origin as browsers write it, like https://app.example or http://localhost:3000")]
 pub struct OriginError;
@@ -44,7 +44,7 @@ pub struct OriginError;
 impl FromStr for Origin {
     type Err = OriginError;
 
-    /// No star, no `null`, which every page can have, and no path.
+    /// Rejects `*`, `null`, which every page can have, and paths.
     fn from_str(text: &str) -> Result<Self, OriginError> {
         let uri: Uri = text.parse().map_err(|_| OriginError)?;
         let (scheme, authority) = uri.scheme_str().zip(uri.authority()).ok_or(OriginError)?;
@@ -69,11 +69,11 @@ impl Origin {
     }
 }
 
-/// A cookie's name.
+/// Name of a cookie.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cookie(String);
 
-/// Why a text is no [`Cookie`].
+/// Error for a text that is not a [`Cookie`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a cookie's name, like pgfan_token")]
 pub struct CookieError;
@@ -81,7 +81,7 @@ pub struct CookieError;
 impl FromStr for Cookie {
     type Err = CookieError;
 
-    /// A token in the sense of RFC 9110, section 5.6.2 (RFC 6265, section
+    /// Accepts a token in the sense of RFC 9110, section 5.6.2 (RFC 6265, section
     /// 4.1.1).
     fn from_str(text: &str) -> Result<Self, CookieError> {
         let is_token = |b: u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b);
@@ -99,7 +99,7 @@ impl Cookie {
 }
 
 impl Browsers {
-    /// The origin of the page, if there is one. `is_https` is the scheme of the client's
+    /// Origin of the page, if there is one. `is_https` is the scheme of the client's
     /// connection.
     pub(super) fn origin(
         &self,
@@ -127,10 +127,11 @@ impl Browsers {
     }
 }
 
-/// The scheme belongs to an origin (RFC 6454, section 5): whoever stands between can put
-/// anything into a page that came over plain HTTP, so such a page uses no gateway that is
-/// reached over TLS. A page that came over TLS may use either: something before the gateway
-/// may add it without saying so.
+/// Whether the origin is that of the gateway's host. The scheme is part of an origin
+/// (RFC 6454, section 5): an attacker on the path can change a page that came over
+/// plain HTTP, so such a page may not use a gateway that is reached over TLS. A page
+/// that came over TLS may use either, as a proxy may terminate TLS without reporting
+/// it.
 fn is_of_host(origin: &str, host: Option<&str>, is_https: impl FnOnce() -> bool) -> bool {
     let (of_page, is_plain) = match origin.strip_prefix("https://") {
         Some(of_page) => (Some(of_page), false),
@@ -139,7 +140,7 @@ fn is_of_host(origin: &str, host: Option<&str>, is_https: impl FnOnce() -> bool)
     of_page.is_some_and(|page| !page.is_empty()) && of_page == host && !(is_plain && is_https())
 }
 
-/// Where the request was sent to: `Host`, or HTTP/2's `:authority`.
+/// Host of the request: `Host`, or HTTP/2's `:authority`.
 fn host<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Option<&'a str> {
     let mut hosts = headers.get_all(header::HOST).iter();
     match (hosts.next(), hosts.next()) {

@@ -1,6 +1,5 @@
-//! Origins whose pages were refused, and unknown hosts that were asked for, so that each
-//! is logged once by its name: a page that does not work shows its user nothing, and its
-//! browser says only that something failed.
+//! Refused origins and unknown hosts, each logged once by name: a failing page shows
+//! its user nothing, and its browser reports only that something failed.
 
 use std::{
     collections::HashSet,
@@ -13,26 +12,26 @@ use tracing::{debug, warn};
 use super::{hosts::shown, origin::Origin};
 use crate::transport::protocol::list_header;
 
-/// Names that are remembered until the settings are read again. A deployment has
-/// a few applications; a client that sends made-up origins gets this many lines
-/// into the log, and no more.
+/// Maximum number of names remembered until the settings are reloaded. A deployment has
+/// a few applications; a client that sends made-up origins causes this many log lines
+/// at most.
 const MAX_NAMES: usize = 64;
 
 /// Bytes of a name that are remembered and logged: a host name of 253 (RFC 1035,
 /// section 2.3.4) with its scheme and port fits.
 const MAX_BYTES: usize = 270;
 
-/// A page of another host, or one behind a proxy that names another host.
+/// Remedy for a page of another host, or behind a proxy that names another host.
 const NOT_LISTED: &str = "add it to --allow-origin; a page of the gateway's own host needs \
                           no entry if the proxy passes on `Host`, and the page came over https if \
                           the gateway's clients do";
 
-/// `null`, or what no browser writes.
+/// Remedy for `null`, or a text that no browser writes.
 const NO_NAME: &str = "no setting allows it: a page in a sandboxed frame, or opened from a file, \
                        has no origin of its own; serve it over http or https";
 
-/// Bounded sets of the origins and of the hosts that were logged: made-up names of one
-/// kind leave the log to those of the other.
+/// Bounded sets of the logged origins and hosts. They are separate, so that made-up
+/// names of one kind do not suppress log lines of the other.
 #[derive(Debug, Default)]
 pub(super) struct RefusedOrigins {
     origins: Mutex<Names>,
@@ -45,7 +44,7 @@ struct Names {
     is_full: bool,
 }
 
-/// Whether a refusal is logged, and how.
+/// Whether and how a refusal is logged.
 #[derive(Debug, PartialEq, Eq)]
 enum LogThrottle {
     New,
@@ -62,7 +61,7 @@ impl RefusedOrigins {
             Ok(_) => NOT_LISTED,
             Err(_) => NO_NAME,
         };
-        // ASCII alone: other characters can change the direction of the line.
+        // ASCII only: other characters can change the direction of the line.
         let name = origin.as_bytes();
         let name = name[..name.len().min(MAX_BYTES)].escape_ascii().to_string();
         match learn(&self.origins, &name) {
@@ -75,7 +74,7 @@ impl RefusedOrigins {
         }
     }
 
-    /// Logs the host that a request asked for, unless it was logged before.
+    /// Logs the host that a request named, unless it was logged before.
     pub(super) fn note_host(&self, host: &[u8]) {
         let host = shown(host);
         match learn(&self.hosts, &host) {

@@ -6,8 +6,8 @@ use crate::{
     transport::protocol::codes::{Code, Refusal},
 };
 
-/// The channels of a client's request, all of them or none; with a cursor as
-/// without.
+/// Checks the read right for all channels of a request: if one is not readable,
+/// the request is refused, with or without a cursor.
 pub(super) fn readable(grant: &Grant, channels: &[String]) -> Result<Vec<ChannelName>, Refusal> {
     let readable = channels.iter().map(|name| {
         let channel = ChannelName::new(name)?;
@@ -23,13 +23,13 @@ pub(super) fn readable(grant: &Grant, channels: &[String]) -> Result<Vec<Channel
     readable.collect()
 }
 
-/// Of whatever token.
+/// Refusal of a reserved channel, for any token.
 pub(super) fn reserved() -> Refusal {
     let rule = "channels that begin with `pgfan:` are the gateway's own";
     Refusal::new(Code::Forbidden, rule)
 }
 
-/// These channels are not this client's.
+/// Refusal of channels that the client may not read.
 pub(in crate::transport) fn unreadable(names: &[impl AsRef<str>]) -> Refusal {
     let names: Vec<_> = names
         .iter()

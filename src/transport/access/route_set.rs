@@ -1,21 +1,21 @@
-//! The listeners of a gateway, by who can reach them.
+//! Kinds of listeners.
 
-/// What a listener serves.
+/// Set of routes that a listener serves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RouteSet {
-    /// Everything: there is one listener.
+    /// All routes: there is one listener.
     Whole,
-    /// Clients; the pages for operators are on the other listener.
+    /// Routes for clients; the pages for operators are on the other listener.
     Public,
-    /// Operators: access to the listener is the permission.
+    /// Routes of the admin listener: access to the listener is the permission.
     Admin,
 }
 
-/// What is known of a listener before a request comes.
+/// Properties of a listener that are known before a request arrives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ListenerTraits {
-    /// What it serves.
+    /// Set of routes that it serves.
     pub side: RouteSet,
-    /// Whether it speaks TLS, and nothing else.
+    /// Whether it accepts only TLS.
     pub speaks_tls: bool,
 }

@@ -1,17 +1,17 @@
-//! What is one client, as far as addresses tell.
+//! Client addresses: the unit by which clients without a token are counted.
 
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
-/// In the extensions of a request: the other end of its connection.
+/// Remote address of a connection, in the extensions of its requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::transport) struct Peer(pub(in crate::transport) IpAddr);
 
-/// An address of IPv4, in whatever form, or a network of IPv6 with 64 bits: so much each
-/// customer has at least, and every machine there as many addresses as it
-/// likes (RFC 6177, RFC 8981).
+/// IPv4 address, in any form, or IPv6 /64 network: each customer has at least a
+/// /64 (RFC 6177), and a machine may use any number of addresses in it (RFC
+/// 8981).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::transport) enum Address {
     V4(Ipv4Addr),
@@ -21,7 +21,7 @@ pub(in crate::transport) enum Address {
 impl Address {
     pub(in crate::transport) const UNKNOWN: Self = Self::V4(Ipv4Addr::UNSPECIFIED);
 
-    /// A unique number, of one length for both kinds.
+    /// Unique id, of the same length for both kinds.
     pub(super) fn id(self) -> [u8; 16] {
         match self {
             Self::V4(address) => address.to_ipv6_mapped().octets(),
@@ -42,18 +42,18 @@ impl From<IpAddr> for Address {
     }
 }
 
-/// Whose address of IPv4 it holds: of one client there would be two counts, or
-/// of all clients of a translator one. That is so with NAT64 (64:ff9b::/96,
-/// RFC 6052), 6to4 (2002::/16, RFC 3056) and Teredo (2001::/32, RFC 4380, with
-/// each bit inverted), and where it is compatible (::/96, RFC 4291, section
-/// 2.5.5.1, but for ::1 and its like). What is mapped is canonical already. It
-/// is for counting alone: no proxy is trusted for what its address holds.
+/// The embedded IPv4 address. Without it, one client would have two counts, or
+/// all clients of a translator one. Embedding formats: NAT64 (64:ff9b::/96, RFC
+/// 6052), 6to4 (2002::/16, RFC 3056), Teredo (2001::/32, RFC 4380, with each
+/// bit inverted) and IPv4-compatible (::/96, RFC 4291, section 2.5.5.1, except
+/// ::1 and its like). IPv4-mapped addresses are canonical already. Only for
+/// counting: no proxy is trusted for an embedded address.
 fn of_ipv4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let (high, low) = match address.segments() {
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => (high, low),
         [0x2001, 0, _, _, _, _, high, low] => (!high, !low),
         [0x2002, high, low, ..] => (high, low),
-        // The first network of IPv4 is no host's.
+        // 0.0.0.0/8 contains no host.
         [0, 0, 0, 0, 0, 0, high @ 0x100..=0xffff, low] => (high, low),
         _ => return None,
     };

@@ -12,9 +12,9 @@ use crate::{
     transport::protocol::codes::{Code, Refusal},
 };
 
-/// Each new channel is a LISTEN and later an UNLISTEN in PostgreSQL. At this rate
-/// they take a small part of one core there. The bucket holds the client's limit
-/// of channels, so that a client that reconnects gets all of them at once.
+/// Each new channel is a LISTEN and later an UNLISTEN in PostgreSQL. At this rate they
+/// use a small part of one core there. The bucket holds the client's limit of channels,
+/// so that a reconnecting client gets all of them at once.
 const NEW_CHANNELS_PER_SECOND: usize = 1000;
 
 /// Token buckets for new channels by client, and the intervals of log lines.
@@ -62,7 +62,7 @@ impl Channels {
         })
     }
 
-    /// Each kind once a minute.
+    /// Logs a refused join; each kind once a minute.
     fn log(&self, client: Client, error: &JoinError, too_fast: Option<&Refusal>) {
         match error {
             JoinError::CreationRefused if self.rate_news.is_news() => {

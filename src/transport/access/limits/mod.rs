@@ -1,5 +1,5 @@
-//! What one client may have, so that it alone can shut nobody out: counted by
-//! its address, and by what its token says it is.
+//! Limits for each client, so that no client alone can exhaust the gateway. A
+//! client is counted by its address, and by its token's subject.
 
 mod address;
 mod channels;
@@ -36,17 +36,17 @@ pub(in crate::transport) use rates::{Rate, TokenBucket};
 use rates::{Rates, Refused};
 use tokens::{Forged, TokensOf};
 
-/// The settings.
+/// Settings of the limits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// Readers of one client address at one time, and as many connections of it
-    /// that are none (64 at least); the next is refused.
+    /// Concurrent readers of one client address, and limit of its connections
+    /// without a reader (64 at least); the next is refused.
     pub readers_per_address: usize,
-    /// Readers with tokens of one `sub` at one time; the next is refused.
+    /// Concurrent readers with tokens of one `sub`; the next is refused.
     pub readers_per_token: usize,
     /// Notifications a second that one client may publish; the next is refused.
     pub publish_rate: usize,
-    /// Whose word about a client's address is taken.
+    /// Proxies that are trusted to name a client's address.
     pub proxies: Proxies,
 }
 
@@ -61,8 +61,9 @@ impl Default for Limits {
     }
 }
 
-/// More than an application tells one by one, and a part of what the publishing
-/// session commits in a second, so that the others have the rest.
+/// More than an application publishes one by one, and a part of what the
+/// publishing session commits in a second, so that the rest is left to other
+/// clients.
 const PUBLISH_RATE: usize = 1000;
 
 /// Queued publishes of one client; the next is refused. A quarter of the queue is
@@ -70,7 +71,7 @@ const PUBLISH_RATE: usize = 1000;
 /// delays the publishes of others by no more than that.
 const WAITING_PER_CLIENT: usize = WAITING / 4;
 
-/// Who is there, and how much each publishes.
+/// Counts of readers and publishes by client.
 #[derive(Debug)]
 pub(super) struct Clients {
     limits: RwLock<Arc<Limits>>,
@@ -81,11 +82,12 @@ pub(super) struct Clients {
     queue_news: LogThrottle,
     channels: Channels,
     forged: Forged,
-    /// That somebody who is not among the proxies speaks like one was said.
+    /// Whether a forwarded address from an untrusted peer was logged.
     said: AtomicBool,
 }
 
-/// A reader, counted as long as this is held.
+/// Permit for one reader, which counts for its address and its token's subject
+/// until dropped.
 #[derive(Debug)]
 pub(in crate::transport) struct ReaderPermit {
     address: Permit<Address>,
@@ -117,16 +119,16 @@ impl Clients {
         Arc::clone(&self.limits.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whoever is there stays.
+    /// Applies new limits; existing readers are unaffected.
     pub(super) fn reload(&self, limits: Limits) {
         *self.limits.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(limits);
     }
 
-    /// Where a request is from: its connection's other end, or whom a trusted
-    /// proxy there names.
+    /// Client address of a request: its connection's peer, or the address that
+    /// a trusted proxy names.
     pub(super) fn address(&self, extensions: &Extensions, headers: &HeaderMap) -> Address {
         let Some(&Peer(peer)) = extensions.get() else {
-            // Of no connection: all of them together.
+            // Requests without a connection count as one client.
             return Address::UNKNOWN;
         };
         let proxies = &self.limits().proxies;
@@ -136,7 +138,7 @@ impl Clients {
         proxies.client(peer, headers).into()
     }
 
-    /// Once: whoever wants to can have it said.
+    /// Logged once, because any client can cause it.
     fn say_unheeded(&self, peer: std::net::IpAddr) {
         if !self.said.swap(true, Ordering::Relaxed) {
             warn!(
@@ -147,7 +149,7 @@ impl Clients {
         }
     }
 
-    /// One more reader of this address and this token.
+    /// Takes a permit for a reader of this address and this token.
     pub(super) fn enter(&self, address: Address, grant: &Grant) -> Result<ReaderPermit, Refusal> {
         let limit = self.limits().readers_per_address;
         let Some(address) = self.addresses.enter(address, limit) else {
@@ -180,7 +182,7 @@ impl Clients {
         Ok(Some(counted))
     }
 
-    /// The same reader, with another token.
+    /// Replaces the token of a reader.
     pub(super) fn change(&self, presence: &mut ReaderPermit, grant: &Grant) -> Result<(), Refusal> {
         if presence.subject.as_ref().map(Permit::key) != grant.subject() {
             presence.subject = self.subject(grant)?;
@@ -204,8 +206,8 @@ impl Clients {
         self.forged.of(address)
     }
 
-    /// One more notification. Who has a token is known by it wherever it comes
-    /// from.
+    /// Takes one publish from the client's token bucket. A client with a token
+    /// is identified by it, from any address.
     pub(super) fn publish(&self, address: Address, grant: &Grant) -> Result<(), Refusal> {
         let times = self.limits().publish_rate;
         let client = Client::of(address, grant);

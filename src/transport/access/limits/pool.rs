@@ -1,5 +1,5 @@
-//! Places for those who are no readers, nor have shown a token: so many in all,
-//! and of each address.
+//! Permits for clients that are not readers and have shown no token, limited in
+//! total and for each address.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{Address, Permit, Quota};
 
-/// See the module.
+/// Pool of permits with a total limit and a limit for each address.
 #[derive(Debug)]
 pub(in crate::transport) struct Pool {
     in_all: Arc<Semaphore>,
@@ -15,7 +15,7 @@ pub(in crate::transport) struct Pool {
     of_address: usize,
 }
 
-/// One of them, as long as this is held.
+/// Permit of a [`Pool`], held until dropped.
 #[derive(Debug)]
 pub(in crate::transport) struct PoolPermit {
     _in_all: OwnedSemaphorePermit,
@@ -23,8 +23,8 @@ pub(in crate::transport) struct PoolPermit {
 }
 
 impl Pool {
-    /// A quarter of all for one address. Behind a proxy that is not known as
-    /// one, so many can still come at once.
+    /// One address has a quarter of the total. All clients behind a proxy that
+    /// is not configured as trusted share one quarter.
     pub(in crate::transport) fn of(in_all: usize) -> Self {
         Self {
             in_all: Arc::new(Semaphore::new(in_all)),
@@ -33,7 +33,7 @@ impl Pool {
         }
     }
 
-    /// A place for one more of this address, where there is one.
+    /// A permit for this address, if there is one.
     pub(in crate::transport) fn enter(&self, address: Address) -> Option<PoolPermit> {
         let of_address = self.addresses.enter(address, self.of_address)?;
         let in_all = Arc::clone(&self.in_all).try_acquire_owned();

@@ -1,6 +1,6 @@
-//! Whose word about a client's address is taken: `Forwarded` (RFC 7239) and
-//! `X-Forwarded-For`, read from the right, where a proxy writes, for as long as
-//! it is trusted proxies who wrote.
+//! Trusted proxies, and the client addresses that they name in `Forwarded` (RFC
+//! 7239) and `X-Forwarded-For`. A proxy appends to the right, so the headers
+//! are read from there, as long as the appending address is a trusted proxy.
 
 use std::{
     fmt,
@@ -15,17 +15,17 @@ use crate::transport::protocol::list_header;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// An address, or all of a network.
+/// An address or a network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Network(IpNet);
 
-/// Why a text is no [`Network`].
+/// Error for a text that is not a [`Network`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NetworkError {
-    /// Neither.
+    /// Neither an address nor a network.
     #[error("neither an address, like 10.0.0.1, nor a network, like 10.0.0.0/8 or fd00::/8")]
     Syntax,
-    /// Then each client says itself where it is from.
+    /// A /0 network: each client could choose its own address.
     #[error("everybody is no proxy")]
     Everybody,
 }
@@ -45,8 +45,8 @@ impl FromStr for Network {
     }
 }
 
-/// Of IPv4, where it is that in IPv6's form (RFC 4291, section 2.5.5.2), as the
-/// addresses are with which it is compared.
+/// Converts an IPv4-mapped network (RFC 4291, section 2.5.5.2) to IPv4, the
+/// form of the addresses with which it is compared.
 fn canonical(network: IpNet) -> IpNet {
     let IpNet::V6(mapped) = network else {
         return network;
@@ -64,7 +64,7 @@ impl fmt::Display for Network {
     }
 }
 
-/// Those that are trusted; at first none is.
+/// Networks of the trusted proxies; empty by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proxies(Vec<Network>);
 
@@ -82,9 +82,9 @@ impl Proxies {
             .any(|Network(network)| network.contains(&address))
     }
 
-    /// Whom a connection of `peer` speaks for. Of two headers one may be the
-    /// client's own, passed on by a proxy that writes the other: where they
-    /// do not say the same, neither counts.
+    /// Client address for a connection of `peer`. If both headers are present,
+    /// one may be the client's own, passed on by a proxy that writes the other:
+    /// if they disagree, neither counts.
     pub(super) fn client(&self, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
         if !self.trusts(peer) {
             return peer;
@@ -99,11 +99,11 @@ impl Proxies {
         }
     }
 
-    /// The last that a trusted one has vouched for.
+    /// The last address for which a trusted proxy vouches.
     fn first_stranger(&self, peer: IpAddr, hops: impl Iterator<Item = Option<IpAddr>>) -> IpAddr {
         let mut last = peer;
         for hop in hops {
-            // What is no address hides one, and all that stands before it.
+            // A hop that is not an address hides one, and all hops before it.
             let Some(hop) = hop else { break };
             last = hop;
             if !self.trusts(hop) {
@@ -114,14 +114,13 @@ impl Proxies {
     }
 }
 
-/// Whether one of the headers is there at all.
+/// Whether a forwarding header is present.
 pub(super) fn speaks_like_one(headers: &HeaderMap) -> bool {
     headers.contains_key(FORWARDED) || headers.contains_key(X_FORWARDED_FOR)
 }
 
-/// From the right. Commas within quotes are not looked for: what the client
-/// wrote stands on the left, and no quote there is to swallow what a proxy
-/// wrote after it.
+/// Hops from the right. Quoted commas are not recognized: the client's text is
+/// on the left, and a quote there must not swallow what a proxy appended.
 fn hops<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,

@@ -1,4 +1,4 @@
-//! How many there are of each.
+//! Number of permits for each key.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -9,23 +9,24 @@ use std::{
 
 use tokio::time::Instant;
 
-/// Between two words about a limit that was reached: for each of them the log
-/// would be the next victim.
+/// Minimum interval between log lines about a reached limit: a line for each
+/// refusal would flood the log.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
 
-/// By keys that have any: there are no more keys than there are of all.
+/// Permits held, by key. A key without permits is removed, so there are never
+/// more keys than permits.
 #[derive(Debug)]
 pub(in crate::transport) struct Quota<K> {
     held: Mutex<HashMap<K, u32>>,
     news: LogThrottle,
 }
 
-/// A limit that may be reached again and again.
+/// Rate limit of log lines about a limit that is reached repeatedly.
 #[derive(Debug, Default)]
 pub(in crate::transport) struct LogThrottle(Mutex<Option<Instant>>);
 
 impl LogThrottle {
-    /// Whether it is worth a word.
+    /// Whether to log now; if so, the interval starts.
     pub(in crate::transport) fn is_news(&self) -> bool {
         let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let is_news = said.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
@@ -45,7 +46,7 @@ impl<K> Default for Quota<K> {
     }
 }
 
-/// One that is there, until this is dropped.
+/// Permit of a [`Quota`], held until dropped.
 #[derive(Debug)]
 pub(in crate::transport) struct Permit<K: Copy + Eq + Hash> {
     counts: Arc<Quota<K>>,
@@ -53,7 +54,7 @@ pub(in crate::transport) struct Permit<K: Copy + Eq + Hash> {
 }
 
 impl<K: Copy + Eq + Hash> Quota<K> {
-    /// Another of `key`, unless there are `limit` already.
+    /// A permit for `key`, unless `limit` are held already.
     pub(in crate::transport) fn enter(self: &Arc<Self>, key: K, limit: usize) -> Option<Permit<K>> {
         let mut held = self.held();
         let count = held.get(&key).copied().unwrap_or(0);
@@ -66,7 +67,7 @@ impl<K: Copy + Eq + Hash> Quota<K> {
         Some(Permit { counts, key })
     }
 
-    /// Whether a limit that was reached is worth a word.
+    /// Whether to log a reached limit now.
     pub(in crate::transport) fn is_news(&self) -> bool {
         self.news.is_news()
     }
@@ -113,7 +114,7 @@ mod tests {
         assert!(counts.held().is_empty());
     }
 
-    /// However a connection ends.
+    /// For each way in which a connection ends.
     #[tokio::test]
     async fn who_panics_or_is_given_up_leaves_nothing_behind() {
         let counts = Arc::new(Quota::default());

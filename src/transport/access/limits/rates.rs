@@ -1,7 +1,6 @@
-//! How often something may be done: a bucket of one second's worth that fills
-//! steadily. It is kept as the moment when it is full again (the generic cell
-//! rate algorithm of ITU-T I.371), so a bucket is one number, and one that is
-//! full need not be kept.
+//! Token buckets of one second's worth that fill steadily. A bucket is stored
+//! as the moment when it is full again (the generic cell rate algorithm of
+//! ITU-T I.371), so it is one number, and a full bucket need not be stored.
 
 use std::{
     collections::HashMap,
@@ -16,15 +15,15 @@ use crate::transport::protocol::codes::{Code, Refusal};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Buckets that are not full: more clients than the database serves within
-/// seconds. Of 48 bytes each at most. At the limit those
-/// who have none are refused until some are full.
+/// Maximum number of buckets that are not full, of 48 bytes each at most: more
+/// clients than the database serves within seconds. At the limit, clients
+/// without a bucket are refused until some are full.
 const MAX_BUCKETS: usize = 1 << 16;
 
-/// Fewer are not looked through.
+/// Below this number, full buckets are not removed.
 const FEW: usize = 1 << 10;
 
-/// A token bucket's rate and size.
+/// Rate and size of a token bucket.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::transport) struct Rate {
     times: u32,
@@ -53,7 +52,7 @@ impl Rate {
     }
 }
 
-/// One bucket.
+/// Token bucket.
 #[derive(Debug)]
 pub(in crate::transport) struct TokenBucket {
     full_at: Instant,
@@ -67,7 +66,7 @@ impl TokenBucket {
     }
 
     /// # Errors
-    /// It was too often.
+    /// The bucket is empty.
     pub(in crate::transport) fn take(&mut self) -> Result<(), Refusal> {
         let taken = self.rate.taken(self.full_at, Instant::now(), 1);
         self.full_at = taken.ok_or_else(|| {
@@ -78,7 +77,7 @@ impl TokenBucket {
     }
 }
 
-/// One for each key.
+/// Token buckets by key.
 #[derive(Debug)]
 pub(super) struct Rates<K> {
     buckets: Mutex<Buckets<K>>,
@@ -87,11 +86,11 @@ pub(super) struct Rates<K> {
 #[derive(Debug)]
 struct Buckets<K> {
     full_at: HashMap<K, Instant>,
-    /// With so many, those that are full are looked for.
+    /// At this number, full buckets are removed.
     look_at: usize,
 }
 
-/// Why nothing was taken.
+/// Reason for a refused take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refused {
     TooFast,
@@ -111,7 +110,7 @@ impl<K> Default for Rates<K> {
 }
 
 impl<K: Copy + Eq + Hash> Rates<K> {
-    /// Whether something could be taken. A key without a bucket has a full one.
+    /// Whether one can be taken. A key without a bucket has a full one.
     pub(super) fn has(&self, key: K, rate: Rate) -> bool {
         let now = Instant::now();
         let buckets = self.buckets.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,7 +118,7 @@ impl<K: Copy + Eq + Hash> Rates<K> {
         rate.taken(known.unwrap_or(now), now, 1).is_some()
     }
 
-    /// The rate may be another each time.
+    /// Takes one. The rate may differ between calls.
     pub(super) fn take(&self, key: K, rate: Rate) -> Result<(), Refused> {
         self.take_some(key, rate, 1)
     }
@@ -141,8 +140,8 @@ impl<K: Copy + Eq + Hash> Rates<K> {
 }
 
 impl<K: Copy + Eq + Hash> Buckets<K> {
-    /// Looks through them each time they are twice as many, so that a bucket
-    /// costs as much whatever their number.
+    /// Removes full buckets each time the number has doubled, so the cost of a
+    /// bucket does not depend on their number.
     fn have_room(&mut self, now: Instant) -> bool {
         if self.full_at.len() >= self.look_at {
             self.full_at.retain(|_, full_at| *full_at > now);

@@ -1,32 +1,33 @@
-//! Who holds the file descriptors of connections. One address has half of them
-//! at most, whatever it does with each: a newcomer, a reader, or a connection
-//! of HTTP/2 with none. Trusted proxies hold them for many clients, and leave
-//! some to those who come past them: who looks whether the gateway is well.
+//! Shares of the file descriptors for connections. One address has at most half
+//! of them, or `--max-readers-per-address` if that is more, for connections of
+//! any kind: new ones, readers, and HTTP/2 connections without readers. Trusted
+//! proxies hold descriptors for many clients, and leave some to direct
+//! connections, such as health checks.
 
 use std::{net::IpAddr, sync::Arc};
 
 use super::{Address, Limits, Permit, Quota};
 
-/// Left to everybody else by one address that was given more than a half
-/// (`--max-readers-per-address`), and by all proxies together: so many probes
-/// and publishers at one time are more than a gateway has.
+/// Descriptors left to others by one address with a share of more than half
+/// (`--max-readers-per-address`), and by all proxies together: more than a
+/// gateway has of concurrent probes and publishers.
 const SPARED: usize = 64;
 
-/// Whose connections are counted together.
+/// Owner of connections that are counted together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in crate::transport) enum Holder {
     Address(Address),
     Proxies,
 }
 
-/// One descriptor of a share, until this is dropped.
+/// Permit for one descriptor of a share, held until dropped.
 pub(in crate::transport) type Share = Permit<Holder>;
 
-/// Of one door.
+/// Descriptor shares of one listener.
 #[derive(Debug)]
 pub(in crate::transport) struct Shares {
     holders: Arc<Quota<Holder>>,
-    /// How many descriptors connections may take.
+    /// Number of descriptors that connections may use.
     room: usize,
 }
 
@@ -38,8 +39,8 @@ impl Shares {
         }
     }
 
-    /// One more connection of `peer`, unless it has `beyond` more than its share
-    /// already.
+    /// A permit for a connection of `peer`, unless it already has `beyond` more
+    /// than its share.
     pub(in crate::transport) fn take(
         &self,
         peer: IpAddr,
@@ -50,7 +51,7 @@ impl Shares {
         self.holders.enter(holder, share.saturating_add(beyond))
     }
 
-    /// Whose it is, and how much that is.
+    /// The owner of `peer`'s connections, and the size of its share.
     pub(in crate::transport) fn share(&self, peer: IpAddr, limits: &Limits) -> (Holder, usize) {
         let most = self.room - SPARED.min(self.room / 16);
         match limits.proxies.trusts(peer) {
@@ -62,7 +63,7 @@ impl Shares {
         }
     }
 
-    /// Whether a share that is used up is worth a word.
+    /// Whether to log a used-up share now.
     pub(in crate::transport) fn is_news(&self) -> bool {
         self.holders.is_news()
     }
@@ -88,7 +89,7 @@ mod tests {
         for (room, peer, readers, expected) in [
             (960, "192.0.2.1", 4, (false, 480)),
             (960, "192.0.2.1", 480, (false, 480)),
-            // Whoever knows that it is a crowd may say so.
+            // An operator who knows of a crowd at one address can allow it.
             (960, "192.0.2.1", 500, (false, 500)),
             (960, "192.0.2.1", 10_000_000, (false, 900)),
             (960, "10.0.0.1", 4, (true, 900)),

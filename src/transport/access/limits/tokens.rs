@@ -1,6 +1,6 @@
-//! The rate of failed signatures by client address. Above it, tokens of the address
-//! are not verified. Other faults of a token are found before its signature is
-//! verified, at the cost of any bad request, and are not counted.
+//! Rate limit of failed signatures by client address. Above it, tokens of the address are
+//! not verified. Other faults of a token are found before its signature is verified, at
+//! the cost of any bad request, and are not counted.
 
 use tracing::warn;
 
@@ -51,8 +51,8 @@ impl Attempts for TokensOf<'_> {
         may_try
     }
 
-    /// If no further address can be counted, its tokens are verified: the turns bound
-    /// the cost of all.
+    /// If no further address can be counted, its tokens are verified: `Turns` bounds the
+    /// total cost.
     fn failed(&self) {
         let _ = self.forged.rates.take(self.address, Rate::a_second(FORGED));
     }
