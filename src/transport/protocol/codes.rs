@@ -1,5 +1,5 @@
-//! One table of codes for three wires. No other file names a close code or a
-//! status of an error.
+//! Table of error codes for WebSocket, HTTP and gRPC. No other file names a
+//! close code or a status of an error.
 
 use std::time::Duration;
 
@@ -18,27 +18,27 @@ use crate::{
     publish::PublishError,
 };
 
-/// What went wrong, in the contract's words; each tells the client whether to
-/// come back.
+/// Error code of the contract; each implies whether the client should retry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Code {
-    /// A channel name or a parameter: do not come back with it.
+    /// Invalid channel name or parameter: do not retry with it.
     InvalidRequest,
-    /// Do not come back with it.
+    /// Do not retry with it.
     PayloadTooLarge,
-    /// No such resource: do not come back.
+    /// No such resource: do not retry.
     NotFound,
-    /// No token, a bad one or one that has expired: come back with another.
+    /// No token, or an invalid or expired one: retry with another.
     Unauthenticated,
-    /// Do not come back.
+    /// Do not retry.
     Forbidden,
-    /// Come back later.
+    /// Retry later.
     TooMany,
     /// Come back.
     SourceUnavailable,
-    /// Raw and PGCacheWatch wires, which can say nothing else: come back.
+    /// Gap or interruption on the raw and PGCacheWatch transports, which have
+    /// no message for it: retry.
     Interrupted,
-    /// The client takes nothing, or answers no ping: come back.
+    /// The client reads nothing, or answers no ping: retry.
     WriteTimeout,
     /// Come back.
     ShuttingDown,
@@ -46,14 +46,14 @@ pub enum Code {
     Internal,
 }
 
-/// How many there are.
+/// Number of codes.
 pub const CODES: usize = 11;
 
-/// The delay before a refused client should come back, in whole seconds.
+/// Delay before a refused client should retry, in whole seconds.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 
 impl Code {
-    /// Each at the place of its number.
+    /// Each code at the index of its discriminant.
     pub const ALL: [Self; CODES] = [
         Self::InvalidRequest,
         Self::PayloadTooLarge,
@@ -68,7 +68,7 @@ impl Code {
         Self::Internal,
     ];
 
-    /// The contract's word.
+    /// Name in the contract.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::InvalidRequest => "invalid_request",
@@ -85,8 +85,8 @@ impl Code {
         }
     }
 
-    /// RFC 6455, section 7.4, and the IANA registry of close codes; 4000 and
-    /// above are the application's.
+    /// Close code (RFC 6455, section 7.4, and the IANA registry of close
+    /// codes); 4000 and above are the application's.
     pub fn websocket(self) -> u16 {
         match self {
             Self::InvalidRequest | Self::PayloadTooLarge | Self::NotFound => 1008,
@@ -98,7 +98,7 @@ impl Code {
         }
     }
 
-    /// RFC 9110, section 15.
+    /// HTTP status (RFC 9110, section 15).
     pub fn http(self) -> StatusCode {
         match self {
             Self::InvalidRequest => StatusCode::BAD_REQUEST,
@@ -115,7 +115,7 @@ impl Code {
         }
     }
 
-    /// <https://grpc.io/docs/guides/status-codes/>
+    /// gRPC status (<https://grpc.io/docs/guides/status-codes/>).
     pub fn grpc(self) -> tonic::Code {
         match self {
             Self::InvalidRequest | Self::PayloadTooLarge => tonic::Code::InvalidArgument,
@@ -131,7 +131,7 @@ impl Code {
         }
     }
 
-    /// The delay before a client should come back, for codes that have one.
+    /// Delay before a client should retry, for codes that have one.
     pub(in crate::transport) fn retry_after(self) -> Option<Duration> {
         let is_for_later = matches!(
             self.http(),
@@ -141,13 +141,14 @@ impl Code {
     }
 }
 
-/// A code, and for people the reason. Never PostgreSQL's own text.
+/// Error code with a message for people. The message never contains
+/// PostgreSQL's own text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
-    /// What the client's code looks at.
+    /// For the client's program.
     pub code: Code,
-    /// What a person reads: it names the input and the rule.
+    /// For people: names the input and the rule.
     pub message: String,
 }
 
@@ -260,13 +261,15 @@ impl IntoResponse for Refusal {
 const WEB: &[u8] = b"application/grpc-web";
 
 impl Refusal {
-    /// As the client's protocol has it, where no service is there to say so.
+    /// The response in the client's protocol, for refusals outside of a
+    /// service.
     pub(in crate::transport) fn answer_to(self, headers: &HeaderMap) -> Response {
         let status = self.code.http();
         self.answer_with(status, headers)
     }
 
-    /// The same, with a status of its own where that is HTTP's.
+    /// Like [`answer_to`](Self::answer_to), with another HTTP status; gRPC
+    /// clients receive the status of the code.
     pub(in crate::transport) fn answer_with(
         self,
         status: StatusCode,
@@ -277,8 +280,8 @@ impl Refusal {
             let code = self.code;
             let mut response = Status::from(self).into_http::<Body>();
             response.extensions_mut().insert(code);
-            // A client of gRPC-Web is answered in its own format; the status
-            // stands in the head in both.
+            // A gRPC-Web client is answered in its own format; in both formats
+            // the status is in the head.
             let headers = response.headers_mut();
             if let Some(web) = content_type.filter(|v| v.as_bytes().starts_with(WEB)) {
                 headers.insert(header::CONTENT_TYPE, web.clone());
@@ -289,8 +292,8 @@ impl Refusal {
         self.with_status(status)
     }
 
-    /// A problem document (RFC 9457), for a status that HTTP has a name for and
-    /// the other wires have not.
+    /// Problem document (RFC 9457), with a status that may differ from the
+    /// code's: HTTP has some that the other transports lack.
     pub(in crate::transport) fn with_status(&self, status: StatusCode) -> Response {
         let problem = serde_json::json!({
             "type": "about:blank",

@@ -13,7 +13,7 @@ use crate::{
     hub::Delivery,
 };
 
-/// What the gateway says.
+/// Message of the gateway to a client.
 #[derive(Debug, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(in crate::transport) enum ServerMessage<'a> {
@@ -41,7 +41,7 @@ pub(in crate::transport) enum ServerMessage<'a> {
         channels: Vec<&'a str>,
     },
     Authenticated {
-        /// Where the token ends at all.
+        /// Absent if the token does not expire.
         #[serde(skip_serializing_if = "Option::is_none")]
         expires_at: Option<String>,
     },
@@ -57,15 +57,14 @@ pub(in crate::transport) enum ServerMessage<'a> {
     },
 }
 
-/// What a WebSocket client says. A field that is not known is refused: a
-/// mistyped `cursor` would be a silent loss. Not to be printed: it may hold a
-/// token.
+/// Message of a WebSocket client. An unknown field is refused: a mistyped
+/// `cursor` would be a silent loss. It may hold a token, so it has no `Debug`.
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "lowercase", deny_unknown_fields)]
 pub(in crate::transport) enum ClientMessage {
     Subscribe {
         channels: Vec<String>,
-        /// Never an error, whatever it is.
+        /// Any value is accepted: an invalid cursor is answered by a gap.
         #[serde(default)]
         cursor: Value,
     },
@@ -132,16 +131,16 @@ impl<'a> ServerMessage<'a> {
         }
     }
 
-    /// Without any line end: serde_json escapes those in texts.
+    /// JSON without line breaks: serde_json escapes those in texts.
     pub(in crate::transport) fn encode(&self) -> String {
         let mut json = Vec::with_capacity(self.likely_bytes());
-        // Strings and enums with named fields, in UTF-8: nothing can fail.
+        // Strings and enums with named fields, in UTF-8: cannot fail.
         let _ = serde_json::to_writer(&mut json, self);
         String::from_utf8(json).unwrap_or_default()
     }
 
-    /// What an event takes, unless much of its payload has to be escaped: then
-    /// the room grows.
+    /// Estimated size. It suffices for an event unless much of its payload has
+    /// to be escaped; then the buffer grows.
     fn likely_bytes(&self) -> usize {
         match self {
             Self::Event { payload, .. } => 256 + payload.len() + payload.len() / 4,
@@ -150,7 +149,7 @@ impl<'a> ServerMessage<'a> {
     }
 }
 
-/// The cursor that a delivery stands for, where it has one.
+/// Cursor of a delivery, if it has one.
 pub(in crate::transport) fn cursor(delivery: &Delivery) -> Option<EventId> {
     match delivery {
         Delivery::Ready { cursor, .. } | Delivery::Live { cursor } => Some(*cursor),

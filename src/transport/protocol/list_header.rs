@@ -5,9 +5,9 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The text between the commas of all lines, in their order. A line that is not
-/// visible ASCII counts as one empty text. Commas within quotes are not looked
-/// for: none of the fields that are read here needs them.
+/// The texts between the commas of all lines, in order. A line that is not
+/// visible ASCII counts as one empty text. Quoted commas are not recognized: no
+/// field that is read here needs them.
 pub(in crate::transport) fn texts<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
@@ -17,8 +17,8 @@ pub(in crate::transport) fn texts<'a>(
     texts.map(str::trim)
 }
 
-/// The elements of the list. An empty one does not count (RFC 9110, section
-/// 5.6.1).
+/// Non-empty elements of the list: an empty one does not count (RFC 9110,
+/// section 5.6.1).
 pub(in crate::transport) fn elements<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
@@ -26,19 +26,19 @@ pub(in crate::transport) fn elements<'a>(
     texts(headers, name).filter(|text| !text.is_empty())
 }
 
-/// Whether `element` is in the list, in whatever case.
+/// Whether the list contains `element`, case-insensitively.
 pub(in crate::transport) fn has(headers: &HeaderMap, name: &HeaderName, element: &str) -> bool {
     elements(headers, name).any(|one| one.eq_ignore_ascii_case(element))
 }
 
-/// All lines as one, as they are; invalid UTF-8 is replaced.
+/// All lines joined, unchanged; invalid UTF-8 is replaced.
 pub(in crate::transport) fn line(headers: &HeaderMap, name: &HeaderName) -> String {
     let lines = headers.get_all(name).iter();
     let lines = lines.map(|line| String::from_utf8_lossy(line.as_bytes()));
     lines.collect::<Vec<_>>().join(", ")
 }
 
-/// The list as one line.
+/// The elements joined as one line.
 pub(in crate::transport) fn joined(headers: &HeaderMap, name: &HeaderName) -> String {
     elements(headers, name).collect::<Vec<_>>().join(", ")
 }

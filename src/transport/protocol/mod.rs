@@ -1,5 +1,5 @@
-//! What every transport shares: close and status codes, the JSON form of messages, query
-//! parameters and cursors. It depends on no other part of `transport`.
+//! Shared by all transports: close and status codes, the JSON form of messages, query
+//! parameters and cursors. Depends on no other part of `transport`.
 
 pub(super) mod codes;
 pub(super) mod cursor;

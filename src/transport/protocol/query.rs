@@ -1,7 +1,7 @@
-//! What a URL says: the parameters of a stream, and the channel in a path.
+//! URL parsing: the parameters of a stream, and the channel in a path.
 //!
-//! Decoding is strict: a text that decodes lossily would name another channel
-//! than the one that was meant, and nothing would ever come on it.
+//! Decoding is strict: a lossily decoded text would name another channel than
+//! the intended one, which would never have an event.
 
 use std::borrow::Cow;
 
@@ -13,18 +13,19 @@ use super::{
 };
 use crate::hub::Cursor;
 
-/// How deliveries are written.
+/// Format of deliveries.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(in crate::transport) enum Format {
-    /// Objects that say everything.
+    /// JSON objects with all fields.
     #[default]
     Json,
-    /// The payload alone.
+    /// Only the payload.
     Raw,
 }
 
-/// `?channel=a&channel=b&cursor=…&format=json|raw`. Polyfills of `EventSource`
-/// that cannot set a header come back with `lastEventId` or `Last-Event-ID` too.
+/// `?channel=a&channel=b&cursor=…&format=json|raw`. `EventSource` polyfills
+/// that cannot set a header also send `lastEventId` or `Last-Event-ID` on
+/// reconnect.
 #[derive(Default)]
 #[cfg_attr(any(test, fuzzing), derive(Debug, PartialEq, Eq))]
 pub(in crate::transport) struct StreamQuery {
@@ -36,9 +37,10 @@ pub(in crate::transport) struct StreamQuery {
 }
 
 impl StreamQuery {
-    /// Form encoding (<https://url.spec.whatwg.org/#application/x-www-form-urlencoded>):
-    /// `+` is a space, as browsers write it. A parameter that is not known is
-    /// refused: a mistyped `cursor` would be a silent loss.
+    /// Parses form encoding
+    /// (<https://url.spec.whatwg.org/#application/x-www-form-urlencoded>): `+`
+    /// is a space, as browsers write it. An unknown parameter is refused: a
+    /// mistyped `cursor` would be a silent loss.
     pub(in crate::transport) fn parse(query: Option<&str>) -> Result<Self, Refusal> {
         let mut parsed = Self::default();
         let mut format = None;
@@ -72,13 +74,13 @@ impl StreamQuery {
         Ok(parsed)
     }
 
-    /// Where to go on: the latest of all that say it.
+    /// Cursor to resume from: the latest of all given.
     pub(in crate::transport) fn cursor(&self) -> Option<Cursor> {
         let ids = self.cursor.iter().chain(&self.last_event_ids);
         latest(ids.filter_map(|id| cursor(id)))
     }
 
-    /// For where the client can show a token.
+    /// For requests in which the client can send a token.
     pub(in crate::transport) fn refuse_ticket(&self) -> Result<(), Refusal> {
         match self.ticket {
             None => Ok(()),
@@ -86,7 +88,8 @@ impl StreamQuery {
         }
     }
 
-    /// For where no channel can be asked for later, or not with this cursor.
+    /// For requests that cannot subscribe to channels later, or not with this
+    /// cursor.
     pub(in crate::transport) fn demand_channel(&self) -> Result<(), Refusal> {
         if self.channels.is_empty() {
             return Err(Refusal::invalid(
@@ -118,13 +121,13 @@ fn once<T>(slot: &mut Option<T>, name: &str, value: T) -> Result<(), Refusal> {
     }
 }
 
-/// The last part of `path`, a channel's name.
+/// The last segment of `path`, a channel name.
 pub(in crate::transport) fn last_segment(path: &str) -> Result<String, Refusal> {
     let segment = path.rsplit('/').next().unwrap_or_default();
     decode(segment).map(Cow::into_owned)
 }
 
-/// RFC 3986, section 2.1; the bytes must be UTF-8.
+/// Percent-decoding (RFC 3986, section 2.1); the bytes must be UTF-8.
 fn decode(text: &str) -> Result<Cow<'_, str>, Refusal> {
     let mut escapes = text.split('%').skip(1).map(str::as_bytes);
     let is_escape = |e: &[u8]| e.len() >= 2 && e[..2].iter().all(u8::is_ascii_hexdigit);
@@ -202,7 +205,7 @@ mod tests {
             assert_eq!(cursor(&format!("cursor=e-9&{name}=e-7")), at("e-9"));
             assert_eq!(cursor(&format!("{name}=e-7&{name}=e-8")), at("e-8"));
             assert_eq!(cursor(&format!("{name}=&{name}=")), None);
-            // Of two logs, the one that the connection before this one was of.
+            // With two epochs, the cursor of the previous connection.
             assert_eq!(cursor(&format!("cursor=f-9&{name}=e-7")), at("e-7"));
             let strange = Some(Cursor::Invalid);
             assert_eq!(cursor(&format!("cursor=e-5&{name}=%FF")), strange);
