@@ -1,4 +1,4 @@
-//! Files that the program carries in itself, for browsers.
+//! Embedded files for browsers.
 
 use axum::{
     Router,
@@ -11,7 +11,7 @@ use ring::digest::{SHA256, digest};
 
 use crate::transport::protocol::list_header;
 
-/// See the module.
+/// Embedded file with its path and content type.
 #[derive(Clone, Copy)]
 pub(in crate::transport) struct Asset {
     pub(super) path: &'static str,
@@ -19,14 +19,14 @@ pub(in crate::transport) struct Asset {
     pub(super) text: &'static str,
 }
 
-/// The browsers' client, the same that npm has.
+/// The browser client, the same file as in the npm package.
 pub(in crate::transport) const CLIENT: Asset = Asset {
     path: "/pgfan.js",
     content_type: JAVASCRIPT,
     text: include_str!("../../../clients/js/pgfan.js"),
 };
 
-/// RFC 9239.
+/// Media type of JavaScript (RFC 9239).
 pub(super) const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 
 /// The route of an asset.
@@ -36,8 +36,8 @@ pub(in crate::transport) fn asset(asset: Asset) -> Router {
     Router::new().route(asset.path, get(answer))
 }
 
-/// Looked at anew each time, in 304 bytes or so: a page never has the client
-/// of another version than the gateway's.
+/// Browsers revalidate the file each time, in about 304 bytes, so a page never
+/// has a client of another version than the gateway's.
 fn answer(asset: Asset, tag: &HeaderValue, headers: &HeaderMap) -> Response {
     let mut response = match is_known(tag, headers) {
         true => StatusCode::NOT_MODIFIED.into_response(),
@@ -54,7 +54,7 @@ fn answer(asset: Asset, tag: &HeaderValue, headers: &HeaderMap) -> Response {
     response
 }
 
-/// By the text alone, so that it is the same after a restart and on every
+/// Hash of the text alone, so the tag is the same after a restart and on every
 /// machine.
 fn etag(text: &str) -> HeaderValue {
     let hash = digest(&SHA256, text.as_bytes());
@@ -63,12 +63,12 @@ fn etag(text: &str) -> HeaderValue {
         .map(|b| format!("{b:02x}"))
         .collect();
     let quoted = format!("\"{hex}\"");
-    // Hexadecimal digits in quotes are a header's value.
+    // Hexadecimal digits in quotes are a valid header value.
     HeaderValue::from_str(&quoted).unwrap_or_else(|_| HeaderValue::from_static("\"\""))
 }
 
-/// RFC 9110, section 13.1.2: compared weakly, as a proxy that packs the text
-/// marks the tag so.
+/// Whether `If-None-Match` has the tag (RFC 9110, section 13.1.2). Compared
+/// weakly, as a proxy that compresses the text makes the tag weak.
 fn is_known(tag: &HeaderValue, headers: &HeaderMap) -> bool {
     let mut listed = list_header::elements(headers, &header::IF_NONE_MATCH);
     listed

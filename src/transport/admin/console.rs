@@ -1,5 +1,5 @@
-//! The console at `/`: one page, all of it in the program. It does as a client
-//! what any client may do, and has no right of its own.
+//! The console at `/`: one page, embedded in the program. It acts as an
+//! ordinary client and has no rights of its own.
 
 use axum::{Router, middleware::map_response, response::Response};
 use http::{HeaderName, HeaderValue, header};
@@ -36,9 +36,9 @@ const FILES: [Asset; 9] = [
     file!("protobuf.js", JAVASCRIPT),
 ];
 
-/// Nothing from elsewhere, nothing inline, nothing to elsewhere, and in no
-/// frame (<https://www.w3.org/TR/CSP3/>): a payload that got into the page as
-/// more than text could do nothing there.
+/// Content security policy (<https://www.w3.org/TR/CSP3/>): nothing external,
+/// nothing inline, no external requests, no framing. A payload that got into
+/// the page as more than text could do nothing there.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'; require-trusted-types-for 'script'; \

@@ -1,4 +1,4 @@
-//! What the gateway says of itself: `GET /metrics` and `GET /v1/status`.
+//! Operator pages: the content of `GET /metrics` and its access check.
 
 use std::{fmt, sync::Arc};
 
@@ -16,13 +16,13 @@ use crate::transport::{
     },
 };
 
-/// The metrics' media type and text, as this `Accept` has it.
+/// Renders the metrics for an `Accept` value: media type and text.
 type Metrics = Arc<dyn Fn(&str) -> (&'static str, String) + Send + Sync>;
 
-/// What the transports show and do not know.
+/// Page content that comes from outside the transports.
 #[derive(Clone)]
 pub struct AdminPages {
-    /// For Prometheus.
+    /// Metrics for Prometheus.
     pub metrics: Metrics,
     /// How full PostgreSQL's notification queue is: 0 to 1, `None` if it is unknown.
     pub queue_usage: Arc<dyn Fn() -> Option<f64> + Send + Sync>,
@@ -30,7 +30,7 @@ pub struct AdminPages {
 
 #[cfg(any(test, fuzzing))]
 impl AdminPages {
-    /// That say nothing.
+    /// Pages without content.
     pub(crate) fn empty() -> Self {
         Self {
             metrics: Arc::new(|_| ("text/plain", String::new())),
@@ -45,8 +45,8 @@ impl fmt::Debug for AdminPages {
     }
 }
 
-/// On the address for clients, where tokens are asked for: with one that says
-/// so.
+/// `GET /metrics`. A listener for clients requires a grant that includes the
+/// metrics; the admin listener requires none.
 pub(in crate::transport) async fn metrics(
     State((admission, pages, side)): State<(Admission, AdminPages, RouteSet)>,
     extensions: Extensions,

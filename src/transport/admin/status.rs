@@ -1,5 +1,5 @@
-//! `GET /v1/status`: how the gateway does, for a page or a person. Numbers only
-//! rise, so that who asks twice knows the rates.
+//! `GET /v1/status`: state of the gateway, for a page or a person. Counters
+//! only increase, so two requests give the rates.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -26,38 +26,38 @@ use crate::{
     },
 };
 
-/// See the module; the words are the contract's.
+/// Response body; the field names are the contract's.
 #[derive(Debug, Serialize)]
 struct Status {
     version: &'static str,
-    /// The gateway's clock, RFC 3339, as every time here.
+    /// The gateway's clock, RFC 3339 like all times here.
     now: String,
-    /// As `/readyz` says.
+    /// Same as `/readyz`.
     ready: bool,
     source: Source,
-    /// 0 to 1; null while it is unknown.
+    /// 0 to 1; null if unknown.
     queue_usage: Option<f64>,
-    /// Now, by wire.
+    /// Current readers, by transport.
     readers: Value,
-    /// Events since the gateway began.
+    /// Events since the start of the gateway.
     events: u64,
-    /// Events given to readers, by wire.
+    /// Events delivered to readers, by transport.
     deliveries: Value,
-    /// Given to readers, by reason.
+    /// Gaps delivered to readers, by reason.
     gaps: Value,
     resumes: Resumes,
     /// Requests refused and streams ended, by code.
     refusals: Value,
-    /// Of clients, committed.
+    /// Publishes of clients that were committed.
     published: u64,
     log: Log,
-    /// From receipt to write, of deliveries.
+    /// Time from receipt to write, of deliveries.
     latency: Latency,
-    /// How many there are, whoever may read them.
+    /// Number of all channels, also of those that this client may not read.
     channel_count: usize,
-    /// Those that this client may read.
+    /// Channels that this client may read, up to a limit.
     channels: Vec<Channel>,
-    /// Those that it may read too, and that are not among them.
+    /// Number of further channels that it may read.
     more_channels: usize,
 }
 
@@ -85,7 +85,7 @@ struct Log {
 struct Latency {
     count: u64,
     sum_seconds: f64,
-    /// Each with how many took at most so long.
+    /// Each with the number of deliveries that took at most its time.
     buckets: Vec<Bucket>,
 }
 
@@ -99,11 +99,12 @@ struct Bucket {
 struct Channel {
     channel: String,
     readers: usize,
-    /// Since somebody reads it.
+    /// Since the channel has had readers.
     events: u64,
 }
 
-/// As every client is let in; what it may not read it is not told of.
+/// `GET /v1/status`. Clients are authenticated as for a stream; channels that
+/// the client may not read are left out.
 pub(in crate::transport) async fn status(
     State((admission, pages, side)): State<(Admission, AdminPages, RouteSet)>,
     extensions: Extensions,
@@ -112,7 +113,8 @@ pub(in crate::transport) async fn status(
     let address = admission.address(&extensions, &headers);
     let credentials = admission.credentials(&headers);
     let grant = match admission.admit(credentials, address).await {
-        // Whoever runs it may see the numbers; channels are for tokens still.
+        // The admin listener shows the numbers without a token; the channels
+        // still need one.
         Err(AuthError::Required) if side == RouteSet::Admin => {
             Arc::new(Grant::open(Patterns::default(), false))
         }
