@@ -1,25 +1,25 @@
-//! What the transports count: seldom things, each when it happens. Deliveries
-//! are the hub's to count.
+//! Counters of the transports, for rare events. The hub counts deliveries.
 
 use super::protocol::codes::{CODES, Code};
 use crate::{instruments::Counts, publish::PublishError};
 
-/// See the module.
+/// Counters of refusals and of publishes.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     refusals: Counts<CODES>,
-    /// Committed, and not.
+    /// Committed, and not committed.
     publishes: Counts<2>,
 }
 
-/// What was counted up to now.
+/// Values of the counters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Totals {
     /// Requests that were refused and streams that the gateway ended, by code.
     pub refusals: [u64; CODES],
-    /// Notifications of clients that were committed.
+    /// Publishes of clients that were committed.
     pub published: u64,
-    /// Those that were handed to the database, and perhaps were not.
+    /// Publishes that were handed to the database and not, or perhaps not,
+    /// committed.
     pub not_published: u64,
 }
 
@@ -28,11 +28,11 @@ impl Counters {
         self.refusals.add(code as usize, 1);
     }
 
-    /// What became of a notification of a client.
+    /// Counts the result of a client's publish.
     pub(super) fn published(&self, published: &Result<(), PublishError>) {
         match published {
             Ok(()) => self.publishes.add(0, 1),
-            // The queue was full: it was refused before.
+            // The queue was full: the database did not receive it.
             Err(PublishError::TooMany) => {}
             Err(_) => self.publishes.add(1, 1),
         }

@@ -1,4 +1,4 @@
-//! The parsers of what clients send. See `crate::fuzz`.
+//! Fuzz targets for the parsers of client input. See `crate::fuzz`.
 
 use std::fmt::Debug;
 
@@ -14,8 +14,8 @@ use super::protocol::{
 };
 use crate::{hub::Cursor, proto};
 
-/// A text frame on `/v1/ws`: what is taken in is what a parser that knows
-/// nothing of messages finds there.
+/// A text frame on `/v1/ws`: the parsed message has the values that a generic
+/// JSON parser finds.
 pub(crate) fn client_message(bytes: &[u8]) {
     let Ok(message) = serde_json::from_slice(bytes) else {
         return;
@@ -48,7 +48,7 @@ pub(crate) fn client_message(bytes: &[u8]) {
     }
 }
 
-/// The query of a URL: what was understood can be written again.
+/// The query of a URL: the parsed parameters survive a round trip.
 pub(crate) fn query(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
         return;
@@ -89,8 +89,7 @@ pub(crate) fn path(bytes: &[u8]) {
     }
 }
 
-/// What is handed in to resume from: taken for an id only where it is written
-/// as the gateway writes one.
+/// A cursor: accepted as an id only in the form in which the gateway writes it.
 pub(crate) fn cursor(bytes: &[u8]) {
     match cursor::cursor(bytes) {
         None => assert_eq!(bytes, b""),
@@ -113,8 +112,7 @@ pub(crate) fn grpc(bytes: &[u8]) {
     });
 }
 
-/// What is decoded is no larger than what came, and the same when it is encoded
-/// again.
+/// The decoded message is not larger than the input, and survives a round trip.
 fn is_kept<M: Message + Default + PartialEq + Debug>(bytes: &[u8], size: impl Fn(&M) -> usize) {
     let Ok(message) = M::decode(bytes) else {
         return;
@@ -128,8 +126,8 @@ fn escape(bytes: &[u8]) -> PercentEncode<'_> {
     percent_encode(bytes, NON_ALPHANUMERIC)
 }
 
-/// In words that are not much longer than the mistake: of a control character
-/// Rust writes `\u{1f}`.
+/// The message is not much longer than the input: Rust writes a control
+/// character as `\u{1f}`.
 fn names_the_mistake(refusal: &Refusal, text: &str) {
     assert_eq!(refusal.code, Code::InvalidRequest);
     assert!(refusal.message.len() <= 100 + 6 * text.len(), "{refusal}");

@@ -1,4 +1,4 @@
-//! How readers receive it: the same meaning on every wire.
+//! Transports for readers, all with the same semantics.
 //!
 //! | | WebSocket | SSE | gRPC | raw, PGCacheWatch |
 //! | --- | --- | --- | --- | --- |
@@ -9,8 +9,8 @@
 //! | idle | ping | `id:` line | HTTP/2 ping, `heartbeat` on request | ping |
 //! | end | close code | last object | status | close code |
 //!
-//! Each wire decodes its request, passes `admission`, encodes each delivery
-//! and ends; nothing else.
+//! Each transport only decodes its request, passes it to `admission`, encodes
+//! each delivery, and ends.
 
 mod access;
 mod admin;

@@ -8,8 +8,8 @@ use axum::{
 
 use super::access::admission::Admission;
 
-/// Counts a refusal that is a whole response; its [`Code`](super::protocol::codes::Code) is
-/// among the response's extensions.
+/// Counts a refusal that is a complete response; its [`Code`](super::protocol::codes::Code) is in
+/// the response's extensions.
 pub(super) async fn count_refusals(
     State(admission): State<Admission>,
     request: Request,

@@ -56,11 +56,11 @@ use crate::{
     proto,
 };
 
-/// What answers at an address.
+/// Router of a listener.
 pub type App = Router;
 
-/// Everything an address answers. To be called in a runtime: gRPC health follows
-/// the source.
+/// Router of all routes of one listener. Must be called in a runtime: it spawns
+/// the task that updates gRPC health.
 ///
 /// # Errors
 /// The embedded description of the gRPC service cannot be read: the build is
@@ -94,7 +94,7 @@ pub fn router(
         .layer(from_fn_with_state(admission, count_refusals)))
 }
 
-/// What those see who run the gateway.
+/// Routes for operators: metrics, status and the console.
 fn watched(admission: &Admission, pages: AdminPages, side: RouteSet) -> Router {
     let numbers = Router::new()
         .route("/metrics", get(metrics))
@@ -114,8 +114,8 @@ fn grpc(admission: Admission) -> Result<Router, tonic_reflection::server::Error>
     };
     let (reporter, health) = tonic_health::server::health_reporter();
     let mut readiness = admission.readiness();
-    // At first it would say that it serves; nobody else has it yet, so there is
-    // nothing to wait for.
+    // The crate's initial status is `Serving`. No other task holds the reporter
+    // yet, so the call completes at once.
     let is_ready = readiness.borrow_and_update().is_ok();
     set_health(&reporter, is_ready).now_or_never();
     tokio::spawn(report(readiness, is_ready, reporter));
@@ -132,7 +132,8 @@ fn grpc(admission: Admission) -> Result<Router, tonic_reflection::server::Error>
     let mut open = Routes::builder();
     open.add_service(whole.clone().named_layer(health))
         .add_service(in_time.clone().named_layer(v1))
-        // The only version that grpcio-reflection, Postman, grpcui and evans ask for.
+        // The only version that grpcio-reflection, Postman, grpcui and evans
+        // use.
         .add_service(in_time.named_layer(v1alpha));
     let open = routed(open)
         .route_layer(from_fn_with_state(admission.clone(), counted))
@@ -155,10 +156,12 @@ fn routed(services: RoutesBuilder) -> Router {
     routes.into_axum_router().reset_fallback()
 }
 
-/// Answered at once, and what a prober lives by: no crowd shuts it out.
+/// Path of the gRPC health check. It ends at once and probers depend on it, so
+/// it is exempt from the limit of concurrent calls.
 const CHECK: &str = "/grpc.health.v1.Health/Check";
 
-/// Calls that need no token are counted to their end.
+/// Middleware that counts each call without a token until its response body
+/// ends.
 async fn counted(State(admission): State<Admission>, request: Request, next: Next) -> Response {
     if request.uri().path() == CHECK {
         return next.run(request).await;
@@ -166,7 +169,7 @@ async fn counted(State(admission): State<Admission>, request: Request, next: Nex
     let address = admission.address(request.extensions(), request.headers());
     let readiness = *admission.readiness().borrow();
     let place = match readiness {
-        // One that begins now would not be told of the end.
+        // A `Watch` that begins now would never be ended.
         Err(unready @ Unready::ShuttingDown) => Err(unready.into()),
         _ => admission.place_for_unasked(address),
     };
@@ -181,7 +184,8 @@ async fn counted(State(admission): State<Admission>, request: Request, next: Nex
     }
 }
 
-/// Ends with the hub. Another reason is no other status, and is not told.
+/// Updates gRPC health from the hub's readiness, until the hub shuts down. A
+/// change of the reason alone does not change the status and is not reported.
 async fn report(
     mut readiness: watch::Receiver<Readiness>,
     mut was_ready: bool,
@@ -199,8 +203,8 @@ async fn report(
     }
 }
 
-/// Each has its last word, and would keep its connection until the drain time is
-/// over. Who only asks is answered as before.
+/// Ends each `Watch`: its final status is sent, and it would keep its
+/// connection open until the drain timeout. `Check` is answered as before.
 async fn end_watches(reporter: &mut HealthReporter) {
     for service in SERVICES {
         reporter.clear_service_status(service).await;
@@ -208,7 +212,7 @@ async fn end_watches(reporter: &mut HealthReporter) {
     set_health(reporter, false).await;
 }
 
-/// The process as a whole, and the service.
+/// Health services: the process as a whole, and the gateway's service.
 const SERVICES: [&str; 2] = ["", gateway_service_server::SERVICE_NAME];
 
 async fn set_health(reporter: &HealthReporter, is_ready: bool) {
@@ -249,7 +253,7 @@ async fn publish_body(
     let grant = admission.admit(credentials, address).await?;
     let channel = admission.publishable(&grant, address, &last_segment(uri.path())?)?;
     if body.size_hint().lower() > Payload::MAX_BYTES as u64 {
-        // By its own word: it need not come.
+        // The declared length is too large: the body need not be read.
         return Err(too_large());
     }
     let hint = body.size_hint().exact();
@@ -264,14 +268,14 @@ async fn publish_body(
     admission.publish(&grant, address, channel, payload).await
 }
 
-/// Such a body would be published as it is, and not as it was meant; unpacking
-/// it is what a bomb waits for.
+/// Whether the body has a content encoding. It would be published undecoded,
+/// and decoding it would allow a decompression bomb.
 fn is_encoded(headers: &HeaderMap) -> bool {
     let mut encodings = list_header::texts(headers, &header::CONTENT_ENCODING);
     encodings.any(|coding| !coding.eq_ignore_ascii_case("identity"))
 }
 
-/// RFC 9110, section 15.5.16.
+/// 415 (RFC 9110, section 15.5.16).
 fn encoded() -> Response {
     let refusal = Refusal::invalid("a body is taken without a content encoding");
     let mut response = refusal.with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE);
@@ -281,7 +285,8 @@ fn encoded() -> Response {
     response
 }
 
-/// `POST /v1/tickets`: what a page's `EventSource` can put into its URL.
+/// `POST /v1/tickets`: a ticket that a page's `EventSource` can put into its
+/// URL.
 async fn ticket(
     State(admission): State<Admission>,
     extensions: Extensions,
@@ -314,25 +319,26 @@ fn too_large() -> Refusal {
     Refusal::new(Code::PayloadTooLarge, message)
 }
 
-/// Whether the process answers.
+/// `GET /healthz`: liveness of the process.
 async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// Whether the gateway does all it is there for.
+/// `GET /readyz`: whether the gateway is fully operational.
 async fn readyz(State(admission): State<Admission>) -> Response {
     let readiness = *admission.readiness().borrow();
     let Err(unready) = readiness else {
         return "ok\n".into_response();
     };
     let mut response = Refusal::from(unready).into_response();
-    // A prober has its answer: no client was refused anything.
+    // Without the code, the answer to a prober is not counted as a refusal.
     response.extensions_mut().remove::<Code>();
     response
 }
 
-/// What is answered when there is no room for another connection. The process is
-/// well then: who starts it anew for that would send away those who are there.
+/// Router for connections beyond a limit: refuses every request. `/healthz`
+/// still succeeds, because a restart of the process would disconnect the
+/// existing clients.
 pub(super) fn full(message: &'static str) -> Router {
     let health = Router::new().route(HEALTHZ, get(healthz));
     let full = health.fallback(async move |version: Version, headers: HeaderMap| {

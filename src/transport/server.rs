@@ -31,27 +31,29 @@ use super::{
 };
 use crate::shutdown::Shutdown;
 
-/// How long one who comes when there is no room may take to be told so.
+/// Time limit of a connection beyond the limit, from its TLS handshake to its
+/// refusal.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Out of file descriptors, accepting again at once would only spin.
+/// Pause after a failed accept: without file descriptors, an immediate retry
+/// would fail again and spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// An address, and what is answered there.
+/// Listening socket and its routes.
 #[derive(Debug)]
 pub struct Listener {
-    /// Bound.
+    /// The bound socket.
     pub listener: TcpListener,
-    /// What it answers.
+    /// Routes that it serves.
     pub app: App,
-    /// Whose it is.
+    /// Route set, which decides the share of reserved descriptors.
     pub side: RouteSet,
-    /// What it speaks TLS with, if it does.
+    /// TLS configuration; `None` for plain connections.
     pub tls: Option<Tls>,
 }
 
-/// Accepts until the end begins. Its connections end when every reader was
-/// told, and are waited for with the rest.
+/// Accepts connections until shutdown begins. Open connections end after all
+/// readers have received their end, and are awaited with the other tasks.
 pub async fn serve(doors: Vec<Listener>, admission: Admission, shutdown: &Shutdown) {
     let refusing =
         |message| full(message).layer(from_fn_with_state(admission.clone(), count_refusals));
@@ -67,9 +69,9 @@ pub async fn serve(doors: Vec<Listener>, admission: Admission, shutdown: &Shutdo
 }
 
 struct Server<'a> {
-    /// Answers those for whom there is no room.
+    /// Router for connections without a free file descriptor.
     full: Router,
-    /// Those whose address has too many already.
+    /// Router for connections beyond the limit of their address.
     crowded: Router,
     descriptors: Descriptors,
     out_of_files: LogThrottle,
@@ -79,8 +81,8 @@ struct Server<'a> {
 
 impl Server<'_> {
     async fn accept(&self, door: Listener) {
-        // Of this door alone: a crowd before the public one shuts nobody out of
-        // that of those who run the gateway.
+        // For this listener alone: a crowd on the public listener does not
+        // exhaust the quota of the admin listener.
         let newcomers = ConnectionQuota::of(self.descriptors.left());
         let waiting = PendingRequests::new(self.admission.clone());
         loop {
@@ -163,7 +165,7 @@ impl Server<'_> {
     }
 }
 
-/// One who came, and how to speak TLS with them where that is spoken.
+/// Accepted socket, and its listener's TLS acceptor if it has one.
 type Client = (Tcp, Option<Acceptor>);
 
 async fn connection(
@@ -194,7 +196,8 @@ async fn connection(
     }
 }
 
-/// The client was gone before it was accepted; the next may be well.
+/// Whether the error concerns this connection alone: the client left before it
+/// was accepted, and the next accept may succeed.
 fn is_of_the_connection(error: &io::Error) -> bool {
     matches!(
         error.kind(),

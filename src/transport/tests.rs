@@ -1,6 +1,6 @@
-//! The WebSocket of the gateway by Autobahn's cases, which kosoku drives. They
-//! want a server that sends back what it is sent, so here it is one: the same
-//! accept loop, upgrade, reading and closing, and an echo in place of a reader.
+//! Autobahn's WebSocket test cases, run by kosoku. They need an echo server, so
+//! this test uses the gateway's accept loop, upgrade, reading and closing, with
+//! an echo in place of a reader.
 
 use std::{collections::BTreeMap, future::poll_fn, path::Path, time::Duration};
 
@@ -37,7 +37,7 @@ use crate::{
 /// All cases take 3 s here.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// What `tests/clients/setup` made.
+/// Installed by `tests/clients/setup`.
 const KOSOKU: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/target/clients/venv-autobahn/bin/kosoku"
@@ -56,16 +56,16 @@ const GROUPS: &[(&str, usize)] = &[
     ("10", 1),  // automatic fragmentation
 ];
 
-/// Not of the gateway: messages of 1 MiB and more, which it never writes, and
-/// takes from nobody but where `--max-client-frame` says so; and compression.
+/// Excluded: messages of 1 MiB and more, which the gateway never sends, and
+/// receives only if `--max-client-frame` allows it; and compression.
 const LEFT_OUT: &[&str] = &[
     "9.1.3", "9.1.4", "9.1.5", "9.1.6", "9.2.3", "9.2.4", "9.2.5", "9.2.6", "9.3.*", "9.4.*",
     "9.5.*", "9.6.*", "12.*", "13.*",
 ];
 
-/// Case, exchange, closing: text that cannot become UTF-8 any more is noticed at
-/// the end of its frame, and not in the middle; for the others the protocol
-/// leaves open what is right.
+/// Case, exchange, closing. Text that can no longer become valid UTF-8 is
+/// detected at the end of its frame, not in the middle; for the other cases the
+/// protocol leaves the right behaviour open.
 const NOT_SIMPLY_OK: &[(&str, &str, &str)] = &[
     ("6.4.3", "NON-STRICT", "OK"),
     ("6.4.4", "NON-STRICT", "OK"),
@@ -81,7 +81,7 @@ async fn echo(State(admission): State<Admission>, request: Request) -> Response 
     }
 }
 
-/// Reads as the wires do, and closes as they do.
+/// Reads and closes as the transports do.
 async fn run(mut socket: WebSocket) {
     let end = loop {
         let message = match poll_fn(|cx| socket.poll_read(cx)).await {
@@ -102,8 +102,8 @@ async fn run(mut socket: WebSocket) {
     close(socket, end).await;
 }
 
-/// Serves until the runtime ends; its port. The largest message of the cases has
-/// 256 KiB.
+/// Starts the server, which runs until the runtime ends, and returns its port.
+/// The largest message of the cases has 256 KiB.
 async fn echo_server() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -135,7 +135,7 @@ async fn echo_server() -> u16 {
     port
 }
 
-/// Each case with its verdict on what was exchanged, and on how it was closed.
+/// The verdicts of each case: on the exchange, and on the closing.
 async fn verdicts() -> BTreeMap<String, [String; 2]> {
     assert!(
         Path::new(KOSOKU).exists(),
