@@ -33,16 +33,16 @@ pub enum Code {
     Forbidden,
     /// Retry later.
     TooMany,
-    /// Come back.
+    /// Retry.
     SourceUnavailable,
     /// Gap or interruption on the raw and PGCacheWatch transports, which have
     /// no message for it: retry.
     Interrupted,
     /// The client reads nothing, or answers no ping: retry.
     WriteTimeout,
-    /// Come back.
+    /// Retry.
     ShuttingDown,
-    /// Come back.
+    /// Retry.
     Internal,
 }
 
@@ -146,9 +146,9 @@ impl Code {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct Refusal {
-    /// For the client's program.
+    /// Code for the client's program.
     pub code: Code,
-    /// For people: names the input and the rule.
+    /// Message for people: names the input and the rule.
     pub message: String,
 }
 

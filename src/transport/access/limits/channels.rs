@@ -12,9 +12,10 @@ use crate::{
     transport::protocol::codes::{Code, Refusal},
 };
 
-/// Each new channel is a LISTEN and later an UNLISTEN in PostgreSQL. At this rate they
-/// use a small part of one core there. The bucket holds the client's limit of channels,
-/// so that a reconnecting client gets all of them at once.
+/// New channels of one client a second. Each is a LISTEN and later an UNLISTEN in
+/// PostgreSQL; at this rate they use a small part of one core there. The bucket holds
+/// the client's limit of channels, so that a reconnecting client gets all of them at
+/// once.
 const NEW_CHANNELS_PER_SECOND: usize = 1000;
 
 /// Token buckets for new channels by client, and the intervals of log lines.

@@ -61,9 +61,9 @@ impl Default for Limits {
     }
 }
 
-/// More than an application publishes one by one, and a part of what the
-/// publishing session commits in a second, so that the rest is left to other
-/// clients.
+/// Default rate of publishes of one client: more than an application publishes
+/// one by one, and a part of what the publishing session commits in a second,
+/// so that the rest is left to other clients.
 const PUBLISH_RATE: usize = 1000;
 
 /// Queued publishes of one client; the next is refused. A quarter of the queue is
