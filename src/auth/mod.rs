@@ -171,6 +171,7 @@ impl Policy {
 }
 
 impl Authenticator {
+    /// An authenticator with these rules.
     pub fn new(config: Config) -> Self {
         let changes = PolicyVersion::default();
         let shared = Shared {

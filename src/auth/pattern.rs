@@ -83,6 +83,7 @@ impl Patterns {
         self.0.iter().any(|p| p.matches(channel.as_str()))
     }
 
+    /// All patterns, in the order of the list.
     pub fn iter(&self) -> impl Iterator<Item = &Pattern> {
         self.0.iter()
     }

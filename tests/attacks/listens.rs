@@ -204,7 +204,9 @@ const CHURNED: usize = 30_000;
 #[tokio::test(flavor = "multi_thread")]
 async fn a38_names_that_come_and_go_keep_nobody_waiting() {
     let _alone = PROCESSOR.lock().await;
-    let (mut besieged, tap) = Besieged::tapped(&[]).await;
+    // A new session repeats its LISTENs in larger batches.
+    let flags = ["--heartbeat-timeout", "30s"];
+    let (mut besieged, tap) = Besieged::tapped(&flags).await;
     let address = besieged.address();
     let churning = join_all((0..CHURNING).map(|n| churn(2 + n, address))).await;
     let (mut ready, mut heard) = (Vec::new(), Vec::new());
