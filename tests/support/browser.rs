@@ -20,8 +20,8 @@ use super::{
     within,
 };
 
-/// What `tests/browser/setup` finds or makes: the headless one first, which is the
-/// quickest.
+/// Names of the Chromium binaries that `tests/browser/setup` finds or installs; the
+/// headless one is first, because it is the fastest.
 const NAMES: [&str; 4] = [
     "chromium-headless-shell",
     "chromium",
@@ -32,31 +32,31 @@ const NAMES: [&str; 4] = [
 /// A screenshot is one message.
 const MAX_MESSAGE: usize = 64 << 20;
 
-/// Between two looks at a page, which is to do other things too.
+/// Interval between two checks of a page; the page needs time for its own work.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// Chromium is many processes, and Debian's a script that starts them: all are one
-/// process group, whose first is this shell. It ends them when its input ends: that
-/// is when the tests' own process is gone, however it went.
+/// Chromium is many processes, and that of Debian is a script that starts them:
+/// all are in one process group led by this shell. It ends them at the end of its
+/// input, which comes when the process of the tests is gone, for whatever reason.
 const TOGETHER: &str = r#""$0" "$@" & read -r _; kill -s KILL 0"#;
 
-/// Killed when it is dropped, all of it.
+/// Chromium; all its processes are killed when it is dropped.
 pub struct Browser {
     address: SocketAddr,
-    /// Of the browser itself, among its DevTools.
+    /// Path of the browser's own DevTools endpoint.
     path: String,
     program: Program,
     _profile: TempDir,
 }
 
-/// A tab.
+/// A browser tab.
 pub struct Page {
     socket: WebSocketStream<TcpStream>,
     calls: u64,
 }
 
 impl Browser {
-    /// The process group of all that it is.
+    /// Process group of all its processes.
     pub fn group(&self) -> u32 {
         self.program.pid()
     }
@@ -65,7 +65,7 @@ impl Browser {
         Self::with(&[]).await
     }
 
-    /// With more arguments.
+    /// Starts a browser with additional arguments.
     pub async fn with(arguments: &[&str]) -> Self {
         let profile = tempfile::tempdir().unwrap();
         let mut browser = command("/bin/sh");
@@ -76,7 +76,8 @@ impl Browser {
         browser.args([
             "--headless",
             "--remote-debugging-port=0",
-            // Its own needs rights that a container or root does not have.
+            // Chromium's sandbox needs rights that a container or root does not
+            // have.
             "--no-sandbox",
             "--disable-gpu",
             "--disable-dev-shm-usage",
@@ -97,7 +98,7 @@ impl Browser {
         }
     }
 
-    /// A new tab in a profile of its own.
+    /// Opens a tab in a new profile.
     pub async fn page(&self) -> Page {
         let mut browser = self.attach(&self.path).await;
         let context = browser.call("Target.createBrowserContext", json!({})).await;
@@ -133,7 +134,7 @@ impl Drop for Browser {
 }
 
 impl Page {
-    /// A command of the protocol, and its result.
+    /// Sends a command of the protocol and returns its result.
     pub async fn call(&mut self, method: &str, params: Value) -> Value {
         self.calls += 1;
         let id = self.calls;
@@ -161,7 +162,7 @@ impl Page {
         self.until("document.readyState === 'complete'").await;
     }
 
-    /// The value of an expression, or of what it promises.
+    /// The value of an expression; a promise is awaited.
     pub async fn eval(&mut self, expression: &str) -> Value {
         let asked = json!({
             "expression": expression,
@@ -203,8 +204,8 @@ impl Page {
         .await;
     }
 
-    /// With the mouse, in the middle of the first that matches, where it can be
-    /// seen.
+    /// Scrolls the first match of the selector into view and clicks its middle with
+    /// the mouse.
     pub async fn click(&mut self, selector: &str) {
         let middle = format!(
             "(() => {{ const one = document.querySelector({}); one.scrollIntoView({{ block: 'center' }}); \
@@ -222,7 +223,7 @@ impl Page {
         }
     }
 
-    /// By the keyboard, in place of what stood there.
+    /// Replaces the text of a field by keyboard input.
     pub async fn fill(&mut self, selector: &str, text: &str) {
         self.click(selector).await;
         self.eval(&format!(

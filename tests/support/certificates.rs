@@ -28,7 +28,7 @@ impl Issued {
     }
 }
 
-/// Who signs; its certificate is what `sslrootcert` names.
+/// Certificate authority; `sslrootcert` names its certificate.
 pub struct Authority {
     pub certificate: String,
     issuer: Issuer<'static, KeyPair>,
@@ -78,8 +78,7 @@ impl Authority {
     }
 }
 
-/// What `openssl req -x509` makes: a certificate that signs itself, and says
-/// that it is an authority.
+/// Self-signed CA certificate, as `openssl req -x509` makes it.
 pub fn self_signed(hosts: &[&str]) -> Issued {
     let key = KeyPair::generate().unwrap();
     let params = params("self-signed", hosts, true);

@@ -1,4 +1,4 @@
-//! What a client talks over: TCP, or TLS on it.
+//! Connection of a client: TCP, or TLS on it.
 
 use tokio::io::{AsyncRead, AsyncWrite};
 

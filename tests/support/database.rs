@@ -1,5 +1,5 @@
-//! One server for all tests, and a database of its own for each:
-//! notifications stay within a database.
+//! One server for all tests, and a database for each test: notifications stay
+//! within a database.
 
 use std::{
     cell::Cell,
@@ -31,7 +31,7 @@ fn options() -> Options {
     Options::new(binaries.unwrap()).with("max_connections", "200")
 }
 
-/// A server that a test may stop, kill or set up in its own way.
+/// A server that a test may stop, kill or configure.
 pub async fn own_server(settings: &[(&str, &str)]) -> Sandbox {
     let with = |options: Options, (name, value): &(&str, &str)| options.with(name, value);
     let options = settings.iter().fold(options(), with);
@@ -43,7 +43,7 @@ pub async fn standby_of(primary: &Sandbox) -> Sandbox {
     primary.start_standby(options()).await.unwrap()
 }
 
-/// Promotes it, and returns when it takes changes.
+/// Promotes it, and returns when it accepts writes.
 pub async fn promote(standby: &Sandbox) -> Database {
     let database = Database::at(standby.url()).await;
     let promoting = database.client.query_one("SELECT pg_promote()", &[]);
@@ -52,7 +52,7 @@ pub async fn promote(standby: &Sandbox) -> Database {
     database
 }
 
-/// A new database, and a connection to it as its application has one.
+/// A new database, and a connection to it like that of an application.
 pub struct Database {
     pub url: String,
     pub client: Client,
@@ -69,7 +69,7 @@ impl Database {
         Self::on(server, encoding).await
     }
 
-    /// On a server of the test's own.
+    /// Creates a database on the given server.
     pub async fn on(server: &Sandbox, encoding: &str) -> Self {
         let name = format!("test_{}", DATABASES.fetch_add(1, Ordering::Relaxed));
         let admin = connect(&server.url()).await;
@@ -84,7 +84,7 @@ impl Database {
         Self { url, client }
     }
 
-    /// As soon as the server takes sessions again.
+    /// Connects as soon as the server accepts sessions again.
     pub async fn back(url: String) -> Self {
         let is_up = || async { tokio_postgres::connect(&url, NoTls).await.is_ok() };
         until("the server takes sessions", is_up).await;
@@ -105,7 +105,7 @@ impl Database {
             .unwrap();
     }
 
-    /// Commits many in one transaction, counting from `first`.
+    /// Commits several notifications in one transaction, numbered from `first`.
     pub async fn notify_range(&self, channel: &str, first: i32, last: i32) {
         let sql = "SELECT pg_notify($1, n::text) FROM generate_series($2::int, $3::int) AS n";
         self.client
@@ -122,8 +122,9 @@ impl Database {
         rows.iter().map(|row| row.get(0)).collect()
     }
 
-    /// Waits until the gateway's listening session has sent two more beats. The
-    /// first of them has arrived then: until that no other is sent.
+    /// Waits until the gateway's listening session has sent two more heartbeat
+    /// queries. The first of them has arrived by then, because the next is not
+    /// sent before.
     pub async fn later_beats(&self) {
         let sql = "SELECT query_start::text FROM pg_stat_activity \
                    WHERE datname = current_database() AND application_name = 'pgfan' \

@@ -31,8 +31,9 @@ apt_install() {
     DEBIAN_FRONTEND=noninteractive apt-get -qy -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@"
 }
 
-# One step at a time on the machine: apt-get itself waits for dpkg's lock, but not for that of the package lists. In
-# 900 s each step before was done. What the packages start does not get the lock.
+# One step at a time on the machine: apt-get itself waits for dpkg's lock, but not for that of the
+# package lists. Within 900 s each earlier step has finished. The lock is not inherited by processes
+# that the packages start.
 under_lock() {
     (
         flock -w 900 8 || exit 1
@@ -96,7 +97,7 @@ download() {
     (cd "$1" && shift && { [ $# -eq 0 ] || apt-get -q download "$@"; })
 }
 
-# Those that the packages depend on, and those that these depend on, and the machine does not have.
+# Packages that the given packages depend on, transitively, and that are not installed.
 missing_libraries() {
     missing=' '
     add_missing "$@"

@@ -16,7 +16,7 @@ use super::{Connection, http::request_over, within};
 /// One dispatched message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
-    /// `message` where the stream named none.
+    /// `message` if the stream named none.
     pub name: String,
     pub data: String,
     pub last_event_id: String,
@@ -30,18 +30,18 @@ pub struct EventSource {
     data: String,
     name: String,
     last_event_id_buffer: String,
-    /// What the browser would send as `Last-Event-ID`.
+    /// The value that the browser would send as `Last-Event-ID`.
     pub last_event_id: String,
     /// In milliseconds.
     pub retry: Option<u64>,
-    /// What a browser passes over without a word: fields that it does not know,
-    /// and bytes that are not UTF-8. A gateway has no business to send any.
+    /// Input that a browser ignores silently: unknown fields, and bytes that are not UTF-8. A
+    /// gateway must not send any.
     pub ignored: Vec<String>,
     is_begun: bool,
 }
 
 impl EventSource {
-    /// Takes in bytes, returns what they dispatch.
+    /// Parses bytes and returns the messages that they dispatch.
     pub fn feed(&mut self, bytes: &[u8]) -> Vec<Message> {
         let mut dispatched = Vec::new();
         for &byte in bytes {
@@ -129,7 +129,7 @@ impl EventStream {
         opened.unwrap_or_else(|status| panic!("{path}: {status}"))
     }
 
-    /// Or the status.
+    /// Opens a stream, or returns the status of the refusal.
     pub async fn try_open(
         address: SocketAddr,
         path: &str,
@@ -139,8 +139,8 @@ impl EventStream {
         Self::over(socket, path, headers).await
     }
 
-    /// On a connection that was made already; the status is 0 where it ends
-    /// before there is one.
+    /// Opens a stream on an existing connection; the status is 0 if the connection ends before
+    /// there is one.
     pub async fn over(
         socket: impl Connection,
         path: &str,
@@ -149,7 +149,7 @@ impl EventStream {
         Self::of(request_over(socket, "GET", path, headers, Bytes::new()).await)
     }
 
-    /// Of an answer, if there was one.
+    /// The stream of a response; the status is 0 if there was no response.
     pub fn of(answered: Option<Response<Incoming>>) -> Result<Self, u16> {
         let (head, body) = answered.ok_or(0_u16)?.into_parts();
         if head.status != 200 {
@@ -171,7 +171,7 @@ impl EventStream {
         self.dispatched.pop_front()
     }
 
-    /// Takes in what comes next, whether it dispatches something or not.
+    /// Parses the next chunk, whether it dispatches something or not.
     pub async fn chunk(&mut self) -> Option<Bytes> {
         let bytes = self.body.frame().await?.ok()?.into_data().ok()?;
         let messages = self.source.feed(&bytes);

@@ -1,4 +1,4 @@
-//! A gateway in this process, on a port of its own.
+//! A gateway in this process, on its own port.
 
 use std::{collections::HashMap, net::SocketAddr};
 
@@ -16,10 +16,10 @@ pub fn environment(name: &str) -> Option<String> {
     pgfan::config::environment(name)
 }
 
-/// Ends when it is dropped, or in good order with `stop`.
+/// Gateway that ends when it is dropped, or gracefully with `stop`.
 pub struct TestGateway {
     pub address: SocketAddr,
-    /// For those who run it, where one is set.
+    /// Address of the admin port, if one is set.
     pub admin: Option<SocketAddr>,
     shutdown: Shutdown,
     running: JoinHandle<Result<(), AppError>>,
@@ -63,7 +63,7 @@ impl TestGateway {
         .await;
     }
 
-    /// Waits until `/readyz` is 503 and says why.
+    /// Waits until `/readyz` is 503 with this reason.
     pub async fn unready(&self, why: &str) {
         until(why, || async {
             let answer = self.get("/readyz").await;
@@ -84,7 +84,7 @@ impl TestGateway {
         reader
     }
 
-    /// SIGTERM's part.
+    /// Begins the shutdown, like SIGTERM.
     pub fn begin_shutdown(&self) {
         self.shutdown.begun.cancel();
     }

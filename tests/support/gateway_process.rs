@@ -1,4 +1,4 @@
-//! `pgfan serve`, the real program in a process of its own.
+//! `pgfan serve`, the real program in its own process.
 
 use std::net::SocketAddr;
 
@@ -10,19 +10,19 @@ use super::{
     until,
 };
 
-/// Killed when it is dropped; `stop` ends it in good order.
+/// Running `pgfan serve`; killed when it is dropped, `stop` ends it gracefully.
 pub struct GatewayProcess {
     pub address: SocketAddr,
     pub program: Program,
 }
 
-/// The program itself.
+/// Command for the program itself.
 pub fn pgfan() -> Command {
     command(env!("CARGO_BIN_EXE_pgfan"))
 }
 
-/// What a client of libpq is told in its environment, for a server that asks
-/// for no password: `postgresql://USER@HOST:PORT/DATABASE`.
+/// Environment variables of libpq for a server that asks for no password:
+/// `postgresql://USER@HOST:PORT/DATABASE`.
 pub fn libpq_variables(url: &str) -> [(&'static str, &str); 4] {
     let rest = url.strip_prefix("postgresql://").unwrap();
     let (user, rest) = rest.split_once('@').unwrap();
@@ -36,8 +36,8 @@ pub fn libpq_variables(url: &str) -> [(&'static str, &str); 4] {
     ]
 }
 
-/// The request of a WebSocket, for a client that writes its own bytes; the key
-/// is the example of RFC 6455, section 1.3.
+/// Upgrade request of a WebSocket, for a client that writes its own bytes; the
+/// key is the example of RFC 6455, section 1.3.
 pub fn upgrade(path: &str) -> String {
     format!(
         "GET {path} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -46,8 +46,8 @@ pub fn upgrade(path: &str) -> String {
 }
 
 impl GatewayProcess {
-    /// Told by the libpq variables alone where its database is, and live; who
-    /// comes may publish.
+    /// Starts a gateway that takes its database from the libpq variables alone,
+    /// and waits until it is live; clients may publish.
     pub async fn on(database: &Database) -> Self {
         let mut command = pgfan();
         command.envs(libpq_variables(&database.url));
@@ -56,15 +56,15 @@ impl GatewayProcess {
         gateway
     }
 
-    /// Returns when its port is open: one that was free, taken by the gateway
-    /// itself, so that nobody can come between.
+    /// Returns when its port is open: a free port that the gateway itself
+    /// chose, so no other process can take it in between.
     pub async fn serve(command: &mut Command) -> Self {
         let mut program = Program::start(command.args(["--listen", "127.0.0.1:0"]));
         let address = program.stderr.until("address", address_in_log).await;
         Self { address, program }
     }
 
-    /// With these variables, and no others but where to listen.
+    /// Starts it with these variables and the listen address only.
     pub async fn with_variables(variables: &[(&str, &str)]) -> Self {
         let mut command = pgfan();
         command.arg("serve").envs(variables.iter().copied());
@@ -79,7 +79,7 @@ impl GatewayProcess {
         until("/readyz is 200", || self.is_ready()).await;
     }
 
-    /// Its next line with `text` in it.
+    /// Its next log line that contains `text`.
     pub async fn logged(&mut self, text: &str) -> String {
         self.program.stderr.line(text).await
     }
@@ -93,7 +93,7 @@ impl GatewayProcess {
         kilobytes.parse::<usize>().unwrap() << 10
     }
 
-    /// How many file descriptors it has.
+    /// Number of its open file descriptors.
     pub fn open_files(&self) -> usize {
         let files = format!("/proc/{}/fd", self.program.pid());
         std::fs::read_dir(files).unwrap().count()
@@ -103,7 +103,7 @@ impl GatewayProcess {
         format!("http://{}{path}", self.address)
     }
 
-    /// By SIGTERM, with exit status 0.
+    /// Ends it by SIGTERM, and expects exit status 0.
     pub async fn stop(self) -> Ended {
         self.program.signal("TERM").await;
         let ended = self.program.ended().await;

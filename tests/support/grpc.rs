@@ -21,7 +21,7 @@ pub async fn grpc_client(address: SocketAddr) -> GatewayServiceClient<Channel> {
     GatewayServiceClient::new(endpoint.connect().await.unwrap())
 }
 
-/// On this connection, and no other after it.
+/// Client on this connection; it makes no other.
 pub async fn grpc_over(socket: impl Connection) -> Result<GatewayServiceClient<Channel>, Error> {
     let mut socket = Some(TokioIo::new(socket));
     let connector = tower::service_fn(move |_: Uri| {

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 
 use super::{Connection, within};
 
-/// A whole answer.
+/// A complete response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -31,7 +31,7 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap()
     }
 
-    /// Of a problem document.
+    /// The code of a problem document.
     pub fn code(&self) -> String {
         assert_eq!(self.header("content-type"), "application/problem+json");
         let problem = self.json();
@@ -57,7 +57,7 @@ pub async fn post_with(
     whole(request(address, "POST", path, headers, body.into()).await).await
 }
 
-/// Any method, without a body.
+/// Sends a request of any method without a body.
 pub async fn ask(
     address: SocketAddr,
     method: &str,
@@ -79,8 +79,8 @@ async fn whole(response: Response<Incoming>) -> Answer {
     }
 }
 
-/// On a connection of its own, as HTTP/1.1, and for `localhost` unless `headers` name a
-/// `host`.
+/// Sends an HTTP/1.1 request on a new connection, for `localhost` unless `headers`
+/// contain a `host`.
 pub async fn request(
     address: SocketAddr,
     method: &str,
@@ -93,8 +93,8 @@ pub async fn request(
     answered.expect("an answer")
 }
 
-/// On a connection that was made already; nothing where it ends before the
-/// answer.
+/// Sends a request on an existing connection; `None` if the connection ends before the
+/// response.
 pub async fn request_over(
     socket: impl Connection,
     method: &str,
@@ -113,9 +113,9 @@ pub async fn request_over(
         request = request.header(*name, *value);
     }
     let request = request.body(Full::new(body)).unwrap();
-    // A request that is sent just when the connection ends is never answered:
-    // it lies in a queue that has a sender, and nobody who reads.
-    // Or it ends between the two looks, with the answer there.
+    // A request that is sent at the moment the connection ends is never answered: it
+    // stays in a channel whose receiver is gone. Or the connection ends between the two
+    // polls, with the response ready.
     let mut answered = std::pin::pin!(sender.send_request(request));
     tokio::select! {
         biased;
@@ -124,7 +124,7 @@ pub async fn request_over(
     }
 }
 
-/// The whole answer, over HTTP/1.1; nothing where the connection ends before.
+/// The complete response over HTTP/1.1; `None` if the connection ends before it.
 pub async fn answer_over(
     socket: impl Connection,
     method: &str,
@@ -136,7 +136,7 @@ pub async fn answer_over(
     Some(whole(answered.await?).await)
 }
 
-/// The same as h2c, with prior knowledge.
+/// GET over h2c with prior knowledge.
 pub async fn get_h2(address: SocketAddr, path: &str) -> Answer {
     get_h2_with(address, path, &[]).await
 }
@@ -146,7 +146,7 @@ pub async fn get_h2_with(address: SocketAddr, path: &str, headers: &[(&str, &str
     whole(get_h2_over(socket, path, headers).await).await
 }
 
-/// On a connection that was made already.
+/// GET over h2c on an existing connection.
 pub async fn get_h2_over(
     socket: impl Connection,
     path: &str,
@@ -156,8 +156,7 @@ pub async fn get_h2_over(
     answered.await.expect("an answer")
 }
 
-/// The same with any method; nothing where the connection ends before the
-/// answer.
+/// The same with any method; `None` if the connection ends before the response.
 pub async fn request_h2_over(
     socket: impl Connection,
     method: &str,

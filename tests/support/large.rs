@@ -1,5 +1,5 @@
-//! More than the buffers of a connection hold, and readers that are overtaken
-//! by it.
+//! More data than the buffers of a connection hold, and readers that become too
+//! slow because of it.
 
 use std::ops::RangeInclusive;
 
@@ -7,14 +7,14 @@ use tokio_postgres::types::ToSql;
 
 use super::{Database, Reader, Said, Wire};
 
-/// Notifications that fill every buffer on their way.
+/// Number of notifications that fills every buffer on their way.
 pub const EVENTS: i32 = 4000;
 
-/// So many at once a log of 1 MiB holds for those who read: each is kept as it
-/// came, and as each of four wires writes it.
+/// Number of notifications that a log of 1 MiB holds for its readers at once:
+/// each is kept as it came, and as encoded for each of four transports.
 pub const STEP: i32 = 20;
 
-/// Of 7.9 KB each, numbered, on the channel `a`.
+/// Sends notifications of 7.9 KB each, numbered, on the channel `a`.
 pub async fn notify_large(database: &Database, numbers: RangeInclusive<i32>) {
     let sql = "SELECT pg_notify('a', n || ' ' || repeat('x', 7900)) \
                FROM generate_series($1::int, $2::int) AS n";
@@ -22,7 +22,7 @@ pub async fn notify_large(database: &Database, numbers: RangeInclusive<i32>) {
     database.client.query(sql, &ends).await.unwrap();
 }
 
-/// Each of these numbers, in order.
+/// Receives each of these numbers, in order.
 pub async fn hears_large(reader: &mut Reader, numbers: RangeInclusive<i32>) {
     for n in numbers {
         let (_, payload) = reader.event().await;
@@ -30,8 +30,8 @@ pub async fn hears_large(reader: &mut Reader, numbers: RangeInclusive<i32>) {
     }
 }
 
-/// It hears of its gap before it has heard all `EVENTS`: or of the end, where
-/// that is how its wire tells.
+/// The reader receives its gap, or the end if its protocol reports gaps this
+/// way, before it has received all `EVENTS`.
 pub async fn is_overtaken(reader: &mut Reader, wire: Wire) {
     let mut heard = 0;
     let end = loop {
@@ -50,7 +50,8 @@ pub async fn is_overtaken(reader: &mut Reader, wire: Wire) {
     }
 }
 
-/// What is at the head when it gets its gap may be overtaken in turn.
+/// Receives up to `last`. A reader that is at the head when it gets its gap may
+/// fall behind again.
 pub async fn goes_on_to(reader: &mut Reader, last: &str, wire: Wire) {
     loop {
         match reader.said().await {

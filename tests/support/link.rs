@@ -1,5 +1,5 @@
-//! A network link to a server, whose weather a test makes: frozen, slow,
-//! lossy, dead or cut.
+//! A network link to a server, whose state a test sets: frozen, slow, lossy,
+//! dead or cut.
 
 use std::{
     os::fd::AsFd,
@@ -20,23 +20,23 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// What is on its way in one direction; at the limit the sender waits, as
-/// with any network.
+/// Chunks on their way in one direction; at the limit the sender waits, as with
+/// any network.
 const IN_FLIGHT: usize = 256;
 
 const CHUNK: usize = 16 << 10;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Weather {
-    /// Where a new connection leads to.
+    /// Port that a new connection leads to.
     to: u16,
     /// Nothing passes, and TCP stays up: a middlebox that hangs.
     frozen: bool,
     latency: Duration,
-    /// Of 100 packets that come to the link so many are lost before TCP sees
-    /// them: at 100 a cable that was pulled.
+    /// Percentage of the packets to the link that are lost before TCP sees
+    /// them; 100 is a pulled cable.
     loss: u32,
-    /// Rises when every connection is to be reset.
+    /// Incremented when every connection is to be reset.
     cuts: u32,
 }
 
@@ -68,12 +68,13 @@ impl Link {
         self.weather.send_modify(|weather| weather.to = port);
     }
 
-    /// How many connections were asked for so far.
+    /// Number of connections accepted so far.
     pub fn accepted(&self) -> usize {
         self.accepted.load(Ordering::Relaxed)
     }
 
-    /// New connections are accepted, and as silent as the old ones.
+    /// Freezes the link; new connections are accepted, but carry no data
+    /// either.
     pub fn freeze(&self) {
         self.weather.send_modify(|weather| weather.frozen = true);
     }
@@ -82,18 +83,19 @@ impl Link {
         self.weather.send_modify(|weather| weather.frozen = false);
     }
 
-    /// In each direction.
+    /// Sets the latency of each direction.
     pub fn delay(&self, latency: Duration) {
         self.weather
             .send_modify(|weather| weather.latency = latency);
     }
 
-    /// Of 100 packets, those that ask for a connection included.
+    /// Sets the percentage of lost packets, including those that open a
+    /// connection.
     pub fn lose(&self, percent: u32) {
         self.weather.send_modify(|weather| weather.loss = percent);
     }
 
-    /// Resets every connection; the next ones are carried.
+    /// Resets every connection; new ones are carried.
     pub fn cut(&self) {
         self.weather.send_modify(|weather| weather.cuts += 1);
     }
@@ -125,7 +127,7 @@ async fn accept(
     }
 }
 
-/// Both ways, until one side has ended or the link is cut.
+/// Carries both directions until one side has ended or the link is cut.
 async fn carry(near: TcpStream, mut weather: watch::Receiver<Weather>) {
     let port = weather.borrow().to;
     let Ok(far) = TcpStream::connect(("127.0.0.1", port)).await else {
@@ -142,7 +144,7 @@ async fn carry(near: TcpStream, mut weather: watch::Receiver<Weather>) {
         for socket in &sockets {
             set_loss(socket, &now);
             if now.cuts != cuts {
-                // Its end is a reset then.
+                // So that closing it sends a reset.
                 socket.set_linger(Some(Duration::ZERO)).unwrap();
             }
         }
@@ -158,7 +160,7 @@ async fn carry(near: TcpStream, mut weather: watch::Receiver<Weather>) {
     }
 }
 
-/// One way: what comes is passed on when its time has come.
+/// Carries one direction: each chunk is passed on when its latency has passed.
 async fn way(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
@@ -189,9 +191,10 @@ async fn way(
     tokio::join!(take_in, pass_on);
 }
 
-/// By a filter in the kernel, before TCP sees a packet and acknowledges it
-/// (<https://www.kernel.org/doc/html/latest/networking/filter.html>). A socket
-/// that was accepted has the filter of its listener.
+/// Sets the loss by a filter in the kernel, before TCP sees a packet and
+/// acknowledges it
+/// (<https://www.kernel.org/doc/html/latest/networking/filter.html>). An
+/// accepted socket inherits the filter of its listener.
 fn set_loss(socket: &impl AsFd, weather: &Weather) {
     const LOAD_ABSOLUTE: u16 = 0x20;
     const JUMP_IF_GREATER_OR_EQUAL: u16 = 0x35;
@@ -199,7 +202,7 @@ fn set_loss(socket: &impl AsFd, weather: &Weather) {
     const RANDOM_NUMBER: u32 = 0xFFFF_F000 + 56;
     let socket = SockRef::from(socket);
     if weather.loss == 0 {
-        // It fails where there was none.
+        // Fails if there was none.
         let _ = socket.detach_filter();
         return;
     }

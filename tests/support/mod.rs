@@ -1,5 +1,5 @@
-//! What every test needs: a real PostgreSQL, a real gateway on it, and
-//! readers of every wire that speak in the same words.
+//! Common code of all tests: a real PostgreSQL, a real gateway on it, and
+//! readers of every transport with a common interface.
 
 pub mod browser;
 pub mod certificates;
@@ -41,10 +41,10 @@ pub use websocket::{WebSocket, closed};
 
 use std::{future::Future, time::Duration};
 
-/// No test waits longer for anything than this.
+/// Timeout of every wait in a test.
 pub const LIMIT: Duration = Duration::from_secs(20);
 
-/// The value that is waited for, or a failure that names it.
+/// The awaited value, or a failure that names it.
 pub async fn within<T>(what: &str, wait: impl Future<Output = T>) -> T {
     match tokio::time::timeout(LIMIT, wait).await {
         Ok(value) => value,
@@ -52,8 +52,8 @@ pub async fn within<T>(what: &str, wait: impl Future<Output = T>) -> T {
     }
 }
 
-/// Between two looks: who looks all the time takes the processor from what is
-/// looked at.
+/// Interval between two checks: continuous polling takes processor time from
+/// what is checked.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// Waits until `state` holds.

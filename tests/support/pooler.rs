@@ -45,20 +45,21 @@ impl Pooler {
                     _folder: folder,
                 };
             }
-            // Somebody else was faster.
+            // Another process has taken the port.
             assert!(said.contains("in use"), "{said}");
         }
     }
 }
 
-/// Below those that the kernel gives to outgoing connections.
+/// A port below those that the kernel gives to outgoing connections.
 pub fn free_port() -> u16 {
     let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     let ports = std::iter::repeat_with(|| fastrand::u16(20_000..32_000));
     ports.take(100).find(is_free).unwrap()
 }
 
-/// It refuses to run as root, and becomes whoever runs the server.
+/// PgBouncer refuses to run as root, and switches to the user that runs the
+/// server.
 fn write_settings(folder: &Path, port: u16, server: &Sandbox, mode: &str) {
     let (folder_owner, server_owner) = (owner(folder), owner(&server.data_dir()));
     let user = match folder_owner == server_owner {

@@ -1,4 +1,4 @@
-//! A program of any make, as a process: what it says, and how it ends.
+//! An external program as a process: its output and its end.
 
 use std::{
     ffi::OsStr,
@@ -16,22 +16,22 @@ use tokio::{
 
 use super::{LIMIT, environment, within};
 
-/// What a program may say on one stream; past it nobody reads on, and it
-/// waits with a full pipe until the test's own limit.
+/// Most output of a program on one stream that is read; beyond it the program blocks
+/// on a full pipe until the test's timeout.
 const OUTPUT_LIMIT: usize = 16 << 20;
 
-/// Killed when it is dropped; with its group, if it leads one (`process_group(0)`):
-/// a shell leaves what it has begun behind.
+/// Killed when it is dropped; with its group, if it leads one (`process_group(0)`),
+/// because a shell leaves its children behind.
 pub struct Program {
     child: Child,
     pub stdout: Output,
     pub stderr: Output,
 }
 
-/// What was said on one stream so far.
+/// Output on one stream so far.
 pub struct Output {
     said: watch::Receiver<Vec<u8>>,
-    /// Up to here it was read line by line.
+    /// End of what was read line by line.
     read: usize,
 }
 
@@ -43,8 +43,8 @@ pub struct Ended {
     pub stderr: String,
 }
 
-/// Without the test's own environment, of which any variable of PostgreSQL's
-/// or pgfan's would be a setting.
+/// A command without the test's own environment, in which any variable of PostgreSQL
+/// or pgfan would be a setting.
 pub fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     command.env_clear().kill_on_drop(true);
@@ -66,8 +66,8 @@ pub async fn run_within(limit: Duration, command: &mut Command) -> Ended {
     Program::start(command).ended_within(limit).await
 }
 
-/// By the shell's own `kill`, which is on every machine. Whether there was
-/// such a process.
+/// Sends a signal by the shell's own `kill`, which is on every machine. Returns
+/// whether there was such a process.
 pub async fn signal(pid: u32, name: &str) -> bool {
     let mut kill = command("/bin/sh");
     let script = r#"kill -s "$1" "$2" 2>/dev/null"#;
@@ -94,7 +94,7 @@ impl Program {
         self.child.id().expect("it was not waited for yet")
     }
 
-    /// `name` as kill(1) has it.
+    /// Sends a signal; `name` is as in kill(1).
     pub async fn signal(&self, name: &str) {
         let pid = self.pid();
         assert!(signal(pid, name).await, "kill -s {name} {pid}");
@@ -121,13 +121,13 @@ impl Program {
 }
 
 impl Drop for Program {
-    /// A test that fails shows what the programs in it had to say.
+    /// A failing test shows the output of its programs.
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("pid {:?}: {}", self.child.id(), self.stderr.text());
         }
-        // It was not waited for yet, so the id is its own. Who leads no group has none
-        // of this id, and there is nothing to kill.
+        // The process was not waited for yet, so its id is not reused. If it leads no
+        // group, no group has this id, and nothing is killed.
         if let Some(group) = self.child.id().and_then(|id| Pid::from_raw(id as i32)) {
             let _ = kill_process_group(group, Signal::KILL);
         }
@@ -152,7 +152,7 @@ impl Output {
         }
     }
 
-    /// What `find` finds in all that was said, as soon as it does.
+    /// The first result of `find` on the output so far.
     pub async fn until<T>(&mut self, what: &str, find: impl Fn(&[u8]) -> Option<T>) -> T {
         let search = async {
             loop {
@@ -166,7 +166,7 @@ impl Output {
         found.unwrap_or_else(|| panic!("no {what} in what was said: {:?}", self.text()))
     }
 
-    /// The next line with `text` in it.
+    /// The next line that contains `text`.
     pub async fn line(&mut self, text: &str) -> String {
         let from = self.read;
         let find = |said: &[u8]| {
@@ -195,7 +195,7 @@ impl Output {
         String::from_utf8_lossy(&self.said.borrow()).into_owned()
     }
 
-    /// Everything, once the stream has ended.
+    /// The complete output, once the stream has ended.
     async fn whole(&mut self) -> String {
         while self.said.changed().await.is_ok() {}
         self.text()

@@ -1,4 +1,4 @@
-//! One reader, whatever the wire.
+//! One reader, of any transport.
 
 use std::net::SocketAddr;
 
@@ -19,17 +19,17 @@ pub enum Wire {
     WebSocket,
     Sse,
     Grpc,
-    /// Says `ready` by its 101, and gives events no id.
+    /// Reports `ready` by its 101, and gives events no id.
     PgCacheWatch,
 }
 
 impl Wire {
-    /// Those that can say everything.
+    /// The transports that can express every message.
     pub const FULL: [Self; 3] = [Self::WebSocket, Self::Sse, Self::Grpc];
     pub const ALL: [Self; 4] = [Self::WebSocket, Self::Sse, Self::Grpc, Self::PgCacheWatch];
 }
 
-/// Leaves when it is dropped.
+/// A reader; it leaves when it is dropped.
 pub struct Reader {
     ready: Option<String>,
     said: mpsc::Receiver<Said>,
@@ -37,8 +37,8 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Returns when the request is on its way; on the PGCacheWatch wire when
-    /// the 101 is seen.
+    /// Returns when the request is on its way; for PGCacheWatch when the 101 is
+    /// received.
     pub async fn open(
         wire: Wire,
         address: SocketAddr,
@@ -49,15 +49,15 @@ impl Reader {
         Self::over(socket, wire, channels, cursor).await
     }
 
-    /// On a connection that was made already. Where that ends too soon, all
-    /// that is said is `Closed`.
+    /// Opens a reader on an existing connection. If that ends too soon, the
+    /// only message is `Closed`.
     pub async fn over(
         socket: impl Connection,
         wire: Wire,
         channels: &[&str],
         cursor: Option<&str>,
     ) -> Self {
-        // A reader that nobody asks waits, as a slow client would.
+        // A reader that is not polled waits, as a slow client would.
         let (sender, said) = mpsc::channel(64);
         let reading = match wire {
             Wire::WebSocket => tokio::spawn(web_socket(socket, query(channels, cursor), sender)),
@@ -96,7 +96,8 @@ impl Reader {
         said.expect("nothing is said after the end")
     }
 
-    /// `None` after the end, and when the connection could not be made.
+    /// The next message; `None` after the end, and when the connection could
+    /// not be made.
     pub async fn next(&mut self) -> Option<Said> {
         self.said.recv().await
     }
@@ -108,12 +109,12 @@ impl Reader {
         }
     }
 
-    /// Of the last `ready`.
+    /// Cursor of the last `ready`.
     pub fn ready_cursor(&self) -> String {
         self.ready.clone().expect("seen ready")
     }
 
-    /// Its id and payload.
+    /// Id and payload of the next event.
     pub async fn event(&mut self) -> (String, String) {
         match self.said().await {
             Said::Event { id, payload, .. } => (id, payload),
@@ -217,7 +218,7 @@ pub(super) async fn refused(status: u16, sender: &mpsc::Sender<Said>) {
     send(sender, Said::Closed(status.into(), String::new())).await;
 }
 
-/// Returns whether that was the last.
+/// Returns whether that was the last message.
 pub(super) async fn send(sender: &mpsc::Sender<Said>, said: Said) -> bool {
     let is_end = matches!(said, Said::Closed(..));
     sender.send(said).await.is_err() || is_end

@@ -1,4 +1,4 @@
-//! What a gateway said, in words that are the same for every wire.
+//! Messages of a gateway, in a form common to all transports.
 
 use serde_json::Value;
 
@@ -21,10 +21,10 @@ pub enum Said {
     Live {
         cursor: String,
     },
-    /// Only to what a WebSocket client says.
+    /// Answer to a client's message, on WebSockets only.
     Answer(Value),
-    /// The end: close code, HTTP or gRPC status, and the contract's code
-    /// where it was named.
+    /// The end: close code, HTTP or gRPC status, and the contract's code if it
+    /// was named.
     Closed(i32, String),
 }
 

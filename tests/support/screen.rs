@@ -8,7 +8,8 @@ use std::{
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
-/// A terminal's other side, and where it is. It is closed when this is dropped.
+/// A terminal: the file descriptor of its other side, and its path. It is
+/// closed when this is dropped.
 pub fn screen() -> (OwnedFd, PathBuf) {
     let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
     let screen = openpt(flags).unwrap();

@@ -1,4 +1,4 @@
-//! Clients that read until they are ready, and never again.
+//! Clients that read until they are ready, and then stop reading.
 
 use std::net::SocketAddr;
 
@@ -9,8 +9,7 @@ use tokio::{
 
 use super::{gateway_process::upgrade, within};
 
-/// On a WebSocket of this path. That of the PGCacheWatch wire is ready with
-/// its 101.
+/// Opens a WebSocket of this path. PGCacheWatch is ready with its 101.
 pub async fn stuck_web_socket(address: SocketAddr, path: &str) -> TcpStream {
     let ready = match path.starts_with("/pgpubsub/") {
         true => "\r\n\r\n",
@@ -24,7 +23,7 @@ pub async fn stuck_sse(address: SocketAddr, path: &str) -> TcpStream {
     stuck(address, request.as_bytes(), "\"ready\"").await
 }
 
-/// On gRPC-Web over HTTP/1.1, with this call.
+/// Opens gRPC-Web over HTTP/1.1, with this call.
 pub async fn stuck_grpc_web(address: SocketAddr, call: &[u8]) -> TcpStream {
     let head = format!(
         "POST /pgfan.v1.GatewayService/Subscribe HTTP/1.1\r\nHost: localhost\r\n\
@@ -36,7 +35,7 @@ pub async fn stuck_grpc_web(address: SocketAddr, call: &[u8]) -> TcpStream {
     stuck(address, &[head.as_bytes(), call].concat(), ready).await
 }
 
-/// With little room for what it does not read.
+/// Its receive buffer is small.
 async fn stuck(address: SocketAddr, request: &[u8], ready: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();

@@ -1,4 +1,4 @@
-//! A client of TLS, and a folder with what a gateway that speaks it needs.
+//! A TLS client, and a folder with the files of a gateway that serves TLS.
 
 use std::{io, net::SocketAddr, sync::Arc};
 
@@ -17,7 +17,7 @@ use super::certificates::{Authority, Issued, write};
 /// The name in the gateway's certificate.
 pub const HOST: &str = "pgfan.test";
 
-/// What the gateway's settings name, and who signed it.
+/// The files that the gateway's settings name, and their authority.
 pub struct Certificates {
     pub authority: Authority,
     folder: TempDir,
@@ -35,7 +35,7 @@ impl Certificates {
         certificates
     }
 
-    /// In place of what is there.
+    /// Replaces the certificate and key.
     pub fn put(&self, issued: &Issued) {
         self.write("cert", &issued.certificate);
         self.write("key", &issued.key);
@@ -45,12 +45,12 @@ impl Certificates {
         write(self.folder.path(), name, text, 0o600);
     }
 
-    /// Of `cert`, `key` or `ca`, or what else was written.
+    /// Path of `cert`, `key`, `ca`, or another file in the folder.
     pub fn path(&self, name: &str) -> String {
         self.folder.path().join(name).display().to_string()
     }
 
-    /// Both that a gateway needs, as settings.
+    /// Certificate and key as settings.
     pub fn settings(&self) -> [(&'static str, String); 2] {
         [
             ("tls-cert", self.path("cert")),
@@ -58,7 +58,7 @@ impl Certificates {
         ]
     }
 
-    /// Who trusts the authority, and has no certificate.
+    /// A client that trusts the authority, and has no certificate.
     pub fn client(&self) -> TlsClient {
         TlsClient::new(&self.authority, None)
     }
@@ -69,17 +69,17 @@ pub struct TlsClient {
 }
 
 impl TlsClient {
-    /// Trusts `authority`, and shows a certificate of its own.
+    /// A client that trusts `authority`, and presents its own certificate.
     pub fn new(authority: &Authority, own: Option<&Issued>) -> Self {
         Self::with(&authority.certificate, own)
     }
 
-    /// Trusts this certificate, and has none.
+    /// A client that trusts this certificate, and has none.
     pub fn trusting(certificate: &str) -> Self {
         Self::with(certificate, None)
     }
 
-    /// Takes any certificate, and looks at no dates.
+    /// A client that accepts any certificate and ignores dates.
     pub fn careless() -> Self {
         let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
         let builder = builder.with_safe_default_protocol_versions().unwrap();
@@ -108,7 +108,7 @@ impl TlsClient {
         Self { config }
     }
 
-    /// Speaks of `protocol` (ALPN), if it is not empty.
+    /// Offers `protocol` (ALPN), if it is not empty.
     pub async fn connect(
         &self,
         address: SocketAddr,
@@ -178,7 +178,7 @@ impl ServerCertVerifier for Careless {
     }
 }
 
-/// The first one of a file.
+/// The first certificate of a PEM file.
 pub fn der(pem: &str) -> CertificateDer<'static> {
     CertificateDer::from_pem_slice(pem.as_bytes()).unwrap()
 }

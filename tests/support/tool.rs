@@ -1,6 +1,6 @@
-//! Programs and libraries of others.
+//! External programs and libraries.
 
-/// What `tests/faults/setup` made.
+/// Path of a program that `tests/faults/setup` installed.
 pub fn tool(path: &str) -> std::path::PathBuf {
     let made = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("target/faults");
     let tool = made.join(path);

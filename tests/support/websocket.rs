@@ -17,13 +17,13 @@ pub struct WebSocket {
 }
 
 impl WebSocket {
-    /// Once the 101 is seen; else the status.
+    /// Returns once the 101 is received; otherwise the status.
     pub async fn open(address: SocketAddr, path: &str) -> Result<Self, u16> {
         Self::over(TcpStream::connect(address).await.unwrap(), path).await
     }
 
-    /// On a connection that was made already; the status is 0 where it ends
-    /// before there is one.
+    /// Opens a WebSocket on an existing connection; the status is 0 if the
+    /// connection ends before there is one.
     pub async fn over(socket: impl Connection, path: &str) -> Result<Self, u16> {
         let socket: Box<dyn Connection> = Box::new(socket);
         match client_async(format!("ws://localhost{path}"), socket).await {
@@ -33,7 +33,8 @@ impl WebSocket {
         }
     }
 
-    /// With these headers in the request; and those of the answer.
+    /// Opens it with these headers in the request; returns also those of the
+    /// response.
     pub async fn with_headers(
         address: SocketAddr,
         path: &str,
@@ -43,7 +44,7 @@ impl WebSocket {
         Self::over_with_headers(socket, &address.to_string(), path, headers).await
     }
 
-    /// Both.
+    /// Both: on an existing connection, with these headers.
     pub async fn over_with_headers(
         socket: impl Connection,
         host: &str,
@@ -68,12 +69,12 @@ impl WebSocket {
         self.send(Message::Text(text.into())).await;
     }
 
-    /// Whether the connection took it.
+    /// Returns whether the connection accepted it.
     pub async fn try_say(&mut self, text: &str) -> bool {
         self.stream.send(Message::Text(text.into())).await.is_ok()
     }
 
-    /// The same of any message.
+    /// The same for any message.
     pub async fn try_send(&mut self, message: Message) -> bool {
         self.stream.send(message).await.is_ok()
     }
@@ -87,7 +88,7 @@ impl WebSocket {
         self.stream.next().await.transpose().unwrap_or_default()
     }
 
-    /// What comes next in text, or the end.
+    /// The next text message, or the end.
     pub async fn text(&mut self) -> Result<String, (u16, String)> {
         loop {
             match self.frame().await {
@@ -101,7 +102,7 @@ impl WebSocket {
         }
     }
 
-    /// What comes next on the JSON wire.
+    /// The next message in the JSON protocol.
     pub async fn said(&mut self) -> Said {
         match super::within("the gateway says something", self.text()).await {
             Ok(text) => Said::from_json(&text),
