@@ -15,13 +15,14 @@ use crate::{
     support::{gateway_process::upgrade, within},
 };
 
-/// Beyond what it has: less than what is announced.
+/// Address space beyond what the gateway has: less than the announced lengths.
 const SPACE: usize = 256 << 20;
 
 const CONNECTIONS: usize = 6;
 const STREAMS: u32 = 1000;
 
-/// With so much address space more, an allocation fails and ends the process.
+/// Limits the address space, so that a large allocation fails and ends the
+/// process.
 fn bound(besieged: &Besieged) {
     let pid = besieged.gateway.program.pid();
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -42,7 +43,7 @@ fn bound(besieged: &Besieged) {
     prlimit(pid, Resource::As, limit).unwrap();
 }
 
-/// A thousand gRPC messages of which the five bytes of the prefix come.
+/// A thousand gRPC messages of which only the prefix of five bytes is sent.
 async fn prefixes(to: SocketAddr, path: &str, length: u32) -> TcpStream {
     let head = fields("POST", path, &GRPC);
     let prefix = [&[0][..], &length.to_be_bytes()].concat();

@@ -11,13 +11,14 @@ use crate::{
     tap::Tap,
 };
 
-/// How long the processor is looked at: many of its ticks.
+/// Window for measuring processor time: many clock ticks.
 const LOOK: Duration = Duration::from_millis(300);
 
-/// Of such a look; a gateway with four idle readers and a heartbeat needs none.
+/// Largest processor time in a window that counts as idle; a gateway with four
+/// idle readers and a heartbeat needs almost none.
 const IDLE: Duration = Duration::from_millis(30);
 
-/// What proc(5) counts in: on Linux 100 a second.
+/// Unit of times in proc(5): on Linux 100 a second.
 const TICK: Duration = Duration::from_millis(10);
 
 /// Between two events of the neighbour.
@@ -51,7 +52,8 @@ impl Besieged {
         Self::serve(database, &url, flags).await
     }
 
-    /// With these flags, and a tap between the gateway and its database.
+    /// Starts the gateway with these flags, and a tap between it and its
+    /// database.
     pub async fn tapped(flags: &[&str]) -> (Self, Tap) {
         let database = Database::new().await;
         let tap = Tap::on(&database.url).await;
@@ -59,7 +61,7 @@ impl Besieged {
         (besieged, tap)
     }
 
-    /// With these flags, and its database by this URL.
+    /// Starts the gateway with these flags, and its database at this URL.
     pub async fn serve(database: Database, url: &str, flags: &[&str]) -> Self {
         let mut command = pgfan();
         command.env("PGFAN_DATABASE_URL", url);
@@ -87,7 +89,7 @@ impl Besieged {
         self.gateway.address
     }
 
-    /// The readers of every wire who were there before get the next event.
+    /// The existing readers of every transport receive the next event.
     pub async fn others_are_served(&mut self) {
         self.notified += 1;
         let payload = self.notified.to_string();
@@ -97,7 +99,8 @@ impl Besieged {
         }
     }
 
-    /// They hear what somebody else says on their channel, as it was said.
+    /// They receive a notification of another session on their channel,
+    /// unchanged.
     pub async fn hear_from(&mut self, database: &Database, payload: &str) {
         database.notify("others", payload).await;
         for (wire, reader) in &mut self.readers {
@@ -156,8 +159,8 @@ impl Besieged {
         within("the gateway is idle again", idle).await - self.before
     }
 
-    /// The last word: the others are served, the gateway is idle, has spent no
-    /// more than `most`, and ends in good order.
+    /// Final check: the others are served, the gateway is idle, has used at
+    /// most `most` of the processor, and ends gracefully.
     pub async fn stands(mut self, what: &str, most: Duration) {
         self.others_are_served().await;
         let spent = self.spent().await;

@@ -20,7 +20,7 @@ use crate::{
     tokens::SECRET,
 };
 
-/// What a client may say, again and again.
+/// Messages that a client may send repeatedly.
 fn floods() -> Vec<(&'static str, Message)> {
     let text = |text: &str| Message::Text(text.into());
     vec![
@@ -45,7 +45,8 @@ fn floods() -> Vec<(&'static str, Message)> {
 /// More than any bucket here holds.
 const FLOOD: usize = 5000;
 
-/// How a client is ended that says this, and hears nothing in between.
+/// Sends the message repeatedly, and reads only afterwards; returns how the
+/// client was disconnected.
 async fn flood(address: SocketAddr, path: &str, message: &Message) -> Said {
     let mut socket = WebSocket::open(address, path).await.unwrap();
     for _ in 0..FLOOD {
@@ -79,7 +80,7 @@ async fn a10_who_says_too_much_is_ended_on_every_websocket() {
     besieged.gateway.stop().await;
 }
 
-/// As it is set by itself, and with what it costs.
+/// With the default rate, and a bound on its cost.
 #[tokio::test(flavor = "multi_thread")]
 async fn a10_a_flood_of_pings_costs_little() {
     let _alone = PROCESSOR.lock().await;
@@ -97,7 +98,7 @@ async fn a10_a_flood_of_pings_costs_little() {
 
 const WEB_SOCKETS: [&str; 3] = ["/v1/ws", "/v1/ws?channel=a&format=raw", "/pgpubsub/a"];
 
-/// Parts of one message, that it need not end.
+/// Fragments of one message that need not end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a31_the_parts_of_a_message_are_counted_too() {
     let _alone = PROCESSOR.lock().await;
@@ -113,7 +114,7 @@ async fn a31_the_parts_of_a_message_are_counted_too() {
         .await;
 }
 
-/// Of one who answers each ping, or asks for an answer.
+/// The client sends pongs in between.
 #[tokio::test(flavor = "multi_thread")]
 async fn a31_a_message_that_never_ends_is_not_waited_for() {
     let settings = ["--keepalive", "1s", "--request-timeout", "2s"];
@@ -130,7 +131,7 @@ async fn a31_a_message_that_never_ends_is_not_waited_for() {
             loop {
                 tokio::select! {
                     _ = ticks.tick() => {
-                        // The last may meet a closed socket.
+                        // The last write may meet a closed socket.
                         let _ = says.write_all(&client_frame(0x8a, 0, b"")).await;
                     }
                     read = hears.read_buf(&mut heard) => {
@@ -149,7 +150,7 @@ async fn a31_a_message_that_never_ends_is_not_waited_for() {
     besieged.gateway.stop().await;
 }
 
-/// A second's worth at once is no flood, nor is a steady word.
+/// One second's allowance at once is accepted, and so is a steady rate.
 #[tokio::test(flavor = "multi_thread")]
 async fn a10_who_says_much_and_no_more_goes_on() {
     let mut besieged = Besieged::with(&["--max-frame-rate", "200"]).await;
@@ -171,7 +172,7 @@ async fn a10_who_says_much_and_no_more_goes_on() {
     besieged.gateway.stop().await;
 }
 
-/// Also one who has not shown a token yet.
+/// Also for a client that has not presented a token yet.
 #[tokio::test(flavor = "multi_thread")]
 async fn a10_who_is_nobody_yet_says_no_more_than_others() {
     let database = Database::new().await;

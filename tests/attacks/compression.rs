@@ -11,7 +11,7 @@ use crate::{
     support::{gateway_process::upgrade, get, request, within},
 };
 
-/// What is not agreed on cannot be used (RFC 7692, section 6).
+/// An extension that was not negotiated cannot be used (RFC 7692, section 6).
 #[tokio::test(flavor = "multi_thread")]
 async fn a09_no_compression_of_a_web_socket_is_agreed_on() {
     let mut besieged = Besieged::new().await;
@@ -58,7 +58,7 @@ async fn a09_a_compressed_publish_is_refused() {
     besieged.others_are_served().await;
 }
 
-/// RFC 9112, section 6.1: of HTTP/1.1, where hyper takes off `chunked`.
+/// RFC 9112, section 6.1; on HTTP/1.1, hyper itself removes `chunked`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a09_a_body_with_another_transfer_coding_is_refused() {
     let mut besieged = Besieged::new().await;
@@ -84,7 +84,7 @@ async fn a09_a_body_with_another_transfer_coding_is_refused() {
     besieged.others_are_served().await;
 }
 
-/// UNIMPLEMENTED, and what would be understood
+/// UNIMPLEMENTED, with the encodings that are accepted
 /// (<https://github.com/grpc/grpc/blob/master/doc/compression.md>).
 #[tokio::test(flavor = "multi_thread")]
 async fn a09_a_compressed_grpc_message_is_refused() {
@@ -107,8 +107,8 @@ async fn a09_a_compressed_grpc_message_is_refused() {
     besieged.others_are_served().await;
 }
 
-/// Nor does the gateway compress: a secret beside what an attacker chose would
-/// show in the length.
+/// Nor does the gateway compress its answers: the length would reveal a secret
+/// beside text that an attacker chose.
 #[tokio::test(flavor = "multi_thread")]
 async fn a09_what_is_answered_is_not_compressed() {
     let besieged = Besieged::new().await;

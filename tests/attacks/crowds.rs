@@ -10,7 +10,7 @@ use crate::{
     tokens::{SECRET, now, with_claims},
 };
 
-/// The besieged have as many readers themselves.
+/// Readers that one address may have; the besieged gateway has as many itself.
 const PLACES: usize = 4;
 
 async fn let_in(kind: Kind, from: IpAddr, to: SocketAddr, headers: &[(&str, &str)]) -> Guest {
@@ -46,8 +46,8 @@ async fn a11_one_address_has_as_many_readers_as_it_may_on_every_wire() {
     besieged.gateway.stop().await;
 }
 
-/// Held at one time: what lingers of readers before has one of them for a
-/// moment, and then all are tried again.
+/// Holds all places at the same time: a previous reader that is still closing
+/// has one of them for a moment, and then all are tried again.
 async fn all_places(kind: Kind, from: IpAddr, to: SocketAddr) -> Vec<Guest> {
     let mut guests = Vec::new();
     while guests.len() < PLACES {
@@ -59,7 +59,7 @@ async fn all_places(kind: Kind, from: IpAddr, to: SocketAddr) -> Vec<Guest> {
     guests
 }
 
-/// Whether it is held, and not closed at once.
+/// Whether the connection is held, and not closed at once.
 async fn is_held(from: IpAddr, to: SocketAddr) -> Option<TcpStream> {
     let socket = connect(from, to).await;
     let mut byte = [0];
@@ -69,8 +69,8 @@ async fn is_held(from: IpAddr, to: SocketAddr) -> Option<TcpStream> {
         .then_some(socket)
 }
 
-/// A thousand, of which 64 may stay; others of them are told, as far as they
-/// ask.
+/// A thousand connections, of which 64 may stay; the others get an error if
+/// they send a request.
 #[tokio::test(flavor = "multi_thread")]
 async fn a11_connections_that_are_no_readers_are_bounded_too() {
     let mut besieged = Besieged::with(&["--max-readers-per-address", "4"]).await;
@@ -114,7 +114,7 @@ fn token(subject: &str, number: i64) -> String {
     with_claims(&claims)
 }
 
-/// In whatever token, and from wherever they come.
+/// With any token of the same subject, and from any address.
 #[tokio::test(flavor = "multi_thread")]
 async fn a11_one_token_has_as_many_readers_as_it_may_on_every_wire() {
     let flags = [
@@ -150,7 +150,7 @@ async fn a11_one_token_has_as_many_readers_as_it_may_on_every_wire() {
     besieged.gateway.stop().await;
 }
 
-/// A token that is handed in later is counted like the first.
+/// A token that is presented later counts like the first.
 #[tokio::test(flavor = "multi_thread")]
 async fn a11_another_token_is_no_way_around() {
     let flags = [
@@ -188,7 +188,8 @@ async fn a11_another_token_is_no_way_around() {
     drop(bob);
     let changed = async { while hand_in(&mut ann, "bob", 2).await["type"] != "authenticated" {} };
     within("bob has left", changed).await;
-    // What it had is free, and what it has is not.
+    // The place under the old token is free, the one under the new token is
+    // taken.
     assert_eq!(reader("bob").await.err(), Some(429));
     reader("ann").await.unwrap();
     besieged.others_are_served().await;

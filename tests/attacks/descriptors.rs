@@ -17,10 +17,10 @@ use crate::{
     },
 };
 
-/// What the process may open, so few that a test can take all of them.
+/// Limit of open file descriptors, low enough that a test can use all of them.
 const LIMIT: usize = 256;
 
-/// Of these, connections: 64 are kept free.
+/// Descriptors for connections: 64 are kept free.
 const ROOM: usize = 192;
 
 const CROWD: usize = 300;
@@ -41,10 +41,10 @@ async fn gateway(database: &Database, flags: &[&str]) -> (GatewayProcess, Vec<Re
     (gateway, readers)
 }
 
-/// The gateway gets its sessions again, with a crowd before its door.
+/// The gateway restores its sessions while many clients connect.
 async fn the_database_is_reached_again(database: &Database, readers: &mut [Reader]) {
     database.terminate().await;
-    // The last of the wires ends with the session.
+    // The last transport ends with the session.
     let (_, readers) = readers.split_last_mut().unwrap();
     for reader in &mut *readers {
         assert_eq!(reader.said().await, Said::Interrupted);
@@ -57,8 +57,8 @@ async fn the_database_is_reached_again(database: &Database, readers: &mut [Reade
     }
 }
 
-/// A connection of HTTP/2 that asks once, and then stays; it may be told that
-/// there is no room, or dropped.
+/// An HTTP/2 connection with one request, which then stays open; it may be
+/// refused for lack of room, or dropped.
 async fn asks_once(from: IpAddr, gateway: &GatewayProcess) -> TcpStream {
     let mut socket = connect(from, gateway.address).await;
     let health = fields("GET", "/healthz", &[]);
@@ -73,7 +73,7 @@ async fn asks_once(from: IpAddr, gateway: &GatewayProcess) -> TcpStream {
     socket
 }
 
-/// Readers, connections that say nothing, and those that have asked once.
+/// Readers, silent connections, and those that have sent one request.
 #[tokio::test(flavor = "multi_thread")]
 async fn a30_one_address_has_half_of_the_descriptors_at_most() {
     let database = Database::new().await;
@@ -115,7 +115,7 @@ async fn a30_one_address_has_half_of_the_descriptors_at_most() {
     gateway.stop().await;
 }
 
-/// Each client of a proxy is another, and none of them has many connections.
+/// Each client of a proxy counts alone, and none of them has many connections.
 #[tokio::test(flavor = "multi_thread")]
 async fn a30_a_crowd_behind_a_trusted_proxy_leaves_room_for_probes_and_the_database() {
     let database = Database::new().await;
@@ -146,7 +146,7 @@ async fn a30_a_crowd_behind_a_trusted_proxy_leaves_room_for_probes_and_the_datab
     assert!(crowd.len() <= limit, "the rest is for others");
     assert_eq!(get(gateway.address, "/readyz", &[]).await.status, 200);
     assert_eq!(get(admin, "/readyz", &[]).await.status, 200);
-    // And if others take what is left, those who run it are still let in.
+    // If others use up the rest, the operator is still let in.
     let is_full = || async { get(gateway.address, "/readyz", &[]).await.status == 429 };
     within("no place is left", async {
         while !is_full().await {
@@ -178,7 +178,7 @@ async fn a30_a_crowd_behind_a_trusted_proxy_leaves_room_for_probes_and_the_datab
     gateway.stop().await;
 }
 
-/// One of HTTP/1.1 that is kept and not used; of HTTP/2, see
+/// An HTTP/1.1 connection that is kept alive and not used; for HTTP/2 see
 /// `a_connection_without_a_stream_is_over_within_two_minutes`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a30_a_connection_that_is_kept_and_asks_nothing_more_is_closed() {

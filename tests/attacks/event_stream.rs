@@ -8,7 +8,7 @@ use crate::{
     support::{EventStream, within},
 };
 
-/// PostgreSQL lets all of it through but NUL.
+/// PostgreSQL accepts all of these bytes except NUL.
 const FORGERIES: [&str; 10] = [
     "x\n\nevent: gap\ndata: {}\n\n",
     "a\rid: 9-9\r\r",
@@ -55,7 +55,7 @@ async fn a14_a_payload_forges_no_message() {
     besieged.others_are_served().await;
 }
 
-/// The whole answer until `ready`, for a header of these bytes.
+/// The answer up to `ready`, for a header of these bytes.
 async fn resumed(besieged: &Besieged, lines: &[u8]) -> Result<String, String> {
     let mut socket = TcpStream::connect(besieged.address()).await.unwrap();
     let head = b"GET /v1/sse?channel=a HTTP/1.1\r\nHost: localhost\r\n";
@@ -107,15 +107,15 @@ async fn a15_a_last_event_id_that_is_none_is_one_gap() {
             1,
             "{id:.40}: {answer}"
         );
-        // What came in does not come out.
+        // The input is not repeated in the answer.
         assert!(id.len() < 6 || !answer.contains(id), "{id:.40}");
     }
     let bytes = resumed(&besieged, b"Last-Event-ID: \xff\xfe").await;
     assert!(bytes.is_ok(), "{bytes:?}");
-    // Two of them: neither is looked for as a pair, the later one counts.
+    // Two headers: they are not combined, the later one counts.
     let two = resumed(&besieged, b"Last-Event-ID: 1-1\r\nLast-Event-ID: 1-2").await;
     assert!(two.is_ok(), "{two:?}");
-    // HTTP has no such field at all.
+    // HTTP does not allow such a field.
     for broken in [&b"Last-Event-ID: a\0b"[..], b"Last-Event-ID: a\rid: 9"] {
         let refused = resumed(&besieged, broken).await.unwrap_err();
         assert!(refused.starts_with("HTTP/1.1 400"), "{refused}");

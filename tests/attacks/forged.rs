@@ -5,9 +5,9 @@ use crate::{
     support::{Database, until},
 };
 
-/// PostgreSQL asks nobody who notifies (SECURITY.md says so): a role without any
-/// right is heard as everybody is. What it says of the gateway's own affairs is
-/// believed by nobody.
+/// PostgreSQL does not check who notifies (SECURITY.md says so): notifications
+/// of a role without any right are delivered like all others. None of them is
+/// taken for a message of the gateway itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn a21_a_forged_notification_is_one_event_and_no_more() {
     let mut besieged = Besieged::new().await;
@@ -41,18 +41,19 @@ async fn a21_a_forged_notification_is_one_event_and_no_more() {
     besieged.gateway.stop().await;
 }
 
-/// The channel on which the gateway hears itself, as a superuser can find it.
+/// The gateway's heartbeat channel, as a superuser can find it.
 async fn heartbeat(database: &Database) -> String {
     let sql = "SELECT substring(query FROM 'pgfan:heartbeat:[0-9a-f]+') FROM pg_stat_activity \
                WHERE query LIKE '%pg_notify(''pgfan:heartbeat:%' \
                AND datname = current_database() AND pid <> pg_backend_pid()";
-    // Taken as it is seen: the session's next statement hides it again.
+    // Taken in the moment of the statement: the session's next statement hides
+    // it again.
     let beat = OnceCell::new();
     until("a beat", || async {
         let row = database.client.query_opt(sql, &[]).await.unwrap();
         row.is_some_and(|row| beat.set(row.get::<_, String>(0)).is_ok())
     })
     .await;
-    // `until` panics where no beat was seen.
+    // `until` panics if no heartbeat was seen.
     beat.into_inner().unwrap()
 }

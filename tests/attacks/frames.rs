@@ -1,4 +1,5 @@
-//! RFC 9113, section 4.1, and as much of RFC 7541 as requests need.
+//! HTTP/2 frames of RFC 9113, section 4.1, and the part of RFC 7541 that requests
+//! need.
 
 use std::{io, net::SocketAddr};
 
@@ -38,12 +39,12 @@ pub struct Frame {
     pub body: Vec<u8>,
 }
 
-/// What became of a flood.
+/// Result of a flood.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// The gateway took all of it.
+    /// The gateway accepted all of it.
     pub is_taken: bool,
-    /// The error of its GOAWAY, if it said one.
+    /// The error of its GOAWAY, if it sent one.
     pub told: Option<u32>,
 }
 
@@ -53,7 +54,7 @@ pub struct Http2 {
 }
 
 impl Http2 {
-    /// After the preface, and with no settings of its own.
+    /// Connects and sends the preface and empty settings.
     pub async fn open(address: SocketAddr) -> Self {
         let (hears, says) = TcpStream::connect(address).await.unwrap().into_split();
         let mut client = Self {
@@ -70,8 +71,8 @@ impl Http2 {
         within("the gateway reads", self.says.write_all(bytes)).await
     }
 
-    /// Says `part` of each number, until the gateway takes no more or all is
-    /// said, and reads meanwhile, to the end of the connection.
+    /// Sends `part` of each number until the gateway accepts no more or all is sent,
+    /// and reads at the same time, to the end of the connection.
     pub async fn flood(self, numbers: u32, part: impl Fn(u32) -> Vec<u8>) -> Outcome {
         let Self {
             mut hears,
@@ -93,13 +94,13 @@ impl Http2 {
     }
 }
 
-/// Frames of a flood in one write.
+/// Number of frames in one write of a flood.
 const AT_ONCE: usize = 500;
 
 pub struct Hears(OwnedReadHalf);
 
 impl Hears {
-    /// Nothing at the end.
+    /// The next frame; `None` at the end.
     pub async fn frame(&mut self) -> Option<Frame> {
         let mut head = [0; 9];
         self.0.read_exact(&mut head).await.ok()?;
@@ -127,7 +128,7 @@ impl Hears {
         within("a frame", search).await
     }
 
-    /// Reads to the end of the connection; the error of a GOAWAY on the way.
+    /// Reads to the end of the connection; returns the error of a GOAWAY on the way.
     pub async fn end(&mut self) -> Option<u32> {
         let mut told = None;
         while let Some(frame) = self.frame().await {
@@ -148,7 +149,7 @@ pub fn frame(kind: u8, flags: u8, stream: u32, body: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The fields of a request, none of them kept in the other side's table.
+/// The fields of a request; none of them enters the other side's dynamic table.
 pub fn fields(method: &str, path: &str, others: &[(&str, &str)]) -> Vec<u8> {
     let pseudo = [
         (":method", method),

@@ -10,7 +10,7 @@ use tonic::{Request, Streaming, metadata::MetadataKey};
 
 use crate::support::{gateway_process::upgrade, grpc_over, within};
 
-/// What a reader may speak.
+/// Transport and format of a reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     WebSocket,
@@ -33,7 +33,7 @@ impl Kind {
         Self::Grpc,
     ];
 
-    /// A reader of the channel, of all but gRPC.
+    /// The request of a reader of the channel, except for gRPC.
     fn request(self, channel: &str) -> Vec<u8> {
         let sse = |query: &str| format!("GET /v1/sse?{query} HTTP/1.1\r\nHost: localhost\r\n\r\n");
         let text = match self {
@@ -67,32 +67,32 @@ fn grpc_web(message: &SubscribeRequest) -> Vec<u8> {
     [head.as_bytes(), &[0], &length, &message].concat()
 }
 
-/// One of the loopback's addresses, other than the test's own.
+/// A loopback address, other than the test's own.
 pub fn loopback(last: u8) -> IpAddr {
     Ipv4Addr::new(127, 0, 0, last).into()
 }
 
-/// A connection from there.
+/// Connects from that address.
 pub async fn connect(from: IpAddr, to: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind((from, 0).into()).unwrap();
     socket.connect(to).await.unwrap()
 }
 
-/// A reader that was let in, until it is dropped.
+/// A reader that was let in; it leaves when it is dropped.
 #[allow(dead_code, reason = "held, and never looked at")]
 pub enum Guest {
     Socket(TcpStream),
     Stream(Streaming<SubscribeResponse>),
 }
 
-/// That one is refused for being too many, and comes back later.
+/// Refusal of a reader over the limit, to be retried later.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooMany;
 
 type Headers<'a> = &'a [(&'a str, &'a str)];
 
-/// One that asks to be a reader of `guests`; no refusal but one is expected.
+/// Subscribes to `guests`; the only expected refusal is [`TooMany`].
 pub async fn enter(
     kind: Kind,
     from: IpAddr,
@@ -102,7 +102,7 @@ pub async fn enter(
     enter_on(kind, "guests", from, to, headers).await
 }
 
-/// The same, of this channel.
+/// The same on this channel.
 pub async fn enter_on(
     kind: Kind,
     channel: &str,

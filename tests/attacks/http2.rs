@@ -9,10 +9,10 @@ use crate::{
     },
 };
 
-/// Frames of a flood; where they are not borne, it is ended long before.
+/// Frames of a flood; a flood that is refused ends long before.
 const FLOOD: u32 = 100_000;
 
-/// What one may cost; here it is a tenth of that.
+/// Largest processor time of a flood; measured here, it is a tenth of that.
 const COST: Duration = Duration::from_secs(1);
 
 const WIDEST: [u8; 4] = 0x7fff_ffff_u32.to_be_bytes();
@@ -27,12 +27,12 @@ fn sse() -> Vec<u8> {
     fields("GET", "/v1/sse?channel=a", &[])
 }
 
-/// The number of a client's stream (RFC 9113, section 5.1.1).
+/// Number of a client's n-th stream (RFC 9113, section 5.1.1).
 fn stream(n: u32) -> u32 {
     2 * n + 1
 }
 
-/// Floods a gateway with `part` of each number, after `before`.
+/// Sends `before` and then `part` of each number to a new gateway.
 async fn flood(what: &str, before: &[u8], part: impl Fn(u32) -> Vec<u8>) -> Outcome {
     let _alone = PROCESSOR.lock().await;
     let mut besieged = Besieged::new().await;
@@ -78,7 +78,7 @@ async fn a17_streams_that_the_gateway_has_to_reset_end_the_connection() {
     assert!(!outcome.is_taken);
 }
 
-/// VU#421664: a head that never ends.
+/// VU#421664: a head that does not end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a18_a_head_that_never_ends_ends_the_connection() {
     let full = field("x", &"x".repeat(1000));
@@ -93,7 +93,7 @@ async fn a18_a_head_that_never_ends_ends_the_connection() {
     }
 }
 
-/// A message that never comes, in parts of one byte and of none.
+/// A message that does not arrive, in DATA of one byte or none.
 #[tokio::test(flavor = "multi_thread")]
 async fn a19_data_in_the_smallest_parts_ends_the_connection() {
     let begin = frame(HEADERS, END_HEADERS, 1, &subscribe());
@@ -103,7 +103,8 @@ async fn a19_data_in_the_smallest_parts_ends_the_connection() {
     }
 }
 
-/// What the gateway has to answer, each time: it does, as long as it is read.
+/// Frames that require an answer each time: the gateway answers as long as the
+/// client reads.
 #[tokio::test(flavor = "multi_thread")]
 async fn a17_pings_and_settings_are_answered_at_small_cost() {
     let ping = frame(PING, 0, 0, &[0; 8]);

@@ -3,7 +3,7 @@ use crate::{
     support::{get, get_h2, post},
 };
 
-/// What programs often serve to their operator beside everything else.
+/// Paths at which programs often serve operator pages on their main port.
 const INSIDE: [&str; 12] = [
     "/debug",
     "/debug/pprof/",
@@ -19,8 +19,7 @@ const INSIDE: [&str; 12] = [
     "/v1",
 ];
 
-/// There is no such page on the port, and what there is for everybody says one
-/// word.
+/// The port has no such page, and its public pages consist of one word.
 #[tokio::test(flavor = "multi_thread")]
 async fn a23_the_port_has_no_page_about_the_inside() {
     let besieged = Besieged::new().await;

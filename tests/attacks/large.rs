@@ -15,10 +15,10 @@ use crate::{
     support::{gateway_process::upgrade, get_h2_with, grpc_client, within},
 };
 
-/// By which the gateway may have grown after all of it.
+/// Largest growth of the gateway's memory after all of it.
 const GROWTH: usize = 16 << 20;
 
-/// A client's frame (RFC 6455, section 5.2), whose mask changes nothing.
+/// A client's frame (RFC 6455, section 5.2), with a mask of zeros.
 pub fn client_frame(first: u8, length: u64, body: &[u8]) -> Vec<u8> {
     let mut frame = vec![first];
     match length {
@@ -37,7 +37,7 @@ pub fn client_frame(first: u8, length: u64, body: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// The close code that a client gets for these bytes, said until it comes.
+/// The close code that a client gets for `first` and a repeated `again`.
 pub async fn closed_with(address: SocketAddr, path: &str, first: &[u8], again: &[u8]) -> u16 {
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.write_all(upgrade(path).as_bytes()).await.unwrap();
@@ -74,7 +74,7 @@ async fn a08_frames_and_messages_over_the_limit_end_the_connection() {
     let address = besieged.address();
     let before = besieged.gateway.resident();
     let large = client_frame(0x81, 1 << 20, &vec![b'x'; 1 << 20]);
-    // Only the head; what it announces never comes.
+    // Only the head; the announced payload is never sent.
     let endless = client_frame(0x81, i64::MAX as u64, b"");
     let (begin, again) = (
         client_frame(0x01, 1, b"x"),
@@ -101,7 +101,8 @@ async fn a08_frames_and_messages_over_the_limit_end_the_connection() {
     besieged.gateway.stop().await;
 }
 
-/// All that is said to one who says this, and then nothing more.
+/// The complete answer to a client that sends this request and then nothing
+/// more.
 async fn head_of_answer(address: SocketAddr, request: &str) -> String {
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.write_all(request.as_bytes()).await.unwrap();
@@ -124,7 +125,7 @@ async fn a08_bodies_and_messages_over_the_limit_are_not_waited_for() {
     let chunked = format!("{post}Transfer-Encoding: chunked\r\n\r\n{part}");
     assert_eq!(head_of_answer(address, &chunked).await, "HTTP/1.1 413");
 
-    // Of 4 GiB by its own word; of 5 MiB in truth.
+    // The first message has 5 MiB; the second announces 4 GiB.
     let mut client = grpc_client(address).await;
     let request = SubscribeRequest {
         channels: vec!["x".repeat(5 << 20)],
@@ -150,7 +151,7 @@ async fn a08_bodies_and_messages_over_the_limit_are_not_waited_for() {
     assert!(growth < GROWTH, "{growth}");
 }
 
-/// Said at once, and in the parts that HTTP/2 has.
+/// Sent at once, and in HTTP/2 frames.
 #[tokio::test(flavor = "multi_thread")]
 async fn a16_a_megabyte_of_metadata_is_refused_and_the_others_stay() {
     let mut besieged = Besieged::new().await;
@@ -160,8 +161,8 @@ async fn a16_a_megabyte_of_metadata_is_refused_and_the_others_stay() {
     let get = format!("GET /up HTTP/1.1\r\nHost: localhost\r\nX: {megabyte}\r\n\r\n");
     assert_eq!(head_of_answer(address, &get).await, "HTTP/1.1 431");
 
-    // Twice what there is room for ends the one request, and not the
-    // connection: another stream on it is served.
+    // Twice the limit ends only the request, not the connection: another stream
+    // on it is served.
     let mut http2 = Http2::open(address).await;
     let head = |metadata: &str| {
         let path = "/pgfan.v1.GatewayService/Subscribe";
@@ -229,7 +230,7 @@ async fn a16_a_connection_has_as_many_streams_as_are_set() {
     besieged.others_are_served().await;
 }
 
-/// HEADERS and CONTINUATION, of what HTTP/2 has room for in a frame.
+/// HEADERS and CONTINUATION, each of the largest frame size of HTTP/2.
 fn in_parts(stream: u32, fields: &[u8]) -> Vec<Vec<u8>> {
     let parts = fields.chunks(16 << 10);
     let last = parts.len() - 1;

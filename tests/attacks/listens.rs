@@ -23,10 +23,10 @@ use crate::{
 
 const OF_ONE: usize = 128;
 
-/// Clients that ask for as many channels as each may, some batches of them all.
+/// Clients that each ask for as many channels as allowed: together some batches.
 const CROWD: usize = 60;
 
-/// A gateway whose link to the server can be held up, and read along.
+/// A gateway behind a link to the server that can be frozen, and a tap.
 struct Held {
     gateway: GatewayProcess,
     link: Link,
@@ -48,7 +48,7 @@ impl Held {
         Self { gateway, link, tap }
     }
 
-    /// Channels that are asked for, or that somebody still has.
+    /// Waits for this number of channels: subscribed, or not given up yet.
     async fn channels(&self, count: usize) {
         let line = format!("pgfan_channels {count}\n");
         until(&line, || async {
@@ -65,8 +65,8 @@ impl Held {
         queries
     }
 
-    /// The answers come slowly from now on; returns when a batch more was sent,
-    /// and then none comes.
+    /// From now on answers are slow; returns when one more batch was sent, and
+    /// freezes the link before the next.
     async fn after_a_batch(&self) {
         let before = self.batches().len();
         self.link.delay(Duration::from_millis(200));
@@ -75,8 +75,8 @@ impl Held {
         self.link.freeze();
     }
 
-    /// Who asks for one channel now gets it with the next batch that is made: one
-    /// more may have been on its way to the tap.
+    /// A client that subscribes to a channel now gets it with the next batch that
+    /// is built: one more may have been on its way to the tap.
     async fn newcomer_is_next(&self, channel: &str, others: usize) {
         let address = self.gateway.address;
         let mut newcomer = Reader::open(Wire::WebSocket, address, &[channel], None).await;
@@ -103,7 +103,8 @@ async fn crowd(address: SocketAddr) -> Vec<WebSocket> {
     join_all(sockets).await
 }
 
-/// A link that is slow is what makes a backlog; it holds whatever the machine does.
+/// The backlog comes from the frozen link, so the result does not depend on the
+/// machine.
 #[tokio::test(flavor = "multi_thread")]
 async fn a38_a_newcomer_waits_for_no_backlog_of_others() {
     let held = Held::new().await;
@@ -126,15 +127,16 @@ async fn a38_a_newcomer_waits_for_no_backlog_of_others() {
     held.gateway.stop().await;
 }
 
-/// Within the rate of messages that one client may say.
+/// Messages of one client, within its rate.
 const MESSAGES: usize = 2;
 const EVERY: Duration = Duration::from_millis(10);
 
-/// As many names at once as are to be listened to: 5,000 of each, by default.
+/// Clients that together ask for as many names at once as may be listened to: 5,000
+/// of each, by default.
 const CHURNING: u8 = 8;
 
-/// A client that subscribes to names nobody has and gives them back, whatever the
-/// gateway answers.
+/// A client that subscribes to new names and gives them back, whatever the gateway
+/// answers.
 async fn churn(client: u8, address: SocketAddr) -> JoinHandle<()> {
     let mut socket = connect(loopback(client), address).await;
     socket
@@ -172,16 +174,16 @@ async fn churn(client: u8, address: SocketAddr) -> JoinHandle<()> {
     })
 }
 
-/// What may be listened to, by default, with some that are given up in the same
-/// batch as others come.
+/// Default limit of channels, plus some that are given up in the same batch in
+/// which others are added.
 const LISTENED_TO: usize = 10_000 + 1000;
 
-/// Names that PostgreSQL compares for one batch: each of 300 LISTENs and as many
-/// UNLISTENs with 10,000.
+/// Names that PostgreSQL compares for one batch: 300 LISTENs and 300 UNLISTENs with
+/// 10,000 each.
 const COMPARISONS: usize = 6_600_000;
 
-/// Whether PostgreSQL passes notifications on soon enough, whatever the machine
-/// does: it passes none on within a batch.
+/// Checks that PostgreSQL can forward notifications soon enough, independently of
+/// the machine: it forwards none within a batch.
 fn all_batches_are_small(tap: &Tap) {
     let mut listened_to = 0;
     for query in &tap.seen().queries {
@@ -198,7 +200,7 @@ fn all_batches_are_small(tap: &Tap) {
     }
 }
 
-/// That many LISTENs: more than there may be channels, so that others are given up.
+/// Number of LISTENs: more than the limit of channels, so that others are given up.
 const CHURNED: usize = 30_000;
 
 #[tokio::test(flavor = "multi_thread")]

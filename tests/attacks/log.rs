@@ -9,14 +9,14 @@ use crate::support::{
 
 const FORGED: &str = "a\n2026-11-24T12:00:00.000000Z ERROR me: {}\r\n{\"x\":1}\u{1b}[2J";
 
-/// By every way in which a client's words could come into the log.
+/// Sends text by every way in which a client's words could get into the log.
 async fn say_it_everywhere(gateway: &GatewayProcess) {
     let address = gateway.address;
     let escaped = utf8_percent_encode(FORGED, NON_ALPHANUMERIC).to_string();
     for wire in Wire::ALL {
         let mut reader = Reader::open(wire, address, &[FORGED], Some(FORGED)).await;
         if wire != Wire::PgCacheWatch {
-            // A cursor that is none.
+            // An invalid cursor.
             assert!(matches!(reader.said().await, Said::Gap { .. }), "{wire:?}");
         }
         reader.ready().await;
@@ -34,7 +34,8 @@ async fn say_it_everywhere(gateway: &GatewayProcess) {
     get(address, "/up", &headers).await;
     let method = request(address, "DELETE", "/up", &[], "x".into()).await;
     assert_eq!(method.status(), 405);
-    // PostgreSQL cannot have it, and its words are said of it too.
+    // PostgreSQL cannot represent it in this encoding, and its error is logged
+    // too.
     let strange = format!("{FORGED}→");
     for wire in Wire::ALL {
         let mut reader = Reader::open(wire, address, &[&strange], None).await;
@@ -56,7 +57,7 @@ async fn say_it_everywhere(gateway: &GatewayProcess) {
     }
 }
 
-/// With everything that there is to say, its dependencies' words included.
+/// At the most detailed level, including the dependencies.
 #[tokio::test(flavor = "multi_thread")]
 async fn a22_the_log_keeps_its_lines() {
     let database = Database::with_encoding("LATIN1").await;
@@ -68,7 +69,7 @@ async fn a22_the_log_keeps_its_lines() {
     let gateway = GatewayProcess::serve(&mut command).await;
     gateway.ready().await;
     say_it_everywhere(&gateway).await;
-    // PostgreSQL's own words, too.
+    // Includes messages of PostgreSQL itself.
     database.terminate().await;
     let log = gateway.stop().await.stderr;
     assert!(
@@ -81,8 +82,8 @@ async fn a22_the_log_keeps_its_lines() {
     }
 }
 
-/// `2026-11-24T12:00:00.000000Z  INFO pgfan…`, of a level and a place that the
-/// programs have, and without any control character.
+/// `2026-11-24T12:00:00.000000Z  INFO pgfan…`, with a known level and target,
+/// and without control characters.
 fn is_a_line(line: &str) -> bool {
     let Some((time, rest)) = line.split_once(' ') else {
         return false;

@@ -1,8 +1,8 @@
-//! Clients that mean harm, against the real program. Each is refused at small
-//! cost, while other readers of every wire get what is theirs.
+//! Malicious clients against the real program. Each is refused at small cost,
+//! while readers of every transport are served.
 //!
 //! A slow reader, the fourth of the classic floods, is in `tests/faults`
-//! (`f16`), and what needs a token is beside the tokens.
+//! (`f16`), and attacks that need a token are with the tests of tokens.
 
 #![allow(
     missing_docs,
@@ -27,57 +27,58 @@ mod tap;
 #[allow(dead_code, reason = "shared with those without a right")]
 mod tokens;
 
-/// The gateway under attack, and the readers who must not notice.
+/// The gateway under attack, and the readers that must not be affected.
 mod besieged;
-/// A client of HTTP/2 that writes its own frames.
+/// An HTTP/2 client that writes its own frames.
 mod frames;
-/// Clients of every wire that come from where they are told to.
+/// Clients of every transport from a given address.
 mod guests;
 
-/// What is announced and does not come.
+/// Announced lengths without the data.
 mod announced;
-/// Who says more than anybody has to say.
+/// Clients that send too many messages.
 mod chatter;
-/// Nothing is unpacked.
+/// Compressed input, which is refused.
 mod compression;
-/// More readers and connections than one client needs.
+/// Too many readers and connections of one client.
 mod crowds;
-/// File descriptors that are everybody's.
+/// Exhaustion of the shared file descriptors.
 mod descriptors;
 /// Payloads and cursors that would forge messages.
 mod event_stream;
-/// Notifications of those who have no right to any.
+/// Notifications of roles without any right.
 mod forged;
-/// Tokens whose signatures cost more than they do.
+/// Tokens that are cheap to forge and expensive to verify.
 mod forged_tokens;
-/// HTTP/2's own floods.
+/// HTTP/2 floods.
 mod http2;
-/// What is nobody's to see.
+/// Information about the gateway's internals.
 mod inside;
-/// What is larger than anybody needs.
+/// Oversized input.
 mod large;
-/// Names that come and go, and who waits meanwhile.
+/// Channels that are added and given up all the time, and their effect on new
+/// subscribers.
 mod listens;
-/// What clients say does not break the lines of the log.
+/// Line breaks in the input, and the lines of the log.
 mod log;
-/// Channel names that would leave their quotes.
+/// Channel names that try to break out of their quotes.
 mod names;
-/// Addresses that are somebody else's.
+/// Forged forwarded addresses.
 mod proxies;
-/// More notifications than one client has to tell.
+/// More publishes than the rate allows.
 mod publishing;
 /// Global limits that one client could use up.
 mod shares;
-/// Clients that take all the time there is.
+/// Clients that send as slowly as they can.
 mod slow;
-/// Who asks how the gateway does, all the time.
+/// Clients that ask for the status all the time.
 mod status;
-/// More channels than anybody reads.
+/// Too many channels.
 mod subscriptions;
-/// Services that ask for no token.
+/// Services without a token.
 mod unasked;
-/// Requests that wait for the rest of themselves.
+/// Requests that wait for the rest of their bytes.
 mod waiting;
 
-/// Held by the tests that look at what the gateway's processor does.
+/// Held by tests that measure the gateway's processor time.
 static PROCESSOR: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

@@ -29,7 +29,7 @@ fn escape(name: &str) -> String {
     utf8_percent_encode(name, NON_ALPHANUMERIC).to_string()
 }
 
-/// By every door through which a name can come.
+/// Publishes to the name by every interface that takes one.
 async fn publish(besieged: &Besieged, name: &str) -> Vec<&'static str> {
     let address = besieged.address();
     let path = format!("/v1/channels/{}", escape(name));
@@ -112,7 +112,7 @@ async fn a04_what_is_no_name_is_refused_at_every_door() {
             let path = format!("{path}{escaped}");
             let answer = match path.starts_with("/v1/sse") {
                 true => get(address, &path, &[]).await,
-                // There is no such path without a name.
+                // The path requires a name.
                 false if name.is_empty() => continue,
                 false => post(address, &path, "x").await,
             };

@@ -5,7 +5,7 @@ use crate::{
 
 const PLACES: usize = 4;
 
-/// Each says that it is another.
+/// Each client claims to be another.
 #[tokio::test(flavor = "multi_thread")]
 async fn a11_a_forwarded_address_of_a_stranger_changes_nothing() {
     let flags = [
@@ -30,7 +30,7 @@ async fn a11_a_forwarded_address_of_a_stranger_changes_nothing() {
             }
         }
         assert_eq!(guests.len(), PLACES, "{kind:?}");
-        // Whose address they gave is not refused for it.
+        // The real client at the claimed address is not refused for it.
         let whose = [("x-forwarded-for", "198.51.100.0")];
         assert!(enter(kind, loopback(9), address, &whose).await.is_ok());
         besieged.others_are_served().await;
@@ -43,7 +43,7 @@ async fn a11_a_forwarded_address_of_a_stranger_changes_nothing() {
     besieged.gateway.stop().await;
 }
 
-/// A client that writes into the header what the proxy will add to.
+/// A client that sends the header to which the proxy then appends.
 #[tokio::test(flavor = "multi_thread")]
 async fn a11_a_trusted_proxy_s_clients_are_told_apart() {
     let flags = [

@@ -25,12 +25,12 @@ pub enum Wire {
 
 pub const WIRES: [Wire; 4] = [Wire::Http, Wire::WebSocket, Wire::Grpc, Wire::GrpcWeb];
 
-/// A second.
+/// Per second.
 const RATE: usize = 5;
 
 pub const CHANNEL: &str = "told";
 
-/// Whether it was published, or else was too much.
+/// Whether it was published; otherwise it was over the rate.
 pub async fn publish(wire: Wire, from: IpAddr, to: SocketAddr, token: Option<&str>) -> bool {
     let socket = connect(from, to).await;
     let bearer = token.map(|token| format!("Bearer {token}"));
@@ -119,7 +119,8 @@ async fn grpc_web(
     }
 }
 
-/// Many at once: as many as a bucket holds, and what has come since.
+/// Publishes concurrently: as many succeed as the bucket holds, and as it was
+/// refilled since.
 async fn flood(wire: Wire, from: &[IpAddr], to: SocketAddr, tokens: &[String]) {
     let begun = Instant::now();
     let publishing = (0..8 * RATE).map(|n| {
@@ -151,7 +152,7 @@ async fn a11_who_publishes_too_much_is_told_so_on_every_wire() {
     besieged.gateway.stop().await;
 }
 
-/// Wherever it is, and with whatever token of the same name.
+/// From any address, and with any token of the same subject.
 #[tokio::test(flavor = "multi_thread")]
 async fn a11_who_has_a_token_is_known_by_it() {
     let flags = [

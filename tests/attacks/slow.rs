@@ -24,17 +24,18 @@ use crate::{
 
 const SUBSCRIBE: &str = "/pgfan.v1.GatewayService/Subscribe";
 
-/// For a head, and for a body.
+/// Timeout for a head, and for a body.
 const PATIENCE: Duration = Duration::from_secs(3);
 const IMPATIENT: [&str; 2] = ["--request-timeout", "3s"];
 
-/// What a limit may be late here, and how much sooner it may seem to be over.
+/// How late a limit may take effect here, and how much earlier it may seem to
+/// be over.
 const SLACK: Duration = Duration::from_secs(4);
 
 const EACH: usize = 100;
 
-/// Says all of `first`, then one byte of `rest` each second, again and again;
-/// what was said to it, when the gateway closes the connection.
+/// Sends all of `first`, then one byte of `rest` each second, repeatedly;
+/// returns the answer when the gateway closes the connection.
 async fn trickle(address: SocketAddr, first: Vec<u8>, rest: &'static [u8]) -> String {
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.write_all(&first).await.unwrap();
@@ -64,7 +65,7 @@ fn http2(frames: &[Vec<u8>]) -> Vec<u8> {
     [&[preface, settings], frames].concat().concat()
 }
 
-/// What comes first, and what trickles.
+/// Name, first bytes, and the bytes that follow slowly.
 fn kinds() -> Vec<(&'static str, Vec<u8>, &'static [u8])> {
     let begin = frame(HEADERS, 0, 1, b"");
     let get = b"GET /v1/sse?channel=a HTTP/1.1\r\nHost: localhost\r\n";
@@ -110,8 +111,8 @@ async fn a06_who_takes_all_the_time_there_is_is_closed() {
         .await;
 }
 
-/// With a message or a body that comes by the byte; the connection itself is
-/// well.
+/// A message or a body that arrives byte by byte; the connection itself is
+/// healthy.
 #[tokio::test(flavor = "multi_thread")]
 async fn a06_a_body_that_does_not_come_is_not_waited_for() {
     let mut besieged = Besieged::with(&IMPATIENT).await;
@@ -130,12 +131,12 @@ async fn a06_a_body_that_does_not_come_is_not_waited_for() {
     besieged.others_are_served().await;
 }
 
-/// Who is in the middle of a frame answers no ping.
+/// In the middle of a frame, a client answers no ping.
 #[tokio::test(flavor = "multi_thread")]
 async fn a06_a_frame_that_does_not_end_is_not_waited_for() {
     let mut besieged = Besieged::with(&["--keepalive", "1s", "--write-timeout", "2s"]).await;
     let address = besieged.address();
-    // Text of 1000 bytes, masked with nothing.
+    // The header of a text of 1000 bytes, with a mask of zeros.
     let text = [0x81, 0x80 | 126, 0x03, 0xe8, 0, 0, 0, 0];
     let web_socket = |path: &str| [upgrade(path).as_bytes(), &text].concat();
     let up = frame(
@@ -158,7 +159,7 @@ async fn a06_a_frame_that_does_not_end_is_not_waited_for() {
     let closing = kinds.map(async |(what, first)| {
         let begun = Instant::now();
         trickle(address, first, b"\0").await;
-        // Also 5 s for its answer to the close frame.
+        // Includes 5 s for its answer to the close frame.
         let limit = Duration::from_secs(3 + 5) + SLACK;
         assert!(begun.elapsed() < limit, "{what}");
     });
@@ -166,7 +167,7 @@ async fn a06_a_frame_that_does_not_end_is_not_waited_for() {
     besieged.others_are_served().await;
 }
 
-/// All that is said to one who says no more than this.
+/// The complete answer to a client that sends this request and nothing more.
 async fn answer(address: SocketAddr, request: Vec<u8>) -> String {
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.write_all(&request).await.unwrap();
@@ -177,7 +178,7 @@ async fn answer(address: SocketAddr, request: Vec<u8>) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// The status of a request whose message never comes.
+/// The status of a request whose message does not arrive.
 async fn grpc_status(address: SocketAddr) -> String {
     let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
     let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), io);

@@ -11,7 +11,8 @@ use crate::{
 
 const ASKED: usize = 200;
 
-/// As many as there may be, by default, with some for the others.
+/// Readers that together have nearly the default limit of channels, with a rest
+/// for the others.
 const READERS: usize = 78;
 const OF_ONE: usize = 128;
 
@@ -56,8 +57,8 @@ async fn subscribe(besieged: &Besieged, reader: usize) -> WebSocket {
     socket
 }
 
-/// Ten thousand channels cost who asks nothing, and a token of many patterns
-/// does not either.
+/// With ten thousand channels a status request is no more expensive, nor with a
+/// token of many patterns.
 #[tokio::test(flavor = "multi_thread")]
 async fn a32_a_status_costs_as_much_with_ten_thousand_channels() {
     let _alone = PROCESSOR.lock().await;

@@ -10,13 +10,14 @@ use crate::{
     tap::Tap,
 };
 
-/// Of a reader, by default.
+/// Default limit of channels of a reader.
 const OF_A_READER: usize = 128;
 
-/// Of the gateway, as it is set here.
+/// Limit of channels of the gateway, as it is set here.
 const IN_ALL: usize = 1000;
 
-/// What was ever listened to and is not given up, by what PostgreSQL was asked.
+/// Channels that are listened to, counted by the LISTEN and UNLISTEN
+/// statements.
 fn listened(tap: &Tap) -> usize {
     let seen = tap.seen();
     seen.statements("LISTEN ") - seen.statements("UNLISTEN ")
@@ -41,10 +42,10 @@ pub fn names(first: usize, count: usize) -> Vec<String> {
         .collect()
 }
 
-/// A hundred thousand, in whatever pieces, are 128.
+/// Of a hundred thousand, requested in batches of any size, 128 are accepted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a10_one_client_has_as_many_channels_as_it_may() {
-    // It may ask as often as it likes, for once.
+    // The rate of messages is not what is tested here.
     let flags = ["--max-channels", "1000", "--max-frame-rate", "100000"];
     let (mut besieged, tap) = Besieged::tapped(&flags).await;
     let address = besieged.address();
@@ -61,7 +62,7 @@ async fn a10_one_client_has_as_many_channels_as_it_may() {
 
     let mut client = grpc_client(address).await;
     let request = SubscribeRequest {
-        // As many as a message has room for.
+        // As many as fit into one message.
         channels: names(0, 5000),
         cursor: String::new(),
         heartbeat: false,
@@ -76,11 +77,11 @@ async fn a10_one_client_has_as_many_channels_as_it_may() {
     assert_eq!(WebSocket::open(address, &path).await.err(), Some(429));
 
     besieged.others_are_served().await;
-    // The heartbeat's, the others' and the flood's.
+    // The channels of the heartbeat, of the others and of the flood.
     assert_eq!(listened(&tap), 2 + OF_A_READER);
 }
 
-/// Those of many, and those that one takes and gives back, are 1000.
+/// Many clients together, and one that joins and leaves, get 1000.
 #[tokio::test(flavor = "multi_thread")]
 async fn a10_all_clients_have_as_many_channels_as_there_may_be() {
     let (mut besieged, tap) = Besieged::tapped(&["--max-channels", "1000"]).await;
@@ -99,7 +100,7 @@ async fn a10_all_clients_have_as_many_channels_as_there_may_be() {
     }
     assert_eq!(joined, (IN_ALL - 1) / OF_A_READER);
     besieged.others_are_served().await;
-    // Who gives them back makes room.
+    // Clients that leave make room.
     drop(sockets);
     let mut socket = open_from(loopback(30), address).await;
     let fresh = names(200_000, OF_A_READER);
@@ -112,14 +113,14 @@ async fn a10_all_clients_have_as_many_channels_as_there_may_be() {
     besieged.others_are_served().await;
 }
 
-/// A WebSocket from this address.
+/// Opens a WebSocket from this address.
 pub async fn open_from(from: IpAddr, to: SocketAddr) -> WebSocket {
     let socket = connect(from, to).await;
     WebSocket::over(socket, "/v1/ws").await.unwrap()
 }
 
-/// More channels than the limit, in turn, each by another client: idle ones are
-/// given up.
+/// Subscribes to more channels than the limit, in turn, each by another client:
+/// idle ones are given up.
 async fn takes_and_gives_back(address: SocketAddr, tap: &Tap) {
     for n in 0..20 {
         let mut socket = open_from(loopback(40 + n as u8), address).await;

@@ -16,7 +16,7 @@ use crate::{
     support::{until, within},
 };
 
-/// Of one address, those that last.
+/// Limit of open calls of one address.
 const CALLS: usize = 256;
 
 async fn channel(besieged: &Besieged, from: IpAddr) -> Channel {
@@ -28,7 +28,7 @@ async fn channel(besieged: &Besieged, from: IpAddr) -> Channel {
     endpoint.connect_with_connector(connector).await.unwrap()
 }
 
-/// A call of the health service that never ends.
+/// A call of the health service that does not end.
 async fn watch(channel: &Channel) -> Result<Streaming<HealthCheckResponse>, Status> {
     let mut client = HealthClient::new(channel.clone());
     let watched = client.watch(HealthCheckRequest::default()).await?;
@@ -55,7 +55,7 @@ async fn a11_calls_that_need_no_token_are_bounded_too() {
         watch(&mine).await.unwrap_err().code(),
         Code::ResourceExhausted
     );
-    // By whichever of the services.
+    // Applies to each of the services.
     let list = v1alpha::ServerReflectionRequest::default();
     let mut reflection =
         v1alpha::server_reflection_client::ServerReflectionClient::new(mine.clone());
@@ -63,7 +63,7 @@ async fn a11_calls_that_need_no_token_are_bounded_too() {
         .server_reflection_info(stream::iter([list]))
         .await;
     assert_eq!(refused.unwrap_err().code(), Code::ResourceExhausted);
-    // Who only asks is told, whatever others of this address do.
+    // A single check is answered, regardless of the open calls of this address.
     assert!(is_healthy(&mine).await.unwrap());
     let other = channel(&besieged, loopback(3)).await;
     assert!(is_healthy(&other).await.unwrap());
@@ -76,7 +76,7 @@ async fn a11_calls_that_need_no_token_are_bounded_too() {
     besieged.gateway.stop().await;
 }
 
-/// What it has asked is answered; then it says nothing, and goes on doing so.
+/// Its question is answered; then it sends nothing and keeps the stream open.
 /// The same in both versions of the protocol.
 macro_rules! never_ending_question {
     ($channel:expr, $version:ident) => {

@@ -18,22 +18,22 @@ use crate::{
     support::{get, grpc_client, within},
 };
 
-/// By which the gateway may grow under a flood without a token.
+/// Largest growth of the gateway's memory under a flood without a token.
 const GROWTH: usize = 64 << 20;
 
-/// Of the processor, for a flood of 20,000 heads, in a build for tests: in a
-/// release it is a twentieth.
+/// Largest processor time for a flood of 20,000 heads, in a debug build: a
+/// release build needs a twentieth.
 const COST: Duration = Duration::from_secs(40);
 
-/// For all of it to be read, on a machine with much else to do.
+/// Timeout for reading all of it, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 const CONNECTIONS: usize = 20;
 const STREAMS: u32 = 1000;
 const SUBSCRIBE: &str = "/pgfan.v1.GatewayService/Subscribe";
 
-/// RFC 7541, section 6.2.1: the field `x` without a value, kept in the other
-/// side's table, where it is the first (section 2.3.3).
+/// RFC 7541, section 6.2.1: the field `x` without a value, added to the other
+/// side's dynamic table as its first entry (section 2.3.3).
 const KEPT: [u8; 3] = [0x40, 1, b'x'];
 const AGAIN: u8 = 0x80 | 62;
 
@@ -48,15 +48,15 @@ fn heads(path: &str, method: &str, count: usize, flags: u8) -> Vec<u8> {
     (0..STREAMS).flat_map(head).collect()
 }
 
-/// Of a ping that is answered when all before it is read.
+/// Data of a ping that is answered when everything before it is read.
 const LAST: [u8; 8] = *b"all read";
 
-/// Says `bytes` on HTTP/2, and is held until it is dropped.
+/// Sends `bytes` on HTTP/2; the connection is held until it is dropped.
 async fn say(from: u8, to: SocketAddr, settings: &[u8], bytes: &[u8]) -> TcpStream {
     let mut socket = connect(loopback(from), to).await;
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
     let settings = frame(SETTINGS, 0, 0, settings);
-    // One that is refused all of it may be told to go away before it has said it.
+    // A connection may be refused before it has sent everything.
     let _ = socket.write_all(&[preface, settings].concat()).await;
     let (mut hears, mut says) = socket.split();
     let bytes = [bytes, &frame(PING, 0, 0, &LAST)].concat();
@@ -67,7 +67,7 @@ async fn say(from: u8, to: SocketAddr, settings: &[u8], bytes: &[u8]) -> TcpStre
             if heard.windows(answer.len()).any(|part| part == answer) {
                 break;
             }
-            // What is left is as long as a part of the answer may be.
+            // Keeps the last bytes, which may be the beginning of the answer.
             heard.drain(..heard.len().saturating_sub(answer.len()));
         }
     };
@@ -75,12 +75,11 @@ async fn say(from: u8, to: SocketAddr, settings: &[u8], bytes: &[u8]) -> TcpStre
     socket
 }
 
-/// Twenty connections that say so; how much the gateway has grown at the most,
-/// looked at until it has worked through all of it.
+/// Twenty connections that send these bytes; measures the largest growth of the
+/// gateway until everything is processed.
 async fn flood(what: &str, from: impl Fn(usize) -> u8, settings: &[u8], bytes: &[u8]) {
     let _alone = PROCESSOR.lock().await;
-    // Beside the other tests the session's heartbeat may have to wait for the
-    // processor.
+    // Other tests may delay the session's heartbeat by using the processor.
     let mut besieged = Besieged::with(&["--heartbeat-timeout", "30s"]).await;
     let address = besieged.address();
     let before = besieged.gateway.resident();
@@ -111,14 +110,14 @@ async fn flood(what: &str, from: impl Fn(usize) -> u8, settings: &[u8], bytes: &
     besieged.gateway.stop().await;
 }
 
-/// 920 bytes of HPACK are 920 fields.
+/// 920 bytes of HPACK expand to 920 fields.
 #[tokio::test(flavor = "multi_thread")]
 async fn a26_heads_that_are_large_when_they_are_read() {
     let heads = heads(SUBSCRIBE, "POST", 920, END_HEADERS);
     flood("heads of 920 fields", |_| 2, b"", &heads).await;
 }
 
-/// As many as there may be, of one address and of many.
+/// As many as allowed, from one address and from many.
 #[tokio::test(flavor = "multi_thread")]
 async fn a26_heads_whose_message_never_comes() {
     let heads = heads(SUBSCRIBE, "POST", 94, END_HEADERS);
@@ -127,8 +126,8 @@ async fn a26_heads_whose_message_never_comes() {
     flood("heads from 20 addresses", from, b"", &heads).await;
 }
 
-/// A stream's window is shut from the beginning
-/// (`SETTINGS_INITIAL_WINDOW_SIZE`), so that no answer can be sent.
+/// The stream's initial window is 0 (`SETTINGS_INITIAL_WINDOW_SIZE`), so that no
+/// answer can be sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn a26_answers_that_nobody_takes() {
     let shut = [0, 4, 0, 0, 0, 0];
@@ -136,7 +135,7 @@ async fn a26_answers_that_nobody_takes() {
     flood("answers that nobody takes", |_| 2, &shut, &heads).await;
 }
 
-/// The trailers of a request, after its answer has begun.
+/// Trailers of a request, after its answer has begun.
 #[tokio::test(flavor = "multi_thread")]
 async fn a26_trailers_that_nobody_reads() {
     let mut said = heads("/v1/sse?channel=a", "GET", 10, END_HEADERS);
@@ -147,7 +146,7 @@ async fn a26_trailers_that_nobody_reads() {
     flood("trailers", |_| 2, b"", &said).await;
 }
 
-/// All but the last byte of a message, as large as may be; and of one of 4 MiB.
+/// All but the last byte of a message of the largest size, and of one of 4 MiB.
 #[tokio::test(flavor = "multi_thread")]
 async fn a26_messages_without_their_last_byte() {
     let mut besieged = Besieged::new().await;
@@ -174,7 +173,7 @@ async fn a26_messages_without_their_last_byte() {
                 let _ = sending.send_data(message.clone(), false);
                 answers.push((answer, sending));
             }
-            // Those that find no room are told so.
+            // Requests over the limit get an error.
             for (answer, sending) in answers {
                 if is_refused {
                     let answer = within("a refusal", answer).await.unwrap();
@@ -199,7 +198,7 @@ async fn a26_messages_without_their_last_byte() {
     besieged.gateway.stop().await;
 }
 
-/// Of HTTP/1.1 too; and who asks how the gateway does is answered.
+/// Also on HTTP/1.1; health checks are still answered.
 #[tokio::test(flavor = "multi_thread")]
 async fn a26_requests_of_one_address_that_wait_on_http_1() {
     let mut besieged = Besieged::new().await;
@@ -239,7 +238,7 @@ async fn a26_requests_of_one_address_that_wait_on_http_1() {
     besieged.gateway.stop().await;
 }
 
-/// A client with a thousand readers is no flood.
+/// A thousand readers of one client are accepted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a26_a_thousand_readers_of_one_client_are_served() {
     let mut besieged = Besieged::new().await;
@@ -267,7 +266,7 @@ async fn a26_a_thousand_readers_of_one_client_are_served() {
     besieged.others_are_served().await;
 }
 
-/// A field too many is refused alone.
+/// A request with one more field is refused, and the connection stays.
 #[tokio::test(flavor = "multi_thread")]
 async fn a26_a_head_has_a_hundred_fields() {
     let mut besieged = Besieged::new().await;
