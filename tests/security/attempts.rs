@@ -1,4 +1,4 @@
-//! Reading and publishing on each wire, with or without a token.
+//! Reading and publishing on each transport, with or without a token.
 
 use std::net::SocketAddr;
 
@@ -21,7 +21,7 @@ pub enum Wire {
     Grpc,
     GrpcWeb,
     PgCacheWatch,
-    /// Only publishes.
+    /// Publishes only.
     Http,
 }
 
@@ -35,7 +35,7 @@ impl Wire {
         Self::GrpcWeb,
         Self::PgCacheWatch,
     ];
-    /// Those that take a cursor.
+    /// Transports that take a cursor.
     pub const RESUMING: [Self; 6] = [
         Self::WebSocket,
         Self::RawWebSocket,
@@ -47,12 +47,12 @@ impl Wire {
     pub const PUBLISHING: [Self; 4] = [Self::WebSocket, Self::Grpc, Self::GrpcWeb, Self::Http];
 }
 
-/// How an attempt ended.
+/// Result of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// What was said after `ready`, up to the event that was waited for.
+    /// Messages after `ready`, up to the awaited event.
     Read(Vec<String>),
-    /// After the commit.
+    /// Published and committed.
     Published,
     /// HTTP or gRPC status, or close code.
     Refused(i32),
@@ -72,7 +72,7 @@ fn borrowed<'a>(headers: &'a [(&'static str, String)]) -> Vec<(&'static str, &'a
         .collect()
 }
 
-/// Reads `channel` until `last` is heard on it.
+/// Reads `channel` until `last` is received on it.
 pub async fn read(
     wire: Wire,
     address: SocketAddr,
@@ -120,7 +120,8 @@ pub async fn read(
     within(&format!("an end of {wire:?}"), reading).await
 }
 
-/// Until somebody has heard it.
+/// Notifies repeatedly, until a reader has received it and the caller drops
+/// this.
 pub async fn repeat(database: &Database, channel: &str, payload: &str) {
     let mut ticks = interval(Duration::from_millis(20));
     loop {
@@ -129,7 +130,7 @@ pub async fn repeat(database: &Database, channel: &str, payload: &str) {
     }
 }
 
-/// The first thing a client without a token may say.
+/// The first message of a client without a token.
 const NOT_A_TOKEN: &str = r#"{"type":"subscribe","channels":["a"]}"#;
 
 async fn ws(address: SocketAddr, path: &str, headers: &[(&str, &str)], last: &str) -> Outcome {

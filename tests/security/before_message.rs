@@ -1,4 +1,4 @@
-//! The token is asked for before a byte of a message.
+//! The token is checked before a byte of a message is read.
 
 use hyper::{Request, body::Bytes};
 use tokio::{
@@ -18,7 +18,7 @@ const KINDS: [&str; 3] = [
     "application/grpc-web-text",
 ];
 
-/// With a message that never comes.
+/// With a message that is not sent.
 async fn over_http2(gateway: &TestGateway, method: &str, kind: &str, token: Option<&str>) {
     let socket = TcpStream::connect(gateway.address).await.unwrap();
     let (mut client, connection) = h2::client::handshake(socket).await.unwrap();
@@ -65,7 +65,7 @@ async fn over_http1(gateway: &TestGateway, method: &str, kind: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn attack_26_the_token_is_asked_for_before_the_message() {
     let database = Database::new().await;
-    // Longer than it is waited for.
+    // Longer than the test waits.
     let settings = [WITH_TOKENS, ("request-timeout", "1h")];
     let gateway = TestGateway::with(&database, &settings).await;
     let tokens = [None, Some(forged(&["a"])), Some(expired(&["a"]))];

@@ -1,5 +1,5 @@
-//! Attack 20: what the gateway knows and nobody may hear, whatever goes wrong.
-//! All is logged that can be.
+//! Attack 20: secrets that the gateway knows must not be disclosed in any
+//! failure. The log level is the most detailed one.
 
 use std::{collections::HashMap, fs, panic::catch_unwind};
 
@@ -19,16 +19,16 @@ use crate::{
     tokens::base64,
 };
 
-/// Of the database; in a URI the colon has to be escaped.
+/// Password of the database; in a URI the colon has to be escaped.
 const PASSWORD: &str = "s3cr3t-canary-of-the-database";
 
-/// Of the tokens.
+/// Secret of the tokens.
 const SECRET: &str = "s3cr3t-canary-of-the-tokens-of-32-bytes";
 
-/// What stands in files that should hold something else.
+/// Content of files that should hold something else.
 const CONTENT: &str = "s3cr3t-canary-of-a-file";
 
-/// Where somebody may look: `/metrics` too, as soon as it is there.
+/// Pages that a client can read.
 const PAGES: [&str; 7] = [
     "/",
     "/metrics",
@@ -39,7 +39,7 @@ const PAGES: [&str; 7] = [
     "/v1/ws",
 ];
 
-/// None of them, nor how they are written elsewhere.
+/// Checks that the text contains none of them, in plain or encoded form.
 fn is_silent(what: &str, said: &str) {
     for canary in [PASSWORD, SECRET, CONTENT] {
         let numbers = format!("{:?}", canary.as_bytes());
@@ -63,7 +63,7 @@ fn talkative(variables: &[(&str, &str)]) -> Command {
     command
 }
 
-/// Serves, until `expected` is logged; then all that can be asked is asked.
+/// Serves until `expected` is logged, and then requests every page.
 async fn served(what: &str, variables: &[(&str, &str)], expected: &str) {
     let mut gateway = GatewayProcess::serve(&mut talkative(variables)).await;
     gateway.logged(expected).await;
@@ -115,7 +115,7 @@ async fn attack_20_whatever_befalls_the_database() {
     served("no such host", &variables, "connecting again after a pause").await;
 }
 
-/// It does not start, and says why.
+/// It does not start, and names the rule.
 async fn refused(what: &str, variables: &[(&str, &str)], rule: &str) {
     for command in ["serve", "check"] {
         let mut refused = pgfan();
@@ -191,7 +191,8 @@ async fn attack_20_settings_that_cannot_be() {
     }
 }
 
-/// The old one is kept, and what the new one holds is not said.
+/// The old certificate is kept, and the content of the new file is not
+/// disclosed.
 #[tokio::test(flavor = "multi_thread")]
 async fn attack_20_a_certificate_that_turns_bad() {
     let certificates = Certificates::new();
@@ -214,8 +215,8 @@ async fn attack_20_a_certificate_that_turns_bad() {
     is_silent("a bad key", &gateway.stop().await.stderr);
 }
 
-/// The program itself, brought to a panic by a setting of its runtime: with what
-/// it knows by then, and a backtrace.
+/// The program panics through a setting of its runtime: after it has read its
+/// settings, and with a backtrace.
 #[tokio::test(flavor = "multi_thread")]
 async fn attack_20_a_panic() {
     let url = format!("postgresql://u:{PASSWORD}@127.0.0.1:1/d");
@@ -226,7 +227,7 @@ async fn attack_20_a_panic() {
     is_silent("a panic", &format!("{ended:?}{}", ended.stderr));
 }
 
-/// Whatever of the settings is printed, by a panic too.
+/// Debug output of the settings, as a panic would print it.
 #[test]
 fn attack_20_no_setting_is_printed() {
     let certificates = Certificates::new();

@@ -1,4 +1,4 @@
-//! Channels that are not a client's, whatever its token says.
+//! Channels that a client may not use, whatever its token grants.
 
 use crate::{
     attempts::{Outcome, Wire, publish, read},
@@ -32,8 +32,8 @@ async fn is_nobodys(gateway: &TestGateway, token: Option<&str>, channel: &str) {
     }
 }
 
-/// Whoever could read the heartbeat, or beat it himself, would have the
-/// gateway believe that its dead session lives.
+/// A client that could read or send the heartbeat could make the gateway
+/// believe that its dead session is alive.
 #[tokio::test(flavor = "multi_thread")]
 async fn attack_5_the_gateways_own_channels() {
     let database = Database::new().await;
@@ -66,7 +66,7 @@ async fn the_gateways_list_stands_above_every_token() {
     }
 }
 
-/// One that is refused takes the others of its request with it.
+/// A refused channel refuses the whole request.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_several_channels_all_or_none() {
     let database = Database::new().await;

@@ -1,5 +1,5 @@
-//! Connection strings that are not understood, and passwords that are odd: no part of the password
-//! is repeated, and the message helps all the same.
+//! Malformed connection strings and unusual passwords: no part of the password is repeated, and the
+//! message is still helpful.
 
 mod forms;
 
@@ -16,16 +16,16 @@ use crate::support::{
     program::run,
 };
 
-/// The password, `PW` in the forms below: letters and digits, so that it looks like anything.
+/// The password, `PW` in the forms below: letters and digits, so that it can be taken for any part.
 const CANARY: &str = "Qz7Xk9Wv3Jp";
 
-/// Number of its characters in a row that count as a part of it.
+/// Number of consecutive characters that count as a part of it.
 const PART: usize = 5;
 
-/// Programs at one time: the machine may have few cores.
+/// Programs that run concurrently: the machine may have few cores.
 const AT_ONCE: usize = 4;
 
-/// No part of the canary, whatever its case, and however it is encoded.
+/// Checks for parts of the canary, in any case and encoding.
 fn is_silent(what: &str, said: &str) {
     let said = said.to_lowercase();
     let canary: Vec<_> = CANARY.to_lowercase().chars().collect();
@@ -51,7 +51,7 @@ enum Way {
 
 const WAYS: [Way; 4] = [Way::Flag, Way::Variable, Way::OtherVariable, Way::File];
 
-/// `command` with the connection string `text`, given in this way; the file is in `folder`.
+/// `command` with the connection string `text`, passed in this way; the file is in `folder`.
 fn given(command: &[&str], way: Way, text: &str, folder: &TempDir) -> Command {
     let mut pgfan = pgfan();
     pgfan.args(command).env("RUST_LOG", "trace");
@@ -61,7 +61,7 @@ fn given(command: &[&str], way: Way, text: &str, folder: &TempDir) -> Command {
         Way::OtherVariable => pgfan.env("PGFAN_DATABASE_URL", text),
         Way::File => {
             let file = tempfile::NamedTempFile::new_in(folder).unwrap();
-            // JSON's strings are TOML's too.
+            // JSON strings are valid TOML.
             let text = serde_json::to_string(text).unwrap();
             fs::write(file.path(), format!("database-url = {text}\n")).unwrap();
             let (_, path) = file.keep().unwrap();
@@ -71,7 +71,7 @@ fn given(command: &[&str], way: Way, text: &str, folder: &TempDir) -> Command {
     pgfan
 }
 
-/// It does not start, says the rule and the way out, and nothing of the canary.
+/// It does not start, names the rule and the remedy, and repeats no part of the canary.
 async fn is_refused(mut command: Command, rule: &str, what: String) {
     let ended = run(&mut command).await;
     let said = format!("{}{}", ended.stdout, ended.stderr);
@@ -182,7 +182,7 @@ async fn no_secret_in_the_place_of_another_setting_is_repeated() {
                     "PGFAN_CONFIG" => "the settings file: ",
                     name => name,
                 };
-                // One of an identity provider is a URL.
+                // The setting of an identity provider is a URL.
                 if !(name == "PGFAN_JWKS_URL" && text == &url) || rule != name {
                     runs.push(is_refused(pgfan, rule, format!("{command} {name}={text}")));
                 }
@@ -195,7 +195,7 @@ async fn no_secret_in_the_place_of_another_setting_is_repeated() {
         .await;
 }
 
-/// A file of settings that is none, with the password in any place of it.
+/// A malformed settings file with the password at any place in it.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_line_of_a_settings_file_is_repeated() {
     let folder = TempDir::new().unwrap();
@@ -241,7 +241,7 @@ async fn no_line_of_a_settings_file_is_repeated() {
         .await;
 }
 
-/// A command line that is not understood, by any command.
+/// A command line that no command understands.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_argument_that_is_not_understood_is_repeated() {
     let token = format!("eyJhbGciOiJIUzI1NiJ9.{CANARY}.{CANARY}.and-more-than-a-channel-can-have");
@@ -301,8 +301,7 @@ async fn no_argument_that_is_not_understood_is_repeated() {
         .await;
 }
 
-/// Passwords that libpq takes as they are, however odd: the gateway serves, and tells of a database
-/// that is not there.
+/// Unusual passwords that libpq accepts: the gateway starts, and reports a missing database.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_password_of_a_gateway_that_serves_is_told() {
     let pages = ["/metrics", "/v1/status", "/readyz", "/"];

@@ -1,5 +1,5 @@
-//! Attack 12: tokens of those who have no right to one. In `src/auth` there
-//! are more; here each goes the whole way, and all answers are the same.
+//! Attack 12: forged tokens. There are more in `src/auth`; here each goes
+//! through the whole gateway, and all answers are the same.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ const PUBLIC_FILE: &str = concat!(
     "/tests/security/keys/rsa.public.pem"
 );
 
-/// Good for everything, were it signed as it should be.
+/// Claims that would grant everything in a correctly signed token.
 fn claims() -> Value {
     json!({
         "exp": now() + 3600, "aud": "pgfan", "iss": "https://id.example",
@@ -23,7 +23,7 @@ fn claims() -> Value {
     })
 }
 
-/// Of the claims without one, or with another in its place.
+/// A token without one claim, or with another value for it.
 fn with(name: &str, value: Option<Value>) -> String {
     let mut claims = claims();
     let object = claims.as_object_mut().unwrap();
@@ -46,7 +46,7 @@ fn unsigned() -> String {
     )
 }
 
-/// By a key of the attacker's, to which the header points.
+/// A token signed by a key of the attacker, to which its header points.
 fn pointing(header: Value) -> String {
     signed(&header.to_string(), &claims().to_string(), &[b'e'; 32])
 }
@@ -146,7 +146,7 @@ async fn attack_12_twelve_tokens_and_the_same_answer() {
     assert_eq!(answers.len(), 1, "they tell what was wrong: {answers:?}");
 }
 
-/// Other makes of the header than one good token in it.
+/// Headers other than exactly one bearer token.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_single_bearer_token_is_none() {
     let database = Database::new().await;

@@ -17,7 +17,7 @@ use crate::{
     tokens::{WITH_TOKENS, lasting, now, token},
 };
 
-/// What was said at the end, and the code.
+/// Close code or status, and the message at the end of the stream.
 pub(crate) async fn end(
     wire: Wire,
     address: SocketAddr,
@@ -102,11 +102,12 @@ pub(crate) fn expected(wire: Wire) -> i32 {
     }
 }
 
-/// What a busy machine may take; shorter than `keepalive`, after which a stream is
-/// looked at anyhow.
+/// Tolerance for a busy machine; shorter than `keepalive`, after which each stream
+/// is checked anyway.
 const LATE: Duration = Duration::from_secs(6);
 
-/// Each reader has an end of its own kind, at the token's second and no sooner.
+/// Each reader ends in the way of its transport, at the second of expiry and not
+/// before.
 async fn all_end(gateway: &TestGateway, channel: &str) {
     let lifetime = Duration::from_secs(2);
     let (began, token) = (SystemTime::now(), lasting(lifetime, &[channel]));
@@ -128,7 +129,7 @@ async fn attack_13_a_token_that_ends_ends_the_stream() {
     all_end(&gateway, "quiet").await;
 }
 
-/// A reader that never comes to rest has no longer than others.
+/// A reader that is always busy ends at the same time.
 #[tokio::test(flavor = "multi_thread")]
 async fn attack_13_a_busy_stream_too() {
     let database = Database::new().await;
@@ -144,7 +145,7 @@ async fn attack_13_a_busy_stream_too() {
     }
 }
 
-/// On HTTP/2 an event stream has no connection of its own.
+/// On HTTP/2 an event stream shares its connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn attack_13_sse_over_http2_too() {
     let database = Database::new().await;
@@ -197,7 +198,7 @@ async fn another_token_that_is_handed_in_before_keeps_the_stream() {
         .unwrap()
         .as_secs();
     assert!((until..until + 3).contains(&(seconds as i64)));
-    // One whose token was not renewed ends meanwhile.
+    // A stream whose token was not renewed ends meanwhile.
     let (code, _) = end(Wire::PgCacheWatch, gateway.address, &first, "a").await;
     assert_eq!(code, 4401);
     database.notify("a", "still").await;
@@ -240,7 +241,7 @@ async fn channels_that_the_other_token_has_not_are_left_and_that_is_said() {
     assert_eq!(answer(&mut socket).await["code"], "forbidden");
 }
 
-/// Whoever sends rubbish keeps what he had, and no longer.
+/// An invalid token changes neither the access nor its end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bad_token_in_between_changes_nothing() {
     let database = Database::new().await;

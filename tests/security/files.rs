@@ -17,7 +17,7 @@ use crate::{
 
 const PUBLIC: &str = include_str!("keys/rsa.public.pem");
 
-/// The flag, its file, and the fault of the mode.
+/// The flag, its file, and the error of the file's mode.
 fn files(folder: &Path) -> [(&'static str, String, &'static str); 3] {
     let path = |name: &str, text: &str, mode| {
         let path = write(folder, name, text, mode);
@@ -74,7 +74,7 @@ async fn attack_35_a_file_that_others_can_read_or_write() {
     assert!(!checked.stdout.contains("its mode is"), "{checked:?}");
 }
 
-/// Without an audience, tokens of the provider for other programs are valid here.
+/// Without an audience, the provider's tokens for other programs are valid here.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_without_an_audience_is_warned_of() {
     let database = Database::new().await;

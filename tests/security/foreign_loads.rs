@@ -1,5 +1,5 @@
-//! What a page of another site has a browser load without saying whose page it is: images,
-//! frames, links. The browser sends its user's cookie along.
+//! Requests that a page of another site makes a browser send without an Origin: images,
+//! frames, links. The browser attaches its user's cookie.
 
 use std::net::SocketAddr;
 
@@ -31,7 +31,7 @@ const PATHS: [&str; 4] = [
     "/v1/ws?channel=a",
 ];
 
-/// As a browser says where a request is from, and with what it keeps for the gateway.
+/// Fetch metadata of a browser, and the cookie that it holds for the gateway.
 fn from<'a>(
     cookie: &'a str,
     site: &'a str,
@@ -111,7 +111,7 @@ async fn attack_41_links_and_allowed_pages_go_on() {
         let host = address.to_string();
         let fetched = from(&cookie, "cross-site", "cors", "empty");
         for headers in [
-            // Opened by a person, and fetched by the console.
+            // Opened by the user, and fetched by the console.
             from(&cookie, "none", "navigate", "document"),
             from(&cookie, "same-origin", "cors", "empty"),
             [&fetched[..], &[("origin", GOOD)]].concat(),
@@ -131,7 +131,7 @@ async fn attack_41_links_and_allowed_pages_go_on() {
     }
 }
 
-/// The head of the answer to these bytes.
+/// The head of the answer to this request.
 async fn head_of(address: SocketAddr, request: &str) -> String {
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.write_all(request.as_bytes()).await.unwrap();
@@ -146,7 +146,7 @@ async fn head_of(address: SocketAddr, request: &str) -> String {
     text.split("\r\n\r\n").next().unwrap().to_owned()
 }
 
-/// An address with as many connections as it may have is answered by other routes.
+/// An address that has used up its connections is answered by another route.
 async fn told_when_there_is_no_room(database: &Database, is_safe: impl Fn(&HeaderMap, &str)) {
     let settings = [("max-readers-per-address", "1")];
     let gateway = TestGateway::with(database, &settings).await;
@@ -164,7 +164,7 @@ async fn told_when_there_is_no_room(database: &Database, is_safe: impl Fn(&Heade
     }
 }
 
-/// Sniffed for another type, text of a payload could be a page or a script.
+/// If a browser sniffed another type, the text of a payload could be a page or a script.
 #[tokio::test(flavor = "multi_thread")]
 async fn attack_41_every_answer_is_of_its_type_and_for_its_own_pages() {
     let database = Database::new().await;
@@ -232,7 +232,7 @@ async fn attack_41_every_answer_is_of_its_type_and_for_its_own_pages() {
         "gRPC",
     );
     told_when_there_is_no_room(&database, is_safe).await;
-    // Before any route.
+    // Refused before routing.
     let coded = "POST /v1/channels/a HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: gzip, chunked\r\n\r\n";
     let head = head_of(address, coded).await;
     assert!(head.starts_with("http/1.1 501 "), "{head}");

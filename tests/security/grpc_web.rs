@@ -1,4 +1,4 @@
-//! A call of gRPC-Web, as a page makes it
+//! A gRPC-Web call as a page makes it
 //! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md>).
 
 use std::net::SocketAddr;
@@ -8,9 +8,9 @@ use hyper::body::{Bytes, Incoming};
 
 use crate::support::request;
 
-/// See the module.
+/// A gRPC-Web call and its response stream.
 pub struct Web {
-    /// Where there is one already in the head.
+    /// Status, if it is already in the head.
     pub status: Option<i32>,
     pub headers: hyper::HeaderMap,
     body: Incoming,

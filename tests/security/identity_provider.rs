@@ -1,5 +1,5 @@
-//! Keys of an identity provider, and how they change: a server of its own
-//! that answers what a test wants.
+//! Keys of an identity provider and their rotation, with a server that sends the
+//! answers of the test.
 
 use std::{
     net::SocketAddr,
@@ -111,7 +111,7 @@ async fn serve(mut socket: impl AsyncRead + AsyncWrite + Unpin, answers: Arc<Mut
     }
     assert!(head.starts_with(b"GET /jwks.json HTTP/1.1\r\n"), "{head:?}");
     let answer = answers.lock().unwrap().clone();
-    // As what stands before some providers does.
+    // Requires the headers that gateways in front of some providers require.
     let text = String::from_utf8_lossy(&head).to_lowercase();
     let accept = "\r\naccept: application/json, application/jwk-set+json\r\n";
     let is_polite = text.contains("\r\nuser-agent: pgfan/") && text.contains(accept);
@@ -120,7 +120,8 @@ async fn serve(mut socket: impl AsyncRead + AsyncWrite + Unpin, answers: Arc<Mut
         false => b"HTTP/1.1 403 x\r\ncontent-length: 0\r\n\r\n".to_vec(),
     };
     let _ = socket.write_all(&answer).await;
-    // Kept open: who waits for the end waits for ever.
+    // Kept open: a client that waits for the end of the connection never
+    // finishes.
     let _ = socket.read_buf(&mut head).await;
 }
 
@@ -174,7 +175,8 @@ async fn keys_change_and_nobody_can_make_the_gateway_ask_all_the_time() {
     let gateway = gateway(&database, &provider).await;
     assert_eq!(publishes(gateway.address, &old).await, 204);
     provider.has(json!([old.public(), new.public()]));
-    // Unknown names, as fast as they can be said, for longer than the gap.
+    // Unknown key ids, at the highest rate, for longer than the minimum interval
+    // between fetches.
     let began = Instant::now();
     let mut ticks = interval(Duration::from_millis(20));
     while publishes(gateway.address, &new).await != 204 {
@@ -197,7 +199,7 @@ async fn a_provider_that_is_away_is_waited_for_and_then_missed_by_nobody() {
     let key = Key::new("key");
     let provider = Provider::start(None).await;
     let gateway = gateway(&database, &provider).await;
-    // It is not the token's fault: come back.
+    // Not an error of the token: the client should retry.
     assert_eq!(publishes(gateway.address, &key).await, 503);
     provider.has(json!([key.public()]));
     until("the keys are there", || async {
@@ -209,7 +211,8 @@ async fn a_provider_that_is_away_is_waited_for_and_then_missed_by_nobody() {
     assert_eq!(publishes(gateway.address, &Key::new("other")).await, 401);
 }
 
-/// What could fill the memory, take for ever, or lead elsewhere.
+/// Answers that could fill the memory, take too long, or redirect to another
+/// server.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_has_an_end_and_is_no_other_ones() {
     let database = Database::new().await;
@@ -275,7 +278,7 @@ fn authority(folder: &TempDir) -> (String, TlsAcceptor) {
     )
 }
 
-/// `SSL_CERT_FILE` is where the system's trust can be named.
+/// `SSL_CERT_FILE` names the system's trusted authorities.
 async fn process(database: &Database, provider: &Provider, trusted: &str) -> GatewayProcess {
     let url = format!("https://{}/jwks.json", provider.address);
     let variables = [
@@ -311,8 +314,7 @@ async fn over_https_only_from_whom_the_system_trusts() {
     );
 }
 
-/// A provider moves from a secret to keys of its own, among them some that nobody
-/// can use.
+/// A provider migrates from a secret to its own keys; some of these are unusable.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_provider_that_moves_from_a_secret_to_keys_of_its_own() {
     let database = Database::new().await;
@@ -365,7 +367,7 @@ async fn a_provider_that_moves_from_a_secret_to_keys_of_its_own() {
             r#"left out: key 3 (`kid` "later\n") is of a kind that is not supported"#,
             1,
         ),
-        // Usual, and for debug.
+        // Normal, and logged at debug level.
         ("left out: key 4", 0),
         (
             "PGFAN_TOKEN_SECRET, PGFAN_TOKEN_SECRET_PREVIOUS, PGFAN_JWKS_URL: tokens of each",

@@ -1,5 +1,5 @@
-//! Text of others in the log and in what commands say: no line of its own, no escape sequence. And
-//! line ends in variables.
+//! Foreign text in the log and in the output of commands starts no new line and contains no escape
+//! sequence. And line ends in variables.
 
 use crate::{
     secured::Secured,
@@ -12,10 +12,10 @@ use crate::{
     tokens::{SECRET, token},
 };
 
-/// As long as what begins each line: `2026-11-24T12:00:00.123456Z`.
+/// Length of the timestamp that begins each line: `2026-11-24T12:00:00.123456Z`.
 const TIME: usize = 27;
 
-/// Each line is one that the logger began, and no character moves a cursor.
+/// Each line was begun by the logger, and no character moves the cursor.
 fn is_made_of_lines(log: &str) {
     assert!(log.lines().count() > 1, "{log}");
     for line in log.lines() {
@@ -26,8 +26,8 @@ fn is_made_of_lines(log: &str) {
     }
 }
 
-/// The name of a library that each new session of a careless database loads, and cannot find: the server
-/// repeats it in its error as it is.
+/// Name of a missing library that each new session of a misconfigured database tries to load: the
+/// server repeats it in its error unchanged.
 const LIBRARY: &str =
     r"E'first\n2026-01-01T00:00:00.000000Z  INFO second \x1b[2J\r third \u009b31m'";
 
@@ -48,7 +48,7 @@ async fn an_error_that_is_raised_stays_in_its_line() {
     is_made_of_lines(&gateway.stop().await.stderr);
 }
 
-/// PostgreSQL repeats them in its refusals, as they are.
+/// PostgreSQL repeats such names in its errors unchanged.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_with_a_line_end_stays_in_its_line() {
     let database = Database::new().await;
@@ -80,7 +80,7 @@ async fn a_name_with_a_line_end_stays_in_its_line() {
     }
 }
 
-/// As a Kubernetes Secret has it that was made of what `echo` wrote.
+/// Like a Kubernetes Secret made from the output of `echo`.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_line_end_in_a_variable_is_cut() {
     let server = Secured::new().await;
@@ -106,7 +106,7 @@ async fn a_line_end_in_a_variable_is_cut() {
     gateway.stop().await;
 }
 
-/// A password may end in a blank, and in a line end that is meant: one alone is cut.
+/// A password may end in a blank, and in an intended line end: only one line end is removed.
 #[tokio::test(flavor = "multi_thread")]
 async fn blanks_at_the_end_of_a_password_count() {
     let server = Secured::new().await;

@@ -1,4 +1,5 @@
-//! The log as JSON: each line an object, whatever a client says, and no secret.
+//! The log as JSON: each line is an object, whatever a client sends, and
+//! contains no secret.
 
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
-//! Nobody gets in where they do not belong: attacks by those who know the
-//! gateway well, each on every wire it applies to.
+//! Access control: attacks with knowledge of the gateway, each on every transport
+//! that it applies to.
 
 #![allow(
     missing_docs,
@@ -20,61 +20,61 @@ mod support;
 #[allow(dead_code, reason = "shared with the tests of the database")]
 mod secured;
 
-/// Reading and publishing on each wire, with or without a token.
+/// Reading and publishing on each transport, with or without a token.
 mod attempts;
 /// gRPC-Web, byte by byte.
 mod grpc_web;
-/// Tokens of every make.
+/// Tokens of all kinds.
 mod tokens;
 
-/// When the token is asked for.
+/// Time of the token check.
 mod before_message;
-/// What is known, and not said, whatever goes wrong.
+/// Secrets, which no failure discloses.
 mod canaries;
 /// Channels that are not a client's: reserved, off the list, in the history.
 mod channels;
 /// Connection strings that are not understood: no part of a password is repeated.
 mod connection_strings;
-/// Tokens of those who have no right to one.
+/// Forged tokens.
 mod crafted;
 /// Streams that outlive their token.
 mod expiry;
-/// Files that are not their owner's alone.
+/// Files with too permissive modes.
 mod files;
 /// Images, frames and links of pages of other sites.
 mod foreign_loads;
 /// Keys of an identity provider, and how they change.
 mod identity_provider;
-/// Text of others in the log, and line ends in variables.
+/// Foreign text in the log, and line ends in variables.
 mod log_lines;
 /// The log as JSON.
 mod logs;
-/// Every wire, every kind of token, every deed.
+/// Every transport, kind of token, and operation.
 mod matrix;
-/// Who may see how the gateway does.
+/// Access to the metrics.
 mod metrics;
-/// What a token costs.
+/// Cost of a token check.
 mod once;
-/// All of it over TLS.
+/// Access control over TLS.
 mod over_tls;
 /// Pages of other sites.
 mod pages;
-/// Pages whose own name leads to the gateway.
+/// DNS rebinding.
 mod rebinding;
-/// Other settings while it serves.
+/// Changed settings while the gateway serves.
 mod reload;
 
-/// What the log says of tokens that are no good, or good for nothing.
+/// Log lines about tokens that are invalid or grant nothing.
 mod reasons;
 /// Pages over plain HTTP, of a gateway that is reached over TLS.
 mod schemes;
-/// What is never said: tokens, secrets, tickets.
+/// Disclosure of tokens, secrets and tickets.
 mod secrets;
-/// What `pgfan serve` does not start with, and `pgfan token`.
+/// Settings with which `pgfan serve` does not start, and `pgfan token`.
 mod start;
-/// Tickets, for clients that have nothing but a URL.
+/// Tickets, for clients that can only set a URL.
 mod tickets;
-/// Tokens that are for something else.
+/// Tokens for another purpose.
 mod types;
-/// The ways to hand in a token.
+/// The ways to present a token.
 mod ways;

@@ -1,5 +1,5 @@
-//! (No token, a forged one, an expired one, one for another channel, the
-//! right one) × (read, publish, resume from a guessed cursor) × every wire.
+//! (No token, a forged one, an expired one, one for another channel, the right
+//! one) × (read, publish, resume from a guessed cursor) × every transport.
 
 use crate::{
     attempts::{Outcome, Wire, publish, read, repeat},
@@ -42,7 +42,7 @@ fn refusal(wire: Wire, kind: Kind) -> Outcome {
     Outcome::Refused(match (wire, is_unknown) {
         (Wire::Grpc | Wire::GrpcWeb, true) => tonic::Code::Unauthenticated as i32,
         (Wire::Grpc | Wire::GrpcWeb, false) => tonic::Code::PermissionDenied as i32,
-        // Who has none yet may bring it in the first frame.
+        // Without a token it is expected in the first frame.
         (Wire::WebSocket, true) if kind == Kind::None => 4401,
         (_, true) => 401,
         (_, false) => 403,
@@ -102,10 +102,10 @@ async fn who_publishes() {
             match kind {
                 Kind::Right => {
                     assert_eq!(outcome, Outcome::Published, "{wire:?}");
-                    // The first that is heard at all: of the others nothing came.
+                    // It is the first event, so no other attempt was published.
                     assert_eq!(listener.text().await.unwrap(), payload);
                 }
-                // The stream goes on for what it may do.
+                // The stream stays open for what the token allows.
                 Kind::WrongChannel if wire == Wire::WebSocket => {
                     assert_eq!(outcome, Outcome::Error("forbidden".into()));
                 }
@@ -115,8 +115,8 @@ async fn who_publishes() {
     }
 }
 
-/// Attack 24: the rings are shared by all, and a cursor can be guessed: here
-/// it is the best guess there is, that of a reader who may have it.
+/// Attack 24: the history is shared, and a cursor can be guessed; here it is the
+/// best possible guess, that of an authorized reader.
 #[tokio::test(flavor = "multi_thread")]
 async fn attack_24_who_resumes_from_a_cursor_of_another() {
     let database = Database::new().await;

@@ -1,4 +1,4 @@
-//! Who may see how the gateway does, and of which channels it is told.
+//! Access to the metrics, and which channels they show.
 
 use crate::{
     support::{Answer, Database, TestGateway, Wire, get},

@@ -1,4 +1,4 @@
-//! What a token costs: it is looked at once a connection.
+//! Cost of a token check: a token is checked once per connection.
 
 use serde_json::json;
 
@@ -24,7 +24,7 @@ async fn talkative(database: &Database) -> GatewayProcess {
     gateway
 }
 
-/// A reader that subscribes again and again, and publishes.
+/// A reader that subscribes several times, and publishes.
 async fn web_socket(gateway: &GatewayProcess, database: &Database, token: &str) {
     let headers = bearer(Some(token));
     let headers = [(headers[0].0, headers[0].1.as_str())];
@@ -91,7 +91,7 @@ async fn a_token_is_looked_at_once_a_connection() {
     }
     assert_eq!(looks(), 3);
 
-    // What has no connection of its own shows its token each time.
+    // Without its own connection, each call presents the token.
     let path = "/v1/channels/b";
     assert_eq!(post_with(address, path, &headers, "x").await.status, 204);
     assert_eq!(post_with(address, path, &headers, "x").await.status, 204);

@@ -19,7 +19,7 @@ struct Secured {
 }
 
 impl Secured {
-    /// With tokens, and one client's certificate where those are asked for.
+    /// With tokens, and the certificate of a client if one is required.
     async fn new(certificates: &Certificates, client: TlsClient, more: &[(&str, &str)]) -> Self {
         let database = Database::new().await;
         let tls = certificates.settings();
@@ -81,7 +81,7 @@ impl Secured {
         assert!(last.contains("the token has expired"), "{channel}: {last}");
     }
 
-    /// The status of a WebSocket, or that it was let in.
+    /// The status of a WebSocket handshake; 101 if it was accepted.
     async fn web_socket(&self, headers: &[(&str, &str)]) -> u16 {
         let socket = self.client.connect(self.gateway.address, "").await.unwrap();
         let path = "/v1/ws?channel=a";
@@ -138,7 +138,7 @@ async fn a_page_is_of_the_same_host_over_tls_too() {
     ] {
         let headers = [("origin", origin), ("cookie", cookie.as_str())];
         assert_eq!(secured.web_socket(&headers).await, status, "{origin}");
-        // The client names the host `localhost` here.
+        // Here the client sends the host `localhost`.
         let answer = secured.ask("/readyz", &[("origin", origin)]).await;
         assert_eq!(answer.status, 403, "{origin}");
         assert_eq!(answer.header("access-control-allow-origin"), "");
@@ -153,8 +153,8 @@ async fn a_page_is_of_the_same_host_over_tls_too() {
     );
 }
 
-/// There nobody but the reader itself writes to its socket; it too has to look
-/// at the clock, also while there is no end of events.
+/// Over TLS only the reader's own task writes to its socket, so it also has to
+/// check the clock, even during continuous events.
 #[tokio::test(flavor = "multi_thread")]
 async fn attack_13_over_tls_too() {
     let certificates = Certificates::new();
@@ -174,7 +174,8 @@ async fn attack_13_over_tls_too() {
     }
 }
 
-/// A client's certificate is a second lock on the door and no key to a channel.
+/// A client certificate is required in addition to a token and grants no
+/// channel.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clients_certificate_grants_nothing() {
     let (certificates, clients) = (Certificates::new(), Certificates::new());
@@ -187,7 +188,7 @@ async fn a_clients_certificate_grants_nothing() {
     let bearer = bearer(Some(&good));
     let headers = [(bearer[0].0, bearer[0].1.as_str())];
     assert_eq!(secured.web_socket(&headers).await, 101);
-    // Nor does a token open that one.
+    // Nor does a token replace the certificate.
     let stranger = certificates.client();
     let socket = stranger.connect(secured.gateway.address, "http/1.1").await;
     let answer = async {

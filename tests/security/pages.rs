@@ -18,7 +18,7 @@ use crate::{
 const GOOD: &str = "https://good.example";
 const LISTED: (&str, &str) = ("allow-origin", "https://good.example,http://localhost:3000");
 
-/// None of them is the good one, or of the gateway's own host.
+/// Origins that are neither the allowed one nor the gateway's own host.
 const FOREIGN: [&[&str]; 9] = [
     &["https://evil.example"],
     &["null"],
@@ -31,7 +31,7 @@ const FOREIGN: [&[&str]; 9] = [
     &[GOOD, GOOD],
 ];
 
-/// With a cookie that is right, as a browser sends it for every page.
+/// Headers with a valid cookie, as a browser sends it for every page.
 fn headers<'a>(cookie: &'a str, origins: &[&'a str]) -> Vec<(&'a str, &'a str)> {
     let origins = origins.iter().map(|origin| ("origin", *origin));
     origins.chain([("cookie", cookie)]).collect()
@@ -94,7 +94,7 @@ async fn attack_1_no_foreign_page_opens_a_websocket() {
     }
 }
 
-/// The answer instead of the 101, as a whole.
+/// The complete answer in place of the 101.
 async fn upgrade(address: SocketAddr, origin: &str) -> Answer {
     let headers = [
         ("origin", origin),
@@ -203,7 +203,7 @@ async fn a_listed_page_may_use_the_whole_api() {
     let headers = [("origin", GOOD), ("authorization", bearer.as_str())];
     let stream = EventStream::open(address, "/v1/sse?channel=a", &headers).await;
     allows(&stream.headers, GOOD);
-    // A refusal can be read too.
+    // The page can read the refusal too.
     let answer = get(address, "/v1/sse?channel=b", &headers).await;
     assert_eq!(answer.status, 403);
     allows(&answer.headers, GOOD);
@@ -216,7 +216,7 @@ async fn a_listed_page_may_use_the_whole_api() {
     allows(&web.headers, GOOD);
 }
 
-/// What is in a cache must not be handed to a page of another origin.
+/// A cached answer must not be used for a page of another origin.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_varies_by_origin_and_none_is_for_all() {
     let database = Database::new().await;
@@ -239,7 +239,7 @@ async fn every_answer_varies_by_origin_and_none_is_for_all() {
             assert_ne!(answer.header("access-control-allow-origin"), "*");
         }
     }
-    // Not a page's question.
+    // Not a request of a page.
     let answer = ask(
         gateway.address,
         "OPTIONS",
@@ -250,7 +250,7 @@ async fn every_answer_varies_by_origin_and_none_is_for_all() {
     assert_eq!(answer.status, 405);
 }
 
-/// Who sees that a page does not work looks into the gateway's log.
+/// The operator of a page that does not work looks into the gateway's log.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_origin_is_logged_once_with_the_remedy() {
     let database = Database::new().await;
@@ -288,7 +288,7 @@ async fn a_refused_origin_is_logged_once_with_the_remedy() {
             "add it to --allow-origin",
         ),
         (b"null", "null", "no setting allows it"),
-        // They would colour a terminal, or turn the line around.
+        // They would colour a terminal, or reverse the line.
         (
             b"https://a\tb\xe2\x80\xae",
             "https://a\\tb\\xe2\\x80\\xae",
@@ -301,7 +301,7 @@ async fn a_refused_origin_is_logged_once_with_the_remedy() {
         let line = gateway.logged(&format!("{refused}{name} ")).await;
         assert!(line.contains("WARN") && line.contains(remedy), "{line}");
     }
-    // It may be another slip: after a look at the settings it is logged again.
+    // It may be a different mistake: after a reload it is logged again.
     gateway.program.signal("HUP").await;
     gateway.logged("the settings were read again").await;
     from(gateway.address, b"https://app.example").await;

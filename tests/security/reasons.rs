@@ -1,5 +1,5 @@
-//! What the log says of a token that is refused, and of one that grants nothing:
-//! clients are told no more than that it is not good.
+//! Log lines about a token that is refused or grants nothing; clients only learn
+//! that it is not valid.
 
 use serde_json::{Value, json};
 
@@ -121,7 +121,7 @@ async fn a_token_that_grants_nothing_says_so() {
         );
         gateway.logged("the token grants nothing").await;
     }
-    // One that grants others says no more than which one is missing.
+    // If it grants other channels, the answer names only the missing one.
     let other = with_claims(&json!({"exp": now() + 600, "pgfan": {"subscribe": ["b"]}}));
     let bearer = format!("Bearer {other}");
     let headers = [("authorization", bearer.as_str())];
@@ -134,7 +134,7 @@ async fn a_token_that_grants_nothing_says_so() {
     gateway.stop().await;
 }
 
-/// A provider that puts all groups of a person into a token makes long ones.
+/// A provider that puts all groups of a user into a token makes long ones.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_may_be_as_long_as_the_head_of_a_request() {
     let database = Database::new().await;
@@ -153,7 +153,7 @@ async fn a_token_may_be_as_long_as_the_head_of_a_request() {
         let path = "/v1/ws?channel=a";
         let opened = WebSocket::with_headers(gateway.address, path, &headers).await;
         assert!(opened.is_ok(), "{settings:?}: {:?}", opened.err());
-        // Where it is not in the head of a request, it may be no longer either.
+        // Outside the head of a request the same limit applies.
         let mut socket = WebSocket::open(gateway.address, "/v1/ws").await.unwrap();
         let frame = json!({"type": "auth", "token": long(too_long)}).to_string();
         if frame.len() < 64 << 10 {

@@ -1,4 +1,4 @@
-//! DNS rebinding: a page whose own name is made to lead to the gateway. For its browser the
+//! DNS rebinding: a page's own name is made to resolve to the gateway. To its browser, the
 //! gateway is then the page's own host.
 
 use std::io;
@@ -46,7 +46,7 @@ fn is_misdirected(answer: &Answer, what: &str) {
     assert!(says.iter().all(|part| detail.contains(part)), "{detail}");
 }
 
-/// A client of gRPC that asks for this host, wherever the gateway is.
+/// A gRPC client that requests this host, independently of the address.
 async fn asking_for(address: std::net::SocketAddr, host: &str) -> Channel {
     let endpoint = Endpoint::from_shared(format!("http://{host}")).unwrap();
     let connector = tower::service_fn(move |_| async move {
@@ -153,7 +153,7 @@ async fn attack_40_the_address_for_those_who_run_it_asks_for_no_token() {
         is_misdirected(&get(admin, path, &[("host", REBOUND)]).await, path);
         assert_eq!(get(admin, path, &[]).await.status, 200, "{path}");
     }
-    // A page of that name has no token of the gateway's.
+    // A page of that name has no token of the gateway.
     let rebound = [("host", REBOUND)];
     let answer = get(gateway.address, "/v1/sse?channel=a", &rebound).await;
     assert_eq!(answer.status, 401);
@@ -161,7 +161,7 @@ async fn attack_40_the_address_for_those_who_run_it_asks_for_no_token() {
     let shown = [("host", REBOUND), ("authorization", &*bearer)];
     let published = post_with(gateway.address, "/v1/channels/a", &shown, "x").await;
     assert_eq!(published.status, 204);
-    // Where tokens are only one way in.
+    // Tokens are optional here.
     let both = [WITH_TOKENS, ("anonymous", "on")];
     let gateway = TestGateway::with(&database, &both).await;
     let answer = get(gateway.address, "/v1/status", &rebound).await;
@@ -209,7 +209,7 @@ async fn attack_40_named_hosts_and_addresses_may_be_asked_for() {
     assert!(heard.starts_with("HTTP/1.0 200 "), "{heard}");
 }
 
-/// A browser that finds no certificate for the name asks for nothing.
+/// A browser that gets no certificate for the name sends no request.
 #[tokio::test(flavor = "multi_thread")]
 async fn over_tls_any_name_may_be_asked_for() {
     let (database, certificates) = (Database::new().await, Certificates::new());

@@ -1,5 +1,5 @@
-//! Other settings while it serves, by SIGHUP: who may stay is not disturbed,
-//! and who may not has to go.
+//! Changed settings by SIGHUP: streams that are still allowed are not
+//! disturbed, the others end.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ use crate::{
 
 const ANOTHER: &str = "another-canary-another-canary-another-canary";
 
-/// A gateway with a file of settings and one with the secret.
+/// A gateway with a settings file and a file for the secret.
 struct Served {
     database: Database,
     folder: TempDir,
@@ -53,7 +53,7 @@ impl Served {
         fs::write(self.folder.path().join(name), text).unwrap();
     }
 
-    /// Returns when `logged` is.
+    /// Reloads, and returns when `logged` appears in the log.
     async fn reload(&mut self, logged: &str) -> String {
         self.gateway.program.signal("HUP").await;
         self.gateway.logged(logged).await
@@ -67,15 +67,15 @@ impl Served {
             .json()
     }
 
-    /// All numbers of one field.
+    /// Sum over all samples of one metric.
     async fn sum(&self, field: &str) -> u64 {
         let numbers = self.status().await[field].clone();
         let numbers = numbers.as_object().unwrap().values();
         numbers.map(|number| number.as_u64().unwrap()).sum()
     }
 
-    /// Each of so many readers of `a` has had an event: it is let in, and not
-    /// only on its way.
+    /// Waits until each of this number of readers of `a` has received an event:
+    /// then it is subscribed.
     async fn until_all_hear(&self, count: u64) {
         until("all readers are there", || async {
             self.sum("readers").await == count
@@ -90,7 +90,7 @@ impl Served {
         .await;
     }
 
-    /// A stream of every wire, to its end.
+    /// Opens a stream on every transport and reads it to its end.
     fn streams(
         &self,
         wires: &[Wire],
@@ -176,7 +176,7 @@ async fn streams_of_channels_that_are_nobodys_any_more_end() {
         };
         assert_eq!(code, expected, "{wire:?}: {reason}");
     }
-    // It can give up one and keep the other.
+    // A WebSocket can lose one channel and keep the other.
     let Said::Answer(unsubscribed) = said(&mut partly).await else {
         panic!("it is told")
     };
@@ -232,7 +232,7 @@ async fn a_mistake_changes_nothing_and_all_are_told() {
         let opened = served.web_socket(&["a"], &token(&["a"])).await;
         assert!(opened.is_ok(), "{:?}", opened.err());
     }
-    // What takes a restart is said, and the rest holds.
+    // A setting that requires a restart is logged, and the rest is applied.
     served.write("pgfan.toml", "drain-timeout = '1s'\nchannels = 'b'");
     served.write("secret", SECRET);
     let said = served.reload("drain-timeout").await;
@@ -244,7 +244,7 @@ async fn a_mistake_changes_nothing_and_all_are_told() {
     );
 }
 
-/// Nobody is asked for a token any more, so nobody's can be over.
+/// Without required tokens, no token can expire.
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_outlive_tokens_that_were_switched_off() {
     let (database, folder) = (Database::new().await, TempDir::new().unwrap());
@@ -278,7 +278,7 @@ async fn streams_outlive_tokens_that_were_switched_off() {
     .await;
     gateway.program.signal("HUP").await;
     until("tokens are off", || async { sum("readers").await == all }).await;
-    // The second that it is rounded to, and one for the timers.
+    // One second of rounding, and one for the timers.
     let after = over + Duration::from_secs(2);
     until("they are over", || async { SystemTime::now() > after }).await;
     database.notify("a", "to all").await;
@@ -287,7 +287,7 @@ async fn streams_outlive_tokens_that_were_switched_off() {
     gateway.stop().await;
 }
 
-/// A ticket is as good as what it was asked for with.
+/// A ticket has the rights of the token with which it was requested.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ticket_of_before_is_looked_at_again() {
     let mut served = Served::with("").await;
@@ -309,7 +309,8 @@ async fn a_ticket_of_before_is_looked_at_again() {
     assert_eq!(get(address, &path(&tickets[1]), &[]).await.status, 401);
 }
 
-/// A crowd takes its time to wake, and its writer does not wait for it.
+/// Many readers take some time to wake, and the FanoutWorker does not wait for
+/// them.
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_channel_that_is_taken_away_nobody_in_a_crowd_gets_more() {
     let mut served = Served::with("channels = 'a,b'").await;
@@ -335,8 +336,8 @@ async fn of_a_channel_that_is_taken_away_nobody_in_a_crowd_gets_more() {
     }
 }
 
-/// Each reload has all readers look at the rules again, those too that a writer
-/// is about to serve.
+/// At each reload all readers check the rules again, including those in a
+/// DirectSlot.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_event_is_lost_or_doubled_in_a_storm_of_reloads() {
     const EVENTS: i32 = 4000;

@@ -1,5 +1,5 @@
-//! Pages that came over plain HTTP, of the host of a gateway that is reached over TLS:
-//! whoever stands between the browser and the host can put anything into them.
+//! Pages loaded over plain HTTP from the host of a gateway that serves TLS: an
+//! attacker between the browser and the host can insert anything into them.
 
 use pgfan::proto::PublishRequest;
 
@@ -116,7 +116,7 @@ async fn attack_39_no_plain_page_of_its_host_uses_a_gateway_that_speaks_tls() {
     }
 }
 
-/// Who names it has decided so.
+/// The operator explicitly allows it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plain_page_may_be_named() {
     let secured = Secured::with(&[("allow-origin", PLAIN)]).await;
@@ -160,7 +160,7 @@ async fn attack_39_behind_a_proxy_the_scheme_is_the_client_s() {
             let good = post_with(address, "/v1/channels/a", &over_tls(&secure), "good").await;
             assert_eq!(good.status, 204, "{value}");
         }
-        // Without a word of the proxy neither page is a worse one.
+        // If the proxy sends no scheme, both are allowed.
         for origin in [&plain, &secure] {
             let headers = [("host", &*host), ("origin", origin)];
             assert_eq!(get(address, "/up", &headers).await.status, 200, "{origin}");
@@ -168,7 +168,7 @@ async fn attack_39_behind_a_proxy_the_scheme_is_the_client_s() {
     }
 }
 
-/// TLS between the proxy and the gateway is not the client's.
+/// TLS between the proxy and the gateway is not that of the client.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trusted_proxy_may_say_that_its_client_came_over_plain_http() {
     for (settings, status) in [(&[("trusted-proxies", "127.0.0.1")][..], 200), (&[], 403)] {
@@ -183,7 +183,7 @@ async fn a_trusted_proxy_may_say_that_its_client_came_over_plain_http() {
     }
 }
 
-/// RFC 6797: of TLS alone, of names alone, and for this host alone.
+/// RFC 6797: only over TLS, only for names, and only for this host.
 #[tokio::test(flavor = "multi_thread")]
 async fn attack_39_a_browser_remembers_to_come_over_tls() {
     const NAME: &str = "strict-transport-security";

@@ -1,5 +1,5 @@
-//! Attack 3, and what else is never said: tokens, the secret, tickets. All is
-//! logged that can be, and everything is done that somebody does with a token.
+//! Attack 3: tokens, the secret and tickets are never disclosed. The log level
+//! is the most detailed one, and tokens are used in every way.
 
 use std::{fs, net::SocketAddr};
 
@@ -15,7 +15,7 @@ use crate::{
     tokens::{SECRET, expired, forged, token},
 };
 
-/// All that a token consists of; its head is known to all.
+/// All parts of the token except its header, which is public.
 fn parts(token: &str) -> Vec<String> {
     token.split('.').skip(1).map(str::to_owned).collect()
 }
@@ -27,7 +27,8 @@ async fn ticket(address: SocketAddr, token: &str) -> String {
     answer.json()["ticket"].as_str().unwrap().to_owned()
 }
 
-/// On every wire, in every way; what is answered holds none of it either.
+/// Presents the token on every transport, in every way; the answers must not
+/// contain it either.
 async fn use_everywhere(address: SocketAddr, token: &str, told: &mut String) {
     for wire in Wire::READING {
         let outcome = read(wire, address, Some(token), "mine", None, "last").await;
@@ -121,7 +122,7 @@ async fn attack_3_no_secret_is_ever_said() {
     let unused = ticket(address, &good).await;
     canaries.extend([used, unused]);
     let log = gateway.stop().await.stderr;
-    // It can fail: the log says all that it has to say.
+    // Shows that the test can fail: the log contains these lines.
     for word in [
         "TRACE",
         "a token is refused error=its signature is not its key's",
@@ -137,8 +138,8 @@ async fn attack_3_no_secret_is_ever_said() {
     }
 }
 
-/// Of a process that may dump as much as it likes. The other program shows that
-/// here one does.
+/// A process with an unlimited core size; the second program shows that a core
+/// is dumped here at all.
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_dies_leaves_no_core_dump() {

@@ -77,8 +77,7 @@ async fn what_was_said_out_loud_is_said_again() {
     assert!(!log.contains(SECRET));
 }
 
-/// With the settings of the gateway, or the private key whose public half it
-/// has.
+/// With the settings of the gateway, or the private key of its public key.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_of_pgfan_token_is_taken_for_what_it_says() {
     let database = Database::new().await;

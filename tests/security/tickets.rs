@@ -34,7 +34,7 @@ async fn a_ticket_lets_in_once_and_to_its_own_channels() {
     let gateway = TestGateway::with(&database, &[WITH_TOKENS]).await;
     let address = gateway.address;
     let one = ticket(&gateway, &token(&["a"])).await;
-    // 128 bits or more.
+    // At least 128 bits.
     assert!(one.len() >= 32 && one.bytes().all(|byte| byte.is_ascii_hexdigit()));
     let path = format!("/v1/sse?channel=a&ticket={one}");
     let mut stream = EventStream::open(address, &path, &[]).await;
@@ -50,7 +50,7 @@ async fn a_ticket_lets_in_once_and_to_its_own_channels() {
     assert_ne!(one, other);
     let beyond = get(address, &format!("/v1/sse?channel=b&ticket={other}"), &[]).await;
     assert_eq!((beyond.status, beyond.code()), (403, "forbidden".into()));
-    // And is gone with that.
+    // It is then used up.
     let spent = get(address, &format!("/v1/sse?channel=a&ticket={other}"), &[]).await;
     assert_eq!(spent.status, 401);
 }
@@ -105,7 +105,7 @@ async fn nothing_else_in_a_url_lets_anybody_in() {
         let body = String::from_utf8_lossy(&answer.body);
         assert!(!body.contains(&good) && !body.contains(&ticket), "{body}");
     }
-    // A WebSocket has better ways; and the ticket is still good.
+    // WebSockets have better ways; the ticket stays valid.
     let path = format!("/v1/ws?channel=a&ticket={ticket}");
     let refused = crate::support::WebSocket::with_headers(gateway.address, &path, &[]).await;
     assert_eq!(refused.err(), Some(400));
@@ -113,7 +113,8 @@ async fn nothing_else_in_a_url_lets_anybody_in() {
     EventStream::open(gateway.address, &path, &[]).await;
 }
 
-/// Those who can read nothing have no use for one; a few of them had all.
+/// A client that can read nothing needs none; otherwise a few of them could
+/// take all.
 #[tokio::test(flavor = "multi_thread")]
 async fn attack_29_tickets_are_for_those_who_can_read() {
     let database = Database::new().await;
@@ -140,13 +141,13 @@ async fn attack_29_tickets_are_for_those_who_can_read() {
     assert_eq!(answer.status, 201);
 }
 
-/// A token that lasts until the next second but one, and that moment.
+/// A token that expires at the second after next, and that moment.
 fn short() -> (String, Duration) {
     let claims = json!({"exp": now() + 2, "pgfan": {"subscribe": ["a"], "publish": ["a"]}});
     (with_claims(&claims), Duration::from_secs(now() as u64 + 2))
 }
 
-/// Returns when the clock has passed it.
+/// Returns when the clock has passed `moment`.
 async fn past(moment: Duration) {
     until("the token has expired", || async {
         SystemTime::now() > SystemTime::UNIX_EPOCH + moment

@@ -1,4 +1,4 @@
-//! Tokens of every make.
+//! Tokens of all kinds.
 
 use std::time::{Duration, SystemTime};
 
@@ -6,10 +6,10 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::hmac;
 use serde_json::{Value, json};
 
-/// What the gateways of these tests check tokens with.
+/// Token secret of the gateways in these tests.
 pub const SECRET: &str = "s3cret-canary-s3cret-canary-s3cret-canary";
 
-/// The setting of it.
+/// The setting for it.
 pub const WITH_TOKENS: (&str, &str) = ("token-secret", SECRET);
 
 pub fn now() -> i64 {
@@ -21,7 +21,7 @@ pub fn base64(text: impl AsRef<[u8]>) -> String {
     URL_SAFE_NO_PAD.encode(text)
 }
 
-/// Any header before any claims, as texts.
+/// A token of any header and claims, as texts.
 pub fn signed(header: &str, claims: &str, secret: &[u8]) -> String {
     let message = format!("{}.{}", base64(header), base64(claims));
     let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
@@ -33,12 +33,12 @@ pub fn with_claims(claims: &Value) -> String {
     signed(r#"{"alg":"HS256"}"#, &claims.to_string(), SECRET.as_bytes())
 }
 
-/// For reading and publishing the same, as long as no test lasts.
+/// A token for reading and publishing these channels that outlasts every test.
 pub fn token(channels: &[&str]) -> String {
     lasting(Duration::from_secs(3600), channels)
 }
 
-/// It ends at a whole second, no sooner than asked for.
+/// A token that expires at a whole second, not before `lifetime`.
 pub fn lasting(lifetime: Duration, channels: &[&str]) -> String {
     let end = SystemTime::now() + lifetime;
     let end = end.duration_since(SystemTime::UNIX_EPOCH).unwrap();
@@ -47,19 +47,19 @@ pub fn lasting(lifetime: Duration, channels: &[&str]) -> String {
     with_claims(&json!({"exp": exp, "pgfan": channels}))
 }
 
-/// With this as its `pgfan` claim, in JSON.
+/// A token with this `pgfan` claim, in JSON.
 pub fn token_of(claim: &str) -> String {
     let claim: Value = serde_json::from_str(claim).unwrap();
     with_claims(&json!({"exp": now() + 3600, "pgfan": claim}))
 }
 
-/// It was good a minute ago.
+/// A token that expired a minute ago.
 pub fn expired(channels: &[&str]) -> String {
     let channels = json!({"subscribe": channels, "publish": channels});
     with_claims(&json!({"exp": now() - 60, "pgfan": channels}))
 }
 
-/// As good as a good one, but signed with another secret.
+/// A token with good claims, signed with another secret.
 pub fn forged(channels: &[&str]) -> String {
     let channels = json!({"subscribe": channels, "publish": channels});
     let claims = json!({"exp": now() + 3600, "pgfan": channels}).to_string();

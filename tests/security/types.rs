@@ -42,7 +42,7 @@ async fn attack_34_a_token_of_another_type() {
             let is_published = outcome == Outcome::Published;
             assert_eq!(is_published, is_good, "{typ:?} on {wire:?}: {outcome:?}");
         }
-        // A header with a list as its `typ` is malformed.
+        // A list as `typ` is malformed.
         let outcome = publish(Wire::Http, any.address, Some(&token), "a", "x").await;
         let is_text = !matches!(typ, Some(Value::Array(_)));
         assert_eq!(outcome == Outcome::Published, is_text, "{typ:?}");

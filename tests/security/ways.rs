@@ -1,4 +1,4 @@
-//! The ways to hand in a token.
+//! The ways to present a token.
 
 use futures_util::future::join_all;
 use tokio::{net::TcpSocket, time::Instant};
@@ -27,7 +27,7 @@ async fn among_the_protocols_of_a_websocket() {
         let opened = WebSocket::with_headers(address, path, &[(PROTOCOL, &both)]).await;
         let (_, answer) = opened.unwrap();
         assert_eq!(answer[PROTOCOL], "pgfan.v1", "the token is not repeated");
-        // A browser would end a connection without a chosen protocol.
+        // A browser would close a connection without a selected protocol.
         let alone = WebSocket::with_headers(address, path, &[(PROTOCOL, &bearer)]).await;
         assert_eq!(alone.err(), Some(400));
         let bad = format!("pgfan.v1, pgfan.bearer.{}", forged(&["a"]));
@@ -83,7 +83,7 @@ async fn in_the_first_frame_of_a_websocket() {
     let mut socket = WebSocket::open(gateway.address, "/v1/ws?channel=a")
         .await
         .unwrap();
-    // A client may be alive before it has its token.
+    // A client may check the connection before it has its token.
     socket.send(Message::Ping("x".into())).await;
     assert!(matches!(socket.frame().await, Some(Message::Pong(_))));
     socket.say(&auth(&token(&["a"]))).await;
@@ -123,7 +123,7 @@ async fn in_the_first_frame_of_a_websocket() {
     assert_eq!(socket.said().await, ends(4401, "unauthenticated"));
 }
 
-/// Who says nothing holds a socket for 10 s, and what it asked for is not even
+/// A silent client is disconnected after 10 s, and its channel is not even
 /// listened to.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_frame_is_not_waited_for_for_ever() {
@@ -141,7 +141,7 @@ async fn a_first_frame_is_not_waited_for_for_ever() {
     assert!((10..12).contains(&waited), "{waited}");
 }
 
-/// Nor by a gateway that ends: it tells them so as it tells its readers.
+/// Nor does the shutdown wait for it; it gets the same close frame as readers.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_has_shown_no_token_yet_does_not_hold_up_the_end() {
     let database = Database::new().await;
@@ -156,7 +156,7 @@ async fn who_has_shown_no_token_yet_does_not_hold_up_the_end() {
     tokio::join!(gateway.stop(), told);
 }
 
-/// Those who have a token are let in beside them.
+/// Clients with a token are let in regardless of them.
 #[tokio::test(flavor = "multi_thread")]
 async fn those_who_are_nobody_yet_are_not_many() {
     let database = Database::new().await;
@@ -168,7 +168,7 @@ async fn those_who_are_nobody_yet_are_not_many() {
         WebSocket::over(socket, "/v1/ws?channel=a").await
     };
     let mut opened = Vec::new();
-    // Of one address a quarter of them.
+    // One address may have a quarter of them.
     for last in 2..6 {
         opened.extend(join_all((0..256).map(|_| open(last))).await);
         assert!(opened.iter().all(Result::is_ok));
@@ -186,7 +186,7 @@ async fn those_who_are_nobody_yet_are_not_many() {
     until("there is room again", || async { open(6).await.is_ok() }).await;
 }
 
-/// A frame that is too large ends it, as on any other connection.
+/// Too large a frame ends the connection, as on any other.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_nobody_yet_sends_no_large_frame() {
     let database = Database::new().await;
@@ -197,7 +197,7 @@ async fn who_is_nobody_yet_sends_no_large_frame() {
     assert!(matches!(socket.said().await, Said::Closed(1009, _)));
 }
 
-/// Both kinds at once: everybody reads, and who has a token does more.
+/// Anonymous clients and tokens together: everyone reads, a token allows more.
 #[tokio::test(flavor = "multi_thread")]
 async fn none_where_that_was_said_out_loud() {
     let database = Database::new().await;
@@ -213,7 +213,7 @@ async fn none_where_that_was_said_out_loud() {
     let good = token(&["a"]);
     let published = publish(Wire::Http, address, Some(&good), "a", "x").await;
     assert_eq!(published, Outcome::Published);
-    // Who shows a bad one is not taken for one who has none.
+    // An invalid token is refused, not treated as none.
     let bearer = format!("Bearer {}", forged(&["a"]));
     let headers = [("authorization", bearer.as_str())];
     assert_eq!(
@@ -222,7 +222,8 @@ async fn none_where_that_was_said_out_loud() {
     );
 }
 
-/// Of other programs on the same host, or of habit.
+/// Such tokens may belong to other programs on the same host, or be sent by
+/// habit.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_open_gateway_looks_at_none() {
     let database = Database::new().await;

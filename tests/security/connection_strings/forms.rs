@@ -67,7 +67,7 @@ pub const FORMS: &[(&str, &str)] = &[
         "DATABASE_URL=postgresql://u:PW@h/d",
         "a variable's name and `=`",
     ),
-    // Slips.
+    // Mistakes.
     (
         "\"postgresql://u:PW@h/d?sslmode=require\"",
         "a quote around the connection string",
@@ -97,7 +97,7 @@ pub const FORMS: &[(&str, &str)] = &[
     ),
     ("PW", "a keyword without `=`"),
     ("PW=PW", "libpq has no keyword of this name"),
-    // Passwords that were not encoded.
+    // Passwords that were not percent-encoded.
     ("postgresql://u:x@PW@h/d", "`@` in a host"),
     ("postgresql://u:PW@@h/d", "`@` in a host"),
     ("postgresql://u:PW/x@h/d", "`@` behind the host"),
