@@ -23,7 +23,7 @@ fn rows(text: &str) -> Vec<(usize, Vec<String>)> {
     text.lines().filter_map(row).collect()
 }
 
-/// Every function of the tests by its name.
+/// Collects the names of all functions of the tests.
 fn functions(folder: &Path, found: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -40,7 +40,7 @@ fn functions(folder: &Path, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Of `a06_…` and `attack_12_…`.
+/// The number in `a06_…` and `attack_12_…`.
 fn number(name: &str) -> Option<usize> {
     let rest = name
         .strip_prefix("attack_")

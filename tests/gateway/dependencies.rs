@@ -1,5 +1,5 @@
-//! `deny.toml`, held against what cargo says of the dependencies: what
-//! `make deny` has cargo-deny do, without its long build.
+//! `deny.toml`, checked against cargo's metadata: what `make deny` checks with
+//! cargo-deny, without building it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -63,10 +63,11 @@ fn deny() -> Deny {
     toml::from_str(include_str!("../../deny.toml")).unwrap()
 }
 
-/// All that the gateway with all features, its build and its tests are made of.
+/// All packages of the gateway with all features, including build and test
+/// dependencies.
 fn packages(target: &str) -> Vec<Package> {
     let mut cargo = Command::new(env!("CARGO"));
-    // Not `--offline`: the fuzzer's own packages may never have been got.
+    // Not `--offline`: the fuzzer's own packages may not be downloaded.
     cargo.args([
         "metadata",
         "--locked",
@@ -88,7 +89,7 @@ fn packages(target: &str) -> Vec<Package> {
         .collect()
 }
 
-/// From the gateway's own package, by their ids.
+/// Ids of the packages that are reachable from the gateway's own.
 fn reached(resolve: &Value) -> BTreeSet<String> {
     let texts = |list: &Value| -> Vec<String> { serde_json::from_value(list.clone()).unwrap() };
     let nodes = resolve["nodes"].as_array().unwrap().iter();
@@ -105,8 +106,8 @@ fn reached(resolve: &Value) -> BTreeSet<String> {
     reached
 }
 
-/// Of the machine that the tests are run on: of another, cargo may not have
-/// all packages.
+/// Target of the machine that runs the tests: cargo may lack packages of other
+/// targets.
 fn here(deny: &Deny) -> &str {
     let arch = std::env::consts::ARCH;
     let mut targets = deny.graph.targets.iter();
@@ -134,13 +135,13 @@ fn breaches(deny: &Deny, packages: &[Package]) -> Vec<String> {
 
 fn is_allowed(deny: &Deny, license: &str) -> bool {
     let is_allowed = |name: String| deny.licenses.allow.contains(&name);
-    // `MIT/Apache-2.0` is how it was written once.
+    // `MIT/Apache-2.0` is the old notation.
     let expression = Expression::parse_mode(license, ParseMode::LAX);
     expression.is_ok_and(|expression| expression.evaluate(|asked| is_allowed(asked.to_string())))
 }
 
-/// Versions beside another one, but those that are skipped with a reason; and
-/// reasons that are there no longer.
+/// Duplicate versions that are not skipped with a reason, and reasons that no
+/// longer apply.
 fn duplicates(deny: &Deny, packages: &[Package]) -> Vec<String> {
     let skip = &deny.bans.skip;
     let is_skipped = |package: &&Package| skip.iter().any(|rule| rule.is_about(package));
@@ -181,7 +182,7 @@ fn package(name: &str, version: &str, license: &str, source: Option<&str>) -> Pa
     }
 }
 
-/// A rule that cannot be broken holds nothing.
+/// Checks that each rule can fail.
 #[test]
 fn each_rule_can_be_broken() {
     let deny = deny();

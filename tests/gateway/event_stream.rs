@@ -1,16 +1,16 @@
-//! What a browser makes of the bytes of `/v1/sse`. Its part is played by
-//! `support::EventSource`, which has to pass the cases of the Web Platform Tests
-//! (`eventsource/format-*`) first.
+//! How a browser parses the bytes of `/v1/sse`. `support::EventSource` stands
+//! for it, and first has to pass the cases of the Web Platform Tests
+//! (`eventsource/format-*`).
 
 use serde_json::Value;
 
 use crate::support::{Database, EventSource, EventStream, TestGateway, post};
 
-/// Data of each message, name where it has one of its own, and last event id.
+/// For each message: data, name if it has one, and last event id.
 fn messages(stream: &[u8]) -> Vec<(String, String, String)> {
     let mut source = EventSource::default();
     let whole = source.feed(stream);
-    // However it is cut into parts.
+    // The result does not depend on how the bytes are split.
     let mut source = EventSource::default();
     let bytes = stream.chunks(1);
     let by_the_byte: Vec<_> = bytes.flat_map(|byte| source.feed(byte)).collect();
@@ -159,7 +159,7 @@ fn names_ids_and_retry_are_as_the_web_platform_tests_have_them() {
     assert_eq!(source.last_event_id, "7");
 }
 
-/// What is notified, and the lines that a browser has of it with `format=raw`.
+/// Payloads, and the lines that a browser receives with `format=raw`.
 fn payloads() -> Vec<(String, String)> {
     let same = [
         "",
@@ -229,7 +229,7 @@ async fn what_the_gateway_writes_is_what_a_browser_reads() {
             (&text.last_event_id.clone().into(), true)
         );
     }
-    // NUL, which would void an id, is nobody's to send.
+    // NUL, which would invalidate an id, cannot be sent.
     assert_eq!(
         post(gateway.address, "/v1/channels/a", "x\0y").await.status,
         400
@@ -239,8 +239,8 @@ async fn what_the_gateway_writes_is_what_a_browser_reads() {
     }
 }
 
-/// Of the contract's alphabet, in which nothing has to be escaped, and which a
-/// browser sends back without asking (CORS, safe header values).
+/// Checks for the contract's alphabet, which needs no escaping and which a
+/// browser may send back without a preflight (CORS-safe header values).
 fn is_an_id(id: &str) -> bool {
     let (epoch, sequence) = id.split_once('-').unwrap_or_default();
     let is_epoch = |b: u8| b.is_ascii_digit() || b.is_ascii_lowercase();

@@ -1,5 +1,5 @@
-//! gRPC's own questions: what a refusal says to a program, and what is no call
-//! at all.
+//! gRPC specifics: the details of a refusal, and requests that are not gRPC
+//! calls.
 
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, Response, body::Bytes, body::Incoming};
@@ -24,7 +24,7 @@ fn subscribe(channels: &[&str]) -> SubscribeRequest {
     }
 }
 
-/// Reason and status, and whether it says when to come back.
+/// Status and reason, and whether a retry delay is given.
 fn told(status: &Status) -> (Code, String, bool) {
     let details = status.get_error_details();
     let info = details.error_info().expect("an ErrorInfo");
@@ -69,7 +69,7 @@ async fn each_refusal_has_its_code_in_the_details() {
     );
 }
 
-/// Also at the end of a stream, and of one that is never ready.
+/// Also at the end of a stream, and for a stream that is never ready.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_that_ends_has_its_code_in_the_details() {
     let database = Database::new().await;
@@ -99,7 +99,7 @@ async fn a_stream_that_ends_has_its_code_in_the_details() {
     assert_eq!(told(&status), expected);
 }
 
-/// The status of gRPC's own specification, and the contract's word beside it.
+/// The status of gRPC's own specification, together with the contract's code.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_library_refuses_has_its_code_too() {
     let database = Database::new().await;
@@ -144,8 +144,8 @@ async fn what_the_library_refuses_has_its_code_too() {
     }
 }
 
-/// A page sees no trailers: they are in the body, and those of a refusal in the
-/// head.
+/// A page cannot read trailers: they are in the body, and those of a refusal in
+/// the head.
 #[tokio::test(flavor = "multi_thread")]
 async fn grpc_web_has_the_details_too() {
     let database = Database::new().await;
@@ -169,7 +169,7 @@ async fn grpc_web_has_the_details_too() {
     assert!(text.contains("grpc-status-details-bin:"), "{text:?}");
 }
 
-/// What is no gRPC, and the status that says so.
+/// Requests that are not gRPC calls, and their status.
 const NO_CALLS: [(Option<&str>, u16); 6] = [
     (Some("application/json"), 415),
     (Some("application/connect+json"), 415),
@@ -211,7 +211,7 @@ async fn json_and_connect_are_answered_415() {
                 &format!("HTTP/2 {path} {kind:?}"),
             );
         }
-        // gRPC itself needs HTTP/2, and POST.
+        // gRPC itself requires HTTP/2 and POST.
         let grpc = [("content-type", "application/grpc")];
         let socket = TcpStream::connect(gateway.address).await.unwrap();
         let answer = answer_over(socket, "POST", path, &grpc, "").await;

@@ -1,4 +1,4 @@
-//! gRPC-Web on HTTP/2, as a browser speaks it behind TLS: a page sees no
+//! gRPC-Web on HTTP/2, as a browser uses it behind TLS: a page cannot read
 //! trailers, so the end has to be in the body
 //! (<https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md>).
 

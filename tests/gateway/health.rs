@@ -1,4 +1,4 @@
-//! Health: `/readyz` and gRPC's, which say the same at any time.
+//! Health: `/readyz` and gRPC's health service always agree.
 
 use tokio::net::TcpStream;
 use tonic::transport::Channel;
@@ -55,7 +55,7 @@ async fn it_follows_the_source_as_long_as_somebody_watches() {
         ("heartbeat-timeout", "300ms"),
     ];
     let gateway = TestGateway::starting(&url, &settings);
-    // Before the first session: not at first something else.
+    // The first answer, before the first session, is already `NotServing`.
     let mut watches = watches(&gateway).await;
     for watch in &mut watches {
         let first = watch.message().await.unwrap().unwrap();
@@ -74,7 +74,7 @@ async fn it_follows_the_source_as_long_as_somebody_watches() {
     until_all_say(&mut watches, ServingStatus::NotServing).await;
 }
 
-/// A call that never ends by itself; nor does the connection before it.
+/// A watch does not end by itself; neither does the connection under it.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_watches_is_told_of_the_end_and_does_not_hold_it_up() {
     let database = Database::new().await;
@@ -121,7 +121,7 @@ async fn the_address_for_those_who_run_it_has_what_clients_do_not_see() {
         assert_eq!(gateway.get(path).await.status, 200, "{path}");
         assert_eq!(get(admin, path, &[]).await.status, 200, "{path}");
     }
-    // What clients do there takes what it takes elsewhere.
+    // Client routes require a token here as on the other address.
     assert_eq!(get(admin, "/v1/sse?channel=a", &[]).await.status, 401);
     let bad = [("authorization", "Bearer x")];
     assert_eq!(get(admin, "/v1/status", &bad).await.status, 401);
@@ -135,8 +135,8 @@ async fn a_crowd_at_the_public_address_shuts_nobody_out_of_the_other() {
         ("max-readers-per-address", "1"),
     ];
     let gateway = TestGateway::with(&database, &settings).await;
-    // As many as one address may have that ask for nothing, and those that are
-    // told so; the next are dropped.
+    // As many idle connections as one address may have, and those that get a
+    // refusal; further ones are dropped.
     let mut crowd = Vec::new();
     for _ in 0..2 * 64 {
         crowd.push(TcpStream::connect(gateway.address).await.unwrap());

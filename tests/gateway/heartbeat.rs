@@ -1,4 +1,4 @@
-//! A sign of life on gRPC and gRPC-Web, for who asks for it.
+//! Heartbeats on gRPC and gRPC-Web, for clients that request them.
 
 use hyper::{Request, body::Bytes};
 use pgfan::proto::{SubscribeRequest, SubscribeResponse, subscribe_response::Message};
@@ -29,8 +29,8 @@ fn message(bytes: &[u8]) -> Message {
     response.message.expect("a message")
 }
 
-/// `ready`, then heartbeats with its cursor at the pace that is set, then one
-/// with that of the event before.
+/// `ready`, then heartbeats with its cursor at the configured interval, then
+/// one with the cursor of the event before.
 async fn beats(database: &Database, mut next: impl AsyncFnMut() -> Message) {
     let Message::Ready(ready) = within("ready", next()).await else {
         panic!("no ready");
@@ -96,7 +96,7 @@ async fn over_grpc_web_on_http_2() {
     sending.send_data(body, true).unwrap();
     let mut stream = response.await.unwrap().into_body();
     beats(&database, async || {
-        // Each comes in a part of its own.
+        // Each arrives as its own chunk.
         let part = stream.data().await.unwrap().unwrap();
         stream.flow_control().release_capacity(part.len()).unwrap();
         message(&part[5..])

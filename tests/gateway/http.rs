@@ -1,5 +1,5 @@
-//! One port: health, errors, event streams, gRPC and gRPC-Web beside each
-//! other, over HTTP/1.1 and h2c.
+//! One port: health, errors, event streams, gRPC and gRPC-Web together, over
+//! HTTP/1.1 and h2c.
 
 use hyper::body::Bytes;
 use prost::Message as _;
@@ -68,7 +68,8 @@ async fn an_event_stream_begins_at_once_and_stays_alive() {
             .retry
             .is_some_and(|ms| (1000..3000).contains(&ms))
     );
-    // A comment line, and no blank line: no library makes a message of it.
+    // A comment line without an empty line: no library dispatches a message for
+    // it.
     for _ in 0..3 {
         let chunk = within("a sign of life", stream.chunk()).await.unwrap();
         let signs = chunk.chunks(2).all(|sign| sign == b":\n");
@@ -180,7 +181,7 @@ async fn an_unknown_service_is_unimplemented() {
     );
 }
 
-/// One message as gRPC frames it.
+/// A message with its gRPC frame header.
 fn framed(message: &impl prost::Message) -> Bytes {
     let bytes = message.encode_to_vec();
     let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
@@ -292,7 +293,7 @@ async fn the_browsers_client_is_served_and_looked_at_anew() {
     )
     .await;
     assert_eq!(other.status, 200);
-    // A page that may use the gateway may import it, and no other.
+    // Only a page that may use the gateway may import it.
     let listed = get(gateway.address, "/pgfan.js", &[("origin", origin)]).await;
     assert_eq!(listed.header("access-control-allow-origin"), origin);
     let foreign = get(
@@ -306,7 +307,7 @@ async fn the_browsers_client_is_served_and_looked_at_anew() {
     assert_eq!(posted.status, 405);
 }
 
-/// Each with its headers, and nothing when it is switched off.
+/// Each file has its headers; 404 when the console is switched off.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_console_is_served_or_not() {
     let database = Database::new().await;

@@ -13,7 +13,7 @@ use crate::support::{Database, TestGateway, get_h2_with, within};
 
 const SECRET: &str = "a-secret-of-thirty-two-bytes-or-more";
 
-/// The head of the answer to these lines.
+/// The head of the answer to these header lines.
 async fn head(address: SocketAddr, request: &str, lines: &[&str], body: &str) -> String {
     let mut socket = TcpStream::connect(address).await.unwrap();
     held(&mut socket, request, lines, body).await
@@ -109,7 +109,7 @@ async fn what_does_not_ask_for_an_upgrade_is_told_what_is_missing() {
         &[connection, VERSION, KEY],
         &[connection, "Upgrade: websocket2, xwebsocket", VERSION, KEY],
         &[connection, upgrade, KEY],
-        // No list (RFC 6455, section 11.3): which of them would it be?
+        // Not a list (RFC 6455, section 11.3), so it would be ambiguous.
         &[connection, upgrade, "Sec-WebSocket-Version: 13, 8", KEY],
         &[
             connection,
@@ -175,7 +175,7 @@ async fn cookies_come_on_several_lines() {
         (&["x=1", &*own][..], 403),
         (&[&*own, "y=2; z=3"], 403),
         (&["x=1", "y=2"], 401),
-        // One could have been slipped in.
+        // One of them could be injected.
         (&[&*own, "pgfan_token=x"], 401),
     ] {
         let headers: Vec<_> = lines.iter().map(|line| ("cookie", *line)).collect();
@@ -233,7 +233,7 @@ async fn codings_of_a_body_are_one_list() {
     }
 }
 
-/// The proxy's line is the last one, whoever wrote those before it.
+/// The proxy's line is the last one, whatever lines the client sent.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_proxy_adds_a_line_of_its_own() {
     let database = Database::new().await;

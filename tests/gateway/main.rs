@@ -1,5 +1,5 @@
-//! The whole gateway on a real PostgreSQL, with real clients. Each module is
-//! a page of the contract.
+//! The whole gateway on a real PostgreSQL, with real clients. Each module is a
+//! page of the contract.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,22 +16,22 @@
 )]
 mod support;
 
-/// What SECURITY.md says is tried.
+/// The claims of SECURITY.md.
 mod attacks;
 
-/// What may be depended on.
+/// Rules for dependencies.
 mod dependencies;
 
-/// What a browser makes of an event stream.
+/// Event streams as a browser parses them.
 mod event_stream;
 
-/// Health, and the address for those who run it.
+/// Health, and the admin address.
 mod health;
 
-/// Everything else on the one port.
+/// The other routes of the port.
 mod http;
 
-/// What gRPC says of a refusal, and what is no gRPC.
+/// gRPC status details, and requests that are not gRPC calls.
 mod grpc;
 
 /// gRPC-Web on HTTP/2.
@@ -41,35 +41,35 @@ mod grpc_web;
 #[allow(dead_code, reason = "shared with those without a right")]
 mod grpc_web_call;
 
-/// A sign of life for those who see no pings.
+/// Heartbeats for clients that cannot see pings.
 mod heartbeat;
 
-/// The arrows between the layers.
+/// The dependencies between the layers.
 mod layering;
 
 /// Headers on several lines.
 mod list_headers;
 
-/// What the gateway tells of itself.
+/// Metrics and status.
 mod metrics;
 
-/// What holds on every wire: nothing is missed after `ready`.
+/// Guarantees of every transport: no event is missed after `ready`.
 mod parity;
 
-/// What arrives is exactly what was notified.
+/// Payloads arrive exactly as notified.
 mod payloads;
 
 /// README and guide.
 mod documents;
 
-/// Readers go away and come back.
+/// Readers that disconnect and resume.
 mod resume;
 
-/// What sets up the tests, and tries a bare machine.
+/// Scripts that set up the tests and a bare machine.
 mod scripts;
 
-/// All of it over TLS.
+/// All transports over TLS.
 mod tls;
 
-/// What a WebSocket client can say.
+/// Messages of a WebSocket client.
 mod websocket;

@@ -1,5 +1,5 @@
-//! `/metrics` and `/v1/status`: what they say of what readers and publishers
-//! of all wires did.
+//! `/metrics` and `/v1/status`: their numbers for readers and publishers of all
+//! transports.
 
 use std::collections::HashMap;
 
@@ -43,7 +43,7 @@ async fn what_happened_is_counted() {
     assert_eq!(reason, "unknown_cursor");
     lost.ready().await;
     assert_eq!(gateway.get("/v1/sse").await.status, 400);
-    // A writer counts when it has written, which the reader may see before.
+    // A FanoutWorker counts after writing, which the reader may see before.
     until("all deliveries are counted", || async {
         scrape(&gateway).await["pgfan_receipt_to_write_seconds_count"] == 8.0
     })
@@ -75,7 +75,7 @@ async fn what_happened_is_counted() {
     ] {
         assert_eq!(seen[sample], value, "{sample}");
     }
-    // Other tests' notifications wait in the same queue.
+    // Notifications of other tests are in the same queue.
     assert!(seen["pgfan_queue_usage_ratio"] < 0.01);
     assert!(seen["pgfan_log_bytes"] > 0.0);
     assert!(
@@ -100,7 +100,7 @@ async fn each_metric_that_is_declared_is_there_and_no_channel() {
         "text/plain; version=0.0.4; charset=utf-8"
     );
     let text = String::from_utf8(answer.body.to_vec()).unwrap();
-    // Without TLS there is no certificate.
+    // Without TLS these metrics do not exist.
     let is_there = |name: &str| !name.starts_with("pgfan_tls_");
     for metric in METRICS.iter().filter(|metric| is_there(metric.name)) {
         assert!(text.contains(&format!("\n{}", metric.name)), "{metric:?}");
@@ -195,7 +195,8 @@ async fn a_crowd_of_channels_is_told_as_a_number() {
     );
 }
 
-/// Of the rules and the dashboard: a name that nothing has would never fire.
+/// Metrics that the alert rules and the dashboard use exist: otherwise a rule
+/// would never fire.
 #[test]
 fn what_is_watched_is_there() {
     let texts = [
@@ -217,11 +218,11 @@ fn what_is_watched_is_there() {
     }
 }
 
-/// A prober has its answer.
+/// A readiness probe is not refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_asks_whether_it_is_ready_is_refused_nothing() {
     let refused = "pgfan_refusals_total{code=\"source_unavailable\"}";
-    // Nobody listens on port 1.
+    // No server listens on port 1.
     let gateway = TestGateway::starting("postgres://127.0.0.1:1/none", &[]);
     assert_eq!(gateway.get("/readyz").await.status, 503);
     assert_eq!(scrape(&gateway).await[refused], 0.0);

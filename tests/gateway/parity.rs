@@ -1,10 +1,11 @@
-//! Every scenario on each wire: from `ready` on, each event once and in order.
+//! Every scenario on each transport: from `ready` on, each event once and in
+//! order.
 
 use futures_util::future::join_all;
 
 use crate::support::{Database, Reader, Said, TestGateway, Wire, grpc_client};
 
-/// The original of the PGCacheWatch wire loses 14 of 30 here.
+/// The original PGCacheWatch server loses 14 of 30 here.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_notified_at_the_instant_of_ready_arrives() {
     let database = Database::new().await;

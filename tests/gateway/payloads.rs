@@ -1,5 +1,5 @@
-//! Payloads and channel names arrive byte for byte; what cannot be a channel
-//! is refused, and reaches no SQL.
+//! Payloads and channel names arrive byte for byte; an invalid channel is
+//! refused, and reaches no SQL.
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
@@ -43,7 +43,7 @@ async fn payloads_arrive_byte_for_byte() {
     }
 }
 
-/// Raw SSE has lines and nothing else, so every line end becomes one.
+/// Raw SSE has only lines, so every line end becomes a separate line.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_raw_event_stream_has_the_payload_and_no_more() {
     let database = Database::new().await;

@@ -1,5 +1,5 @@
-//! Cursors: everything since, or one gap, and then `ready`; never a part, never
-//! an error.
+//! Cursors: all events since then, or one gap, and then `ready`; never a part
+//! of the events, never an error.
 
 use crate::support::{Database, EventStream, Reader, Said, TestGateway, WebSocket, Wire, get};
 
@@ -76,8 +76,8 @@ async fn the_header_of_a_browser_wins_over_its_url() {
     );
 }
 
-/// `EventSource` polyfills cannot set a header, and append what they saw to the
-/// URL that they were given; some of them again and again.
+/// `EventSource` polyfills cannot set a header, and append the last id to the
+/// original URL; some of them repeatedly.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_polyfill_that_comes_back_resumes() {
     let database = Database::new().await;
@@ -106,7 +106,8 @@ async fn a_polyfill_that_comes_back_resumes() {
     }
 }
 
-/// Its 101 is all it has for `ready`, and a refusal for a gap before that.
+/// The 101 is its only form of `ready`, and a refusal its only form of a gap
+/// before that.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_raw_socket_resumes_with_all_that_was_missed_or_is_refused() {
     let database = Database::new().await;
@@ -127,7 +128,7 @@ async fn a_raw_socket_resumes_with_all_that_was_missed_or_is_refused() {
     assert_eq!(raw("strange").await.err(), Some(503));
     database.terminate().await;
     while !matches!(keeper.said().await, Said::Live { .. }) {}
-    // After all that came before the loss.
+    // After everything from before the loss.
     assert_eq!(raw(&cursor).await.err(), Some(503));
     assert_eq!(socket.text().await.unwrap_err().0, 1012);
 }

@@ -1,5 +1,5 @@
 //! The shell scripts of the repository: a shell can parse each of them, and
-//! one file alone installs packages.
+//! only one file installs packages.
 
 use std::{
     fs,
@@ -8,16 +8,18 @@ use std::{
 
 use crate::support::program::{command, run};
 
-/// It renews package lists, which a bare machine lacks, and takes a lock.
+/// The only file that installs packages: it renews package lists, which a bare
+/// machine lacks, and takes a lock.
 const PACKAGES: &str = "tests/support/debian.sh";
 
-/// The folders with scripts in them, and the one that has too much beside it.
+/// Folders with scripts; of `fuzz`, which also contains generated files, only
+/// one file.
 const FOLDERS: [&str; 5] = ["tests", "benches", "examples", "packaging", ".ci"];
 const FUZZ: &str = "fuzz/run";
 
 struct Script {
     name: String,
-    /// Its first line names it.
+    /// Shell named in the first line.
     shell: &'static str,
     text: String,
 }
@@ -45,7 +47,7 @@ fn scripts() -> Vec<Script> {
     files.filter_map(script).collect()
 }
 
-/// `None` for a binary file or another program.
+/// `None` for a binary file or a script of another interpreter.
 fn script(path: PathBuf) -> Option<Script> {
     let text = fs::read_to_string(&path).ok()?;
     let shell = match text.lines().next()? {
@@ -70,8 +72,8 @@ async fn a_shell_can_parse_each() {
     }
 }
 
-/// A step that runs apt-get by itself works on a machine whose package lists
-/// are there by chance, and beside no other step.
+/// A step that runs apt-get itself depends on existing package lists, and
+/// cannot run concurrently with another step.
 #[test]
 fn one_file_installs_packages() {
     for script in scripts() {

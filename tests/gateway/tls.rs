@@ -1,5 +1,5 @@
-//! TLS on the one port: every wire over it, who is let in, and what is not
-//! TLS.
+//! TLS on the same port: every transport over it, client certificates, and
+//! input that is not TLS.
 
 mod crowd;
 mod dates;
@@ -26,7 +26,7 @@ use crate::support::{
     until, within,
 };
 
-/// A gateway that speaks TLS.
+/// A gateway that serves TLS.
 struct Secured {
     database: Database,
     gateway: TestGateway,
@@ -34,7 +34,7 @@ struct Secured {
 }
 
 impl Secured {
-    /// It has not connected yet.
+    /// Starts a gateway that has not connected yet.
     async fn starting(settings: &[(&str, &str)]) -> Self {
         let (database, certificates) = (Database::new().await, Certificates::new());
         let tls = certificates.settings();
@@ -48,7 +48,7 @@ impl Secured {
         }
     }
 
-    /// It is live.
+    /// Starts a gateway and waits until it is live.
     async fn with(settings: &[(&str, &str)]) -> Self {
         let secured = Self::starting(settings).await;
         secured.ready(&secured.certificates.client()).await;
@@ -63,7 +63,7 @@ impl Secured {
         .await;
     }
 
-    /// Nothing where the client is not let in.
+    /// Sends a request; `None` if the client is not let in.
     async fn ask(
         &self,
         client: &TlsClient,
@@ -117,7 +117,7 @@ async fn raw_frames_and_what_clients_say_pass_too() {
     assert_eq!(raw.text().await.unwrap(), "said");
     let answered = json.text().await.unwrap();
     assert!(answered.contains("\"published\""), "{answered}");
-    // Longer than a record of TLS, which is 16 KiB.
+    // Longer than a TLS record, which is 16 KiB.
     json.say(&"x".repeat(40_000)).await;
     assert!(json.text().await.unwrap().contains("invalid_request"));
     secured.gateway.stop().await;
@@ -168,7 +168,8 @@ async fn http_grpc_web_and_streams_of_http_2_pass_too() {
     assert_eq!(hear(3).await, "by gRPC-Web");
 }
 
-/// RFC 8446, section 6.1: else it could have been cut off by anybody.
+/// RFC 8446, section 6.1: without close_notify, the end could be a truncation
+/// by an attacker.
 #[tokio::test(flavor = "multi_thread")]
 async fn tls_is_told_of_an_end() {
     let secured = Secured::with(&[]).await;
@@ -190,7 +191,7 @@ async fn tls_is_told_of_an_end() {
 async fn a_client_needs_a_certificate_where_that_is_asked_for() {
     let clients = Certificates::new();
     let secured = Secured::starting(&[("tls-client-ca", &clients.path("ca"))]).await;
-    // Who has signed the gateway's has signed no client's.
+    // The authority of the gateway's certificate is no authority for clients.
     let good = &secured.certificates.authority;
     let own = TlsClient::new(good, Some(&clients.authority.client("ann")));
     secured.ready(&own).await;
@@ -223,9 +224,9 @@ async fn plain_text_is_dropped_and_the_log_says_why() {
         let mut socket = TcpStream::connect(gateway.address).await.unwrap();
         socket.write_all(said).await.unwrap();
         let mut heard = Vec::new();
-        // A reset is an end too.
+        // A reset is also an end.
         let _ = within("it ends", socket.read_to_end(&mut heard)).await;
-        // An alert of TLS (RFC 8446, section 6), and no HTTP.
+        // A TLS alert (RFC 8446, section 6), and no HTTP.
         assert!(heard.is_empty() || heard[0] == 21, "{heard:?}");
         gateway.logged("plain text on a port").await;
     }
@@ -236,7 +237,7 @@ async fn plain_text_is_dropped_and_the_log_says_why() {
     gateway.stop().await;
 }
 
-/// 10 s is what a head of HTTP may take, too.
+/// The timeout of 10 s is also that for an HTTP head.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_begins_a_handshake_and_never_ends_it_is_dropped() {
     let secured = Secured::with(&[]).await;
@@ -260,7 +261,7 @@ async fn who_begins_a_handshake_and_never_ends_it_is_dropped() {
         let end = within("it is dropped", socket.read(&mut [0; 64])).await;
         assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
     }
-    // So is who ends it, and then asks for nothing.
+    // So is a client that completes the handshake and sends no request.
     let end = within("it is dropped", whole.unwrap().read(&mut [0; 64])).await;
     assert!(matches!(end, Ok(0) | Err(_)), "{end:?}");
     let dropped = began.elapsed();

@@ -1,4 +1,4 @@
-//! What a client can say on `/v1/ws`, and how its connection ends.
+//! Messages of a client on `/v1/ws`, and the ends of its connection.
 
 use serde_json::{Value, json};
 use tokio::net::TcpSocket;
@@ -210,8 +210,8 @@ async fn an_idle_reader_is_pinged_with_its_cursor() {
     assert_eq!(quiet.frame().await, Some(Message::Ping(id.into())));
 }
 
-/// So a page, which sees no ping, asks whether anybody is there: also while the
-/// database is away and a subscribe waits for it.
+/// A page, which cannot see pings, uses this to check the connection: also
+/// while the database is away and a subscribe waits for it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unsubscribe_from_nothing_is_answered_at_once() {
     let gateway = TestGateway::starting("postgresql://nobody@127.0.0.1:1/x", &[]);
@@ -245,15 +245,15 @@ async fn on_the_raw_wires_a_client_has_nothing_to_say() {
     assert_eq!(none.err(), Some(400));
 }
 
-/// Else it could not unsubscribe from what is too much for it.
+/// Otherwise it could not unsubscribe when it receives too much.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_busy_reader_is_listened_to() {
     let database = Database::new().await;
     let gateway = TestGateway::on(&database).await;
     for path in ["/v1/ws?channel=a", "/pgpubsub/a"] {
         let tcp = TcpSocket::new_v4().unwrap();
-        // What is on its way in the kernel comes before any answer: at most
-        // 4 MB on the gateway's side, of 15.
+        // Data in the kernel's buffers precedes any answer: at most 4 MB on the
+        // gateway's side, of 15.
         tcp.set_recv_buffer_size(4096).unwrap();
         let tcp = tcp.connect(gateway.address).await.unwrap();
         let mut socket = WebSocket::over(tcp, path).await.unwrap();

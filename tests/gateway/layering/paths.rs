@@ -1,5 +1,5 @@
-//! What a source file names: enough of the grammar for `use` and for paths in
-//! the code.
+//! Paths in a source file: enough of the grammar for `use` and for paths in the
+//! code.
 
 /// `hub/mod.rs` is `[hub]`, `hub/log.rs` is `[hub, log]`.
 pub(super) fn module(file: &str) -> Vec<String> {
@@ -8,7 +8,8 @@ pub(super) fn module(file: &str) -> Vec<String> {
     path.split('/').map(str::to_owned).collect()
 }
 
-/// Without comments and the tests at the end, each line where it was.
+/// The code without comments and the tests at the end; line numbers stay the
+/// same.
 pub(super) fn code(text: &str) -> String {
     let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
     let lines = text.lines().map(|line| match line.trim_start() {
@@ -18,7 +19,7 @@ pub(super) fn code(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Where `name` stands as a path of its own, or the whole end of one.
+/// Offsets at which `name` is a whole path, or the whole end of one.
 pub(super) fn places(code: &str, name: &str) -> Vec<usize> {
     let found = code.match_indices(name).map(|(offset, _)| offset);
     let whole = found.filter(|&offset| {
@@ -33,14 +34,14 @@ fn is_part(c: char) -> bool {
     c.is_alphanumeric() || c == '_'
 }
 
-/// What is named from the crate's root, also by way of `super`.
+/// Paths from the crate's root, also those through `super`.
 pub(super) fn named(code: &str, module: &[String]) -> Vec<(usize, Vec<String>)> {
     let mut named = Vec::new();
     for offset in places(code, "crate") {
         tree(code, offset + "crate::".len(), &[], &mut named);
     }
     for offset in places(code, "super") {
-        // `super::super` is met twice; the second time it names too little.
+        // `super::super` matches twice; the second match names too little.
         if !code[..offset].ends_with("super::") {
             let (mut rest, mut above) = (offset, module);
             while let Some(after) = code[rest..].strip_prefix("super::") {
@@ -53,7 +54,7 @@ pub(super) fn named(code: &str, module: &[String]) -> Vec<(usize, Vec<String>)> 
     named
 }
 
-/// The leaves of the use tree at `offset`; returns where it ends.
+/// The leaves of the use tree at `offset`; returns the offset of its end.
 fn tree(
     code: &str,
     offset: usize,

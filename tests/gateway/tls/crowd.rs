@@ -1,4 +1,4 @@
-//! Who asks for handshakes, and for what else TLS once had.
+//! Many handshakes at once, and TLS features that could be abused.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -18,7 +18,7 @@ use crate::support::{
     until, within,
 };
 
-/// What a client says first; the gateway's answer to it costs a signature.
+/// A ClientHello; the gateway's answer to it costs a signature.
 fn hello() -> Vec<u8> {
     let provider = Arc::new(ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider);
@@ -32,7 +32,7 @@ fn hello() -> Vec<u8> {
     said
 }
 
-/// A signature of RSA is the dearest that there is.
+/// An RSA certificate, the most expensive kind of signature.
 fn dear() -> Issued {
     let pem = include_str!("../../security/keys/rsa.private.pem");
     let key = KeyPair::from_pem(pem).unwrap();
@@ -44,8 +44,8 @@ fn dear() -> Issued {
     }
 }
 
-/// Whether it was answered. On a slow machine it may be dropped after 10 s
-/// without its turn; nothing was computed for it then.
+/// Whether it was answered. On a slow machine it may be dropped after 10 s in
+/// the queue; no signature was computed for it then.
 async fn ask(address: SocketAddr, hello: Arc<Vec<u8>>) -> bool {
     let mut socket = TcpStream::connect(address).await.unwrap();
     socket.write_all(&hello).await.unwrap();
@@ -55,11 +55,12 @@ async fn ask(address: SocketAddr, hello: Arc<Vec<u8>>) -> bool {
 
 const CROWD: usize = 1000;
 
-/// Events one after the other, while the crowd is served: thousands where the
-/// machine has nothing else to do, nine where all handshakes stand before them.
+/// Lower bound of events received one after the other during the handshakes:
+/// thousands on an idle machine, nine if every event had to wait for all
+/// handshakes.
 const FEWEST: usize = 40;
 
-/// Who is there gets what is theirs meanwhile, and not when all are answered.
+/// Existing readers receive their events during the handshakes, not after them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_crowd_at_the_handshake_keeps_nobody_waiting() {
     let secured = Secured::with(&[]).await;
@@ -98,7 +99,7 @@ async fn a_crowd_at_the_handshake_keeps_nobody_waiting() {
     secured.gateway.stop().await;
 }
 
-/// RFC 7301, section 3.2: of nothing that is spoken here there is no connection.
+/// RFC 7301, section 3.2: without a common protocol the connection is refused.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_is_spoken_can_be_agreed_on() {
     let secured = Secured::with(&[]).await;
@@ -111,7 +112,7 @@ async fn only_what_is_spoken_can_be_agreed_on() {
             "{foreign}: {reason}"
         );
     }
-    // Each is held to its word: what is agreed on is what is spoken.
+    // The negotiated protocol is enforced.
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
     for (agreed, said) in [
         ("h2", &b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"[..]),
@@ -128,7 +129,7 @@ async fn only_what_is_spoken_can_be_agreed_on() {
     secured.gateway.stop().await;
 }
 
-/// A ticket of TLS would be a way in without a look at the certificate.
+/// A TLS session ticket would bypass the check of the certificate.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_session_is_taken_up_again() {
     let secured = Secured::with(&[]).await;

@@ -1,5 +1,5 @@
-//! Certificates that are not valid any more, or not yet: clients that look at
-//! dates refuse them, so a valid one is never given up for one of them.
+//! Certificates that are expired or not valid yet: clients that check dates
+//! refuse them, so a valid certificate is never replaced by one of them.
 
 use std::{
     fs,
@@ -43,7 +43,8 @@ struct Served {
 }
 
 impl Served {
-    /// With a certificate of these dates, and these settings more.
+    /// Starts a gateway with a certificate of these dates, and additional
+    /// settings.
     async fn with(valid: Range<SystemTime>, more: &str) -> Self {
         let (database, certificates) = (Database::new().await, Certificates::new());
         certificates.put(&certificates.authority.server_at(&[HOST], valid));
@@ -71,7 +72,7 @@ impl Served {
         self.gateway.logged("the settings were read again").await;
     }
 
-    /// What a client that looks at nothing is shown.
+    /// The certificate that is presented to a client without checks.
     async fn shown(&self) -> CertificateDer<'static> {
         let client = TlsClient::careless();
         let stream = client.connect(self.gateway.address, "").await.unwrap();
@@ -84,7 +85,7 @@ impl Served {
         until("it is shown", || async { self.shown().await == expected }).await;
     }
 
-    /// How often the log says that by this rule the old one is kept.
+    /// How often the log reports that the old certificate is kept by this rule.
     fn told(&self, rule: &str) -> usize {
         let log = self.gateway.program.stderr.text();
         let kept = "the old certificate is kept: ";
@@ -94,8 +95,8 @@ impl Served {
             .count()
     }
 
-    /// The file's own is not served, and the log has said why once more than
-    /// `before` the files were to be read.
+    /// The certificate of the file is not served, and the log has reported the
+    /// reason once more than `before` the reload.
     async fn keeps(&self, kept: &CertificateDer<'_>, rule: &str, before: usize) {
         until(rule, || async {
             assert_eq!(self.shown().await, *kept);
@@ -153,12 +154,12 @@ async fn a_valid_one_is_kept_by_the_watch_and_by_sighup() {
     served.gateway.stop().await;
 }
 
-/// Its files do not change at that moment.
+/// Its files do not change when it becomes valid.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_is_not_valid_yet_is_served_when_it_is() {
     let mut served = Served::with(good(), "").await;
     let kept = served.shown().await;
-    // Whole seconds, far enough for a slow machine to see it refused first.
+    // Whole seconds, and late enough that a slow machine sees it refused first.
     let begin = SystemTime::now() + Duration::from_secs(15);
     let renewed = served.issued(begin..begin + 90 * DAY);
     served.certificates.put(&renewed);
@@ -169,8 +170,8 @@ async fn one_that_is_not_valid_yet_is_served_when_it_is() {
     served.gateway.stop().await;
 }
 
-/// Whom it is no use to refuse: some clients look at no dates, and a clock may
-/// be wrong for a minute after the start.
+/// Refusing it would not help: some clients ignore dates, and a clock may be
+/// wrong for a minute after the start.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_has_no_better_one_serves_it_and_says_so() {
     for (dates, rule) in [
@@ -216,7 +217,8 @@ async fn one_that_ends_soon_is_told_at_the_start_and_at_each_reload() {
     assert_eq!(told, 3, "by the start and two reloads");
 }
 
-/// Who was to be let in no more is not, for a certificate's sake.
+/// A client authority that was removed is no longer accepted, even if the
+/// certificate is not replaced.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_clients_authorities_change_all_the_same() {
     let clients = Certificates::new();
@@ -235,7 +237,8 @@ async fn the_clients_authorities_change_all_the_same() {
     clients.write("ca", &other.certificate);
     fs::write(&served.config, fs::read(&served.config).unwrap()).unwrap();
     served.gateway.program.signal("HUP").await;
-    // It looks at dates, so it is the certificate of before that lets it in.
+    // This client checks dates, so it connects because the previous certificate
+    // is still served.
     until("the new client is let in", || is_let_in(&new)).await;
     assert!(!is_let_in(&old).await);
     served.gateway.stop().await;

@@ -41,7 +41,7 @@ impl Served {
         }
     }
 
-    /// What somebody who comes now is shown.
+    /// The certificate that is presented to a new client.
     async fn shown(&self) -> CertificateDer<'static> {
         let client = self.certificates.client();
         let stream = client.connect(self.gateway.address, "").await.unwrap();
@@ -55,7 +55,7 @@ impl Served {
         until("the new certificate is shown", is_shown).await;
     }
 
-    /// The mistake is in the log, once, and whoever comes is shown `kept`.
+    /// The mistake is logged once, and new clients are presented `kept`.
     async fn until_told(&self, mistake: &str, kept: &CertificateDer<'_>) {
         let text = format!("the old certificate is kept: {mistake}");
         let told = || self.gateway.program.stderr.text().matches(&text).count();
@@ -93,7 +93,7 @@ async fn who_comes_gets_the_new_one_and_who_is_there_stays() {
     served.gateway.stop().await;
 }
 
-/// As with tools that write one file after the other.
+/// Like tools that write the two files one after the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_that_does_not_do_is_not_taken_and_the_log_names_it() {
     let mut served = Served::new().await;
@@ -115,7 +115,7 @@ async fn one_that_does_not_do_is_not_taken_and_the_log_names_it() {
     served.gateway.stop().await;
 }
 
-/// As on a disk that hangs: here it is a terminal, at which nobody types.
+/// Like a hanging disk: here the file is a terminal without input.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_cannot_be_read_to_its_end_holds_up_nobody() {
     let served = Served::new().await;
@@ -124,7 +124,7 @@ async fn a_file_that_cannot_be_read_to_its_end_holds_up_nobody() {
     let (screen, terminal) = screen();
     let screen = File::from(screen);
     ioctl_fionbio(&screen, true).unwrap();
-    // Once it was closed, it says whether somebody has it open.
+    // After a first close, the terminal reports whether a process has it open.
     drop(File::options().read(true).write(true).open(&terminal));
     let is_open = || match (&screen).read(&mut [0; 64]) {
         Err(error) => error.kind() == io::ErrorKind::WouldBlock,

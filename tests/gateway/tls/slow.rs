@@ -1,4 +1,4 @@
-//! A reader over TLS that takes nothing, or little: as on TCP alone.
+//! A TLS reader that reads nothing, or little: the same as over plain TCP.
 
 use futures_util::future::join_all;
 use tokio::{
@@ -38,8 +38,8 @@ async fn who_is_overtaken_gets_a_gap_and_goes_on_at_the_head() {
     }
 }
 
-/// Of 100 KB the kernel takes some 70 for a client that reads nothing, and TLS
-/// the rest. Nothing comes after that, no sign of life either.
+/// Of 100 KB the kernel buffers some 70 for a client that reads nothing, and
+/// TLS the rest. Nothing is sent after that, no keepalive either.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_takes_it_late_gets_the_last_of_it_too() {
     let secured = Secured::with(&[("keepalive", "1h")]).await;
@@ -61,7 +61,7 @@ async fn who_takes_it_late_gets_the_last_of_it_too() {
     }
 }
 
-/// Everything up to it.
+/// Reads up to and including the text.
 async fn hears_text(stream: &mut (impl AsyncRead + Unpin), text: &str) {
     let mut heard = Vec::new();
     while !String::from_utf8_lossy(&heard).contains(text) {
