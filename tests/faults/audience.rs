@@ -1,4 +1,4 @@
-//! One reader on each wire, and what all of them must see.
+//! One reader on each transport, and the messages that all of them must get.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -7,26 +7,27 @@ use tokio::time::Instant;
 
 use crate::support::{Reader, Said, Wire, within};
 
-/// What all of them read.
+/// Channel of all readers.
 pub const CHANNEL: &str = "a";
 
-/// A loss that PostgreSQL or the kernel tells of.
+/// Time limit for a loss that PostgreSQL or the kernel reports.
 pub const AT_ONCE: Duration = Duration::from_secs(1);
 
-/// A loss that nobody tells of, with the default heartbeat: 2 s to the next
-/// beat, 3 s for its answer, and a moment for telling the readers.
+/// Time limit for a silent loss, with the default heartbeat: 2 s to the next
+/// heartbeat query, 3 s for its answer, and a moment for the message to the
+/// readers.
 pub const SILENT: Duration = Duration::from_millis(5300);
 
 pub struct Audience {
     address: SocketAddr,
-    /// Of the wires that can say everything.
+    /// Readers of the transports that can express every message.
     full: Vec<Reader>,
-    /// Of the PGCacheWatch wire, which can only close.
+    /// Reader of PGCacheWatch, which can only close.
     old: Reader,
 }
 
 impl Audience {
-    /// Each of them has seen its `ready`.
+    /// Opens the readers; each has received its `ready`.
     pub async fn of(address: SocketAddr) -> Self {
         let mut full = Vec::new();
         for wire in Wire::FULL {
@@ -38,7 +39,7 @@ impl Audience {
         Self { address, full, old }
     }
 
-    /// The next they hear is that nothing will come.
+    /// The next message is that no events arrive.
     pub async fn are_interrupted(&mut self, since: Instant, limit: Duration) {
         for reader in &mut self.full {
             assert_eq!(reader.said().await, Said::Interrupted);
@@ -52,8 +53,8 @@ impl Audience {
         );
     }
 
-    /// The next they hear is the gap, and that all is well again; who was sent
-    /// away is served again.
+    /// The next messages are the gap and the return to live; the reader that
+    /// was disconnected is accepted again.
     pub async fn are_live_again(&mut self) {
         for reader in &mut self.full {
             let gap = reader.said().await;
@@ -64,7 +65,7 @@ impl Audience {
         self.old = come_back(self.address).await;
     }
 
-    /// The next they hear is this event.
+    /// The next message is this event.
     pub async fn hear(&mut self, payload: &str) {
         for reader in self.everybody() {
             assert_eq!(reader.event().await.1, payload);
@@ -80,7 +81,7 @@ pub fn is_gap(said: &Said) -> bool {
     matches!(said, Said::Gap { reason, .. } if reason == "source_lost")
 }
 
-/// As its application does: until it is served.
+/// Reconnects until it is accepted, as its application does.
 pub async fn come_back(address: SocketAddr) -> Reader {
     within("the PGCacheWatch wire serves", async {
         loop {
@@ -94,10 +95,10 @@ pub async fn come_back(address: SocketAddr) -> Reader {
     .await
 }
 
-/// The settings of a gateway whose newcomers do not wait long.
+/// The settings of a gateway on which new readers do not wait long.
 pub const IMPATIENT: (&str, &str) = ("subscribe-timeout", "300ms");
 
-/// Who comes now is told, on each wire, that the database is away.
+/// New readers are refused on each transport because the database is away.
 pub async fn newcomers_are_turned_away(address: SocketAddr) {
     let word = "source_unavailable".to_owned();
     let coming = Wire::ALL.map(|wire| async move {

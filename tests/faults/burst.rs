@@ -1,4 +1,5 @@
-//! F18: one transaction notifies very often, or many one after the other.
+//! F18: one transaction with very many notifications, or many transactions in a
+//! row.
 
 use futures_util::future::join_all;
 use tokio::select;
@@ -10,9 +11,9 @@ use crate::{
 
 const BURST: i32 = 100_000;
 
-/// Reads on until the number `last`, or something that says there is a hole:
-/// then it may be overtaken by it. Returns what came, and the first that was
-/// no event.
+/// Reads up to the number `last`, or to a message that reports a hole because
+/// the reader was too slow. Returns the number of events, and the first other
+/// message.
 async fn read(reader: &mut Reader, last: i32) -> (i32, Option<Said>) {
     let mut heard = 0;
     while heard < last {
@@ -51,7 +52,7 @@ async fn f18_a_burst_of_one_transaction_arrives_in_order_or_is_a_gap() {
             *reader = come_back(gateway.address).await;
             database.notify("a", "end").await;
         }
-        // What was heard after a gap is in order too.
+        // Events after a gap are in order too.
         let mut before = 0;
         loop {
             let (_, payload) = reader.event().await;
@@ -65,9 +66,9 @@ async fn f18_a_burst_of_one_transaction_arrives_in_order_or_is_a_gap() {
     }
 }
 
-/// What comes without a pause does not keep a newcomer's channel waiting. The
-/// flood is two bursts ahead of the gateway at the most: a gateway that has less
-/// of the machine than the server would be ever later, with everything.
+/// Continuous events do not delay the channel of a new reader. The flood is at
+/// most two bursts ahead of the gateway: a gateway with less processor time than
+/// the server would fall further and further behind in everything.
 #[tokio::test(flavor = "multi_thread")]
 async fn f18_a_flood_on_one_channel_leaves_time_to_listen_to_others() {
     let database = Database::new().await;

@@ -1,4 +1,4 @@
-//! F31: somebody sets the gateway's clock.
+//! F31: the gateway's clock is set.
 
 use std::{fs, path::Path};
 
@@ -13,22 +13,22 @@ use crate::{
     },
 };
 
-/// The day on which the gateway says it received the next event.
+/// The date in the gateway's timestamp of the next event.
 async fn day(stream: &mut EventStream) -> String {
     let message = stream.message().await;
     let object: serde_json::Value = serde_json::from_str(&message.data).unwrap();
     object["received_at"].as_str().unwrap()[..10].to_owned()
 }
 
-/// Never half written.
+/// Replaces the file atomically.
 fn set(clock: &Path, step: &str) {
     let new = clock.with_extension("new");
     fs::write(&new, step).unwrap();
     fs::rename(new, clock).unwrap();
 }
 
-/// By a library that answers its questions for the time; the clock that only
-/// counts is left alone, as it is when a real clock is set.
+/// A library answers the gateway's requests for the time; the monotonic clock
+/// is unchanged, as when a real clock is set.
 async fn gateway_with_a_clock(database: &Database, clock: &Path) -> GatewayProcess {
     let mut command = pgfan();
     command.arg("serve").envs(libpq_variables(&database.url));

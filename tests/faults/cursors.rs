@@ -1,4 +1,4 @@
-//! Cursors that cannot be honoured. The PGCacheWatch wire has none.
+//! Cursors that cannot be resumed from. PGCacheWatch has none.
 
 use crate::support::{Database, Reader, Said, TestGateway, Wire, until};
 
@@ -41,7 +41,7 @@ async fn f19_f20_a_cursor_that_cannot_be_honoured_is_one_gap_and_the_stream_goes
     }
 }
 
-/// The easiest silent loss to build.
+/// A gateway can easily lose events silently here.
 #[tokio::test(flavor = "multi_thread")]
 async fn f21_a_channel_that_was_given_up_in_between_is_a_gap() {
     let database = Database::new().await;

@@ -10,8 +10,8 @@ use crate::{
     support::{Database, Link, Reader, TestGateway, Wire, own_server, until},
 };
 
-/// A server, a link to it, and a gateway behind the link; the database is
-/// reached without it.
+/// A server, a link to it, and a gateway behind the link; the test's own
+/// connection does not use the link.
 struct Behind {
     link: Link,
     database: Database,
@@ -75,7 +75,7 @@ async fn f05_a_connection_that_is_reset_is_told_at_once() {
     audience.hear("again").await;
 }
 
-/// TCP stays up on both sides, as through a proxy that hangs.
+/// TCP stays up on both sides, as through a hanging proxy.
 #[tokio::test(flavor = "multi_thread")]
 async fn f06_a_frozen_middlebox_is_noticed_and_its_bytes_are_not_used() {
     let behind = Behind::a_link().await;
@@ -99,7 +99,7 @@ async fn f06_a_frozen_middlebox_is_noticed_and_its_bytes_are_not_used() {
     audience.hear("next").await;
 }
 
-/// A round trip of 1 s and lost packets: late, and nothing more.
+/// A round trip of 1 s and lost packets cause delay, and no loss.
 #[tokio::test(flavor = "multi_thread")]
 async fn f07_a_slow_and_lossy_link_within_the_deadline_is_borne() {
     let behind = Behind::a_link().await;
@@ -108,7 +108,7 @@ async fn f07_a_slow_and_lossy_link_within_the_deadline_is_borne() {
     behind.link.delay(Duration::from_millis(500));
     behind.link.lose(10);
     let begun = Instant::now();
-    // Three beats at least.
+    // At least three heartbeats.
     let mut n = 0;
     while begun.elapsed() < Duration::from_secs(7) {
         n += 1;
@@ -118,8 +118,8 @@ async fn f07_a_slow_and_lossy_link_within_the_deadline_is_borne() {
     assert_eq!(behind.database.listeners().await, pid, "the same session");
 }
 
-/// A round trip of 4 s, which no beat survives: lost once, and live once when
-/// it is over.
+/// A round trip of 4 s exceeds every heartbeat deadline: lost once, and live
+/// once when it is over.
 #[tokio::test(flavor = "multi_thread")]
 async fn f07_a_link_that_is_slower_than_the_deadline_is_lost_once() {
     let behind = Behind::a_link().await;
@@ -134,8 +134,8 @@ async fn f07_a_link_that_is_slower_than_the_deadline_is_lost_once() {
     audience.hear("again").await;
 }
 
-/// Readers come and go while a session is slowly set up: it takes several
-/// round trips of 0.2 s until it is live.
+/// Readers come and go while a session is slowly set up: it takes several round
+/// trips of 0.2 s until it is live.
 #[tokio::test(flavor = "multi_thread")]
 async fn f07_channels_that_change_while_a_session_is_set_up_are_all_heard() {
     let behind = Behind::a_link_with(&[("linger", "0s")]).await;
@@ -148,7 +148,7 @@ async fn f07_channels_that_change_while_a_session_is_set_up_are_all_heard() {
         for wire in Wire::FULL {
             let name = format!("new {n}");
             let reader = Reader::open(wire, behind.gateway.address, &[&name], None).await;
-            // Of some channels all readers stay, of some one, of some none.
+            // Some channels keep all readers, some keep one, some none.
             if n % 3 == 0 || n % 3 == 1 && wire == Wire::Sse {
                 readers.push((name, reader));
             }

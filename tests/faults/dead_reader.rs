@@ -1,5 +1,5 @@
-//! A reader that is gone and has not said so is found, also on a channel where
-//! nothing happens, and its place is free again.
+//! A reader that disappeared without closing is detected, also on a channel
+//! without events, and its place is free again.
 
 use pgfan::proto::SubscribeRequest;
 
@@ -8,7 +8,7 @@ use crate::{
     support::{Database, Link, Reader, TestGateway, Wire, request, until},
 };
 
-/// One place, and a reader that shows no life for two seconds is gone.
+/// One place, and a reader without any sign of life for two seconds is dropped.
 const SETTINGS: [(&str, &str); 4] = [
     ("max-readers", "1"),
     ("max-readers-per-address", "1000"),
@@ -31,8 +31,8 @@ async fn is_found(wire: Wire, what: &str, befall: impl Fn(&Link)) {
     .await;
 }
 
-/// gRPC-Web over HTTP/1.1, where nothing but messages is ever sent: by its
-/// heartbeat, and without one by the probes of the kernel.
+/// gRPC-Web over HTTP/1.1, on which only messages are sent: by its heartbeat,
+/// and without one by TCP keepalive probes of the kernel.
 #[tokio::test(flavor = "multi_thread")]
 async fn f17_who_cannot_be_reached_is_found_on_grpc_web() {
     for heartbeat in [true, false] {
@@ -56,7 +56,7 @@ async fn f17_who_cannot_be_reached_is_found_on_grpc_web() {
     }
 }
 
-/// The status of one who would like its place.
+/// The status for a new reader that needs its place.
 async fn joins(gateway: &TestGateway) -> u16 {
     let body = hyper::body::Bytes::new();
     let answer = request(gateway.address, "GET", "/v1/sse?channel=a", &[], body);
@@ -70,8 +70,8 @@ async fn f17_who_cannot_be_reached_is_found_on_every_wire() {
     }
 }
 
-/// What takes every byte and answers none. On HTTP/1 an SSE reader cannot
-/// answer, and is found when what is sent piles up.
+/// A middlebox that accepts every byte and answers none. On HTTP/1 an SSE
+/// reader cannot answer, and is detected when the sent data piles up.
 #[tokio::test(flavor = "multi_thread")]
 async fn f17_who_answers_nothing_is_found_where_an_answer_is_due() {
     for wire in [Wire::WebSocket, Wire::Grpc, Wire::PgCacheWatch] {
@@ -88,7 +88,7 @@ async fn f17_who_is_only_quiet_stays() {
     for wire in Wire::ALL {
         readers.push(gateway.reader(wire, "a").await);
     }
-    // Three times as long as a dead one would stay.
+    // Three times the time after which a dead one is dropped.
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     database.notify("a", "still here").await;
     for reader in &mut readers {

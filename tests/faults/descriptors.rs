@@ -1,5 +1,5 @@
-//! Without a file descriptor to spare: newcomers are refused, and the others
-//! do not notice.
+//! Without free file descriptors: new readers are refused, and the existing ones
+//! are not affected.
 
 use std::{
     net::SocketAddr,
@@ -19,7 +19,7 @@ use crate::support::{
     until, within,
 };
 
-/// So few, that the crowd is over it.
+/// Lower than the number of readers in the crowd.
 const LIMIT: usize = 256;
 const CROWD: usize = 300;
 
@@ -33,8 +33,8 @@ async fn gateway(database: &Database) -> GatewayProcess {
     gateway
 }
 
-/// Another reader, of the next address: the status it gets. One address alone
-/// has no more than half of the descriptors.
+/// Opens another reader from the next address, and returns its status. One
+/// address alone gets at most half of the descriptors.
 async fn one_more(address: SocketAddr) -> (u16, TcpStream) {
     static NEXT: AtomicU8 = AtomicU8::new(0);
     let from = 2 + NEXT.fetch_add(1, Ordering::Relaxed) % 3;
@@ -51,7 +51,8 @@ async fn one_more(address: SocketAddr) -> (u16, TcpStream) {
     (status[9..].parse().unwrap(), stream)
 }
 
-/// Who is let in has the place of one whose refusal has just ended, and keeps it.
+/// A reader that is accepted has the descriptor of one whose refusal has just
+/// ended, and keeps it.
 async fn refusal_of(wire: Wire, address: SocketAddr, late: &mut Vec<Reader>) -> Said {
     loop {
         let mut reader = Reader::open(wire, address, &["a"], None).await;

@@ -1,6 +1,6 @@
-//! F10: an old primary lives on, with the gateway's session, and the name leads
-//! to another server. The gateway has to be find it out by itself: of the
-//! old one it hears everything.
+//! F10: an old primary stays alive, with the gateway's session, while the name
+//! resolves to another server. The gateway has to detect it by itself: it still
+//! receives everything of the old one.
 
 use std::time::Duration;
 
@@ -18,15 +18,16 @@ use crate::{
     },
 };
 
-/// 5 s to the next look of the second session, 3 s in which something has to
-/// be heard, and a moment for connecting and telling.
+/// 5 s to the next check of the auxiliary session, 3 s in which its
+/// notification has to arrive, and a moment for connecting and for the message
+/// to the readers.
 const ELSEWHERE: Duration = Duration::from_millis(8300);
 
 fn through(link: &Link) -> String {
     format!("postgresql://pgfan@127.0.0.1:{}/postgres", link.port)
 }
 
-/// Notifies without end.
+/// Notifies continuously.
 fn busy(database: Database) -> JoinHandle<()> {
     tokio::spawn(async move {
         loop {
@@ -36,7 +37,7 @@ fn busy(database: Database) -> JoinHandle<()> {
     })
 }
 
-/// The first that is no event, and the payloads before it.
+/// The first message that is no event, and the payloads before it.
 async fn after_events(reader: &mut Reader) -> (Said, Vec<String>) {
     let mut payloads = Vec::new();
     loop {
@@ -86,8 +87,8 @@ async fn is_told(primary: u16, new: u16, begin: impl AsyncFnOnce() -> Database) 
     .await;
 }
 
-/// It is not fenced, takes changes and notifies; so its own session proves
-/// nothing.
+/// The old primary is not fenced, accepts writes and notifies; so its own
+/// session proves nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn f10_an_old_primary_that_lives_on_is_left_for_the_promoted_standby() {
     let primary = own_server(&[]).await;
@@ -107,8 +108,8 @@ async fn f10_a_name_that_leads_to_another_cluster_is_followed() {
     .await;
 }
 
-/// Each was committed where the readers hear, as long as they have been told
-/// nothing else.
+/// Each was committed on the server that the readers follow, until they are
+/// informed otherwise.
 #[tokio::test(flavor = "multi_thread")]
 async fn f10_what_is_published_meanwhile_is_heard_or_in_the_gap() {
     let (old, new) = (own_server(&[]).await, own_server(&[]).await);
@@ -117,7 +118,7 @@ async fn f10_what_is_published_meanwhile_is_heard_or_in_the_gap() {
     gateway.ready().await;
     let mut reader = gateway.reader(Wire::WebSocket, "a").await;
     // A new session takes half a second then: nothing is published on it before
-    // the reader is told.
+    // the reader is informed.
     link.delay(Duration::from_millis(50));
     link.lead_to(new.port());
     let mut told = Box::pin(after_events(&mut reader));
@@ -142,7 +143,7 @@ async fn f10_what_is_published_meanwhile_is_heard_or_in_the_gap() {
     while reader.event().await.1 != "last" {}
 }
 
-/// The pid of the session that publishes, while there is one.
+/// The pid of the publishing session, if there is one.
 async fn publishing(database: &Database, listening: i32) -> Option<i32> {
     let sql = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() \
                AND application_name = 'pgfan' AND pid <> $1";
@@ -150,8 +151,9 @@ async fn publishing(database: &Database, listening: i32) -> Option<i32> {
     rows.first().map(|row| row.get(0))
 }
 
-/// Each new second session looks whether it is heard, here some dozen times
-/// behind bursts of events: all the readers see is the events.
+/// Each new auxiliary session checks whether its notification arrives, here
+/// some dozen times behind bursts of events: the readers get nothing but
+/// events.
 #[tokio::test(flavor = "multi_thread")]
 async fn f10_a_healthy_server_under_load_is_not_taken_for_another() {
     let server = own_server(&[]).await;
@@ -171,7 +173,7 @@ async fn f10_a_healthy_server_under_load_is_not_taken_for_another() {
     while looks < 30 {
         let payload = looks.to_string();
         let answer = post(gateway.address, "/v1/channels/a", payload.clone()).await;
-        // Else it was on its way when its session was ended.
+        // Otherwise it was in flight when its session ended.
         if answer.status != 204 {
             continue;
         }
@@ -186,7 +188,8 @@ async fn f10_a_healthy_server_under_load_is_not_taken_for_another() {
     assert_eq!(database.listeners().await, [listening]);
 }
 
-/// A round trip of 0.6 s: the proof and the beat behind it are late alike.
+/// A round trip of 0.6 s: the proof and the heartbeat behind it are equally
+/// late.
 #[tokio::test(flavor = "multi_thread")]
 async fn f10_a_slow_link_is_not_taken_for_another_server() {
     let server = own_server(&[]).await;
@@ -199,7 +202,7 @@ async fn f10_a_slow_link_is_not_taken_for_another_server() {
     link.delay(Duration::from_millis(300));
     let before = link.accepted();
     let mut n = 0;
-    // Each has looked, but for the last.
+    // Each has made its check, except for the last.
     while link.accepted() < before + 5 {
         let answer = post(gateway.address, "/v1/channels/a", n.to_string()).await;
         assert_eq!(answer.status, 204);
@@ -211,7 +214,7 @@ async fn f10_a_slow_link_is_not_taken_for_another_server() {
         .await;
     }
     assert_eq!(database.listeners().await, listening, "the same session");
-    // And a loss is told as ever.
+    // A loss is still reported.
     let lost = Instant::now();
     link.cut();
     audience.are_interrupted(lost, AT_ONCE).await;
@@ -219,9 +222,9 @@ async fn f10_a_slow_link_is_not_taken_for_another_server() {
     audience.are_live_again().await;
 }
 
-/// One name leads to another server while a new session is set up on the old
-/// one, which goes on notifying: what is notified through the name never
-/// arrives, and whatever else does must not make up for it.
+/// The name changes to another server while a new session is set up on the old
+/// one, which continues to notify: notifications through the name never arrive,
+/// and other ones must not count instead.
 #[tokio::test(flavor = "multi_thread")]
 async fn f10_a_session_that_stayed_with_the_old_server_is_given_up() {
     let (old, new) = (own_server(&[]).await, own_server(&[]).await);

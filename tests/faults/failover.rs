@@ -44,8 +44,8 @@ async fn f08_a_synchronous_standby_takes_over() {
     audience.hear("after").await;
 }
 
-/// The commits of applications wait for it then; one that only notifies
-/// changes no table and waits for nobody, so the beat goes on.
+/// Commits of applications wait for the standby; a transaction that only
+/// notifies writes nothing and does not wait, so the heartbeat continues.
 #[tokio::test(flavor = "multi_thread")]
 async fn f26_a_synchronous_standby_that_is_away_does_not_silence_the_gateway() {
     let server = own_server(&[]).await;

@@ -1,5 +1,5 @@
-//! The gateway is killed, ends, or stands still: every reader is told, or can
-//! tell by itself.
+//! The gateway is killed, ends, or is suspended: every reader is informed, or can detect it by
+//! itself.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::support::{
     stuck_web_socket, until, within,
 };
 
-/// As each wire ends when the gateway does.
+/// The end of each transport when the gateway shuts down.
 fn shutting_down(wire: Wire) -> Said {
     let word = "shutting_down".into();
     match wire {
@@ -90,7 +90,7 @@ async fn f14_every_reader_is_told_to_come_back() {
     .await;
 }
 
-/// Five hundred leave in steps, within the drain time.
+/// Five hundred are disconnected in steps, within the drain time.
 #[tokio::test(flavor = "multi_thread")]
 async fn f14_a_crowd_is_sent_away_in_steps_and_the_exit_is_clean() {
     let database = Database::new().await;
@@ -130,8 +130,7 @@ async fn f14_a_crowd_is_sent_away_in_steps_and_the_exit_is_clean() {
     }
 }
 
-/// RFC 9113, section 6.8: a client knows then that the connection takes no
-/// more streams.
+/// RFC 9113, section 6.8: GOAWAY announces that the connection accepts no more streams.
 #[tokio::test(flavor = "multi_thread")]
 async fn f14_an_http_2_connection_ends_with_goaway() {
     let database = Database::new().await;
@@ -171,7 +170,7 @@ async fn frame(stream: &mut TcpStream, wanted: u8) -> Vec<u8> {
     .await
 }
 
-/// One who never answers the close frame would keep it waiting.
+/// A reader that does not answer the close frame would delay the end.
 #[tokio::test(flavor = "multi_thread")]
 async fn f14_a_second_signal_ends_it_at_once() {
     let database = Database::new().await;
@@ -179,7 +178,7 @@ async fn f14_a_second_signal_ends_it_at_once() {
     let _stuck = stuck_web_socket(gateway.address, "/v1/ws?channel=a").await;
     gateway.program.signal("TERM").await;
     gateway.logged("ending").await;
-    // One that comes too soon is the first one's echo.
+    // A signal sent too soon is merged with the first.
     within("a second signal is heard", async {
         let mut is_heard = false;
         while !is_heard {
@@ -193,8 +192,8 @@ async fn f14_a_second_signal_ends_it_at_once() {
     assert_eq!(ended.status.code(), Some(1), "{}", ended.stderr);
 }
 
-/// As timeout(1) does: to the program, and to all of its group. Of two kinds, since two of one kind
-/// may be one before they come.
+/// timeout(1) signals the program, and then its whole group. Two different signals, because two
+/// equal ones may be merged before they arrive.
 #[tokio::test(flavor = "multi_thread")]
 async fn f14_a_signal_that_comes_twice_is_one() {
     let database = Database::new().await;
@@ -208,8 +207,8 @@ async fn f14_a_signal_that_comes_twice_is_one() {
     assert_eq!(ended.status.code(), Some(0), "{}", ended.stderr);
 }
 
-/// Longer than every deadline of the session and of the readers: what waits in
-/// the sockets counts first.
+/// Longer than every deadline of the session and of the readers: data that is already in the
+/// sockets counts first.
 #[tokio::test(flavor = "multi_thread")]
 async fn f15_who_stands_still_loses_nothing() {
     let database = Database::new().await;
@@ -240,8 +239,8 @@ async fn f15_who_stands_still_loses_nothing() {
     }
 }
 
-/// Half a minute with the default settings, whose every deadline is over then:
-/// each reader has it all, or is told.
+/// Half a minute with the default settings, longer than each of their deadlines: each reader gets
+/// everything, or is informed of the loss.
 #[tokio::test(flavor = "multi_thread")]
 async fn f15_who_stands_still_for_long_tells_of_what_it_has_lost() {
     let database = Database::new().await;

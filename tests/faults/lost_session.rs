@@ -39,8 +39,8 @@ async fn f01_a_terminated_session_is_told_at_once_and_replaced() {
     audience.hear("again").await;
 }
 
-/// Each loss costs the readers a gap: a session that is lost as soon as it is
-/// live is waited for ever longer, one that has lasted is not.
+/// Each loss costs the readers a gap: the pause grows after sessions that are
+/// lost as soon as they are live, and is reset by one that has lasted.
 #[tokio::test(flavor = "multi_thread")]
 async fn f01_sessions_that_die_young_are_replaced_ever_more_slowly() {
     let database = Database::new().await;
@@ -54,8 +54,8 @@ async fn f01_sessions_that_die_young_are_replaced_ever_more_slowly() {
         away.push(lost.elapsed());
     }
     assert!(away[0] < AT_ONCE, "{away:?}");
-    // The fifth pause is drawn between 0.8 and 1.6 s; the first may have begun
-    // the count anew, had that session lasted.
+    // The fifth pause is drawn between 0.8 and 1.6 s; the first may have been
+    // counted from zero, if that session lasted.
     assert!(away[4] > Duration::from_millis(400), "{away:?}");
     database.later_beats().await;
     let lost = Instant::now();
@@ -64,8 +64,8 @@ async fn f01_sessions_that_die_young_are_replaced_ever_more_slowly() {
     assert!(lost.elapsed() < AT_ONCE, "{:?}", lost.elapsed());
 }
 
-/// Clients publish more than can be taken: what proves the next session goes
-/// before them.
+/// Clients publish more than can be accepted: the proof of the next session
+/// goes before them.
 #[tokio::test(flavor = "multi_thread")]
 async fn f01_a_flood_of_publishes_does_not_keep_the_source_away() {
     let database = Database::new().await;
@@ -92,7 +92,7 @@ async fn f01_a_flood_of_publishes_does_not_keep_the_source_away() {
     flood.shutdown().await;
 }
 
-/// Again and again, on a channel that nobody reads.
+/// Publishes repeatedly on a channel without readers.
 async fn publish(mut client: GatewayServiceClient<Channel>, refused: Arc<AtomicBool>) {
     loop {
         let request = PublishRequest {
@@ -185,7 +185,7 @@ async fn f03_who_comes_meanwhile_waits_and_is_served_when_it_is_back() {
     }
 }
 
-/// The open port comes before the first LISTEN.
+/// The port is open before the first LISTEN.
 #[tokio::test(flavor = "multi_thread")]
 async fn f03_the_first_client_of_a_gateway_that_starts_is_served() {
     let database = Database::new().await;
@@ -197,11 +197,11 @@ async fn f03_the_first_client_of_a_gateway_that_starts_is_served() {
     }
 }
 
-/// It was never there, and a client that asks later than at the door is told
-/// too.
+/// The server was never reachable; a client that subscribes on an open
+/// connection is informed too.
 #[tokio::test(flavor = "multi_thread")]
 async fn f03_a_server_that_was_never_there() {
-    // Port 1 of the loopback is nobody's.
+    // No server listens on port 1 of the loopback.
     let url = "postgresql://nobody@127.0.0.1:1/none";
     let gateway = TestGateway::starting(url, &[IMPATIENT]);
     newcomers_are_turned_away(gateway.address).await;
@@ -232,7 +232,7 @@ async fn f03_a_cursor_from_before_the_loss_meets_its_gap() {
     }
 }
 
-/// A listening session alone would keep such a server waiting for ever.
+/// A listening session alone would make such a server wait forever.
 #[tokio::test(flavor = "multi_thread")]
 async fn f04_a_server_that_is_shutting_down_is_let_go() {
     let mut server = own_server(&[]).await;
@@ -241,7 +241,7 @@ async fn f04_a_server_that_is_shutting_down_is_let_go() {
     let mut audience = Audience::of(gateway.address).await;
     let asked = Instant::now();
     server.stop(Mode::Smart).await.unwrap();
-    // It looks every 5 s whether the server takes new sessions.
+    // The gateway checks every 5 s whether the server accepts new sessions.
     audience
         .are_interrupted(asked, Duration::from_secs(7))
         .await;

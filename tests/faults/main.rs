@@ -1,5 +1,5 @@
-//! The failure matrix: each row is a test whose name begins with it, makes
-//! the fault happen for real, and sees on each wire what the contract says.
+//! The failure matrix: each row is a test whose name begins with it, causes the
+//! real fault, and checks on each transport what the contract requires.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +16,7 @@
 )]
 mod support;
 
-/// One reader on each wire, and what all of them must see.
+/// One reader on each transport, and the messages that all of them must get.
 mod audience;
 
 /// F1 to F4: the session or its whole server ends.
@@ -28,7 +28,7 @@ mod dead_link;
 /// F8, F11, F26: standbys.
 mod failover;
 
-/// F10: the old primary lives on, and the name leads elsewhere.
+/// F10: the old primary stays alive, and the name resolves to another server.
 mod elsewhere;
 
 /// F12: a PgBouncer in between.
@@ -43,29 +43,30 @@ mod poison;
 /// F23: the cluster's notification queue is full.
 mod queue;
 
-/// F29 and F30: the server lets nobody in.
+/// F29 and F30: the server accepts no logins.
 mod refused;
 
 /// F31: the clock is set.
 mod clock;
 
-/// F13 to F15: the gateway is killed, ends, or stands still.
+/// F13 to F15: the gateway is killed, ends, or is suspended.
 mod gateway_away;
 
 /// F16: readers that do not read.
 mod slow_reader;
 
-/// F16 and F17 on HTTP/2: streams that take nothing.
+/// F16 and F17 on HTTP/2: streams that are not read.
 mod slow_stream;
 
-/// F17: readers that are gone and have not said so.
+/// F17: readers that disappeared without closing.
 mod dead_reader;
 #[path = "../security/grpc_web.rs"]
 #[allow(dead_code, reason = "shared with those without a right")]
 mod grpc_web_call;
 
-/// F19 to F21: cursors that are too old, of another life, or broken.
+/// F19 to F21: cursors that are too old, of another gateway process, or
+/// malformed.
 mod cursors;
 
-/// F32: no more file descriptors.
+/// F32: no free file descriptors.
 mod descriptors;

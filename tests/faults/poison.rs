@@ -9,8 +9,8 @@ use crate::{
 
 const POISON: &str = r"SELECT pg_notify('a', E'\xff')";
 
-/// SQL_ASCII holds any bytes; what is not UTF-8 ends the session, which costs
-/// one gap each time, and nothing more.
+/// SQL_ASCII accepts any bytes; a payload that is not UTF-8 ends the session,
+/// which costs one gap each time, and nothing more.
 #[tokio::test(flavor = "multi_thread")]
 async fn f22_each_undecodable_payload_costs_one_gap() {
     let database = Database::with_encoding("SQL_ASCII").await;
@@ -27,15 +27,15 @@ async fn f22_each_undecodable_payload_costs_one_gap() {
     stays(&database, &mut audience).await;
 }
 
-/// Those that come together are passed together: a new session hears only
-/// what is committed after its LISTEN.
+/// Payloads of one transaction are delivered together: a new session receives
+/// only what is committed after its LISTEN.
 #[tokio::test(flavor = "multi_thread")]
 async fn f22_many_at_once_cost_one_gap() {
     let database = Database::with_encoding("SQL_ASCII").await;
     let gateway = TestGateway::on(&database).await;
     let mut audience = Audience::of(gateway.address).await;
     let begun = Instant::now();
-    // Before the poison comes what can be read, and it is not lost.
+    // Valid payloads before the poison are not lost.
     let mix = r"SELECT pg_notify('a', 'good'), pg_notify('a', E'\xff'), pg_notify('a', E'\xfe'),
         pg_notify('a', 'lost')";
     database.run(mix).await;
@@ -45,8 +45,8 @@ async fn f22_many_at_once_cost_one_gap() {
     stays(&database, &mut audience).await;
 }
 
-/// It is told in the answer to the beat, and an older server goes on with the
-/// session as if nothing were missing.
+/// The server reports the error in the answer to the heartbeat query, and an
+/// older server continues the session as if nothing were missing.
 #[tokio::test(flavor = "multi_thread")]
 async fn f22_one_that_a_beat_meets_costs_one_gap_too() {
     let server = own_server(&[]).await;
@@ -54,7 +54,7 @@ async fn f22_one_that_a_beat_meets_costs_one_gap_too() {
     let patient = [("heartbeat-timeout", "15s")];
     let gateway = TestGateway::with(&database, &patient).await;
     let mut audience = Audience::of(gateway.address).await;
-    // A commit that waits for its standby keeps all others from notifying.
+    // A commit that waits for its standby blocks all other notifying commits.
     for sql in [
         "CREATE TABLE kept ()",
         "ALTER SYSTEM SET synchronous_standby_names = 'nobody'",
@@ -77,7 +77,7 @@ async fn f22_one_that_a_beat_meets_costs_one_gap_too() {
         .run("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
         .await;
     poisoning.await.unwrap();
-    // What comes next must not hide it.
+    // The next event must not hide it.
     database
         .run("SET synchronous_commit = local; NOTIFY a, 'next'")
         .await;
@@ -96,7 +96,7 @@ async fn f22_where_nobody_listens_it_costs_nothing() {
     stays(&database, &mut audience).await;
 }
 
-/// One session, which goes on past its next beat.
+/// The session is the same, also after its next heartbeat.
 async fn stays(database: &Database, audience: &mut Audience) {
     let pid = database.listeners().await;
     assert_eq!(pid.len(), 1);

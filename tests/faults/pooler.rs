@@ -9,7 +9,7 @@ use crate::{
     support::{Database, TestGateway, gateway_process::GatewayProcess, own_server, pooler::Pooler},
 };
 
-/// It accepts LISTEN, and no notification ever arrives.
+/// It accepts LISTEN, but no notification arrives.
 async fn is_named_and_nobody_is_served(mode: &str) {
     let server = own_server(&[]).await;
     let pooler = Pooler::in_front_of(&server, mode).await;

@@ -10,7 +10,7 @@ use crate::{
     support::{Database, TestGateway, own_server, until},
 };
 
-/// The smallest there is: 512 KB.
+/// The smallest possible queue: 512 KB.
 const SMALL: (&str, &str) = ("max_notify_queue_pages", "64");
 
 /// Each of its notifications fills a page.
@@ -22,8 +22,8 @@ async fn fill(database: &Database, pages: usize) -> Result<(), tokio_postgres::E
     Ok(())
 }
 
-/// Whether the server lets the queue be small: filling its 8 GB would take
-/// minutes.
+/// Whether the server allows a small queue: filling its default of 8 GB would
+/// take minutes.
 async fn can_be_small() -> bool {
     let sql = "SELECT count(*) FROM pg_settings WHERE name = 'max_notify_queue_pages'";
     let row = Database::new().await.client.query_one(sql, &[]).await;
@@ -53,7 +53,8 @@ async fn f23_a_full_queue_is_told_and_freed_once_its_staller_is_gone() {
 
     let full = fill(&database, 64).await.unwrap_err();
     assert_eq!(full.code().unwrap().code(), "54000");
-    // The beat cannot be sent either: whether anything arrives is unknown.
+    // The heartbeat query fails too, so it is unknown whether notifications
+    // arrive.
     audience
         .are_interrupted(Instant::now(), Duration::from_secs(6))
         .await;

@@ -1,4 +1,4 @@
-//! F29 and F30: a server that is there, and lets nobody in.
+//! F29 and F30: a reachable server that accepts no logins.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -11,7 +11,8 @@ use crate::{
     support::{Database, Link, TestGateway, gateway_process::GatewayProcess, own_server},
 };
 
-/// A role that limits hold for, named as its database is.
+/// A role without superuser rights, to which limits apply, named like its
+/// database.
 async fn limited_role(database: &Database) -> (String, String) {
     let name = database.url.rsplit('/').next().unwrap().to_owned();
     database.run(&format!("CREATE ROLE {name} LOGIN")).await;
@@ -42,8 +43,8 @@ async fn f29_a_server_out_of_connections_is_waited_for() {
     audience.hear("again").await;
 }
 
-/// The session that is there goes on: such a server is not shutting down. But
-/// nobody can look at the queue any more, and that is told.
+/// The existing session continues, because such a server is not shutting down.
+/// But the queue can no longer be checked, and that is reported.
 #[tokio::test(flavor = "multi_thread")]
 async fn f29_without_a_second_connection_the_first_goes_on_and_readiness_ends() {
     let database = Database::new().await;
@@ -64,7 +65,7 @@ async fn f29_without_a_second_connection_the_first_goes_on_and_readiness_ends() 
 const OLD: &str = "0ld-s3cr3t-canary";
 const NEW: &str = "n3w-s3cr3t-canary";
 
-/// A role that is asked for its password, as no other is.
+/// The only role that needs a password.
 async fn role_with_a_password(server: &Sandbox, database: &Database) {
     let encryption = "SET password_encryption = 'scram-sha-256'";
     let role = format!("{encryption}; CREATE ROLE rotated LOGIN PASSWORD '{OLD}'");
@@ -76,7 +77,7 @@ async fn role_with_a_password(server: &Sandbox, database: &Database) {
     database.run("SELECT pg_reload_conf()").await;
 }
 
-/// A new file is its owner's alone, as a password file has to be.
+/// A new file is readable by its owner alone, as a password file has to be.
 fn password_file() -> NamedTempFile {
     let file = NamedTempFile::new().unwrap();
     write_password(file.path(), OLD);
@@ -87,7 +88,7 @@ fn write_password(file: &Path, password: &str) {
     fs::write(file, format!("*:*:*:rotated:{password}\n")).unwrap();
 }
 
-/// It says all that it can say.
+/// A gateway with the most detailed log level.
 async fn talkative_gateway(port: u16, passfile: &Path) -> GatewayProcess {
     let gateway = GatewayProcess::with_variables(&[
         ("PGHOST", "127.0.0.1"),
@@ -103,8 +104,8 @@ async fn talkative_gateway(port: u16, passfile: &Path) -> GatewayProcess {
     gateway
 }
 
-/// Each is drawn from the upper half of twice the one before, in
-/// `… connecting again after a pause wait_seconds=0.093`.
+/// Each is drawn from the upper half of twice the one before, in `… connecting
+/// again after a pause wait_seconds=0.093`.
 async fn pauses_grow(gateway: &mut GatewayProcess, count: usize) {
     let mut longest = Duration::from_millis(100);
     for _ in 0..count {
@@ -132,7 +133,8 @@ async fn f30_a_rotated_password_is_waited_for_without_a_storm_or_a_word_of_it() 
     assert!(database.terminate().await >= 1);
     audience.are_interrupted(lost, AT_ONCE).await;
     pauses_grow(&mut gateway, 7).await;
-    // One after each of six pauses, and one every 5 s to look at the queue.
+    // One after each of six pauses, and one every 5 s for the check of the
+    // queue.
     let looks = lost.elapsed().as_secs() as usize / 5 + 2;
     let attempts = link.accepted() - before;
     assert!(attempts <= 6 + looks, "{attempts} attempts, {looks} looks");

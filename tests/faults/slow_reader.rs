@@ -1,4 +1,4 @@
-//! A reader that takes nothing holds up nobody, and is let go.
+//! A reader that does not read delays no other reader, and is disconnected.
 
 use std::time::Duration;
 
@@ -43,8 +43,8 @@ async fn f16_who_takes_nothing_is_closed_and_the_others_get_everything() {
     }
 }
 
-/// Its connection takes pings and what another stream is sent: the stream
-/// alone is reset.
+/// Its connection answers pings and reads another stream: only the stream that
+/// is not read is reset.
 #[tokio::test(flavor = "multi_thread")]
 async fn f16_a_stream_that_takes_nothing_is_reset_and_its_neighbour_gets_everything() {
     let database = Database::new().await;
@@ -77,7 +77,7 @@ async fn f16_a_stream_that_takes_nothing_is_reset_and_its_neighbour_gets_everyth
     assert!(matches!(said, Said::Closed(..)), "{said:?}");
 }
 
-/// Four of them, overtaken by a log of 1 MiB, while others get everything.
+/// Four of them are too slow for a log of 1 MiB, while others get everything.
 #[tokio::test(flavor = "multi_thread")]
 async fn f16_a_slow_reader_gets_a_gap_and_goes_on_at_the_head() {
     let database = Database::new().await;
@@ -103,9 +103,9 @@ async fn f16_a_slow_reader_gets_a_gap_and_goes_on_at_the_head() {
     }
 }
 
-/// What it takes is little, and never nothing for long: it is overtaken, and
-/// not closed. Of what was sent before its gap the kernel holds little, so it
-/// is told soon.
+/// It reads little, but never stops for long: it gets a gap, and is not closed.
+/// The kernel buffers little of the data before its gap, so it gets the gap
+/// soon.
 #[tokio::test(flavor = "multi_thread")]
 async fn f16_who_reads_slowly_gets_a_gap_and_stays() {
     let database = Database::new().await;
@@ -136,12 +136,12 @@ async fn f16_who_reads_slowly_gets_a_gap_and_stays() {
     }
 }
 
-/// 80 KB a second, until the gap.
+/// Reads 80 KB a second, until the gap.
 async fn reads_slowly(mut stream: TcpStream) {
     let mut ticks = interval(Duration::from_millis(50));
     let mut heard = Vec::new();
     while !heard.windows(11).any(|part: &[u8]| part == b"slow_reader") {
-        // The word may have come in two parts.
+        // The text may have arrived in two parts.
         heard.drain(..heard.len().saturating_sub(10));
         ticks.tick().await;
         let mut part = [0; 4096];

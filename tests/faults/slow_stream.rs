@@ -1,5 +1,5 @@
-//! Readers of HTTP/2 that take nothing, or answer nothing, are counted as slow,
-//! whichever wire they read, and over gRPC they are told so where that is possible.
+//! HTTP/2 readers that do not read, or do not answer, are counted as slow, on every
+//! API, and over gRPC they get a status if possible.
 
 use std::net::SocketAddr;
 
@@ -36,7 +36,7 @@ async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
 }
 
 impl Call {
-    /// A reader of `a` that is ready, and is given no more room than it had.
+    /// A reader of `a` that is ready, and whose window is not increased.
     async fn ready(self, client: &mut SendRequest<Bytes>) -> RecvStream {
         let kind = match self {
             Self::Sse => {
@@ -56,7 +56,7 @@ impl Call {
     }
 }
 
-/// For the channel `a`.
+/// A call for the channel `a`.
 fn asked() -> Vec<u8> {
     let asked = SubscribeRequest {
         channels: vec!["a".into()],
@@ -105,7 +105,7 @@ async fn f16_a_stream_that_takes_nothing_is_counted() {
         let gateway = TestGateway::with(&database, &[("write-timeout", "1s")]).await;
         let mut client = connect(gateway.address).await;
         let stuck = call.ready(&mut client).await;
-        // More than its window has room for.
+        // More than fits into its window.
         notify_large(&database, 1..=40).await;
         until(&format!("{call:?} is counted"), || async {
             closed(&gateway).await == 1
@@ -115,7 +115,7 @@ async fn f16_a_stream_that_takes_nothing_is_counted() {
     }
 }
 
-/// What comes of a stream that is read at last.
+/// Result of a stream that is finally read.
 enum End {
     Trailers(hyper::HeaderMap),
     Reset(Reason),
@@ -127,7 +127,7 @@ async fn read_on(mut stream: RecvStream) -> (Vec<u8>, End) {
     loop {
         match within("its end", stream.data()).await {
             Some(Ok(part)) => {
-                // The window may be of a stream that is over.
+                // The stream may have ended already.
                 let _ = stream.flow_control().release_capacity(part.len());
                 read.extend_from_slice(&part);
             }
@@ -152,14 +152,15 @@ fn are_whole(mut messages: &[u8]) -> bool {
     messages.is_empty()
 }
 
-/// Its window is shut for messages, and not for a status.
+/// Its window is closed for messages, but not for a status.
 #[tokio::test(flavor = "multi_thread")]
 async fn f16_a_grpc_stream_that_takes_nothing_ends_with_a_status_after_whole_messages() {
     let database = Database::new().await;
     let gateway = TestGateway::with(&database, &[("write-timeout", "1s")]).await;
     let mut client = connect(gateway.address).await;
     let stream = Call::Grpc.ready(&mut client).await;
-    // More than its window has room for, by the reader and by a writer.
+    // More than fits into its window, written by the reader's task and by a
+    // FanoutWorker.
     database.notify_range("a", 1, 500).await;
     until("it is counted", || async {
         database.notify_range("a", 1, 100).await;
@@ -175,8 +176,8 @@ async fn f16_a_grpc_stream_that_takes_nothing_ends_with_a_status_after_whole_mes
     assert!(trailers.contains_key("grpc-status-details-bin"));
 }
 
-/// Its status waits behind messages that h2 keeps for want of room on the
-/// connection; nothing is kept for long for one who never reads.
+/// The status is queued behind messages that h2 holds until the connection's window
+/// opens; nothing is held for long for a client that never reads.
 #[tokio::test(flavor = "multi_thread")]
 async fn f16_streams_that_share_a_shut_connection_end_too() {
     let database = Database::new().await;
@@ -200,8 +201,8 @@ async fn f16_streams_that_share_a_shut_connection_end_too() {
     }
 }
 
-/// A message that is larger than what waits for room is cut, and a status after
-/// half of one would be none.
+/// A message that is larger than the remaining window is cut, and a status after
+/// half of a message would be invalid.
 #[tokio::test(flavor = "multi_thread")]
 async fn f16_a_grpc_stream_that_is_cut_in_a_message_is_reset() {
     let database = Database::new().await;
@@ -216,7 +217,7 @@ async fn f16_a_grpc_stream_that_is_cut_in_a_message_is_reset() {
     assert_eq!(reason, Reason::CANCEL);
 }
 
-/// tonic's client, which comes back to its stream too late.
+/// tonic's client, which reads its stream again too late.
 #[tokio::test(flavor = "multi_thread")]
 async fn f16_tonic_shows_a_slow_reader_that_it_should_come_back() {
     let database = Database::new().await;
@@ -247,7 +248,7 @@ async fn f16_tonic_shows_a_slow_reader_that_it_should_come_back() {
     assert!(status.get_details_retry_info().is_some());
 }
 
-/// There the connection is the stream.
+/// On HTTP/1.1 the connection is the stream.
 #[tokio::test(flavor = "multi_thread")]
 async fn f16_grpc_web_over_http1_that_takes_nothing_is_counted() {
     let database = Database::new().await;
@@ -256,7 +257,7 @@ async fn f16_grpc_web_over_http1_that_takes_nothing_is_counted() {
     notify_large(&database, 1..=EVENTS).await;
     until("it is counted", || async { closed(&gateway).await == 1 }).await;
     drop(stuck);
-    // Who leaves by itself is not.
+    // A reader that leaves by itself is not counted.
     drop(stuck_grpc_web(gateway.address, &asked()).await);
     notify_large(&database, 1..=1).await;
     until("it is gone", || async {
@@ -266,7 +267,7 @@ async fn f16_grpc_web_over_http1_that_takes_nothing_is_counted() {
     assert_eq!(closed(&gateway).await, 1);
 }
 
-/// All that were on the connection.
+/// All readers on the connection are counted.
 #[tokio::test(flavor = "multi_thread")]
 async fn f17_who_answers_no_ping_is_counted_once_a_reader() {
     let database = Database::new().await;
@@ -286,7 +287,7 @@ async fn f17_who_answers_no_ping_is_counted_once_a_reader() {
     .await;
 }
 
-/// Who leaves by itself was not slow.
+/// A reader that leaves by itself was not slow.
 #[tokio::test(flavor = "multi_thread")]
 async fn f16_a_stream_that_its_client_resets_is_not_counted() {
     let database = Database::new().await;
