@@ -20,7 +20,7 @@ import asyncpg
 sys.path.append(str(pathlib.Path(__file__).parents[2] / "examples/python"))
 from cache import Cache  # noqa: E402
 
-# Far above what each step takes; a step that needs longer has failed.
+# Far above the duration of each step; a step that needs longer has failed.
 STEP_SECONDS = 15.0
 READ = "SELECT * FROM orders WHERE id = $1"
 
@@ -273,6 +273,6 @@ async def until(state, what):
 
 
 if __name__ == "__main__":
-    # The environment's proxy is not for a server on this machine.
+    # A proxy from the environment must not be used for a server on this machine.
     os.environ["NO_PROXY"] = "*"
     asyncio.run(main(sys.argv[1], int(sys.argv[2])))

@@ -48,7 +48,7 @@ const KEYS: &[(&str, &str, &str)] = &[
     ),
 ];
 
-/// The session that writes has times in another form and zone.
+/// The writing session has another time format and time zone.
 const WRITER: &str = "SET TimeZone = 'Asia/Kolkata'; SET DateStyle = 'German, DMY'";
 
 async fn cache(gateway: &GatewayProcess, database: &Database, table: &str) -> Program {
@@ -64,7 +64,7 @@ async fn install(database: &Database, table: &str) {
     assert!(ended.status.success(), "{ended:#?}");
 }
 
-/// Its own database, gateway and cache: rows are changed while it holds them.
+/// With its own database, gateway and cache: rows are changed while the cache holds them.
 async fn is_invalidated(database: &Database, gateway: &GatewayProcess, table: &str) {
     let mut program = cache(gateway, database, table).await;
     for (held, written) in [("old", "new"), ("new", "newer")] {
@@ -106,7 +106,8 @@ async fn a_row_is_invalidated_whatever_its_key_is_made_of() {
     gateway.stop().await;
 }
 
-/// Bytes that a writer's session has as text in another way than hex: what cannot be read is a flush.
+/// A bytea key that the writer's session prints in another format than hex: the cache cannot parse
+/// it and flushes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_key_that_cannot_be_read_flushes() {
     let database = Database::new().await;
@@ -160,7 +161,7 @@ async fn the_rules_hold() {
     gateway.stop().await;
 }
 
-/// Other settings take its channel away, and the connection would go on without.
+/// A reload removes its channel, and the connection would continue without it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cache_whose_channel_is_taken_away_ends_and_says_why() {
     let database = Database::new().await;

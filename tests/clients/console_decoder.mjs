@@ -14,11 +14,11 @@ async function heard(...frames) {
   return messages;
 }
 
-// Field 3 of a SubscribeRequest is asked for: `heartbeat = true`.
+// Sets field 3 of SubscribeRequest: `heartbeat = true`.
 assert.deepEqual([...subscribeRequest(["a"], "c")], frame(0x0a, 1, 0x61, 0x12, 1, 0x63, 0x18, 1));
 assert.deepEqual([...subscribeRequest([], "")], frame(0x18, 1));
 
-// Case 6 of a SubscribeResponse is a sign of life: with a cursor, and before `ready` without.
+// Case 6 of SubscribeResponse is a heartbeat: with a cursor, and before `ready` without.
 const alive = await heard(frame(0x32, 4, 0x0a, 2, 0x78, 0x79), frame(0x32, 0), frame(0x2a, 3, 0x0a, 1, 0x7a));
 assert.deepEqual(alive, [
   { type: "heartbeat", cursor: "xy" },
@@ -26,7 +26,7 @@ assert.deepEqual(alive, [
   { type: "live", cursor: "z" },
 ]);
 
-// What nobody knows yet may be a loss.
+// An unknown message may stand for a loss.
 assert.deepEqual(await heard(frame(0x3a, 0)), [{ type: "gap", reason: "not_understood" }]);
 
 console.log("decoded");

@@ -1,4 +1,5 @@
-//! curl: what the README shows, and the wires that it can speak byte by byte.
+//! curl: the commands of the README, and the protocols that it can use byte by
+//! byte.
 
 use prost::Message;
 use tokio::process::Command;
@@ -12,21 +13,21 @@ use pgfan::proto::{PublishRequest, SubscribeRequest, SubscribeResponse, subscrib
 
 const SERVICE: &str = "/pgfan.v1.GatewayService";
 
-/// Silent but for errors, unbuffered, and through no proxy.
+/// curl that prints only errors, is unbuffered, and uses no proxy.
 pub fn curl(arguments: &[&str]) -> Command {
     let mut command = command("curl");
     command.args(["-sSN", "--noproxy", "*"]).args(arguments);
     command
 }
 
-/// A reader by `GET`, once `blocks` of it are there.
+/// The output of a `GET` once it has `blocks` blocks.
 pub async fn reading(arguments: &[&str], url: &str, blocks: usize) -> Program {
     let mut reader = Program::start(curl(arguments).arg(url));
     reader.stdout.blocks(blocks).await;
     reader
 }
 
-/// What follows each `start` up to the next `end`.
+/// The text after each `start` up to the next `end`.
 pub fn between<'a>(text: &'a str, start: &str, end: char) -> Vec<&'a str> {
     let rests = text.split(start).skip(1);
     rests
@@ -42,7 +43,7 @@ fn framed(message: &impl Message) -> Vec<u8> {
     [&[0][..], &length, &message].concat()
 }
 
-/// The `index`th of the messages that are whole.
+/// The `index`th complete message.
 fn message(body: &[u8], index: usize) -> Option<subscribe_response::Message> {
     let mut rest = body;
     for _ in 0..index {
@@ -57,7 +58,7 @@ fn length(body: &[u8]) -> Option<usize> {
     Some(u32::from_be_bytes(*rest.first_chunk()?) as usize)
 }
 
-/// curl with a request body of any bytes, on its standard input.
+/// Runs curl with a request body of any bytes, on its standard input.
 fn with_body(command: &mut Command, body: &[u8]) -> Program {
     let (reader, mut writer) = std::io::pipe().unwrap();
     command.args(["--data-binary", "@-"]).stdin(reader);
@@ -265,6 +266,6 @@ async fn grpc_web_streams_over_http_1() {
     assert_eq!(event.payload, "streamed");
     gateway.stop().await;
     let ended = reader.ended().await;
-    // 14 is UNAVAILABLE: come back.
+    // 14 is UNAVAILABLE: the client may retry.
     assert!(ended.stdout.contains("grpc-status:14"), "{ended:?}");
 }

@@ -1,5 +1,5 @@
-//! `pgfan demo` as a person uses it: the printed commands work, and however
-//! it ends, nothing of it is left.
+//! `pgfan demo` as a user runs it: the printed commands work, and after any
+//! kind of end nothing is left behind.
 
 use std::{
     fs,
@@ -21,14 +21,14 @@ use crate::support::{
     until, within,
 };
 
-/// How long a person waits after Ctrl-C.
+/// Time that a user waits after Ctrl-C.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub struct Demo {
     pub program: Program,
-    /// What it told the person.
+    /// The printed instructions.
     pub instructions: String,
-    /// Where its PostgreSQL is.
+    /// Folder of its PostgreSQL.
     folder: PathBuf,
 }
 
@@ -54,20 +54,20 @@ impl Demo {
         }
     }
 
-    /// The first of the printed commands that begins so.
+    /// The first printed command with this beginning.
     fn printed(&self, start: &str) -> &str {
         let mut lines = self.instructions.lines().map(str::trim);
         lines.find(|line| line.starts_with(start)).unwrap()
     }
 
-    /// A printed command, by the shell that a person would paste it into.
+    /// Runs a printed command in the shell into which a user would paste it.
     fn paste(&self, start: &str) -> Command {
         let mut shell = command("/bin/sh");
         shell.args(["-c", &format!("exec {}", self.printed(start))]);
         shell
     }
 
-    /// A WebSocket that is open and answers nothing, a close frame neither.
+    /// A WebSocket that is open and answers nothing, not even a close frame.
     async fn reader_that_never_leaves(&self) -> TcpStream {
         let url = self.printed("websocat 'ws:");
         let (_, rest) = url.split_once("ws://").unwrap();
@@ -91,14 +91,15 @@ impl Demo {
 fn processes_in(folder: &Path) -> Vec<u32> {
     let pids = fs::read_dir("/proc").unwrap().flatten();
     let pids = pids.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    // Gone meanwhile, or not ours to look at: not in our folder.
+    // It has ended, or belongs to another user and is not in our folder.
     let runs_in = |pid: &u32| {
         fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|cwd| cwd.starts_with(folder))
     };
     pids.filter(runs_in).collect()
 }
 
-/// Of all that a demo makes on the machine.
+/// Checks that no process, file or shared memory of a demo is left on the
+/// machine.
 async fn nothing_is_left(folder: &Path) {
     until("folder and processes are gone", || async {
         !folder.exists() && processes_in(folder).is_empty()
@@ -106,7 +107,7 @@ async fn nothing_is_left(folder: &Path) {
     .await;
 }
 
-/// Who tries what a lost session looks like ends the writer's too.
+/// A user who tries a lost session also ends the session of the writer.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_row_changes_on_after_every_session_was_ended() {
     let demo = Demo::start().await;
@@ -127,7 +128,7 @@ async fn the_row_changes_on_after_every_session_was_ended() {
         .await;
 }
 
-/// Who tries the caches on it must not find them wrong.
+/// A user who tries caches on it must not find them stale.
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_becomes_of_a_row_is_told() {
     let demo = Demo::start().await;
@@ -165,7 +166,7 @@ async fn a_printed_command_shows_a_row_that_changes() {
     assert_eq!(payload["table"], "orders");
 }
 
-/// On every wire without a program that a fresh machine has not.
+/// On every transport without a program that a fresh machine lacks.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_printed_program_shows_it_too() {
     let demo = Demo::start().await;
@@ -184,7 +185,7 @@ async fn the_printed_program_shows_it_too() {
     }
 }
 
-/// One that is being written, and comes from another port.
+/// A page under development, which is served from another port.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_of_another_origin_is_let_in() {
     let page = "http://localhost:5173";
@@ -198,7 +199,7 @@ async fn a_page_of_another_origin_is_let_in() {
     assert!(answer.stdout.contains(&allowed), "{answer:?}");
 }
 
-/// In words of its own: it has no flag for a token.
+/// The message is its own: the demo has no flag for a token.
 #[tokio::test(flavor = "multi_thread")]
 async fn on_a_network_it_does_not_start() {
     let refused = run(pgfan().args(["demo", "--listen", "0.0.0.0:0"])).await;
@@ -264,7 +265,7 @@ async fn ctrl_c_during_initdb_leaves_nothing_behind() {
     }
 }
 
-/// It has made a folder for its PostgreSQL of which `state` holds.
+/// The demo has created a folder for its PostgreSQL for which `state` holds.
 async fn ctrl_c_once(state: impl Fn(&Path) -> bool) {
     let parent = open_folder();
     let mut command = pgfan();
@@ -295,7 +296,7 @@ async fn a_taken_port_is_said_before_anything_is_started() {
     assert_eq!(ended.stdout, "");
     let next = port.checked_add(1).unwrap_or(8000);
     let program = env!("CARGO_BIN_EXE_pgfan");
-    // Nothing before it, as a start of PostgreSQL would be.
+    // No output precedes it, such as that of a PostgreSQL start.
     let expected = format!(
         "cannot listen on {address} (--listen): Address already in use (os error 98)\n\
          end the other program, or give another address: {program} demo --listen 127.0.0.1:{next}\n"
@@ -303,7 +304,7 @@ async fn a_taken_port_is_said_before_anything_is_started() {
     assert_eq!(ended.stderr, expected);
 }
 
-/// Where the server's user may work too, whoever that is.
+/// A folder in which the server's user can work too, if it is another one.
 fn open_folder() -> tempfile::TempDir {
     use std::os::unix::fs::PermissionsExt;
     let all = fs::Permissions::from_mode(0o1777);

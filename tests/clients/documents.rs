@@ -1,5 +1,5 @@
-//! The commands of README and guide, each as it stands there, against the demo
-//! that `make run` starts.
+//! The commands of README and guide, exactly as written, against the demo that
+//! `make run` starts.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ const EVENT: &str = "{\"type\":\"event\",";
 const ROW: &str = "\"table\" : \"orders\"";
 const GRPC: &str = "{\"event\":";
 
-/// What each command must show, by page, in its order there.
+/// Expected output of each command, by page, in its order there.
 const SHOWN: &[(&str, &[&str])] = &[
     (
         "README.md",
@@ -68,8 +68,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The lines of the blocks that are for a shell; those marked `text` are
-/// illustrations.
+/// The lines of shell blocks; blocks marked `text` are illustrations.
 fn commands(page: &str) -> Vec<String> {
     let text = fs::read_to_string(root().join(page)).unwrap();
     let blocks = text.split("```sh\n").skip(1);
@@ -77,7 +76,7 @@ fn commands(page: &str) -> Vec<String> {
     blocks.flat_map(str::lines).map(str::to_owned).collect()
 }
 
-/// Everything that is written for people.
+/// All pages of documentation.
 fn pages() -> Vec<String> {
     let of = |folder: &str| -> Vec<PathBuf> {
         let entries = fs::read_dir(root().join(folder)).unwrap();
@@ -89,7 +88,7 @@ fn pages() -> Vec<String> {
     pages.collect()
 }
 
-/// Blocks of other kinds hold no commands.
+/// Kinds of code blocks; only `sh` contains commands.
 const KINDS: [&str; 7] = ["sh", "text", "diff", "js", "json", "python", "sql"];
 
 #[test]
@@ -106,7 +105,7 @@ fn no_command_is_left_out() {
     }
 }
 
-/// Each page by itself, the pages at the same time.
+/// Each page by itself, the pages concurrently.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_shows_what_its_page_promises() {
     let demo = Demo::start().await;
@@ -114,7 +113,7 @@ async fn every_command_shows_what_its_page_promises() {
     let address = rest.split([',', ' ']).next().unwrap();
     let (_, rest) = demo.instructions.split_once("psql \"").unwrap();
     let database = rest.split('"').next().unwrap();
-    // It says where it is before it has heard the database.
+    // It prints its address before the database is ready.
     let gateway = address.parse().unwrap();
     until("the demo is ready", || async {
         get(gateway, "/readyz", &[]).await.status == 200
@@ -129,8 +128,8 @@ async fn every_command_shows_what_its_page_promises() {
     futures_util::future::join_all(pages).await;
 }
 
-/// In the repository's folder, with the program and the websockets library at
-/// hand, and the demo where the program looks for a gateway and a database.
+/// Runs in the repository's folder, with the program and the websockets library
+/// in its path, and the demo at the default addresses of gateway and database.
 async fn shows(line: &str, shown: &str, address: &str, database: &str) {
     let program = Path::new(env!("CARGO_BIN_EXE_pgfan")).parent().unwrap();
     let program = program.display();

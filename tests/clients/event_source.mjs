@@ -1,4 +1,4 @@
-// npm's `eventsource`, which comes back by itself: each message's payload, or its type.
+// npm's `eventsource`, which reconnects by itself: each message's payload, or its type.
 //
 //     node tests/clients/event_source.mjs URL
 
@@ -7,7 +7,7 @@ import { createRequire } from "node:module";
 const npm = new URL("../../target/clients/npm/", import.meta.url);
 const { EventSource } = createRequire(npm)("eventsource");
 
-// Its pause before the next attempt does not keep the process.
+// Keeps the process alive during the client's pause before the next attempt.
 const alive = setInterval(() => {}, 1000);
 
 const source = new EventSource(process.argv[2]);

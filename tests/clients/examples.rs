@@ -1,5 +1,5 @@
-//! The programs under `examples/`, when what they follow is lost: each says so,
-//! comes back, and misses nothing in silence.
+//! The programs under `examples/` after a loss: each reports it, reconnects, and misses nothing
+//! silently.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -14,7 +14,7 @@ use crate::support::{
 };
 
 struct Example {
-    /// After the gateway's URL and the channel where it takes them.
+    /// Arguments after the gateway's URL and the channel, for programs that take these.
     line: &'static [&'static str],
     live: &'static str,
     event: &'static str,
@@ -49,7 +49,7 @@ impl Example {
     }
 }
 
-/// With what `tests/clients/setup` made at hand, and the program.
+/// A command with the programs of `tests/clients/setup` and pgfan itself in its path.
 pub fn command_of(gateway: SocketAddr, line: &[&str]) -> Command {
     let root = env!("CARGO_MANIFEST_DIR");
     let url = format!("http://{gateway}");
@@ -66,7 +66,7 @@ pub fn command_of(gateway: SocketAddr, line: &[&str]) -> Command {
     env
 }
 
-/// `pgfan serve` where it was before.
+/// Starts `pgfan serve` at the same address again.
 pub async fn serve(database: &Database, at: SocketAddr) -> GatewayProcess {
     let mut command = pgfan();
     command.envs(libpq_variables(&database.url));
@@ -97,7 +97,7 @@ async fn says_what_is_lost(example: Example) {
     database.notify("orders", "hello").await;
     program.stdout.line(example.event).await;
 
-    // The gateway is another one, which does not know the cursor: the gap comes before `ready`.
+    // The new gateway process does not know the cursor: the gap comes before `ready`.
     gateway.stop().await;
     program.stdout.line(example.away).await;
     let gateway = serve(&database, at).await;
@@ -124,7 +124,7 @@ async fn the_shell() {
     says_what_is_lost(SHELL).await;
 }
 
-/// Another way to end than Ctrl-C, and no failure.
+/// A closed pipe is a normal end, like Ctrl-C.
 #[tokio::test(flavor = "multi_thread")]
 async fn they_end_quietly_when_nobody_reads() {
     let database = Database::new().await;
@@ -143,7 +143,7 @@ async fn they_end_quietly_when_nobody_reads() {
         let piped = Program::start(piped.envs(libpq_variables(&database.url)));
         let ended = piped.ended();
         pin!(ended);
-        // Something to write, until it is seen that nobody reads it.
+        // Writes until the program notices that its output is closed.
         let ended = within(line, async {
             loop {
                 select! {
@@ -158,7 +158,7 @@ async fn they_end_quietly_when_nobody_reads() {
     }
 }
 
-/// Whoever started it must see that nobody listens.
+/// The caller must see that it is not subscribed.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_shell_that_is_refused_says_so_with_its_exit_code() {
     let gateway = GatewayProcess::on(&Database::new().await).await;

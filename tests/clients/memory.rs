@@ -1,4 +1,4 @@
-//! What an idle reader costs the gateway.
+//! Memory of an idle reader in the gateway.
 
 use std::fs;
 
@@ -23,34 +23,33 @@ const READERS: usize = 10_000;
 /// Fewer would prove nothing.
 const FEWEST_READERS: usize = 1000;
 
-/// What this process and the gateway need beside a descriptor for each
-/// reader, other tests at the same time included.
+/// File descriptors of this process and the gateway in addition to one for each
+/// reader, including concurrent tests.
 const OTHER_DESCRIPTORS: usize = 1000;
 
-/// Readers that knock at the same time: a server's queue of connections to
-/// accept holds more.
+/// Readers that connect concurrently: the listen queue of a server holds more.
 const AT_ONCE: usize = 100;
 
 const LIMIT_BYTES: usize = 4 << 10;
 
-/// Over TLS: fewer, since a handshake takes the test's own build long.
+/// Readers over TLS: fewer, because a handshake takes long in a debug build.
 const TLS_READERS: usize = 1000;
 
-/// Of it rustls has 4 KiB to read a record into, and what it knows of the keys.
+/// rustls uses 4 KiB of it for reading a record, and some for its keys.
 const TLS_LIMIT_BYTES: usize = 16 << 10;
 
-/// A client that costs the test little: its bytes as they are on the wire.
+/// A client that needs little memory in the test: it keeps only the raw bytes.
 struct IdleReader<S> {
     socket: S,
     heard: Vec<u8>,
 }
 
 impl<S: Connection> IdleReader<S> {
-    /// Once it has heard `ready`.
+    /// Returns once it has received `ready`.
     async fn over(mut socket: S) -> Self {
         let request = upgrade("/v1/ws?channel=all");
         socket.write_all(request.as_bytes()).await.unwrap();
-        // TLS may have kept some of it.
+        // TLS may have buffered some of it.
         socket.flush().await.unwrap();
         let heard = Vec::new();
         let mut reader = Self { socket, heard };
@@ -69,8 +68,8 @@ impl<S: Connection> IdleReader<S> {
     }
 }
 
-/// As many as this process may open, and the gateway accept: both have the
-/// same limit of file descriptors.
+/// As many as this process may open and the gateway accept: both have the same
+/// limit of file descriptors.
 fn readers_that_fit() -> usize {
     let limits = fs::read_to_string("/proc/self/limits").unwrap();
     let line = limits
@@ -93,7 +92,7 @@ async fn an_idle_web_socket_reader_costs_less_than_4_kib() {
     let database = Database::new().await;
     let mut command = pgfan();
     command.arg("serve").envs(libpq_variables(&database.url));
-    // All of them are of one address, which has half of the open files otherwise.
+    // All of them have one address, which otherwise gets half of the open files.
     command.args(["--max-readers-per-address", "100000"]);
     let gateway = GatewayProcess::serve(&mut command).await;
     gateway.ready().await;
@@ -133,7 +132,8 @@ async fn an_idle_web_socket_reader_over_tls_costs_less_than_16_kib() {
         let socket = client.connect(gateway.address, "http/1.1").await;
         IdleReader::over(socket.unwrap()).await
     };
-    // Also until it is live, and all that is there once is there.
+    // Waits also until the gateway is live, and everything that is allocated once
+    // exists.
     let first = open().await;
     let before = gateway.resident();
     let opening = stream::iter(0..TLS_READERS).map(|_| open());

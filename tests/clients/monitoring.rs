@@ -1,5 +1,5 @@
-//! What stands under `packaging/monitoring`, with the real Prometheus: it takes
-//! the metrics, and every rule and panel finds what it asks for.
+//! The files under `packaging/monitoring` with the real Prometheus: it scrapes
+//! the metrics, and every rule and panel finds its metrics.
 
 use std::{
     net::{SocketAddr, TcpListener},
@@ -75,7 +75,7 @@ impl Scraping {
         );
         let path = |name: &str| folder.path().join(name).display().to_string();
         std::fs::write(path("prometheus.yaml"), config).unwrap();
-        // It cannot be given a socket, nor asked which port it took.
+        // It accepts no socket, and does not report the port that it chose.
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
@@ -105,8 +105,8 @@ impl Scraping {
     }
 }
 
-/// Each panel's, with its variables replaced. What nothing has happened for
-/// has no result.
+/// The query of each panel, with its variables replaced. Metrics of events that
+/// have not happened have no result.
 fn queries() -> Vec<String> {
     let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
     let panels = dashboard["panels"].as_array().unwrap().iter();

@@ -1,4 +1,4 @@
-// The page client outside of a page: what it says, line by line, until it is asked to stop.
+// The page client outside of a page: its messages, line by line, until it is asked to stop.
 //
 //     node tests/clients/page_client.mjs URL CHANNEL [KEEPALIVE]
 
@@ -20,7 +20,7 @@ const subscription = subscribe(channel, {
   onStatus: ({ state, via = "nothing" }) => say(state, "via", via),
   onEvent: ({ payload }) => {
     say("event", payload);
-    // From then on nothing keeps the process.
+    // After this nothing keeps the process alive.
     if (payload === "stop") subscription.close();
   },
 });

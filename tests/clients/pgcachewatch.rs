@@ -1,4 +1,4 @@
-//! PGCacheWatch's caches with the listener of `examples/python`, through the loss of everything
+//! PGCacheWatch's caches with the listener of `examples/python`, through the loss of each component
 //! that they depend on.
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -32,7 +32,7 @@ struct Application {
 }
 
 impl Application {
-    /// The caches hold `one`.
+    /// Starts it; the caches hold `one`.
     async fn start(environment: &str, flags: &[&str]) -> Self {
         let mut application = Self::begin(environment, flags).await;
         application.all("hit one").await;
@@ -64,7 +64,7 @@ impl Application {
         }
     }
 
-    /// Waits until the newest result of each cache is this.
+    /// Waits until the newest result of each cache is this one.
     async fn all(&mut self, result: &str) {
         let find = |said: &[u8]| {
             let said = String::from_utf8_lossy(said);
@@ -92,7 +92,7 @@ impl Application {
         self.database.run(&sql).await;
     }
 
-    /// Writes what no gateway can tell of.
+    /// Writes while no gateway runs that could report it.
     async fn restart_gateway(self, written: &str) -> Self {
         let at = self.gateway.address;
         self.gateway.stop().await;
@@ -102,7 +102,7 @@ impl Application {
         Self { gateway, ..self }
     }
 
-    /// A gateway that is stopped is not back before the change is committed.
+    /// A stopped gateway does not reconnect before the change is committed.
     async fn terminate_session(self, written: &str) -> Self {
         self.gateway.program.signal("STOP").await;
         let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
@@ -124,7 +124,7 @@ impl Application {
         self
     }
 
-    /// No cache gives what it held before, once it has given the newer one.
+    /// No cache returns an older value after it has returned the newer one.
     fn never_went_back(&self, values: &[&str]) {
         let said = self.program.stdout.text();
         for strategy in STRATEGIES {
@@ -157,7 +157,7 @@ async fn outlives_every_loss(environment: &str) {
     app = app.restart_database("four").await;
     app.all("hit four").await;
     app.never_went_back(&["one", "two", "three", "four"]);
-    // Its events are heard again.
+    // Its events are received again.
     app.write("five").await;
     app.one("greedy hit five").await;
     app.end().await;
@@ -173,7 +173,8 @@ async fn the_listener_outlives_every_loss_on_the_newest_websockets() {
     outlives_every_loss(ENVIRONMENTS[1]).await;
 }
 
-/// Why `docs/migrating.md` asks for another listener: what the test above would say of PGCacheWatch's.
+/// The reason why `docs/migrating.md` requires another listener: the result of the test above for
+/// PGCacheWatch's own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_is_replaced_leaves_the_caches_stale() {
     let app = Application::start(ENVIRONMENTS[0], &["--replace"]).await;
@@ -182,7 +183,7 @@ async fn a_queue_that_is_replaced_leaves_the_caches_stale() {
     app.end().await;
 }
 
-/// `docs/migrating.md`, to the letter.
+/// `docs/migrating.md`, literally.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_page_says_outlives_a_restart_of_the_gateway() {
     let mut app = Application::begin(ENVIRONMENTS[0], &["--page"]).await;
@@ -194,7 +195,7 @@ async fn what_the_page_says_outlives_a_restart_of_the_gateway() {
     app.end().await;
 }
 
-/// Its `connection_healthy()` reads an attribute that is gone.
+/// Its `connection_healthy()` reads an attribute that no longer exists.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_of_pgcachewatch_raises_on_the_newest_websockets() {
     let database = Database::new().await;
@@ -220,7 +221,7 @@ async fn no_cache_is_used_while_the_gateway_does_not_answer() {
     app.write("two").await;
     app.all("bypass two").await;
     app.gateway.program.signal("CONT").await;
-    // No gap: the others clear at no single event.
+    // No gap occurred: no single event clears the others.
     app.one("greedy hit two").await;
     app.end().await;
 }

@@ -28,7 +28,7 @@ import websockets
 from pgcachewatch import cli, decorators, listeners, models, strategies
 
 T = TypeVar("T")
-# Far above what each step takes; a step that needs longer has failed.
+# Far above the duration of each step; a step that needs longer has failed.
 STEP_SECONDS = 15.0
 
 

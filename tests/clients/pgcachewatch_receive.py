@@ -21,7 +21,7 @@ import asyncpg
 import websockets
 from pgcachewatch import listeners, models, utils
 
-# Far above what all of it takes.
+# Far above the total duration.
 LIMIT_SECONDS = 30.0
 
 
@@ -42,7 +42,8 @@ def main() -> None:
 
 async def receive(address: str, number: int) -> None:
     channel = models.PGChannel(f"received_{secrets.token_hex(4)}")
-    # The environment's proxy is not for a server on this machine.
+    # A proxy from the environment must not be used for a server on this
+    # machine.
     url = f"ws://{address}/pgpubsub/{channel}"
     async with websockets.connect(url, proxy=None) as socket:
         queue = listeners.WSEventQueue()

@@ -145,7 +145,7 @@ async def main():
 
 
 if __name__ == "__main__":
-    # The environment's proxy is not for a server on this machine.
+    # A proxy from the environment must not be used for a server on this machine.
     os.environ["NO_PROXY"] = "*"
     try:
         asyncio.run(main())

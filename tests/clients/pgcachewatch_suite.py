@@ -32,15 +32,15 @@ HERE = Path(__file__).resolve().parent
 TARGET = HERE.parents[1] / "target" / "clients"
 SUITE = TARGET / "pgcachewatch-0.4.2"
 
-# How many tests the suite of 0.4.2 has: a run that collects fewer proves less.
+# Number of tests in the suite of 0.4.2: a run that collects fewer proves less.
 TESTS = 123
-# A run takes about 30 s. Where the gateway never comes up the suite waits for
-# ever for a process that it does not kill.
+# A run takes about 30 s. If the gateway does not start, the suite waits forever
+# for a process that it does not kill.
 RUN_LIMIT_SECONDS = 300
-# The suite has this address in its text.
+# The suite contains this address.
 ADDRESS = ("127.0.0.1", 8000)
 
-# What tests/db/init_db.sh of the suite makes.
+# The schema of tests/db/init_db.sh of the suite.
 SYSCONF = """
 CREATE TABLE sysconf (key VARCHAR(255) PRIMARY KEY, value TEXT NOT NULL);
 INSERT INTO sysconf (key, value) VALUES
@@ -51,11 +51,11 @@ INSERT INTO sysconf (key, value) VALUES
 """
 
 # test_3_cache_invalidation_* send a SELECT and a change at the same moment, then
-# wait for the SELECT's answer to become another one: it never does where the
-# change was committed first. These settings make every commit that writes wait
-# before its flush, and so before it is visible, for 100 ms, the longest that
-# PostgreSQL allows; the SELECT wins. A NOTIFY alone writes nothing and commits
-# as fast as ever. (XLogFlush in xlog.c: the delay needs fsync=on, and at least
+# wait for the SELECT's answer to become another one: it never does if the change
+# was committed first. These settings make every commit that writes wait before
+# its flush, and so before it is visible, for 100 ms, the longest that PostgreSQL
+# allows; the SELECT wins. A NOTIFY alone writes nothing and commits without this
+# delay. (XLogFlush in xlog.c: the delay needs fsync=on, and at least
 # commit_siblings other open transactions.)
 SLOW_COMMITS = (
     "commit_delay = 100000",
@@ -70,7 +70,7 @@ def main() -> None:
     runs: int = arguments.parse_args().runs
     if runs < 1:
         arguments.error("RUNS must be at least 1")
-    # An ordered end, at once: what is below cleans up behind itself.
+    # Raises at once, so that the code below cleans up.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
 
@@ -91,7 +91,7 @@ def check_environment() -> None:
     if not os.access(os.environ.get("PGFAN", ""), os.X_OK):
         give_up("PGFAN must be the path of the gateway's executable")
     os.environ["PGFAN"] = os.path.abspath(os.environ["PGFAN"])
-    # The suite has its own default, and so would not find another one.
+    # The suite has its own default, and would not find another server.
     if "PGHOST" not in os.environ:
         give_up("PGHOST must say where PostgreSQL is (a host, or its socket's folder)")
 
@@ -118,7 +118,7 @@ def succeeds(command: list[str]) -> bool:
 
 def check_address_is_free() -> None:
     with socket.socket() as probe:
-        # As the gateway does: a connection in TIME_WAIT is no obstacle.
+        # Like the gateway: a connection in TIME_WAIT does not block the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(ADDRESS)
@@ -202,7 +202,7 @@ def suite_environment() -> dict[str, str]:
         and not name.startswith("PGFAN_")
         and not name.lower().endswith("_proxy")
     }
-    # The suite has its own idea of a user where there is none in the environment.
+    # The suite uses its own default user if the environment has none.
     inherited.setdefault("PGUSER", getpass.getuser())
     path = f"{HERE / 'shim'}{os.pathsep}{inherited['PATH']}"
     return inherited | {"PATH": path, "PGDATABASE": "testdb"}

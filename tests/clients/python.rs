@@ -16,10 +16,10 @@ use crate::{
     },
 };
 
-/// PGCacheWatch's own suite takes 30 s on a machine with nothing else to do.
+/// PGCacheWatch's own suite takes 30 s on an idle machine.
 const SUITE_LIMIT: Duration = Duration::from_secs(150);
 
-/// What `setup` made, where the clients are.
+/// Folder of what `setup` installed; the clients are there.
 const MADE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/clients");
 
 const CLIENTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
@@ -32,7 +32,7 @@ pub fn interpreter(environment: &str) -> PathBuf {
     python
 }
 
-/// A client of ours, on the libraries of one virtual environment.
+/// One of our clients, with the libraries of one virtual environment.
 pub fn python(environment: &str, script: &str) -> Command {
     let mut command = command(interpreter(environment));
     command.args(["-B", &format!("{CLIENTS}/{script}")]);
@@ -51,7 +51,7 @@ fn web_socket(gateway: &GatewayProcess, arguments: &[&str]) -> Command {
     command
 }
 
-/// Each line of what it said, after it ended well.
+/// Each line of its output, after it ended successfully.
 fn lines(ended: &Ended) -> Vec<&str> {
     assert!(ended.status.success(), "{ended:#?}");
     ended.stdout.lines().collect()
@@ -105,7 +105,7 @@ async fn pgcachewatch_receives_every_event_on_the_newest_websockets() {
     gateway.stop().await;
 }
 
-/// With `pgfan serve` in place of its own server, and nothing else changed.
+/// With `pgfan serve` in place of its own server, and otherwise unchanged.
 #[tokio::test(flavor = "multi_thread")]
 async fn pgcachewatchs_own_suite_passes() {
     interpreter("venv");
@@ -173,7 +173,7 @@ async fn grpcio_is_told_the_health_and_the_reason_of_a_refusal() {
     gateway.stop().await;
 }
 
-/// The database of grpcio-reflection, as Postman, grpcui and evans, asks for v1alpha alone.
+/// grpcio-reflection's database requests v1alpha only, as do Postman, grpcui and evans.
 #[tokio::test(flavor = "multi_thread")]
 async fn grpcio_reflection_finds_the_services_by_v1alpha() {
     let database = Database::new().await;
@@ -185,8 +185,8 @@ async fn grpcio_reflection_finds_the_services_by_v1alpha() {
     gateway.stop().await;
 }
 
-/// It reads nothing for too long, and then what it was sent: a retry policy has
-/// UNAVAILABLE, and not CANCELLED, which is what a client asked for itself.
+/// It stops reading for too long, and then reads what it was sent: retry policies handle
+/// UNAVAILABLE, and not CANCELLED, which stands for the client's own cancellation.
 #[tokio::test(flavor = "multi_thread")]
 async fn grpcio_is_told_to_come_back_after_it_took_nothing() {
     let database = Database::new().await;
@@ -198,7 +198,7 @@ async fn grpcio_is_told_to_come_back_after_it_took_nothing() {
     let mut reader = Program::start(&mut grpc(&gateway, &subscribe));
     let is_whole = |said: &[u8]| said.ends_with(b"\n").then_some(());
     reader.stdout.until("ready", is_whole).await;
-    // More than any window has room for.
+    // More than fits into any window.
     for _ in 0..4 {
         database.notify_range("a", 1, 10_000).await;
     }

@@ -1,5 +1,5 @@
-//! What the JavaScript clients take for a sign of life on an event stream, byte by
-//! byte: a block with an id alone, and a comment after which no block ends.
+//! Which bytes of an event stream the JavaScript clients treat as a heartbeat: a block
+//! with only an id, and a comment that ends no block.
 
 use std::{
     net::SocketAddr,
@@ -26,13 +26,13 @@ const READY: &[u8] =
 const EVENT: &[u8] =
     b"id: e-2\ndata: {\"type\":\"event\",\"id\":\"e-2\",\"channel\":\"a\",\"payload\":\"stop\"}\n\n";
 
-/// Without a sign of life for so long the clients here give up a stream.
+/// Time without any data after which the clients here give up a stream.
 const SILENCE: Duration = Duration::from_secs(4);
 
-/// Twenty in that time: a few may come late.
+/// Twenty heartbeats in that time: a few may come late.
 const INTERVAL: Duration = Duration::from_millis(200);
 
-/// An event stream, in the pieces that its client is to get.
+/// An event stream, in the chunks that its client is to receive.
 struct Stream {
     begin: Vec<&'static [u8]>,
     sign_of_life: &'static [u8],
@@ -40,7 +40,7 @@ struct Stream {
 }
 
 impl Stream {
-    /// How many connections it had is counted.
+    /// Serves it and counts the connections.
     async fn serve(self) -> (SocketAddr, Arc<AtomicUsize>) {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -67,13 +67,13 @@ impl Stream {
             ticks.tick().await;
             socket.write_all(piece).await?;
         }
-        // Open until the client goes.
+        // Open until the client closes it.
         let _ = socket.read(&mut [0; 1]).await?;
         Ok(())
     }
 }
 
-/// As version 1 of the contract had them.
+/// Heartbeats of version 1 of the contract.
 fn blocks() -> Stream {
     Stream {
         begin: vec![b"retry: 500\n\n", READY],
@@ -82,7 +82,8 @@ fn blocks() -> Stream {
     }
 }
 
-/// As version 2 has them; the last comment comes in two pieces, the second with an event.
+/// Heartbeats of version 2; the last comment is sent in two chunks, the second with an
+/// event.
 fn comments() -> Stream {
     Stream {
         begin: vec![b"retry: 500\n", READY],
@@ -101,7 +102,7 @@ fn page_client(address: SocketAddr) -> Command {
     node
 }
 
-/// Its 30 s are the time of the tests by another clock.
+/// Its 30 s are shortened to the time of the tests by another clock.
 fn example(address: SocketAddr) -> Command {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut node = command(root.join("target/clients/venv-new/bin/node"));

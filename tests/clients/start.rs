@@ -1,4 +1,4 @@
-//! A start with mistakes in the settings, and one without a database.
+//! A start with incorrect settings, and one without a database.
 
 use std::net::TcpListener;
 
@@ -11,10 +11,10 @@ use crate::support::{
     program::{Ended, run, signal},
 };
 
-/// A password that nobody may read anywhere.
+/// A password that must not appear in any output.
 const CANARY: &str = "canary-of-a-password";
 
-/// Nobody listens there: port 1 is tcpmux (RFC 1078), which nobody runs.
+/// Address without a server: port 1 is tcpmux (RFC 1078), which is not in use.
 const DEAD: &str = "127.0.0.1:1";
 
 async fn serve(arguments: &[&str], variables: &[(&str, &str)]) -> Ended {
@@ -105,14 +105,14 @@ async fn the_help_names_every_setting_and_its_default() {
     assert!(ended.stdout.contains("--config <FILE>"));
 }
 
-/// With a host before it that is not there, and everything logged.
+/// With an unreachable host before it, and everything logged.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_password_is_never_logged() {
     let server = own_server(&[]).await;
     let hba = server.data_dir().join("pg_hba.conf");
     std::fs::write(hba, "host all all 127.0.0.1/32 scram-sha-256\n").unwrap();
     let port = server.port();
-    // The file is read at a reload, which SIGHUP asks for.
+    // SIGHUP makes the server read the file again.
     assert!(signal(server.pid().unwrap(), "HUP").await);
     let url = format!("postgresql://pgfan:{CANARY}@{DEAD},127.0.0.1:{port}/postgres");
     for (flags, variables) in [
@@ -153,7 +153,7 @@ async fn the_port_is_open_before_the_database_is_there() {
         (503, "source_unavailable")
     );
 
-    // Who comes in between is served, and not turned away.
+    // Readers that connect in between are accepted.
     let mut readers = Vec::new();
     for wire in Wire::FULL {
         readers.push(Reader::open(wire, gateway.address, &["early"], None).await);

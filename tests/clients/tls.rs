@@ -10,12 +10,12 @@ use crate::{
     },
 };
 
-/// The gateway, and what curl is told of it.
+/// The gateway, and curl's arguments for it.
 struct Secured {
     database: Database,
     gateway: GatewayProcess,
     certificates: Certificates,
-    /// Where its name leads to, and whom to trust.
+    /// Arguments for the address of its name, and for its authority.
     arguments: [String; 4],
 }
 
@@ -87,7 +87,7 @@ async fn streams_and_publishes_pass_on_either_http() {
         assert_eq!(data[1..4], ["heard", "1.1", "2"], "{ended:?}");
         let end = format!("status: {version} 200");
         assert!(ended.stdout.ends_with(&end), "{ended:?}");
-        // An end that TLS was not told of would be an error of curl's.
+        // curl would report an end without close_notify as an error.
         assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     }
 }

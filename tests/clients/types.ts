@@ -1,4 +1,5 @@
-// The types of the page client, as strict as TypeScript can be: it has to compile.
+// The types of the page client, in TypeScript's strictest mode: the file has to
+// compile.
 
 import { connect, subscribe, type Gap, type PgfanEvent, type Status, type Subscription } from "pgfan";
 
@@ -12,7 +13,7 @@ declare const maybe: {
   onStatus: ((status: Status) => void) | undefined;
 };
 
-// What may be missing may be handed in as it is.
+// Optional values may be passed as they are.
 const subscription: Subscription = subscribe(["orders"], { ...maybe });
 connect({ url: maybe.url, token: maybe.token, keepalive: maybe.keepalive }).subscribe("orders", {
   cache: maybe.cache,
@@ -22,14 +23,14 @@ connect({ url: maybe.url, token: maybe.token, keepalive: maybe.keepalive }).subs
 });
 connect().setToken(async ({ refused }) => (refused ? undefined : maybe.token));
 
-// What it says has a field or has it not.
+// A field of a status is either present or absent.
 const { status } = subscription;
 const code: string | undefined = status.code;
 // @ts-expect-error: it is never there without a value
 const none: Status = { state: "live", live: true, code: undefined };
 // @ts-expect-error: a cache has an identity
 subscribe("orders", { cache: "orders" });
-// @ts-expect-error: whoever has a status cannot change it
+// @ts-expect-error: a status is read-only
 subscription.status = status;
 
 export { code, none };

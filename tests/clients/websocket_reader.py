@@ -38,7 +38,8 @@ def parse_arguments() -> argparse.Namespace:
 
 async def read(arguments: argparse.Namespace) -> int:
     try:
-        # The environment's proxy is not for a server on this machine.
+        # A proxy from the environment must not be used for a server on this
+        # machine.
         async with connect(url(arguments), proxy=None) as socket:
             code = await read_socket(socket, arguments)
     except InvalidStatus as refused:
