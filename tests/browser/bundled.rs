@@ -1,5 +1,5 @@
-//! An application as a bundler makes it: React in strict mode, and libraries that
-//! others wrote for event streams, in a real Vite build.
+//! An application as a bundler builds it: React in strict mode, and third-party
+//! libraries for event streams, in a real Vite build.
 
 use std::{
     fs,
@@ -25,14 +25,14 @@ use crate::support::{
     program::{command, run_within},
 };
 
-/// What `tests/clients/setup` made.
+/// Folder of what `tests/clients/setup` installed.
 const MADE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/target/clients");
 
-/// A build takes a second on a machine with nothing else to do.
+/// A build takes a second on an idle machine.
 const BUILD_LIMIT: Duration = Duration::from_secs(120);
 
-/// The application in a folder of its own, with the package beside the libraries as
-/// npm installs it.
+/// The application in its own folder, with the package beside the libraries as npm
+/// installs it.
 struct Application {
     folder: TempDir,
 }
@@ -55,7 +55,7 @@ impl Application {
         let mut vite = command(Path::new(MADE).join("venv-new/bin/node"));
         vite.arg(npm.join("vite/bin/vite.js"));
         vite.args(["build", "--mode", "development", "--minify", "false"]);
-        // React mounts twice in development alone.
+        // React mounts twice in development mode only.
         vite.env("NODE_ENV", "development")
             .env("HOME", folder.path());
         let built = run_within(BUILD_LIMIT, vite.current_dir(folder.path())).await;
@@ -108,7 +108,7 @@ struct Scene {
     link: Link,
     database: Database,
     gateway: TestGateway,
-    /// Hears whatever the gateway has heard.
+    /// A reader that receives everything from the gateway.
     beside: EventStream,
     _browser: Browser,
 }
@@ -135,7 +135,7 @@ impl Scene {
         }
     }
 
-    /// The gateway has it, too.
+    /// Notifies, and returns when the gateway has it.
     async fn notify(&mut self, payload: &str) {
         self.database.notify("orders", payload).await;
         let payload = format!("\"payload\":\"{payload}\"");
@@ -147,7 +147,7 @@ impl Scene {
     }
 }
 
-/// The module alone is in the bundle: it names no other file.
+/// The bundle contains only the module itself, which names no other file.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_bundle_has_no_stray_copy_of_the_module() {
     let application = Application::get().await;
@@ -176,14 +176,15 @@ async fn a_cache_of_react_is_right_over_strict_mode_and_routes() {
     scene.notify("1").await;
     scene.page.run(&show).await;
     scene.page.shows("output", "live").await;
-    // What had changed was gone when it was live again, and the rest is still there.
+    // Changed values were removed by the time it was live again, and the rest is still
+    // there.
     let seen = scene.page.eval("app.seen.staleWhenLive").await;
     assert_eq!(seen, json!(["2"]));
     assert_eq!(scene.page.eval("app.seen.gaps").await, json!([]));
     assert_eq!(scene.page.eval("app.seen.mounts").await, 4);
 }
 
-/// `heard` has the types and payloads of all messages, `errors` what failed.
+/// `heard` has the types and payloads of all messages, `errors` the failures.
 async fn comes_back(start: &str) {
     let mut scene = Scene::new().await;
     let url = format!("{}v1/sse?channel=orders", scene.url());
@@ -200,7 +201,8 @@ async fn comes_back(start: &str) {
     scene.page.until("heard.includes('ready')").await;
     scene.notify("1").await;
     scene.page.until("heard.includes('1')").await;
-    // What comes back at once finds nobody until there is something to be missed.
+    // A library that reconnects at once reaches no server until there are events to be
+    // missed.
     scene.link.lead_to(free_port());
     scene.link.cut();
     scene.notify("missed").await;
@@ -212,14 +214,15 @@ async fn comes_back(start: &str) {
         .await;
     scene.notify("3").await;
     scene.page.until("heard.includes('3')").await;
-    // What was missed, then that it is up to date, and no connection more than that.
+    // It gets the missed events, then that it is up to date, with no further connection.
     let heard = scene.page.eval("heard").await;
     assert_eq!(heard, json!(["ready", "1", "missed", "ready", "3"]));
     assert_eq!(scene.page.eval("errors").await, json!([]));
     assert_eq!(scene.page.eval("opened").await, 2);
 }
 
-/// It takes the end of a stream for good, as its documentation says, unless that throws.
+/// It treats the end of a stream as final, as its documentation says, unless that
+/// throws.
 #[tokio::test(flavor = "multi_thread")]
 async fn fetch_event_source_comes_back() {
     comes_back(
@@ -238,7 +241,7 @@ async fn event_source_polyfill_comes_back() {
     .await;
 }
 
-/// The browser's own.
+/// The browser's own EventSource.
 #[tokio::test(flavor = "multi_thread")]
 async fn event_source_comes_back() {
     comes_back(

@@ -19,7 +19,7 @@ use crate::support::{
     within,
 };
 
-/// What the page is made of, as the repository has it.
+/// Files of the page, as the repository has them.
 const FILES: [(&str, &str, &str); 4] = [
     (
         "/examples/browser-cache/",
@@ -80,7 +80,7 @@ async fn reads(page: &mut Page, times: usize, text: &str) {
     page.shows("#reads li:last-child", text).await;
 }
 
-/// The event is on its way: until it is there the old value is right to see.
+/// Reads until the event arrives: before that the old value is correct.
 async fn reads_on(page: &mut Page, times: &mut usize, old: &str) {
     let last = "document.querySelector('#reads li:last-child').textContent";
     within("another value", async {
@@ -95,7 +95,7 @@ async fn reads_on(page: &mut Page, times: &mut usize, old: &str) {
     .await;
 }
 
-/// What `pgfan triggers` tells is JSON, with the rows' keys or without.
+/// The payload of `pgfan triggers` is JSON, with the rows' keys or without.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_knows_the_payloads_of_the_projects_own_triggers() {
     let database = Arc::new(Database::new().await);
@@ -124,13 +124,13 @@ async fn it_knows_the_payloads_of_the_projects_own_triggers() {
         .await;
     times += 1;
     reads(&mut page, times, "1 is two (cache)").await;
-    // Which rows it was is not told here: it may be any.
+    // Which rows are affected is unknown: it may be any.
     database.run("TRUNCATE orders").await;
     reads_on(&mut page, &mut times, "1 is two (cache)").await;
     page.shows("#reads li:last-child", "Error: 1: 404").await;
 }
 
-/// JavaScript's numbers do not have the digits of every `bigint`.
+/// JavaScript numbers cannot represent every `bigint`.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_key_is_taken_for_another() {
     let database = Arc::new(Database::new().await);
@@ -150,7 +150,7 @@ async fn no_key_is_taken_for_another() {
     );
     page.run(&prepare).await;
     page.until("globalThis.live").await;
-    // As a text and as a number, as an application may have it.
+    // As a text and as a number; applications have both.
     for (key, payload) in [
         (
             "'9007199254740993'",
@@ -174,7 +174,7 @@ async fn no_key_is_taken_for_another() {
     }
 }
 
-/// PostgreSQL finds the row, and its event names it in another way.
+/// PostgreSQL finds the row, but its event spells the key differently.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_value_is_kept_under_its_own_key_alone() {
     let database = Arc::new(Database::new().await);
@@ -197,7 +197,7 @@ async fn a_value_is_kept_under_its_own_key_alone() {
         assert_eq!(page.run(&read).await, "source", "{key}");
         assert_eq!(page.run(&read).await, from, "{key}");
     }
-    // A write of the page's own.
+    // The page's own write.
     page.run("cache.drop('0d9f')").await;
     let read = "return (await cache.read('0d9f')).from";
     assert_eq!(page.run(read).await, "source");
@@ -235,7 +235,8 @@ async fn the_cache_is_right_or_knows_that_it_may_not_be() {
     page.shows("#reads li:last-child", "1 is two (source)")
         .await;
 
-    // Cut off, it answers from the source alone, and goes on afterwards.
+    // Without the connection, it answers from the source alone, and continues
+    // afterwards.
     link.freeze();
     page.until("!document.querySelector('#status').textContent.startsWith('live')")
         .await;

@@ -1,4 +1,4 @@
-//! The console, as a person uses it.
+//! The console, as a user sees it.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ use crate::support::{
 
 pub const WIRES: [&str; 3] = ["websocket", "sse", "grpc"];
 
-/// Where a person can look at what the tests saw.
+/// Path of a screenshot that shows what a test saw.
 fn picture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("target/console/{name}.png"))
 }
@@ -25,7 +25,7 @@ pub async fn open(browser: &Browser, gateway: &TestGateway) -> Page {
     page
 }
 
-/// Each column's last row has this type and text in it.
+/// Waits until each column's last row has this type and contains this text.
 pub async fn all_say(page: &mut Page, kind: &str, text: &str) {
     for wire in WIRES {
         let last = format!(
@@ -98,7 +98,7 @@ async fn a_person_listens_publishes_and_sees_an_outage_on_three_wires() {
         .await;
 }
 
-/// By its name, and the number that Windows has for it.
+/// Presses a key by its name and its Windows key code.
 async fn press(page: &mut Page, key: &str, number: u32) {
     let text = if key == "Enter" { "\r" } else { "" };
     for kind in ["keyDown", "keyUp"] {
@@ -108,8 +108,8 @@ async fn press(page: &mut Page, key: &str, number: u32) {
     }
 }
 
-/// However many messages there are, the tab key takes one step past them; the arrows
-/// lead from one to the other.
+/// With any number of messages, the tab key passes them in one step; the arrow keys
+/// move between them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_without_a_mouse_gets_to_all_of_it() {
     let database = Database::new().await;
@@ -175,7 +175,8 @@ async fn it_may_do_what_its_token_may() {
     page.fill("#payload", "x").await;
     page.click("#publish button").await;
     all_say(&mut page, "event", "x").await;
-    // Of the other channel it is told that there is one, and not which.
+    // The token does not reveal the name of the other channel, only that there is
+    // one.
     page.shows("#channels-note", "1 that this token may not read")
         .await;
     assert_eq!(
@@ -190,7 +191,7 @@ async fn it_may_do_what_its_token_may() {
     page.click("#listen button.primary").await;
     all_say(&mut page, "end", "forbidden").await;
 
-    // It is kept for this tab alone.
+    // It is stored for this tab only.
     let kept = "JSON.stringify(localStorage).length + document.cookie.length";
     assert_eq!(page.eval(kept).await, 2);
     assert_eq!(
@@ -206,8 +207,8 @@ async fn bearer(secret: &str, channel: &str) -> String {
     format!("Bearer {token}")
 }
 
-/// Nothing inline runs, nothing is fetched from elsewhere, and nothing of the
-/// page itself is forbidden by its own policy.
+/// No inline script runs, nothing is loaded from another origin, and the page's own
+/// policy blocks nothing of the page.
 #[tokio::test(flavor = "multi_thread")]
 async fn its_policy_lets_in_nothing_else() {
     let database = Database::new().await;
@@ -240,8 +241,8 @@ async fn its_policy_lets_in_nothing_else() {
     }
 }
 
-/// At both widths and in both themes: nothing wider than the page, every button
-/// within reach; and pictures of it.
+/// At both widths and in both themes: nothing is wider than the page, every button
+/// is reachable; with screenshots.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_fits_a_desk_and_a_hand_by_day_and_night() {
     let database = Database::new().await;
@@ -289,11 +290,11 @@ async fn it_fits_a_desk_and_a_hand_by_day_and_night() {
             page.screenshot(&picture(&format!("{theme}-{width}"))).await;
         }
     }
-    // Each field as large as a phone wants it.
+    // Each field has the size that phones require.
     let sizes =
         "[...document.querySelectorAll('input')].map((one) => getComputedStyle(one).fontSize)";
     assert_eq!(page.eval(sizes).await, json!(vec!["16px"; 5]));
-    // By hand, whatever the system has.
+    // Set by the user, independently of the system's theme.
     page.click("#theme").await;
     page.click("#theme").await;
     let ground = page

@@ -1,8 +1,8 @@
-//! The first thing that a newcomer opens.
+//! The first page that a new user opens.
 
 use crate::support::{browser::Browser, gateway_process::pgfan, program::Program};
 
-/// Nothing is to be filled in: the channel that changes is listened to.
+/// No input is needed: the changing channel is subscribed.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_address_that_the_demo_prints_shows_what_changes() {
     let mut demo = Program::start(pgfan().args(["demo", "--listen", "127.0.0.1:0"]));
@@ -19,7 +19,7 @@ async fn the_address_that_the_demo_prints_shows_what_changes() {
         );
         page.until(&event).await;
     }
-    // What is listened to, and what can be published on.
+    // Channels to subscribe to, and channels to publish on.
     for id in ["names", "channel"] {
         let value = format!("document.getElementById('{id}').value");
         assert_eq!(page.eval(&value).await, "orders", "{id}");

@@ -1,5 +1,5 @@
-//! Pages that are not the gateway's, as a real browser runs them: of another site, and of a
-//! name that leads to the gateway.
+//! Foreign pages in a real browser: of another site, and of a name that resolves to the
+//! gateway.
 
 use serde_json::json;
 
@@ -12,7 +12,7 @@ use crate::support::{
 /// Resolves to the gateway's own machine.
 const REBOUND: &str = "rebound.example";
 
-/// The status of a request, or that the browser let none through.
+/// The status of a request, or the error if the browser blocked it.
 async fn fetched(page: &mut Page, path: &str, options: &str) -> serde_json::Value {
     let fetch = format!(
         "fetch({}, {options}).then((answer) => answer.status, (error) => error.name)",
@@ -21,7 +21,7 @@ async fn fetched(page: &mut Page, path: &str, options: &str) -> serde_json::Valu
     page.eval(&fetch).await
 }
 
-/// What becomes of a WebSocket.
+/// Result of a WebSocket.
 async fn web_socket(page: &mut Page, path: &str) -> serde_json::Value {
     let opened = format!(
         "new Promise((resolve) => {{ const socket = new WebSocket({}); \
@@ -40,7 +40,7 @@ async fn attack_40_a_page_of_a_rebound_name_gets_nothing() {
     let browser = Browser::with(&[&rule, "--no-proxy-server"]).await;
     let mut page = browser.page().await;
     for address in [gateway.address, gateway.admin.unwrap()] {
-        // Of all that is there this alone may be asked for by any name.
+        // Only this path may be requested under any name.
         let host = format!("{REBOUND}:{}", address.port());
         page.goto(&format!("http://{host}/healthz")).await;
         assert_eq!(page.eval("location.host").await, host.as_str());
@@ -51,7 +51,7 @@ async fn attack_40_a_page_of_a_rebound_name_gets_nothing() {
         assert_eq!(fetched(&mut page, "/v1/channels/a", publish).await, 421);
         let socket = format!("ws://{host}/v1/ws?channel=a");
         assert_eq!(web_socket(&mut page, &socket).await, "error");
-        // The same page by an address or by localhost is the gateway's own.
+        // The same page under an address or localhost is the gateway's own.
         for host in ["127.0.0.1", "localhost"] {
             let host = format!("{host}:{}", address.port());
             page.goto(&format!("http://{host}/healthz")).await;

@@ -1,4 +1,4 @@
-//! A page that has the client, and what it heard.
+//! A page with the client, and the messages that it received.
 
 use std::net::SocketAddr;
 
@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use crate::support::browser::{Browser, Page};
 
-/// A subscription is written into `heard` under its name, and so are its
-/// statuses; each WebSocket of the page is kept in `sockets`, with what it sent.
+/// The messages of a subscription are written into `heard` under its name, and
+/// so are its statuses; each WebSocket of the page is kept in `sockets`, with
+/// what it sent.
 const PREPARE: &str = "
     globalThis.sockets = [];
     const Real = WebSocket;
@@ -41,7 +42,7 @@ pub struct Hearing {
 }
 
 impl Hearing {
-    /// On a page of the server at this address, with its module.
+    /// Opens a page of the server at this address, with its module.
     pub async fn on(address: SocketAddr) -> Self {
         Self::at(&format!("http://{address}/")).await
     }
@@ -70,14 +71,15 @@ impl Hearing {
         self.is(name, "live").await;
     }
 
-    /// In this state now.
+    /// Waits until it is in this state.
     pub async fn is(&mut self, name: &str, state: &str) {
         self.page
             .until(&format!("heard.{name}.status.state === {}", json!(state)))
             .await;
     }
 
-    /// By its own `close`, which is no news to its handlers.
+    /// Checks that it was closed by its own `close`, which does not call its
+    /// handlers.
     pub async fn is_closed(&mut self, name: &str) {
         let states = format!("[open.{name}.status, heard.{name}.status.state]");
         let states = self.page.eval(&states).await;
@@ -85,21 +87,22 @@ impl Hearing {
         assert_ne!(states[1], "closed");
     }
 
-    /// Until no connection of the page is open, or about to be.
+    /// Waits until no connection of the page is open, or about to be.
     pub async fn at_rest(&mut self) {
         self.page
             .until("sockets.every((one) => one.readyState === 3)")
             .await;
     }
 
-    /// It has waited, maybe for half a second only, because of `code`.
+    /// It has waited, possibly only for half a second, because of `code`.
     pub async fn has_waited(&mut self, name: &str, code: &str) {
         self.page
             .until(&format!("heard.{name}.waits.includes({})", json!(code)))
             .await;
     }
 
-    /// So many payloads, once each and in order.
+    /// Waits for this number of payloads, and checks that each came once and in
+    /// order.
     pub async fn payloads(&mut self, name: &str, expected: &[&str]) {
         self.page
             .until(&format!("heard.{name}.events.length >= {}", expected.len()))
@@ -120,7 +123,7 @@ impl Hearing {
             .await;
     }
 
-    /// WebSockets of the page that are open.
+    /// Open WebSockets of the page.
     pub async fn sockets(&mut self) -> Value {
         self.page
             .eval("sockets.filter((one) => one.readyState === 1).length")

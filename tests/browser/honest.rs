@@ -1,4 +1,4 @@
-//! What is never lost in silence: the page's own mistakes.
+//! Mistakes of the page itself, none of which loses events silently.
 
 use serde_json::json;
 
@@ -57,7 +57,8 @@ async fn who_has_left_hears_nothing_more() {
     let database = Database::new().await;
     let gateway = TestGateway::on(&database).await;
     let mut hearing = Hearing::on(gateway.address).await;
-    // The first one that hears of it closes the other, before that one does.
+    // The first handler that is called closes the other subscription before
+    // that one's handler is called.
     let closes =
         "onEvent: ({ payload }) => { heard.first.events.push(payload); open.second.close(); }";
     hearing.listen("first", &["a"], closes).await;
@@ -118,7 +119,7 @@ async fn nothing_is_called_after_its_close() {
     assert_eq!(hearing.page.eval("sockets.length").await, 1);
 }
 
-/// What the gateway said and could not be read is asked for once more.
+/// A message of the gateway that could not be parsed is requested once more.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_understood_is_not_taken_for_heard() {
     let database = Database::new().await;

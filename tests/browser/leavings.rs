@@ -1,4 +1,4 @@
-//! That no browser is left behind: each is six processes or more.
+//! No browser is left behind: each is six processes or more.
 
 use std::fs;
 

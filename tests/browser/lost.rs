@@ -22,7 +22,8 @@ async fn a_cut_connection_goes_on_where_it_was() {
     hearing.live("one").await;
     database.notify("a", "1").await;
     hearing.payloads("one", &["1"]).await;
-    // Long quiet, with much of others: the cursor stays good.
+    // A long time without own events, with many on another channel: the cursor
+    // stays valid.
     database.notify_range("other", 1, 3000).await;
     link.cut();
     hearing.has_waited("one", "disconnected").await;
@@ -33,8 +34,8 @@ async fn a_cut_connection_goes_on_where_it_was() {
     assert_eq!(hearing.gaps("one").await, json!([]));
 }
 
-/// Each channel goes on from where it was, also where the second connection is
-/// lost before all have come back.
+/// Each channel continues from its position, even if the second connection is
+/// lost before all are subscribed again.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_over_many_cuts() {
     let database = Database::new().await;
@@ -75,7 +76,7 @@ async fn a_restarted_gateway_is_a_gap() {
     let mut hearing = hearing_over(&link).await;
     hearing.listen("one", &["a"], "").await;
     hearing.live("one").await;
-    // Killed, and nobody is there for a while.
+    // Killed, and not replaced for a while.
     drop(first);
     hearing.is("one", "waiting").await;
     database.notify("a", "unheard").await;
@@ -87,7 +88,7 @@ async fn a_restarted_gateway_is_a_gap() {
     hearing.payloads("one", &["heard"]).await;
     assert_eq!(hearing.gaps("one").await, json!(["unknown_cursor"]));
 
-    // In good order: the page is told why.
+    // A graceful end: the page gets the reason.
     second.stop().await;
     hearing
         .page
@@ -102,7 +103,7 @@ async fn a_restarted_gateway_is_a_gap() {
         hearing.gaps("one").await,
         json!(["unknown_cursor", "unknown_cursor"])
     );
-    // It had worked before, so it is not taken for blocked.
+    // It had worked before, so it is not considered blocked.
     assert_eq!(hearing.page.eval("heard.one.status.via").await, "websocket");
 }
 
@@ -114,7 +115,7 @@ async fn a_network_that_goes_silent_is_noticed() {
     let mut hearing = hearing_over(&link).await;
     hearing.listen("one", &["a"], "keepalive: 2").await;
     hearing.live("one").await;
-    // Idle for long, it stays live: the gateway answers each time.
+    // A page that is idle for long stays live: the gateway answers each time.
     hearing
         .page
         .until("sockets[0].sent.filter((one) => one.channels?.length === 0).length > 2")
@@ -135,7 +136,7 @@ async fn a_network_that_goes_silent_is_noticed() {
     assert_eq!(hearing.gaps("one").await, json!([]));
 }
 
-/// As one that was wrong when the machine was started.
+/// Like a clock that was wrong when the machine was started.
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_is_noticed_though_the_clock_was_set_back() {
     let database = Database::new().await;
@@ -158,7 +159,7 @@ async fn silence_is_noticed_though_the_clock_was_set_back() {
     assert_eq!(hearing.gaps("one").await, json!([]));
 }
 
-/// First not live, then what may be missing, then live.
+/// First not live, then the gap, then live.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_goes_away_is_told_in_order() {
     let mut server = own_server(&[]).await;
@@ -169,7 +170,7 @@ async fn a_database_that_goes_away_is_told_in_order() {
     hearing.live("one").await;
     server.stop(Mode::Fast).await.unwrap();
     hearing.is("one", "interrupted").await;
-    // Who comes now waits.
+    // A new subscription waits.
     hearing.listen("two", &["b"], "keepalive: 1.5").await;
     let asked = "sockets[0].sent.filter((one) => one.channels?.length === 0).length";
     let before = hearing.page.eval(asked).await;

@@ -1,4 +1,4 @@
-//! A real Chromium: the browsers' client and the console on the real gateway.
+//! A real Chromium: the browser client and the console on the real gateway.
 
 #![allow(
     missing_docs,
@@ -15,24 +15,24 @@
 )]
 mod support;
 
-/// A page that has the client, and what it heard.
+/// A page with the client, and the messages that it received.
 mod hearing;
-/// A proxy that lets no WebSocket through.
+/// A proxy that blocks WebSockets.
 mod no_upgrade;
 
-/// An application as a bundler makes it, and libraries that others wrote.
+/// An application as a bundler builds it, and third-party libraries.
 mod bundled;
 /// The cache of `examples/browser-cache`, on a table.
 mod cache;
-/// The console, as a person uses it.
+/// The console, as a user sees it.
 mod console;
-/// `pgfan demo`, as a newcomer opens it.
+/// `pgfan demo`, as a new user opens it.
 mod demo;
-/// Pages of other sites, and names that lead to the gateway.
+/// Pages of other sites, and names that resolve to the gateway.
 mod foreign;
-/// What is never lost in silence: handlers that fail, channels that come back.
+/// Failing handlers and returning channels, which lose nothing silently.
 mod honest;
-/// That no browser is left behind.
+/// No browser is left behind.
 mod leavings;
 /// Connections that end, and silence.
 mod lost;
@@ -43,15 +43,15 @@ mod origins;
 mod outlived;
 /// The module itself: how it is packed, and what it exports.
 mod package;
-/// The console, on streams that go on from a cursor.
+/// The console, on streams that resume from a cursor.
 mod resuming;
-/// One connection for many, and channels that come and go.
+/// One connection for several subscriptions, and channels that come and go.
 mod sharing;
-/// Pages that sleep, and other networks.
+/// Suspended pages, and network changes.
 mod sleep;
 /// Channels that are taken away.
 mod taken_away;
-/// Tokens, and channels that are not theirs.
+/// Tokens, and channels that they do not grant.
 mod tokens;
-/// SSE, where a WebSocket does not get through.
+/// SSE, if WebSockets are blocked.
 mod without_websocket;

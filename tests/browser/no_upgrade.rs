@@ -1,4 +1,4 @@
-//! A proxy that lets no WebSocket through, as some company networks have.
+//! A proxy that blocks WebSockets, as some company networks have.
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional},
@@ -9,7 +9,7 @@ use tokio::{
 const REFUSED: &[u8] = b"HTTP/1.1 403 Forbidden\r\nContent-Type: text/html\r\n\
                          Content-Length: 14\r\nConnection: close\r\n\r\n<h1>No.</h1>\r\n";
 
-/// A request's head is at most so long; a longer one is not passed on.
+/// Longest head of a request; a longer one is not passed on.
 const MAX_HEAD: usize = 16 << 10;
 
 pub struct NoUpgrade {
@@ -37,8 +37,8 @@ impl Drop for NoUpgrade {
     }
 }
 
-/// One request a connection: who keeps it is answered by the same gateway, and
-/// a browser asks for an upgrade on a new one.
+/// One request per connection: a client that keeps the connection stays on the
+/// same gateway, and a browser requests an upgrade on a new one.
 async fn carry(mut near: TcpStream, port: u16) -> Option<()> {
     let mut head = Vec::new();
     while !head.windows(4).any(|end| end == b"\r\n\r\n") {

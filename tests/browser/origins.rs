@@ -4,8 +4,8 @@ use serde_json::json;
 
 use crate::support::{Database, TestGateway, browser::Browser};
 
-/// What a page's `fetch` may set; a browser asks first for each but those that it
-/// takes for safe.
+/// Headers that a page's `fetch` may set; a browser sends a preflight for each
+/// except the safe ones.
 const HEADERS: &[&str] = &[
     "authorization",
     "baggage",
@@ -56,6 +56,6 @@ async fn a_page_that_is_allowed_sends_what_its_libraries_add() {
         assert_eq!(page.eval(&with(&[name])).await, 204, "{name}");
     }
     assert_eq!(page.eval(&with(HEADERS)).await, 204);
-    // So it is asked for each of them.
+    // The browser does send a preflight for each of them.
     assert_eq!(page.eval(&with(&["x-forwarded-for"])).await, "TypeError");
 }

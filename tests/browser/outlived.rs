@@ -1,5 +1,5 @@
-//! Caches that outlive their subscriptions: what changes between a `close` and
-//! the next `subscribe` comes later, or a gap does.
+//! Caches that outlive their subscriptions: changes between a `close` and the next
+//! `subscribe` are delivered later, or reported as a gap.
 
 use serde_json::json;
 
@@ -9,12 +9,12 @@ use crate::{
     support::{Database, EventStream, TestGateway},
 };
 
-/// What a subscription heard, in its order.
+/// All messages of a subscription, in order.
 async fn all(hearing: &mut Hearing, name: &str) -> serde_json::Value {
     hearing.page.eval(&format!("heard.{name}.all")).await
 }
 
-/// Live, then closed, and nothing of it is left at the gateway.
+/// Live, then closed, and the gateway holds nothing of it.
 async fn comes_and_goes(hearing: &mut Hearing, name: &str, options: &str) {
     hearing.listen(name, &["a"], options).await;
     hearing.live(name).await;
@@ -48,7 +48,7 @@ async fn what_changes_while_nobody_listens_comes_later_over_sse() {
     hearing.payloads("second", &["between"]).await;
     hearing.live("second").await;
     assert_eq!(hearing.gaps("second").await, json!([]));
-    // One that stays goes on where it is, whatever another has missed.
+    // A remaining subscription continues, whatever another has missed.
     hearing.listen("stays", &["b"], "").await;
     hearing.live("stays").await;
     hearing.page.run("open.second.close()").await;
@@ -65,7 +65,7 @@ async fn what_changes_while_nobody_listens_comes_later_over_sse() {
     assert_eq!(hearing.gaps("stays").await, before);
 }
 
-/// Whoever comes with another token, or on a connection of its own, has the same cache.
+/// A client with another token, or with its own connection, can use the same cache.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changes_comes_later_to_another_client_too() {
     let database = Database::new().await;
@@ -89,7 +89,8 @@ async fn what_changes_comes_later_to_another_client_too() {
     assert_eq!(hearing.gaps("third").await, json!(["not_resumed"]));
 }
 
-/// What the gateway does not remember is a gap, before it is live, and for nobody else.
+/// Events that the gateway no longer has are a gap, before it is live, and only for this
+/// subscription.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_come_later_is_a_gap() {
     let database = Database::new().await;
@@ -117,7 +118,7 @@ async fn what_cannot_come_later_is_a_gap() {
     assert_eq!(hearing.gaps("stays").await, json!([]));
 }
 
-/// Another one keeps the channel: nothing is repeated for one alone.
+/// Another subscription keeps the channel: nothing is repeated for one alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_another_heard_meanwhile_is_a_gap() {
     let database = Database::new().await;
@@ -139,7 +140,7 @@ async fn what_another_heard_meanwhile_is_a_gap() {
     hearing.live("third").await;
     assert_eq!(all(&mut hearing, "third").await, json!(["gap", "live"]));
     assert_eq!(hearing.gaps("third").await, json!(["not_resumed"]));
-    // A cache that has another subscription has missed nothing, nor has one that is new.
+    // A cache with another subscription has missed nothing, nor has a new one.
     for (name, options) in [("beside", "cache"), ("new", "cache: {}")] {
         hearing.listen(name, &["a"], options).await;
         hearing.live(name).await;
@@ -150,7 +151,7 @@ async fn what_another_heard_meanwhile_is_a_gap() {
     }
 }
 
-/// Two components by turns, with a cache each.
+/// Two components in turn, each with a cache.
 #[tokio::test(flavor = "multi_thread")]
 async fn caches_by_turns_miss_nothing() {
     let database = Database::new().await;
@@ -163,11 +164,11 @@ async fn caches_by_turns_miss_nothing() {
         comes_and_goes(&mut hearing, name, options).await;
         database.notify("a", &round.to_string()).await;
     }
-    // Each from where it was.
+    // Each from its own position.
     for (name, options, missed) in [
         ("two_again", "cache: two", vec!["2"]),
         ("one_again", "cache: one", vec!["1", "2"]),
-        // Whose cache it is nobody says: it may be that of the first.
+        // Without an identity its cache may be that of the first.
         ("new", "", vec!["0", "1", "2"]),
         ("unnamed_again", "", vec!["0", "1", "2"]),
     ] {
@@ -182,7 +183,7 @@ async fn caches_by_turns_miss_nothing() {
     hearing.payloads("two_at_last", &[]).await;
 }
 
-/// What React does in strict mode: nothing of it is a loss, and it is one connection.
+/// React's behaviour in strict mode: no loss, and one connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn coming_and_going_in_one_go_is_no_loss() {
     let database = Database::new().await;
@@ -208,7 +209,7 @@ async fn coming_and_going_in_one_go_is_no_loss() {
         );
     }
     assert_eq!(hearing.page.eval("sockets.length").await, 1);
-    // And where all have left before.
+    // The same if all have left before.
     hearing
         .page
         .run("open.first.close(); open.second.close()")
@@ -221,7 +222,7 @@ async fn coming_and_going_in_one_go_is_no_loss() {
     assert_eq!(hearing.gaps("third").await, json!([]));
 }
 
-/// What a cache heard may be more than it has taken in: a handler may fail later.
+/// A cache may have received more than it has processed: a handler may fail later.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_that_fails_after_its_close_is_a_gap_later() {
     let database = Database::new().await;
@@ -244,8 +245,8 @@ async fn a_handler_that_fails_after_its_close_is_a_gap_later() {
     assert_eq!(hearing.gaps("first").await, json!([]));
 }
 
-/// However many channels a page has had, what is kept of them is bounded, and what is
-/// not kept is a gap.
+/// With any number of channels the page keeps a bounded number of cursors, and a channel
+/// without one gets a gap.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_page_has_forgotten_is_a_gap() {
     const ROUNDS: usize = 9;
@@ -271,8 +272,8 @@ async fn what_the_page_has_forgotten_is_a_gap() {
     }
 }
 
-/// What is repeated for a channel that comes later is older than what the others have
-/// heard, and nothing of it is where these go on from.
+/// Events that are repeated for a channel that is added later are older than those of the
+/// others, and the others must not resume from them.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_goes_on_from_its_newest_event_though_older_ones_are_repeated() {
     let database = Database::new().await;
@@ -291,7 +292,7 @@ async fn a_stream_goes_on_from_its_newest_event_though_older_ones_are_repeated()
     database.notify("b", "missed").await;
     database.notify("a", "1").await;
     hearing.payloads("stays", &["1"]).await;
-    // The connection ends in the middle of what is repeated, before its `ready`.
+    // The connection ends during the repeated events, before its `ready`.
     let cuts = "cache, onEvent: ({ payload }) => { \
                 if (heard.second.events.push(payload) === 1) sockets[0].close(); }";
     hearing.listen("second", &["b"], cuts).await;

@@ -1,4 +1,4 @@
-//! The module itself: how it is packed, and what it exports.
+//! The module itself: its package and its exports.
 
 use std::{fs, path::Path};
 
@@ -12,14 +12,15 @@ use crate::{
 const TYPES: &str = include_str!("../../clients/js/pgfan.d.ts");
 const PACKAGE: &str = include_str!("../../clients/js/package.json");
 
-/// npm packs it beside the module, whatever `files` says, if it is a file of the folder.
+/// npm packs it beside the module, whatever `files` contains, if it is a file of the
+/// folder.
 #[test]
 fn the_licence_comes_with_it() {
     let licence = include_str!("../../clients/js/LICENSE");
     assert!(licence == include_str!("../../LICENSE"));
 }
 
-/// What follows each of these words of the types.
+/// The identifier after each occurrence of this keyword in the types.
 fn declared(word: &str) -> Vec<&str> {
     let after = TYPES.lines().filter_map(|line| line.strip_prefix(word));
     let end = |c: char| !c.is_alphanumeric();
@@ -55,7 +56,7 @@ async fn the_types_name_what_there_is() {
         json!(functions)
     );
 
-    // An event, a gap and a status as they come have no other fields.
+    // Received events, gaps and statuses have no other fields.
     let keep = "globalThis.kept = { event: {}, status: {}, gap: {} }; \
                 const keep = (name) => (object) => Object.assign(kept[name], object); \
                 globalThis.handlers = { onEvent: keep('event'), onGap: keep('gap'), onStatus: keep('status') };";
@@ -105,7 +106,7 @@ fn sorted(interface: &str) -> Value {
     json!(names)
 }
 
-/// As `npm pack` would have it.
+/// As `npm pack` would build it.
 #[test]
 fn the_package_has_all_it_names() {
     let package: Value = serde_json::from_str(PACKAGE).unwrap();

@@ -1,4 +1,4 @@
-//! The console, on streams that go on from a cursor.
+//! The console, on streams that resume from a cursor.
 
 use serde_json::json;
 
@@ -10,7 +10,7 @@ use crate::{
     },
 };
 
-/// A column's rows are written some time after they were heard.
+/// A column's rows are written some time after their messages arrived.
 async fn rows(page: &mut Page, wire: &str, expected: &serde_json::Value) {
     let rows = expected.as_array().unwrap().len();
     let written = format!("document.querySelectorAll('[data-wire={wire}] li').length >= {rows}");
@@ -31,7 +31,7 @@ async fn a_person_resumes_from_a_cursor() {
         database.notify("a", payload).await;
         all_say(&mut page, "event", payload).await;
     }
-    // One wire alone: stopped, and from where it was.
+    // Only one column: stopped, and resumed from its position.
     let pills = "globalThis.pills = []; new MutationObserver((all) => pills.push( \
                  ...all.flatMap((one) => [...one.addedNodes].map((node) => node.textContent)))) \
                  .observe(document.querySelector('[data-wire=sse] .pill'), { childList: true })";
@@ -44,12 +44,12 @@ async fn a_person_resumes_from_a_cursor() {
     page.click("[data-wire=sse] .toggle").await;
     all_say(&mut page, "event", "missed").await;
     page.shows("[data-wire=sse] .pill", "live").await;
-    // What it had missed came first.
+    // The missed events came first.
     let expected = json!(["ready", "event", "event", "event", "event", "ready"]);
     rows(&mut page, "sse", &expected).await;
     let shown = json!(["off", "connecting", "catching up", "live"]);
     assert_eq!(page.eval("pills").await, shown);
-    // All of them, from the event that was picked.
+    // All of them, from the selected event.
     page.click("[data-wire=grpc] li:nth-child(2) .id").await;
     page.click("#listen button.primary").await;
     all_say(&mut page, "event", "missed").await;
@@ -57,7 +57,7 @@ async fn a_person_resumes_from_a_cursor() {
         let expected = json!(["event", "event", "event", "ready"]);
         rows(&mut page, wire, &expected).await;
     }
-    // One that is of no life of this gateway.
+    // A cursor of no gateway process.
     page.fill("#cursor", "nonsense").await;
     page.click("#listen button.primary").await;
     for wire in WIRES {

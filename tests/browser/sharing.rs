@@ -1,4 +1,4 @@
-//! One connection for many, and channels that come and go.
+//! One connection for several subscriptions, and channels that come and go.
 
 use serde_json::json;
 
@@ -47,7 +47,7 @@ async fn many_subscriptions_have_one_connection() {
     assert_eq!(hearing.sockets().await, 1);
     assert_eq!(link.accepted() - before, 1, "of the page's WebSocket alone");
 
-    // When the last has left, nothing is held open.
+    // When the last has left, no connection stays open.
     hearing
         .page
         .run("for (const one of Object.values(open)) one.close()")
@@ -61,7 +61,7 @@ async fn many_subscriptions_have_one_connection() {
     assert_eq!(hearing.gaps("again").await, json!([]));
 }
 
-/// Between leaving and coming back lies an answer of the gateway's.
+/// Between leaving and joining again there is an answer of the gateway.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_while_another_leaves_is_ready_only_after_it() {
     let database = Database::new().await;
@@ -102,7 +102,7 @@ async fn one_page_reads_two_gateways_of_other_origins() {
     let origin = format!("http://{}", here.address);
     let there = TestGateway::with(&theirs, &[("allow-origin", &origin)]).await;
     let mut hearing = Hearing::on(here.address).await;
-    // The other one's module, too: it knows where it came from.
+    // The same for the module of the other gateway: it knows its own origin.
     let import = format!(
         "globalThis.other = await import('http://{}/pgfan.js')",
         there.address

@@ -1,4 +1,4 @@
-//! Pages that sleep, and other networks.
+//! Suspended pages, and network changes.
 
 use serde_json::json;
 
@@ -31,7 +31,8 @@ async fn a_page_that_wakes_up_has_missed_nothing() {
     assert_eq!(hearing.gaps("one").await, json!([]));
 }
 
-/// And not live since. Without any answer it is given up in the end.
+/// It is checking the connection, and not live since. Without any answer the
+/// connection is given up.
 async fn is_checking(hearing: &mut Hearing) {
     let states = hearing.page.eval("heard.one.states.slice(0, 3)").await;
     assert_eq!(states, json!(["connecting", "live", "checking"]));
@@ -39,7 +40,7 @@ async fn is_checking(hearing: &mut Hearing) {
     assert!(next != "live", "{next}");
 }
 
-/// The clock goes on while a machine sleeps: here the page's clock alone.
+/// The clock advances while a machine sleeps: here only the page's clock does.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_long_sleep_it_is_live_only_when_the_gateway_has_answered() {
     let database = Database::new().await;
@@ -59,8 +60,8 @@ async fn after_a_long_sleep_it_is_live_only_when_the_gateway_has_answered() {
     assert_eq!(hearing.sockets().await, 1);
 }
 
-/// What it asked before it slept proves nothing when it is answered afterwards: that
-/// may have waited in the machine, of a connection that is no more.
+/// An answer that arrives after the sleep to a question from before proves nothing:
+/// it may have waited in the machine, on a dead connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_answer_to_an_older_question_is_none_to_the_last() {
     let database = Database::new().await;
@@ -73,7 +74,7 @@ async fn the_answer_to_an_older_question_is_none_to_the_last() {
     let hour = "const now = Date.now; Date.now = () => now() + 3600e3; \
                 document.dispatchEvent(new Event('visibilitychange')); return heard.one.status.state";
     assert_eq!(hearing.page.run(hour).await, "checking");
-    // What it asks from now on is lost.
+    // Questions from now on are lost.
     hearing.page.run("sockets[0].send = () => {}").await;
     assert_eq!(hearing.page.run(hour).await, "checking");
     link.thaw();
@@ -82,8 +83,8 @@ async fn the_answer_to_an_older_question_is_none_to_the_last() {
     is_checking(&mut hearing).await;
 }
 
-/// A machine that wakes up says nothing to its pages, and what had come before it
-/// slept may be heard before any timer.
+/// A machine sends pages no event on waking up, and data from before the sleep may
+/// be delivered before any timer runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_heard_first_after_a_sleep_proves_nothing() {
     let database = Database::new().await;
@@ -118,8 +119,8 @@ async fn another_network_is_looked_at_at_once() {
     assert_eq!(hearing.gaps("one").await, json!([]));
 }
 
-/// A page that is kept for the browser's "back" holds no connection, and hears
-/// what it missed. The headless Chromium keeps no page: it is told that it does.
+/// A page in the browser's back-forward cache holds no connection, and gets what it
+/// missed. The headless Chromium caches no page, so the test sends it the events.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_page_that_comes_back_goes_on() {
     let database = Database::new().await;

@@ -1,5 +1,5 @@
-//! Channels that other settings of the gateway take away, in the middle of what
-//! the page is asking for.
+//! Channels that a reload of the gateway removes while the page has requests in
+//! flight.
 
 use std::fs;
 
@@ -48,8 +48,8 @@ impl Scene {
         }
     }
 
-    /// What the page does and that `a` is taken away: neither side has heard of
-    /// the other's doing when it acts.
+    /// The page acts while `a` is removed: neither side has received the
+    /// other's message when it acts.
     async fn while_a_is_taken_away(&mut self, page: &str) {
         self.link.freeze();
         let sent = self.sent().await;
@@ -74,7 +74,7 @@ impl Scene {
     }
 }
 
-/// The gateway's word about `a` is not its answer about `b`.
+/// The gateway's message about `a` is not its answer about `b`.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_loses_its_channel_while_another_is_left_is_live_no_more() {
     let mut scene = Scene::new().await;
@@ -82,7 +82,7 @@ async fn who_loses_its_channel_while_another_is_left_is_live_no_more() {
     scene.hearing.is("a", "refused").await;
     let code = scene.hearing.page.eval("heard.a.status.code").await;
     assert_eq!(code, "forbidden");
-    // And who comes to the other one is not refused for it.
+    // A new subscription to the other channel is not refused for it.
     scene.hearing.listen("later", &["b"], "").await;
     scene.hearing.live("later").await;
     scene.database.notify("b", "x").await;

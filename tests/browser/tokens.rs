@@ -1,4 +1,4 @@
-//! Tokens, and channels that are not theirs.
+//! Tokens, and channels that they do not grant.
 
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ use crate::{
 const SECRET: &str = "a secret of the browser's tests, long enough";
 const WITH_TOKENS: (&str, &str) = ("token-secret", SECRET);
 
-/// For reading these channels so many seconds.
+/// A token for reading these channels for this number of seconds.
 async fn token(channels: &[&str], seconds: u64) -> String {
     let expires = format!("{seconds}s");
     let subscribe = channels.iter().flat_map(|name| ["--subscribe", name]);
@@ -19,7 +19,7 @@ async fn token(channels: &[&str], seconds: u64) -> String {
     made(SECRET, &arguments).await
 }
 
-/// By `pgfan token`.
+/// A token by `pgfan token`.
 pub async fn made(secret: &str, arguments: &[&str]) -> String {
     let mut command = pgfan();
     command.env("PGFAN_TOKEN_SECRET", secret).arg("token");
@@ -28,8 +28,8 @@ pub async fn made(secret: &str, arguments: &[&str]) -> String {
     ended.stdout.trim().to_owned()
 }
 
-/// Hands out these tokens one after the other, the last again and again; how it
-/// was asked is kept in `asked`.
+/// Installs a function that returns these tokens one after the other, the last one
+/// repeatedly; its arguments are kept in `asked`.
 async fn hands_out(hearing: &mut Hearing, tokens: &[String]) {
     let hand_out = format!(
         "globalThis.asked = []; globalThis.tokens = {}; globalThis.first = tokens[0]; \
@@ -94,7 +94,7 @@ async fn without_a_new_token_it_does_not_come_back() {
     let database = Database::new().await;
     let gateway = TestGateway::with(&database, &[WITH_TOKENS]).await;
     let mut hearing = Hearing::on(gateway.address).await;
-    // None, a bad one, and a function that has no other.
+    // None, an invalid one, and a function that has no other.
     hearing.listen("none", &["a"], "").await;
     hearing.listen("bad", &["a"], "token: 'bad'").await;
     hearing.page.run("globalThis.bad = () => 'bad'").await;
@@ -107,7 +107,7 @@ async fn without_a_new_token_it_does_not_come_back() {
             "{name}"
         );
     }
-    // What wakes one that waits does not wake one that was refused.
+    // Events that wake a waiting client do not wake a refused one.
     let made = hearing.page.eval("sockets.length").await;
     let wake = "dispatchEvent(new Event('online')); document.dispatchEvent(new Event('visibilitychange')); \
                 dispatchEvent(new Event('pageshow'))";
@@ -115,7 +115,7 @@ async fn without_a_new_token_it_does_not_come_back() {
     hearing.is("bad", "refused").await;
     assert_eq!(hearing.page.eval("sockets.length").await, made);
 
-    // One that is good brings it back.
+    // A valid token brings it back.
     let client = format!(
         "globalThis.client = pgfan.connect({{ token: 'bad' }}); globalThis.good = {}",
         json!(token(&["a"], 3600).await)
@@ -140,7 +140,7 @@ async fn a_refused_token_is_asked_for_anew() {
     assert_eq!(hearing.page.eval("asked").await, json!([false, true]));
 }
 
-/// On both wires, and the others go on.
+/// On both transports, and the others continue.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_channel_that_is_not_the_tokens_is_refused_alone() {
     let database = Database::new().await;
@@ -163,7 +163,8 @@ async fn a_channel_that_is_not_the_tokens_is_refused_alone() {
     }
 }
 
-/// What was missed while the channel was not the token's is said.
+/// Events that were missed while the token did not grant the channel are reported as a
+/// gap.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_channel_that_comes_back_has_a_gap() {
     let database = Database::new().await;
@@ -196,7 +197,7 @@ async fn a_channel_that_comes_back_has_a_gap() {
     );
 }
 
-/// A client with a token that is none any more, and one that is good.
+/// A client with a token that is no longer valid, and one with a valid token.
 async fn client_and_good(hearing: &mut Hearing, first: &str) {
     let (first, good) = (json!(first), json!(token(&["a"], 3600).await));
     let client = format!(
@@ -205,7 +206,7 @@ async fn client_and_good(hearing: &mut Hearing, first: &str) {
     hearing.page.run(&client).await;
 }
 
-/// On a connection that is only begun there is still the last one.
+/// A connection that is being opened still uses the previous one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_comes_while_it_connects_is_used() {
     let database = Database::new().await;
@@ -218,7 +219,8 @@ async fn a_token_that_comes_while_it_connects_is_used() {
     hearing.live("one").await;
 }
 
-/// While the last one is looked at. And no limit of an attempt is left to end the next.
+/// While the last one is checked. And no timeout of an attempt remains that would end
+/// the next.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_handler_may_hand_in_a_token() {
     let database = Database::new().await;
@@ -255,7 +257,7 @@ async fn an_sse_stream_goes_on_with_another_token() {
     assert_eq!(hearing.gaps("one").await, json!([]));
 }
 
-/// Of what was asked for with the last one nothing is left.
+/// No refusal of the previous token remains.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_last_token_was_refused_the_next_one_is_not() {
     let database = Database::new().await;
@@ -264,7 +266,7 @@ async fn what_the_last_token_was_refused_the_next_one_is_not() {
     client_and_good(&mut hearing, &token(&["b"], 3600).await).await;
     hearing.listen("other", &["b"], "client").await;
     hearing.live("other").await;
-    // The question is under way, and the answer is the last token's.
+    // The question is in flight, and the answer is for the previous token.
     let both = "listen('one', ['a'], { client }); await null; await null; \
                 client.setToken(good)";
     hearing.page.run(both).await;
@@ -272,7 +274,7 @@ async fn what_the_last_token_was_refused_the_next_one_is_not() {
     hearing.is("other", "refused").await;
 }
 
-/// Every new one would be over too: it is not asked for again and again.
+/// Every new token would be expired too: the function is not called repeatedly.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_is_ahead_asks_for_no_token_after_the_other() {
     let database = Database::new().await;

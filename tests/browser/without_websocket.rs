@@ -1,4 +1,4 @@
-//! SSE, where a WebSocket does not get through.
+//! SSE, if WebSockets are blocked.
 
 use serde_json::json;
 
@@ -29,7 +29,7 @@ async fn events_come_over_sse() {
     assert_eq!(hearing.sockets().await, 0);
 }
 
-/// The stream is another one then: nothing is missed, or it is said.
+/// The stream is replaced then: nothing is missed, or it is reported.
 #[tokio::test(flavor = "multi_thread")]
 async fn channels_come_and_go_over_sse() {
     let database = Database::new().await;
@@ -37,8 +37,8 @@ async fn channels_come_and_go_over_sse() {
     let (_proxy, mut hearing) = hearing_without(gateway.address.port()).await;
     hearing.listen("one", &["a"], "").await;
     hearing.live("one").await;
-    // Nobody has listened to b since one's cursor: the gateway cannot go on
-    // from there, and says so, before anything is ready: two has missed nothing.
+    // No reader has subscribed to b since one's cursor: the gateway cannot resume
+    // from there, and reports that before `ready`: two has missed nothing.
     hearing.listen("two", &["b"], "").await;
     hearing.until_gap("one", "cursor_too_old").await;
     hearing.live("two").await;
@@ -47,7 +47,7 @@ async fn channels_come_and_go_over_sse() {
     database.notify("b", "2").await;
     hearing.payloads("one", &["1"]).await;
     hearing.payloads("two", &["2"]).await;
-    // Fewer are no loss for those that stay.
+    // Removing channels is no loss for the remaining subscriptions.
     hearing.page.run("open.two.close(); await null").await;
     database.notify("a", "3").await;
     hearing.payloads("one", &["1", "3"]).await;
@@ -93,7 +93,7 @@ async fn a_cut_sse_stream_goes_on_and_a_restart_is_a_gap() {
     hearing.payloads("one", &["1", "2"]).await;
 }
 
-/// Signs of life move the cursor, and their absence is noticed.
+/// Heartbeats move the cursor, and their absence is detected.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_sse_stream_is_noticed() {
     let database = Database::new().await;
@@ -102,7 +102,7 @@ async fn a_silent_sse_stream_is_noticed() {
     let (_proxy, mut hearing) = hearing_without(link.port).await;
     hearing.listen("one", &["a"], "keepalive: 2").await;
     hearing.live("one").await;
-    // Signs of life for longer than the page would wait for one.
+    // Heartbeats for longer than the page would wait for one.
     let mut beside = EventStream::open(gateway.address, "/v1/sse?channel=a", &[]).await;
     for _ in 0..5 {
         beside.chunk().await.unwrap();
@@ -124,7 +124,8 @@ async fn a_silent_sse_stream_is_noticed() {
     assert_eq!(hearing.gaps("one").await, json!([]));
 }
 
-/// What is heard first may have waited in the machine, and nothing can be asked here.
+/// The first data may have waited in the machine, and on SSE the client cannot send a
+/// question.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_sse_stream_is_opened_anew_after_a_sleep() {
     let database = Database::new().await;

@@ -1,5 +1,5 @@
 // A React application with the page client, and other libraries for event streams: the
-// tests drive it by what it puts into `globalThis`.
+// tests drive it through the values that it puts into `globalThis`.
 
 import { fetchEventSource } from "@microsoft/fetch-event-source";
 import { EventSourcePolyfill } from "event-source-polyfill";
