@@ -13,8 +13,8 @@ use crate::{
 const READERS: usize = 10;
 const EACH: usize = 1000;
 
-/// What a burst of wishes may take: those of one reader are made one by one,
-/// and the first of them may leave before the last is made.
+/// Upper limit of statements for many ListenRequests: those of one reader are
+/// made one by one, and the first of them may be sent before the last is made.
 const FEW: usize = 4 * READERS;
 
 /// The channels of one reader: `c 0000` to `c 0999`, and so on.
@@ -73,7 +73,7 @@ async fn ten_thousand_channels_take_a_few_round_trips() {
     notify_sample(&database).await;
     hear_sample(&mut readers).await;
 
-    // A new session repeats them all, and then as few as can be.
+    // A new session repeats them all, with as few statements as possible.
     tap.clear();
     assert!(database.terminate().await > 0);
     for reader in &mut readers {
@@ -81,8 +81,8 @@ async fn ten_thousand_channels_take_a_few_round_trips() {
         assert!(matches!(reader.said().await, Said::Gap { .. }));
         assert!(matches!(reader.said().await, Said::Live { .. }));
     }
-    // And the private one of the heartbeat; on a crowded machine a session may
-    // be given up before it is proven, and the next one repeats them again.
+    // Includes the private one of the heartbeat; on a busy machine a session
+    // may be given up before it is proven, and the next one repeats them all.
     let sessions = tap.seen().statements("LISTEN") / 10_001;
     assert!((1..=3).contains(&sessions), "{sessions} sessions");
     assert_eq!(tap.seen().statements("LISTEN"), 10_001 * sessions);
@@ -93,15 +93,15 @@ async fn ten_thousand_channels_take_a_few_round_trips() {
     leave(readers, &gateway, &tap, &database).await;
 }
 
-/// All but the first reader: their channels are given up after the linger
-/// time, and the server sends nothing of them any more.
+/// All but the first reader leave: their channels are given up after the linger
+/// time, and the server no longer sends their notifications.
 async fn leave(mut readers: Vec<Reader>, gateway: &TestGateway, tap: &Tap, database: &Database) {
     readers.truncate(1);
     let given_up = |seen: &Seen| seen.statements("UNLISTEN") == 9000;
     tap.until("9000 channels are given up", given_up).await;
     let round_trips = tap.seen().count("UNLISTEN");
     assert!(round_trips <= FEW, "{round_trips} round trips");
-    // A later wish is answered after they have committed.
+    // A later ListenRequest is answered after they have committed.
     let _later = gateway.reader(Wire::Sse, "later").await;
     tap.clear();
     notify_sample(database).await;

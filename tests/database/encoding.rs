@@ -1,5 +1,5 @@
-//! Databases whose encoding is not UTF8: what it can hold arrives exactly,
-//! what it cannot is refused, and nobody else is touched.
+//! Databases whose encoding is not UTF8: text that it can represent arrives
+//! exactly, other text is refused, and no other reader is affected.
 
 use futures_util::future::join_all;
 
@@ -7,7 +7,7 @@ use crate::support::{Database, Reader, Said, TestGateway, Wire, grpc_client, pos
 
 const ARROW: &str = "%E2%86%92";
 
-/// The contract's `invalid_request`, as each wire ends with it.
+/// The contract's `invalid_request`, in the form of each transport.
 fn is_invalid_request(wire: Wire, said: &Said) -> bool {
     let Said::Closed(code, reason) = said else {
         return false;
@@ -55,8 +55,8 @@ async fn a_name_it_cannot_hold_is_refused_and_touches_nobody() {
     assert_eq!(database.listeners().await, before, "the same session");
 }
 
-/// There a letter takes more than in UTF-8, and LISTEN cuts the name to that of
-/// another channel; so would UNLISTEN.
+/// In that encoding a letter takes more bytes than in UTF-8, and LISTEN truncates
+/// the name to that of another channel; so would UNLISTEN.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_is_too_long_in_it_is_refused_and_touches_nobody() {
     let database = Database::with_encoding("EUC_JP").await;
@@ -102,7 +102,7 @@ async fn among_many_names_only_the_bad_one_is_refused() {
         137 => "→".to_owned(),
         n => format!("name {n}"),
     };
-    // All are asked for before the first is answered.
+    // All are sent before the first is answered.
     let mut readers: Vec<_> = (0..300)
         .map(|n| Reader::on_channel(&client, &name(n)))
         .collect();
@@ -122,11 +122,12 @@ async fn among_many_names_only_the_bad_one_is_refused() {
     }
 }
 
-/// Two letters of UTF-8 that are one there; the second is what comes back.
+/// Two characters of UTF-8 that are the same one in the other encoding; the second
+/// is what is converted back.
 const TWINS: [&str; 2] = ["\u{a6}", "\u{ffe4}"];
 
-/// Its events would be those of another name, and nobody's. Who is there hears on,
-/// on the same session: there is no gap.
+/// Its events would have another name, and reach no reader. Existing readers
+/// continue on the same session: there is no gap.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_name_that_comes_back_as_another_is_refused_and_touches_nobody() {
     let database = Database::with_encoding("EUC_JP").await;
@@ -147,7 +148,7 @@ async fn a_name_that_comes_back_as_another_is_refused_and_touches_nobody() {
     }
 }
 
-/// What is published would be committed as what nobody has sent.
+/// The published text would be committed as another one.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_back_as_another_text_cannot_be_published() {
     let database = Database::with_encoding("EUC_JP").await;

@@ -9,7 +9,7 @@ use crate::support::{
     Database, Said, TestGateway, Wire, gateway_process::GatewayProcess, own_server, post, within,
 };
 
-/// A port that refuses, and stays nobody's while this is held.
+/// A port that refuses connections, and stays reserved while this is held.
 fn dead_host() -> (TcpSocket, u16) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
@@ -17,7 +17,7 @@ fn dead_host() -> (TcpSocket, u16) {
     (socket, port)
 }
 
-/// In recovery until it is promoted: nobody sends it anything to replay.
+/// In recovery until it is promoted: it has no primary to replay from.
 async fn standby() -> Sandbox {
     let mut server = own_server(&[]).await;
     server.stop(Mode::Fast).await.unwrap();
@@ -31,7 +31,7 @@ fn both(first: &Sandbox, second: &Sandbox) -> String {
     format!("postgresql://pgfan@127.0.0.1:{first},127.0.0.1:{second}/postgres")
 }
 
-/// The gateway of `url` hears what is notified on `database`.
+/// Checks that the gateway of `url` receives notifications of `database`.
 async fn hears(url: &str, database: &Database) {
     let gateway = TestGateway::starting(url, &[("subscribe-timeout", "20s")]);
     let mut reader = gateway.reader(Wire::Sse, "a").await;
@@ -49,8 +49,8 @@ async fn a_dead_first_host_is_passed_over() {
     }
 }
 
-/// It accepts the login, and then answers nothing: a view that the set-up
-/// reads is locked.
+/// It accepts the login, and then does not answer: a view that the set-up reads
+/// is locked.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_first_host_that_falls_silent_is_passed_over() {
     let (silent, live) = (own_server(&[]).await, own_server(&[]).await);
@@ -65,7 +65,7 @@ async fn a_first_host_that_falls_silent_is_passed_over() {
     .await;
 }
 
-/// Also for `any`, which would take it: it cannot LISTEN.
+/// Also for `any`, which would accept it: a standby cannot LISTEN.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_is_passed_over() {
     let (standby, primary) = (standby().await, own_server(&[]).await);
@@ -76,8 +76,8 @@ async fn a_standby_is_passed_over() {
     }
 }
 
-/// It waits for its sessions, and takes no new one; that another host cannot
-/// be had either must not hide it.
+/// The server waits for its sessions, and accepts no new one; an unreachable
+/// second host must not hide that.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_beside_a_dead_one_can_be_shut_down_smartly() {
     let mut server = own_server(&[]).await;
@@ -90,7 +90,7 @@ async fn a_host_beside_a_dead_one_can_be_shut_down_smartly() {
     server.stop(Mode::Smart).await.unwrap();
 }
 
-/// The gateway leaves for the other host, and takes its publishing with it.
+/// The gateway moves to the other host, and its publishing with it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_beside_a_live_one_can_be_shut_down_smartly() {
     let (mut server, other) = (own_server(&[]).await, own_server(&[]).await);
@@ -134,8 +134,8 @@ async fn the_libpq_variables_are_enough() {
     assert!(row.get::<_, bool>(0));
 }
 
-/// A mistake is said at once and in words; the exit code is that of a command
-/// line that was not understood.
+/// A mistake is reported at once; the exit code is that of an invalid command
+/// line.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_meant_is_refused_at_the_start() {
     let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_pgfan"));

@@ -1,4 +1,4 @@
-//! How pgfan reaches PostgreSQL, and how little it asks of it.
+//! Connections to PostgreSQL, and how few statements they need.
 
 #![allow(
     missing_docs,
@@ -15,10 +15,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-/// A server with TLS, and what its clients hold.
+/// A server with TLS, and its clients' files.
 mod secured;
 
-/// A link to the server that reads along.
+/// A link to the server that records the messages.
 mod tap;
 
 /// TLS and passwords, as libpq's settings describe them.
@@ -33,5 +33,5 @@ mod encoding;
 /// Ten thousand channels in a few round trips over one session.
 mod batches;
 
-/// A session that says nothing for long, and stays.
+/// A session without statements for a long time, which stays open.
 mod sessions;

@@ -1,4 +1,4 @@
-//! A server with TLS, and what its clients hold.
+//! A server with TLS, and its clients' files.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ use crate::support::{
     own_server,
 };
 
-/// Who may come in which way; PostgreSQL takes the first line that fits.
+/// Authentication rules; PostgreSQL takes the first line that matches.
 const HBA: &str = "\
 host      all pgfan     all trust
 host      all trusting  all trust
@@ -38,16 +38,16 @@ CREATE ROLE certuser LOGIN;
 CREATE ROLE scram LOGIN PASSWORD 's3:cr\et';
 ";
 
-/// Of this session: its TLS version and who the client proved to be.
+/// TLS version of this session, and the identity that the client proved.
 const STATE: &str = "SELECT CASE WHEN ssl THEN version || coalesce(' ' || client_dn, '') \
     ELSE 'plain' END FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
 
-/// A server that is known as `db.test`.
+/// A server with the name `db.test`.
 pub struct Secured {
     server: Sandbox,
     pub database: Database,
     folder: TempDir,
-    /// Whom the server trusts, and who signed its certificate.
+    /// The authority that the server trusts and that signed its certificate.
     pub good: Authority,
 }
 
@@ -78,7 +78,7 @@ impl Secured {
         }
     }
 
-    /// Settings for this server, where nothing else is said.
+    /// Settings for this server, with the defaults for everything else.
     pub fn settings(&self, user: &str, host: &str, more: &str) -> String {
         let port = self.server.port();
         format!("host={host} hostaddr=127.0.0.1 port={port} user={user} dbname=postgres {more}")
@@ -88,7 +88,7 @@ impl Secured {
         reach(&self.settings(user, "db.test", more), &[]).await
     }
 
-    /// A file of the client's; nobody else may read it.
+    /// Creates a file of the client that only its owner can read.
     pub fn file(&self, name: &str, text: &str) -> String {
         self.file_with(name, text, 0o600)
     }
@@ -102,7 +102,7 @@ impl Secured {
         self.file("good.crt", &self.good.certificate)
     }
 
-    /// The settings that show this certificate.
+    /// The settings that present this certificate.
     pub fn shown(&self, client: &Issued) -> String {
         let certificate = self.file("client.crt", &client.certificate);
         let key = self.file("client.key", &client.key);
@@ -110,14 +110,15 @@ impl Secured {
     }
 }
 
-/// A file of the server's own: it refuses a key of others, or open to them.
+/// Writes a file that belongs to the server: it refuses a key that another user
+/// owns or can read.
 fn give(server: &Sandbox, name: &str, text: &str) {
     let owner = fs::metadata(server.data_dir()).unwrap();
     let path = write(&server.data_dir(), name, text, 0o600);
     chown(path, Some(owner.uid()), Some(owner.gid())).unwrap();
 }
 
-/// The session's own account of itself, or why there is none.
+/// The session's state in the server, or the error if there is none.
 pub async fn reach(settings: &str, variables: &[(&str, &str)]) -> String {
     let environment = |name: &str| {
         let known = variables.iter().find(|(variable, _)| *variable == name);

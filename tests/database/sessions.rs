@@ -1,4 +1,4 @@
-//! The two sessions: when they are there, and what keeps them.
+//! The two sessions: when they exist, and what keeps them open.
 
 use futures_util::future::{join, join_all};
 use tokio_postgres::Row;
@@ -12,12 +12,12 @@ use crate::{
 struct Session {
     pid: i32,
     listens: bool,
-    /// For 2 s.
+    /// It has been idle for 2 s.
     silent: bool,
 }
 
 async fn sessions(database: &Database) -> Vec<Session> {
-    // A session that is only just there has no `state_change` yet.
+    // A new session has no `state_change` yet.
     let sql = "SELECT pid, query ~ 'LISTEN|pgfan:', \
                coalesce(clock_timestamp() - state_change > interval '2 s', false) \
                FROM pg_stat_activity \
@@ -31,7 +31,7 @@ async fn sessions(database: &Database) -> Vec<Session> {
     rows.iter().map(session).collect()
 }
 
-/// The pid of the one session that listens; of others there is one at most.
+/// The pid of the one listening session; there is at most one other.
 async fn listening(database: &Database) -> i32 {
     let sessions = sessions(database).await;
     assert!(sessions.len() <= 2, "{} sessions", sessions.len());
@@ -67,8 +67,8 @@ async fn one_listens_and_another_comes_to_publish_and_leaves() {
     }
 }
 
-/// A database may end idle sessions by default; the one that listens is idle
-/// by nature.
+/// A database may end idle sessions by default; the listening session is
+/// normally idle.
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_does_not_end_it() {
     let database = Database::new().await;
@@ -90,7 +90,7 @@ async fn silence_does_not_end_it() {
     assert_eq!(listening(&database).await, first);
 }
 
-/// As the server answers, who asks its socket for all but the first.
+/// The server reports all except the first, which is read from its socket.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_gateway_would_be_noticed_by_the_server() {
     let database = Database::new().await;
@@ -110,7 +110,8 @@ async fn a_dead_gateway_would_be_noticed_by_the_server() {
     }
 }
 
-/// Whatever else is set for its role: it may take a while, and frees the queue.
+/// Whatever is configured for its role: the statement may take a while, and
+/// frees the queue.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_statement_timeout_ends_the_look_at_the_queue() {
     let database = Database::new().await;
@@ -127,8 +128,8 @@ async fn no_statement_timeout_ends_the_look_at_the_queue() {
     assert!(look.unwrap().starts_with(own), "{look:?}");
 }
 
-/// A database's `search_path` may put operators before PostgreSQL's: they would
-/// run with the rights of the gateway's role.
+/// A database's `search_path` may put other operators before PostgreSQL's: they
+/// would run with the rights of the gateway's role.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_operator_or_function_of_another_schema_is_run() {
     let database = Database::with_encoding("EUC_JP").await;

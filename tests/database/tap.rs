@@ -1,5 +1,4 @@
-//! A link to the server that reads along: what the gateway asks, and what it
-//! is told.
+//! A link to the server that records the gateway's messages and the server's.
 
 use std::io;
 
@@ -16,7 +15,7 @@ use crate::support::within;
 /// No message of these tests is larger.
 const LARGEST: usize = 1 << 20;
 
-/// What passed, of all sessions, oldest first.
+/// Messages of all sessions, oldest first.
 #[derive(Default)]
 pub struct Seen {
     /// The text of each simple query: one is one round trip.
@@ -28,13 +27,13 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// The queries that begin with this word.
+    /// Number of queries that begin with this keyword.
     pub fn count(&self, verb: &str) -> usize {
         let begin = |query: &&String| query.starts_with(verb);
         self.queries.iter().filter(begin).count()
     }
 
-    /// The statements that begin with this word.
+    /// Number of statements that begin with this keyword.
     pub fn statements(&self, verb: &str) -> usize {
         let lines = self.queries.iter().flat_map(|query| query.lines());
         lines.filter(|line| line.starts_with(verb)).count()
@@ -42,14 +41,15 @@ impl Seen {
 }
 
 pub struct Tap {
-    /// As the server's, but through the tap.
+    /// The URL of the server, but through the tap.
     pub url: String,
     seen: watch::Sender<Seen>,
     accepting: JoinHandle<()>,
 }
 
 impl Tap {
-    /// In front of the server of `url`, `postgresql://user@127.0.0.1:port/name`.
+    /// Starts a tap in front of the server of `url`,
+    /// `postgresql://user@127.0.0.1:port/name`.
     pub async fn on(url: &str) -> Self {
         let (head, name) = url.rsplit_once('/').unwrap();
         let (user, port) = head.rsplit_once(':').unwrap();
@@ -59,7 +59,7 @@ impl Tap {
         let seen = watch::Sender::<Seen>::default();
         let theirs = seen.clone();
         Self {
-            // It cannot read along where the two encrypt.
+            // It cannot read encrypted messages.
             url: format!("{user}:{near}/{name}?sslmode=disable"),
             seen,
             accepting: tokio::spawn(async move {
@@ -80,7 +80,7 @@ impl Tap {
         drop(within(what, seen.wait_for(state)).await.unwrap());
     }
 
-    /// Forgets what passed so far.
+    /// Removes everything recorded so far.
     pub fn clear(&self) {
         self.seen.send_replace(Seen::default());
     }
@@ -104,7 +104,7 @@ async fn session(mut near: TcpStream, mut far: TcpStream, seen: watch::Sender<Se
     let tell = |kind, body: &[u8]| match kind {
         // A count of columns, and for each its length and bytes.
         b'D' => seen.send_modify(|seen| seen.values.push(text(&body[6..]))),
-        // The notifier's process, channel, payload.
+        // The notifying process, the channel, the payload.
         b'A' => seen.send_modify(|seen| seen.notified.push(text(&body[4..]))),
         _ => {}
     };
@@ -119,13 +119,13 @@ async fn session(mut near: TcpStream, mut far: TcpStream, seen: watch::Sender<Se
     }
 }
 
-/// Up to the first zero, or all.
+/// The text up to the first zero, or all of it.
 fn text(bytes: &[u8]) -> String {
     let text = bytes.split(|byte| *byte == 0).next().unwrap_or_default();
     String::from_utf8_lossy(text).into_owned()
 }
 
-/// The one message without a kind.
+/// Carries the one message without a type.
 async fn start_up(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
@@ -134,7 +134,7 @@ async fn start_up(
     to.write_all(&message).await
 }
 
-/// Shows each message before it goes on
+/// Records each message and passes it on
 /// (<https://www.postgresql.org/docs/current/protocol-message-formats.html>).
 async fn carry(
     from: impl AsyncRead + Unpin,
@@ -151,7 +151,7 @@ async fn carry(
     }
 }
 
-/// The length, which counts itself, and what it counts.
+/// The length, which includes itself, and the rest of the message.
 async fn rest(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let length = from.read_u32().await?;
     assert!(length as usize <= LARGEST, "a message of {length} bytes");

@@ -1,5 +1,5 @@
-//! TLS and passwords, as libpq's settings describe them: what is reached with
-//! each, and in which words a failure is told.
+//! TLS and passwords, as libpq's settings describe them: what each setting connects to,
+//! and the messages of failures.
 
 use crate::{
     secured::{Secured, reach},
@@ -89,8 +89,8 @@ async fn a_client_is_known_by_its_certificate() {
     assert_says(&said, "28000", "without one");
 }
 
-/// As `openssl req -x509` makes it, which TLS libraries take for no server's
-/// certificate, and libpq does.
+/// Made by `openssl req -x509`; TLS libraries reject it as a server's certificate, and
+/// libpq accepts it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_self_signed_authority_is_its_own_root() {
     let leaf = self_signed(&["db.test"]);
