@@ -1,4 +1,5 @@
-//! Addresses and origins as people write them, and the line that says that the gateway serves.
+//! Forms of addresses and origins that users write, and the log line that reports that the
+//! gateway serves.
 
 use serde_json::Value;
 
@@ -32,7 +33,7 @@ async fn an_address_may_be_short() {
         ("0", "serving address=127.0.0.1:", &[][..]),
         ("localhost:0", "serving address=127.0.0.1:", &[]),
         ("[::1]:0", "serving address=[::1]:", &[]),
-        // Every address takes a check of tokens.
+        // An address other than the loopback requires tokens.
         (":0", "serving address=0.0.0.0:", &[SECRET]),
     ] {
         let (_, line) = serving(&database, &["--listen", listen], variables).await;
@@ -111,7 +112,7 @@ async fn a_stray_argument_is_told_by_its_number() {
         assert!(ended.stderr.ends_with(&told), "{ended:?}");
         assert!(!ended.stderr.contains("s3cret"), "{ended:?}");
     }
-    // A slip is still told as what it may mean.
+    // A typing error still gets a suggestion.
     let ended = run(pgfan().arg("serv")).await;
     assert!(ended.stderr.contains("'serv'") && ended.stderr.contains("'serve'"));
 }

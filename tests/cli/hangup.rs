@@ -1,5 +1,5 @@
-//! SIGHUP ends a gateway with the terminal that it runs in, and else makes it
-//! read its settings again.
+//! SIGHUP ends a gateway with the terminal that it runs in, and otherwise makes
+//! it reload its settings.
 
 use std::{fs::OpenOptions, os::fd::OwnedFd, process::Stdio};
 
@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 /// `pgfan serve` as a shell of that terminal runs it, after the words `before`;
-/// its standard error is elsewhere.
+/// its standard error is not the terminal.
 async fn serve_in_terminal(database: &Database, before: &[&str]) -> (Program, OwnedFd) {
     let (screen, path) = screen();
     let open = || OpenOptions::new().read(true).write(true).open(&path);
@@ -27,7 +27,7 @@ async fn serve_in_terminal(database: &Database, before: &[&str]) -> (Program, Ow
     setsid.envs(libpq_variables(&database.url));
     setsid.stdin(Stdio::from(open().unwrap()));
     let mut program = Program::start(&mut setsid);
-    // What is left of it here would keep the terminal open.
+    // Copies of it in this process would keep the terminal open.
     setsid.stdin(Stdio::null());
     program.stderr.line("serving address=").await;
     (program, screen)
@@ -36,10 +36,10 @@ async fn serve_in_terminal(database: &Database, before: &[&str]) -> (Program, Ow
 #[tokio::test(flavor = "multi_thread")]
 async fn a_terminal_that_is_closed_ends_it() {
     let database = Database::new().await;
-    // The tests themselves may be run by what ignores it.
+    // The process that runs the tests may ignore SIGHUP.
     let heeding = ["env", "--default-signal=HUP"];
     let (mut program, screen) = serve_in_terminal(&database, &heeding).await;
-    // With the terminal still there it is somebody's word to read them again.
+    // While the terminal exists, SIGHUP is a request to reload.
     program.signal("HUP").await;
     program.stderr.line("the settings were read again").await;
     drop(screen);

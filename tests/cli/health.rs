@@ -45,7 +45,7 @@ async fn who_is_not_there_is_not_healthy() {
     assert_eq!(said.status.code(), Some(2), "{said:?}");
 }
 
-/// An old web server, that knows of no page and of no HTTP/2: as Python's `http.server` answers.
+/// An old web server without any page and without HTTP/2, like Python's `http.server`.
 async fn web_server() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -52,7 +52,8 @@ async fn the_other_shells_have_every_command() {
     assert_eq!(refused.status.code(), Some(2), "{refused:?}");
 }
 
-/// `check` counts what is a mistake to the others; the page says the same.
+/// `check` counts such a setting as a finding, the other commands as a usage
+/// error; the page documents the same.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_setting_that_is_not_understood_has_the_exit_codes_of_the_page() {
     for (command, code) in [("serve", 2), ("check", 1)] {
@@ -82,7 +83,7 @@ async fn every_command_has_a_help_with_an_example() {
     }
 }
 
-/// Only where there is something to start anew.
+/// Only for a process that can be restarted.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_takes_a_restart_is_told_of_the_gateway_alone() {
     let note = "(takes a restart)";

@@ -1,4 +1,4 @@
-//! What `pgfan listen` says, where and for whom.
+//! Output of `pgfan listen`: its streams and formats.
 
 use std::process::Stdio;
 
@@ -150,7 +150,7 @@ async fn it_ends_when_it_has_enough_or_nobody_reads() {
     assert_eq!(piped.stderr, "");
 }
 
-/// It waits for the pipe, and not for ever.
+/// It waits for the pipe, but not forever.
 #[tokio::test(flavor = "multi_thread")]
 async fn ctrl_c_ends_it_though_its_output_is_stuck() {
     let database = Database::new().await;
@@ -165,8 +165,9 @@ async fn ctrl_c_ends_it_though_its_output_is_stuck() {
     let waiting = || ioctl_fionread(&output).unwrap();
     until("it is ready", || async { waiting() > 0 }).await;
     database.notify_range("a", 1, 10_000).await;
-    // How much a pipe holds depends on the size of the writes (pipe(7)): it is
-    // full when it holds something, and no more for some looks.
+    // The capacity of a pipe depends on the size of the writes (pipe(7)): it is
+    // full when it contains data and the amount stays the same in several
+    // checks.
     let (mut held, mut looks) = (0, 0);
     let mut is_full = || {
         let now = waiting();
@@ -198,18 +199,19 @@ async fn a_refusal_for_good_is_the_end() {
             refused.stderr.contains("(not_found)\n--url "),
             "{refused:?}"
         );
-        // What may pass is tried again.
+        // Temporary errors are retried.
         let mut later = listen(gateway.address.port(), &["a", "b", "--via", wire]);
         later.stderr.line("(too_many): trying again in").await;
         later.stderr.line("(too_many): trying again in").await;
     }
 }
 
-/// A wrong address is told at once, as by every other client.
+/// A wrong address is reported at once, as by every other client.
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_there_from_the_first_is_the_end() {
     let remedy = "is `pgfan serve` running there? --url says where to look";
-    // Refused; no such name; and one that hangs up on whoever comes.
+    // Connection refused; an unknown name; and a server that closes every
+    // connection.
     let rude = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = rude.local_addr().unwrap().port();
     tokio::spawn(async move { while rude.accept().await.is_ok() {} });
@@ -231,7 +233,7 @@ async fn nobody_there_from_the_first_is_the_end() {
     }
 }
 
-/// One that was there comes back, however long it takes.
+/// It reconnects to a gateway that was there before, however long that takes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_gateway_that_went_away_is_waited_for_and_each_try_told() {
     let database = Database::new().await;
@@ -253,7 +255,7 @@ async fn a_gateway_that_went_away_is_waited_for_and_each_try_told() {
     let gateway = TestGateway::on(&database).await;
     link.lead_to(gateway.address.port());
     for program in &mut programs {
-        // Its cursor is of another life of the gateway.
+        // Its cursor is from another gateway process.
         object(program, "gap").await;
         object(program, "ready").await;
     }
@@ -297,7 +299,8 @@ async fn what_is_not_understood_is_named() {
     assert_eq!(both.stderr.lines().count(), 2, "{both:?}");
 }
 
-/// `127.1` is the loopback to a resolver, and no address to anybody else.
+/// A resolver takes `127.1` for the loopback; nothing else takes it for an
+/// address.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_is_not_allowed_is_told_with_the_remedy() {
     let database = Database::new().await;

@@ -1,4 +1,4 @@
-//! What keeps `pgfan serve` from serving, in the form that its log has.
+//! Errors that keep `pgfan serve` from starting, in the configured log format.
 
 use std::net::TcpListener;
 
@@ -55,7 +55,7 @@ async fn a_collector_of_json_gets_nothing_else() {
     assert!(level == "ERROR" && is_told, "{failed:?}");
 }
 
-/// Nor is it lost where nothing is logged.
+/// Nor is it lost if logging is off.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_gets_lines() {
     let told = "--listen: \"nowhere\": not an address and port, like 127.0.0.1:8000\n\

@@ -1,5 +1,5 @@
-//! The commands for people and scripts, run as they run them: on a real
-//! gateway and a real PostgreSQL.
+//! The commands, as users and scripts run them: on a real gateway and a real
+//! PostgreSQL.
 
 #![allow(
     clippy::unwrap_used,
@@ -25,16 +25,16 @@ mod hangup;
 /// A gateway behind TLS.
 mod tls;
 
-/// Tokens, at a gateway that asks for them.
+/// Tokens, on a gateway that requires them.
 mod tokens;
 
-/// `pgfan listen`: what it says, where and for whom.
+/// Output of `pgfan listen`: its streams and formats.
 mod listen;
 
-/// `pgfan listen` comes back, and misses nothing in silence.
+/// `pgfan listen` reconnects, and misses nothing silently.
 mod resume;
 
-/// `pgfan listen` where a channel is taken away.
+/// `pgfan listen` when a channel is removed by a reload.
 mod taken_away;
 
 /// `pgfan publish`.
@@ -43,22 +43,23 @@ mod publish;
 /// `pgfan health`.
 mod health;
 
-/// `pgfan check`: what it finds with real faults, and the remedy it names.
+/// `pgfan check`: its findings with real faults, and their remedies.
 mod check;
 
-/// A variable that no setting has.
+/// A variable that belongs to no setting.
 mod unknown;
 
-/// What is said to nobody.
+/// Output that is not read.
 mod unread;
 
-/// What is said before the gateway serves.
+/// Errors before the gateway serves.
 mod log_format;
 
-/// What somebody meets who sets up the gateway for the first time.
+/// The first set-up of a gateway by a new user.
 mod first_steps;
 
-/// `pgfan triggers`: what the tables then tell, and what they keep writing.
+/// `pgfan triggers`: the notifications of the tables, and the rows that they
+/// still accept.
 mod triggers;
 
 /// `pgfan completions`, the help, and `make help`.
@@ -69,7 +70,7 @@ use support::{
     program::{Ended, Program, run},
 };
 
-/// `pgfan` with these arguments, to its end.
+/// Runs `pgfan` with these arguments to its end.
 async fn ended(arguments: &[&str]) -> Ended {
     run(pgfan().args(arguments)).await
 }

@@ -33,14 +33,14 @@ async fn what_is_published_arrives_exactly() {
     assert_eq!(reader.event().await.1, "");
 }
 
-/// `pgfan publish CHANNEL -` with this on its standard input.
+/// Runs `pgfan publish CHANNEL -` with this on its standard input.
 async fn publish_input(url: &str, input: &[u8]) -> (Option<i32>, String) {
     let mut command = pgfan();
     command.args(["publish", "a", "-", "--url", url]);
     command.stdin(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
-    // One that has read enough closes its end.
+    // The program closes its end when it has read enough.
     let _ = stdin.write_all(input).await;
     drop(stdin);
     let output = within("its end", child.wait_with_output()).await.unwrap();

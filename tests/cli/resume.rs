@@ -1,4 +1,4 @@
-//! `pgfan listen` comes back by itself, and misses nothing in silence.
+//! `pgfan listen` reconnects by itself, and misses nothing silently.
 
 use serde_json::Value;
 
@@ -17,7 +17,7 @@ async fn payloads(program: &mut Program, count: usize) -> Vec<String> {
     payloads
 }
 
-/// `n` in one transaction each, while the link is cut again and again.
+/// One transaction for each `n`, while the link is cut repeatedly.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_breaks_costs_no_event_and_repeats_none() {
     let database = Database::new().await;
@@ -59,7 +59,7 @@ async fn a_connection_that_breaks_costs_no_event_and_repeats_none() {
     }
 }
 
-/// Nothing passes and TCP stays up: only silence tells.
+/// No data passes and TCP stays up: only silence shows the loss.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_went_dumb_is_left() {
     let database = Database::new().await;
@@ -81,7 +81,7 @@ async fn a_connection_that_went_dumb_is_left() {
     }
 }
 
-/// A quiet connection with a gateway that shows that it lives is kept.
+/// A quiet connection is kept if the gateway sends heartbeats.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quiet_connection_is_kept() {
     let database = Database::new().await;

@@ -1,4 +1,4 @@
-//! `pgfan listen` where other settings of the gateway take a channel away.
+//! `pgfan listen` when a reload of the gateway removes a channel.
 
 use std::fs;
 

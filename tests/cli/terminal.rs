@@ -1,4 +1,4 @@
-//! What a person sees: a program whose output is a terminal (pty(7)).
+//! Programs whose output is a terminal (pty(7)).
 
 use std::{
     fs::{File, OpenOptions},
@@ -13,27 +13,27 @@ use tokio::{
 
 use crate::support::{program::signal, screen, within};
 
-/// Killed when it is dropped.
+/// A program in a pseudo-terminal; killed when it is dropped.
 pub struct Terminal {
     child: Child,
     shown: watch::Receiver<String>,
 }
 
 impl Terminal {
-    /// Standard output and error are the terminal.
+    /// Runs it with the terminal as standard output and error.
     pub fn run(command: &mut Command) -> Self {
         let (screen, path) = screen();
         let open = || OpenOptions::new().write(true).open(&path).unwrap();
         let outputs = command.stdout(Stdio::from(open())).stderr(open());
         let child = outputs.spawn().unwrap();
-        // What is left of it here would keep the terminal open.
+        // Copies of it in this process would keep the terminal open.
         command.stdout(Stdio::null()).stderr(Stdio::null());
         let (sender, shown) = watch::channel(String::new());
         std::thread::spawn(move || show(File::from(screen), &sender));
         Self { child, shown }
     }
 
-    /// The line with `text` in it.
+    /// The line that contains `text`.
     pub async fn line(&mut self, text: &str) -> String {
         let find = |shown: &String| shown.lines().any(|line| line.contains(text));
         let shown = within(text, self.shown.wait_for(find)).await.unwrap();
@@ -41,7 +41,7 @@ impl Terminal {
         lines.next().unwrap().to_owned()
     }
 
-    /// Ctrl-C: the exit code, and all that was shown.
+    /// Ctrl-C: the exit code, and the complete output.
     pub async fn interrupt(mut self) -> (Option<i32>, String) {
         signal(self.child.id().unwrap(), "INT").await;
         let status = within("its end", self.child.wait()).await.unwrap();
@@ -54,7 +54,7 @@ impl Terminal {
     }
 }
 
-/// Until the last one that has the terminal open is gone: then reading fails.
+/// Reads until the last process closes the terminal: then reading fails.
 fn show(mut screen: File, sender: &watch::Sender<String>) {
     let mut part = [0; 4096];
     while let Ok(length @ 1..) = screen.read(&mut part) {

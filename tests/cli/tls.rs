@@ -1,5 +1,4 @@
-//! A gateway behind TLS, as its operators put it there, and the token on its
-//! way.
+//! A gateway behind a TLS proxy, as operators run it, and the token on its way.
 
 use std::{convert::Infallible, fs, net::SocketAddr, sync::Arc};
 
@@ -35,7 +34,7 @@ use crate::{
     },
 };
 
-/// Ends TLS, and passes the rest on.
+/// Terminates TLS, and passes the data on.
 async fn behind_tls(issued: &Issued, gateway: SocketAddr) -> u16 {
     let chain = CertificateDer::from_pem_slice(issued.certificate.as_bytes()).unwrap();
     let key = PrivateKeyDer::from_pem_slice(issued.key.as_bytes()).unwrap();
@@ -114,7 +113,7 @@ async fn each_wire_and_publish_go_through_tls() {
     assert!(refused.stderr.ends_with(remedy), "{refused:?}");
 }
 
-/// The heads of requests, as they come; nobody answers.
+/// A server that records the heads of requests and does not answer.
 async fn heads() -> (u16, mpsc::Receiver<String>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

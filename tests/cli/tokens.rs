@@ -1,4 +1,4 @@
-//! Tokens that `pgfan token` made, at a gateway that asks for one.
+//! Tokens of `pgfan token`, on a gateway that requires them.
 
 use std::fs;
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Of the length that its rule asks for.
+/// Of the required length.
 const SECRET: &str = "the-secret-of-tests-with-32-bytes-or-more";
 
 async fn token(arguments: &[&str]) -> String {
@@ -63,7 +63,7 @@ async fn a_token_lets_in_and_what_it_does_not_grant_is_told() {
     assert!(other.stderr.contains("(forbidden)"), "{other:?}");
 }
 
-/// As docs/migrating.md says for those who come from postgres-websockets.
+/// As docs/migrating.md describes it for users of postgres-websockets.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_secret_in_base64_is_decoded_as_the_guide_says() {
     let guide = fs::read_to_string("docs/migrating.md").unwrap();
@@ -71,7 +71,7 @@ async fn a_secret_in_base64_is_decoded_as_the_guide_says() {
     let decode = decode.split('`').next().unwrap().replace("\\|", "|");
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("secret");
-    // Its base64 has all three characters that are others in URLs.
+    // Its base64 contains all three characters that differ in the URL alphabet.
     let secret = "\u{7ff}\u{7ff}\u{7fe}>>>???-the-secret-of-tests-with-32-bytes";
     let encoded = URL_SAFE.encode(secret).replace('=', ".");
     assert!(
@@ -95,7 +95,7 @@ async fn a_secret_in_base64_is_decoded_as_the_guide_says() {
     assert_eq!(published.status.code(), Some(0), "{published:?}");
 }
 
-/// It is no mistake, and hardly what was meant; a pipe gets the token alone.
+/// Not an error, but rarely intended; only the token goes to a pipe.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_without_a_right_is_warned_of() {
     for (arguments, is_warned) in [
@@ -120,7 +120,7 @@ async fn a_token_without_a_right_is_warned_of() {
     }
 }
 
-/// Somebody renews the file before the token in it has expired.
+/// The file is renewed before the token in it has expired.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_renewed_token_goes_on_where_the_old_one_ended() {
     let database = Database::new().await;
@@ -147,7 +147,7 @@ async fn a_renewed_token_goes_on_where_the_old_one_ended() {
     }
     database.notify("a", "meanwhile").await;
     for (program, file) in &mut programs {
-        // Before `ready`, or after it where it was still on its way to the gateway.
+        // Before `ready`, or after it if it was still on its way to the gateway.
         let mut heard = Vec::new();
         for _ in 0..2 {
             let line = program.stdout.line("{").await;

@@ -1,4 +1,4 @@
-//! A variable that looks like a setting and is none.
+//! A variable that looks like a setting but belongs to none.
 
 use crate::support::{
     Database,
@@ -8,7 +8,7 @@ use crate::support::{
 
 const UNKNOWN: [(&str, &str); 2] = [("PGFAN_LISTEM", "canary"), ("PGFAN_PORT", "8000")];
 
-/// Of commands, and of Kubernetes for a Service named pgfan.
+/// Variables of commands, and those of Kubernetes for a Service named pgfan.
 const KNOWN: [(&str, &str); 5] = [
     ("PGFAN_URL", "http://127.0.0.1:1"),
     ("PGFAN_TOKEN", "canary"),
@@ -20,7 +20,7 @@ const KNOWN: [(&str, &str); 5] = [
 const SLIP: &str = "PGFAN_LISTEM: there is no such setting, but `PGFAN_LISTEN`";
 const STRANGER: &str = "PGFAN_PORT: there is no such setting";
 
-/// Whatever is to be said of the settings themselves.
+/// In addition to its findings about the settings themselves.
 #[tokio::test(flavor = "multi_thread")]
 async fn check_warns_of_it() {
     let database = Database::new().await;

@@ -1,4 +1,5 @@
-//! Commands whose output nobody takes: it is told, and the work is done all the same.
+//! Commands whose output is not read: this is reported, and the work is done all the
+//! same.
 
 use std::{
     fs::File,
@@ -33,7 +34,7 @@ async fn a_pipe_that_was_closed_early_changes_no_exit_code() {
         (&["check", "--listen", "nowhere"][..], 1),
         (&["serve", "--listen", "nowhere"], 2),
         (&["health", "--url", "http://127.0.0.1:1"], 1),
-        // It warns that it grants nothing.
+        // It warns that the token grants nothing.
         (&["token"], 0),
         (&["completions", "bash"], 0),
         (&["listen", "--help"], 0),
@@ -45,7 +46,7 @@ async fn a_pipe_that_was_closed_early_changes_no_exit_code() {
     }
 }
 
-/// What is told beside the result is not worth the result.
+/// A warning that cannot be written must not cost the result.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_behind_standard_error_costs_no_result() {
     let mut token = pgfan();
@@ -55,7 +56,7 @@ async fn a_full_disk_behind_standard_error_costs_no_result() {
     assert!(made.status.success() && !made.stdout.is_empty(), "{made:?}");
 }
 
-/// A result that cannot be written is none.
+/// A result that cannot be written is a failure.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_behind_standard_output_is_a_failure() {
     for arguments in [&["token", "--subscribe", "a"][..], &["completions", "zsh"]] {

@@ -13,7 +13,7 @@ use crate::support::{
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// As `openssl x509 -req` makes one without a file of extensions.
+/// A certificate as `openssl x509 -req` makes it without a file of extensions.
 const VERSION_1: [&str; 2] = [
     include_str!("keys/version1.certificate.pem"),
     include_str!("keys/version1.key.pem"),
@@ -78,7 +78,8 @@ async fn its_dates_and_names_are_told() {
     );
 }
 
-/// Those above the server's own, and those who sign clients'.
+/// The authorities of the server's certificate, and those of client
+/// certificates.
 #[tokio::test(flavor = "multi_thread")]
 async fn so_are_the_others_that_are_not_valid() {
     let certificates = Certificates::new();
@@ -156,7 +157,7 @@ async fn what_cannot_be_served_is_told_with_its_own_remedy() {
     }
 }
 
-/// What the database is shown, where there is TLS on the way to it.
+/// The client certificate for the database, if the connection uses TLS.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_databases_are_looked_at_too() {
     let folder = tempfile::TempDir::new().unwrap();
@@ -178,7 +179,7 @@ async fn the_databases_are_looked_at_too() {
     ] {
         let own = authority.client_at("ann", dates);
         let (certificate, key) = (put("cert", &own.certificate), put("key", &own.key));
-        // Nobody listens there: it is the files that are looked at.
+        // No server listens there: only the files are checked.
         let url = format!(
             "host=127.0.0.1 port=1 user=ann sslmode=verify-ca sslcert={certificate} \
              sslkey={key} sslrootcert={root}"

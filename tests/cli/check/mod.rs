@@ -1,9 +1,9 @@
 //! `pgfan check`: each line of it, and the remedy below.
 
-/// Certificates: their dates, their names, and what cannot be served.
+/// Certificates: their dates, their names, and those that cannot be served.
 mod certificates;
 
-/// Settings that cannot be meant.
+/// Impossible settings.
 mod remedies;
 
 /// Real servers, poolers and standbys, each with its fault.
@@ -20,7 +20,7 @@ use crate::support::{
     program::{Ended, command, run},
 };
 
-/// Of a database; the address is one that nobody has.
+/// Runs `pgfan check` on a database; the listen address is a free one.
 fn checking(url: &str) -> Command {
     let mut command = pgfan();
     command.args(["check", "--listen", "127.0.0.1:0", "--database-url", url]);
@@ -31,7 +31,7 @@ async fn check(url: &str) -> Ended {
     run(&mut checking(url)).await
 }
 
-/// Its line for `subject`, and the remedy below.
+/// The line for `subject`, and the remedy below it.
 fn found<'a>(ended: &'a Ended, verdict: &str, subject: &str) -> &'a str {
     let start = format!("{verdict:<5} {subject:<11} ");
     let (_, found) = ended
@@ -48,7 +48,7 @@ fn found<'a>(ended: &'a Ended, verdict: &str, subject: &str) -> &'a str {
     &found[..end]
 }
 
-/// It failed, and here.
+/// It failed, for this subject.
 fn fails(ended: &Ended, subject: &str, says: &[&str]) {
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     let found = found(ended, "fail", subject);
@@ -103,7 +103,8 @@ async fn a_good_database_is_ok_in_every_line() {
 #[tokio::test(flavor = "multi_thread")]
 async fn too_few_file_descriptors_are_told() {
     let database = Database::new().await;
-    // The default of --max-readers is nobody's wish, and no reason to warn.
+    // The default of --max-readers is not a choice of the user, and no reason
+    // to warn.
     for (limit, flags, verdict, code) in [
         (100, "", "fail", 1),
         (500, "", "warn", 0),
@@ -153,7 +154,7 @@ async fn three_mistakes_of_a_file_are_told_at_once() {
     assert_eq!(ended.stderr, "3 of 3 failed\n");
 }
 
-/// Each as it is written where it was given; a secret is not repeated.
+/// The mistake is quoted as it was written; a secret is not repeated.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_mistake_has_a_remedy_of_its_own() {
     let mut command = pgfan();
@@ -230,12 +231,12 @@ async fn an_address_that_is_taken_is_told() {
     }
 }
 
-/// Alone each of the two is free; the gateway could not have both.
+/// Each of the two is free; the gateway could not have both.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_addresses_that_are_one_are_told() {
     let database = Database::new().await;
     let port = {
-        // Free at every address: a connection elsewhere may hold it at one.
+        // Free on every address: a connection elsewhere may hold it on one.
         let free = TcpListener::bind("0.0.0.0:0").unwrap();
         free.local_addr().unwrap().port()
     };

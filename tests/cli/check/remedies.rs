@@ -1,4 +1,4 @@
-//! What is advised where a setting cannot be meant.
+//! Remedies for impossible settings.
 
 use tempfile::TempDir;
 

@@ -1,11 +1,11 @@
-//! What is found with real servers, poolers and standbys, and what is advised.
+//! Findings with real servers, poolers and standbys, and their remedies.
 
 use std::fs;
 
 use super::{check, fails, found};
 use crate::support::{Database, own_server, pooler::Pooler, standby_of};
 
-/// It must be seen nowhere.
+/// It must not appear in any output.
 const CANARY: &str = "canary-of-a-password";
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,8 +120,8 @@ async fn a_pooler_is_found_but_in_session_mode_no_obstacle() {
     found(&ended, "ok", "probe");
 }
 
-/// It has several sessions of the server, and takes each in its turn: then two
-/// of its own look like two.
+/// It uses several sessions of the server in turn: then two sessions of the
+/// check look like two clients.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pooler_with_many_sessions_is_found_by_the_probe_alone() {
     let server = own_server(&[]).await;
@@ -160,7 +160,7 @@ async fn other_encodings_are_told() {
     assert!(found(&ended, "ok", "encoding").starts_with("LATIN1"));
 }
 
-/// Only a server that lets its queue be small can have it filled in no time.
+/// Only a server that allows a small queue can have it filled quickly.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_queue_that_fills_is_told_with_who_fills_it() {
     let sql = "SELECT count(*) FROM pg_settings WHERE name = 'max_notify_queue_pages'";

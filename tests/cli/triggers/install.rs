@@ -1,4 +1,4 @@
-//! What install makes, again and again, and uninstall removes.
+//! Repeated install, and uninstall, which removes everything.
 
 use super::{ORDERS, as_role, catalog, install, plain, role, told, triggers};
 use crate::support::{Database, TestGateway, Wire, gateway_process::pgfan, program::run};
@@ -71,7 +71,7 @@ async fn what_is_printed_is_what_is_run_and_may_be_run_again() {
     assert_eq!(catalog(&database).await, before);
 }
 
-/// The function is one for a schema, and stays for the other table.
+/// There is one function per schema, and it stays for the other table.
 #[tokio::test(flavor = "multi_thread")]
 async fn uninstall_leaves_another_table_at_work() {
     let database = Database::new().await;
@@ -95,7 +95,8 @@ async fn uninstall_leaves_another_table_at_work() {
     assert_eq!(catalog(&database).await, before);
 }
 
-/// It had one function for a schema, and was known by its comment.
+/// The first version had one function per schema, and recognized it by its
+/// comment.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_first_version_made_is_known_and_replaced() {
     let database = Database::new().await;
@@ -116,7 +117,7 @@ async fn what_the_first_version_made_is_known_and_replaced() {
     assert_eq!(row.get::<_, &str>(0), "pgfan_notify_change_pgfan");
 }
 
-/// Of tables that have a parent since.
+/// Triggers of tables that were attached to a parent later.
 #[tokio::test(flavor = "multi_thread")]
 async fn show_tells_of_triggers_that_no_longer_see_all() {
     let database = Database::new().await;
@@ -140,7 +141,7 @@ async fn show_tells_of_triggers_that_no_longer_see_all() {
     assert_eq!(unseen().await, 1);
 }
 
-/// Of those that fire as they do by default: an earlier version made them so, and
+/// Triggers with the default firing mode: an earlier version created them so, and
 /// pg_restore --disable-triggers leaves them so.
 #[tokio::test(flavor = "multi_thread")]
 async fn show_tells_of_triggers_that_see_no_subscription() {
@@ -151,7 +152,7 @@ async fn show_tells_of_triggers_that_see_no_subscription() {
         install(&database, &arguments).await;
         let installed = triggers(&database, &["show"]).await.stdout;
         assert!(!installed.contains("-- "), "{installed}");
-        // With keys it needs one less, and the one of before is gone.
+        // With keys one trigger fewer is needed, and the previous one is removed.
         let count = installed.matches("CREATE TRIGGER").count();
         assert_eq!(count, 3 - options.len(), "{installed}");
         let restore = "ALTER TABLE a DISABLE TRIGGER ALL; ALTER TABLE a ENABLE TRIGGER ALL";
@@ -271,7 +272,7 @@ async fn what_stands_in_the_way_is_told_and_leaves_nothing_half_done() {
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     assert!(ended.stderr.contains("connect as the owner"), "{ended:?}");
     assert_eq!(catalog(&database).await, before);
-    // The owner of the table is not always enough.
+    // Ownership of the table is not always enough.
     database
         .run(&format!(
             "ALTER TABLE a OWNER TO {role}; REVOKE CREATE ON SCHEMA public FROM {role}, public"
@@ -283,7 +284,7 @@ async fn what_stands_in_the_way_is_told_and_leaves_nothing_half_done() {
     assert!(ended.stderr.ends_with(what_it_takes), "{ended:?}");
 }
 
-/// Neither has the other's function, and whoever may act as the owner can install.
+/// Neither uses the other's function, and a member of the owner role can install.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_owner_in_a_schema_has_a_function_of_its_own() {
     let database = Database::new().await;
@@ -316,7 +317,7 @@ async fn each_owner_in_a_schema_has_a_function_of_its_own() {
             assert_eq!(&owner, if table == "a" { &team } else { &bob }, "{table}");
         }
     }
-    // The one of the table that is left stays.
+    // The function of the remaining table stays.
     let sql = "SELECT proname::text FROM pg_proc WHERE proname LIKE 'pgfan%'";
     let row = database.client.query_one(sql, &[]).await.unwrap();
     let left = format!("pgfan_notify_change_{bob}");

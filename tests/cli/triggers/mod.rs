@@ -1,27 +1,29 @@
-//! What `pgfan triggers` makes tables tell, and that they take every row.
+//! `pgfan triggers`: the notifications of the tables, which still accept every
+//! row.
 
-/// Making and removing them.
+/// Installing and removing the triggers.
 mod install;
 
-/// What they tell.
+/// The payload of the notifications.
 mod payload;
 
-/// Rows that come and go with a partition, or a table that inherits.
+/// Rows that are added or removed with a partition, or a table that inherits.
 mod parts;
 
 /// The text of a key.
 mod settings;
 
-/// What is there, for a person and for psql.
+/// The installed triggers, as text and for psql.
 mod show;
 
-/// Roles that may create in the schema, and wait for the one who installs.
+/// Roles that may create objects in the schema, and attack the role that
+/// installs.
 mod strangers;
 
-/// What logical replication brings.
+/// Changes from logical replication.
 mod subscription;
 
-/// A database that cannot be had.
+/// An unreachable database.
 mod unreachable;
 
 use std::{collections::BTreeMap, time::Duration};
@@ -37,12 +39,12 @@ use crate::support::{
 async fn triggers(database: &Database, arguments: &[&str]) -> Ended {
     let mut command = pgfan();
     command.envs(libpq_variables(&database.url)).arg("triggers");
-    // A setting of the gateway's alone, which it would refuse.
+    // A setting of the gateway only, which it would refuse.
     command.env("PGFAN_LISTEN", "nowhere");
     run(command.args(arguments)).await
 }
 
-/// Installs, and prints what it did.
+/// Installs, and prints the output.
 async fn install(database: &Database, arguments: &[&str]) -> String {
     let all: Vec<_> = ["install", "--commit"].iter().chain(arguments).collect();
     let all: Vec<&str> = all.into_iter().copied().collect();
@@ -56,19 +58,19 @@ fn as_role(database: &Database, role: &str) -> String {
     database.url.replace("pgfan@", &format!("{role}@"))
 }
 
-/// A session of the role's.
+/// Opens a session of the role.
 async fn with_role(database: &Database, role: &str) -> Database {
     Database::at(as_role(database, role)).await
 }
 
-/// A role of this database's own, which can log in.
+/// Creates a role for this database, which can log in.
 async fn role(database: &Database, name: &str) -> String {
     let role = format!("{}_{name}", database.url.rsplit('/').next().unwrap());
     database.run(&format!("CREATE ROLE {role} LOGIN")).await;
     role
 }
 
-/// What is told of a change; the time has the right form.
+/// The payload of the next change; checks the form of its time.
 async fn told(reader: &mut Reader) -> Value {
     let payload = reader.event().await.1;
     let mut told: Value = serde_json::from_str(&payload).unwrap_or_else(|_| panic!("{payload}"));
@@ -87,7 +89,7 @@ fn with(mut told: Value, field: &str, value: Value) -> Value {
     told
 }
 
-/// Everything that install could make.
+/// The number of objects of each kind that install could create.
 async fn catalog(database: &Database) -> BTreeMap<String, i64> {
     let mut counts = BTreeMap::new();
     for table in [

@@ -1,5 +1,5 @@
-//! Rows that come and go with a partition, or with a table that inherits, and a server that
-//! refuses a part of install.
+//! Rows that are added or removed with a partition, or with a table that inherits, and a
+//! server that refuses a part of install.
 
 use super::{as_role, catalog, install, plain, role, told, triggers, with_role};
 use crate::support::{Database, Reader, TestGateway, Wire, gateway_process::pgfan, program::run};
@@ -9,7 +9,7 @@ const PARTED: &str = "CREATE TABLE parted (id int PRIMARY KEY) PARTITION BY RANG
     CREATE TABLE middle PARTITION OF parted FOR VALUES FROM (10) TO (20) PARTITION BY RANGE (id); \
     CREATE TABLE leaf PARTITION OF middle FOR VALUES FROM (10) TO (15)";
 
-/// The statement is told, as one on the whole table, and nothing else before it.
+/// The statement is reported like one on the whole table, and nothing else before it.
 async fn is_told(database: &Database, reader: &mut Reader, sql: &str, operation: &str) {
     database
         .client
@@ -51,7 +51,7 @@ async fn truncate_of_a_partition_is_told_and_show_names_those_that_are_not() {
     let shown = triggers(&database, &["show"]).await.stdout;
     assert!(!shown.contains("a partition of it: "), "{shown}");
     is_told(&database, &mut reader, "TRUNCATE high", "truncate").await;
-    // It keeps its trigger, and show says so.
+    // It keeps its trigger, and show reports that.
     database
         .run("ALTER TABLE parted DETACH PARTITION high")
         .await;
@@ -66,7 +66,7 @@ async fn truncate_of_a_partition_is_told_and_show_names_those_that_are_not() {
     assert_eq!(catalog(&database).await, before);
 }
 
-/// A partition of another owner's gets no trigger, and that is said.
+/// A partition of another owner gets no trigger, and is named in a message.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partition_that_takes_no_trigger_is_named() {
     let database = Database::new().await;
@@ -120,7 +120,7 @@ async fn an_event_trigger_tells_of_partitions_that_come_and_go() {
     let remark = "-- \"public\".\"parted\": event triggers report partitions that are attached";
     assert!(shown.contains(remark), "{shown}");
     for sql in [
-        // One that came later, by either way.
+        // A partition that was added later, in either way.
         "CREATE TABLE high PARTITION OF parted FOR VALUES FROM (20) TO (30); TRUNCATE high",
         "CREATE TABLE loose (id int PRIMARY KEY); INSERT INTO loose VALUES (30); \
          ALTER TABLE parted ATTACH PARTITION loose FOR VALUES FROM (30) TO (40)",
@@ -136,13 +136,13 @@ async fn an_event_trigger_tells_of_partitions_that_come_and_go() {
     ] {
         is_told(&database, &mut reader, sql, "truncate").await;
     }
-    // Two transactions, and the rows are gone after the first.
+    // Two transactions; the rows are gone after the first.
     let gone = "CREATE TABLE gone PARTITION OF parted FOR VALUES FROM (60) TO (70)";
     database.run(gone).await;
     let sql = "ALTER TABLE parted DETACH PARTITION gone CONCURRENTLY";
     is_told(&database, &mut reader, sql, "truncate").await;
     assert_eq!(told(&mut reader).await, plain("truncate", "parted"));
-    // What changes no rows, and what is rolled back, is not told; whoever runs it.
+    // DDL that changes no rows, or is rolled back, is not reported, whatever role runs it.
     let owner = role(&database, "owner").await;
     let quiet = format!(
         "ALTER TABLE parted ADD note text; CREATE TABLE other (id int); DROP TABLE other; \
@@ -179,7 +179,7 @@ async fn an_event_trigger_tells_of_partitions_that_come_and_go() {
     );
 }
 
-/// With the triggers of somebody who had none of these.
+/// The event triggers run with the rights of a role that had none of these.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_trigger_keeps_no_command_from_being_run_and_hears_no_stranger() {
     let database = Database::new().await;
@@ -201,7 +201,7 @@ async fn an_event_trigger_keeps_no_command_from_being_run_and_hears_no_stranger(
          CREATE TRIGGER pgfan_emptied AFTER TRUNCATE ON c EXECUTE FUNCTION pgfan_notify_change_x('{name}', '')"
     );
     stranger.run(&forged).await;
-    // What a session has of its own under the name is not trusted.
+    // A session's own value of this setting is not trusted.
     database.run("SET pgfan.before = 'no JSON'").await;
     is_told(&database, &mut reader, "DROP TABLE low", "truncate").await;
     stranger.run("DROP TABLE a, b, c").await;
@@ -226,7 +226,8 @@ async fn an_event_trigger_keeps_no_command_from_being_run_and_hears_no_stranger(
     }
 }
 
-/// Each of them is watched by itself: what is read through the parent is told on all channels.
+/// Each of them has its own triggers: a statement through the parent is reported on all
+/// channels.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_inherits_is_named_where_nobody_watches_it() {
     let database = Database::new().await;
@@ -273,7 +274,7 @@ async fn a_table_that_inherits_is_named_where_nobody_watches_it() {
     assert!(!shown.contains("inherits from"), "{shown}");
 }
 
-/// As TimescaleDB does, of its hypertables: by an event trigger, which stops the same command.
+/// TimescaleDB refuses it for hypertables, by an event trigger that blocks the same command.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_refuses_enable_always_is_watched_without() {
     let database = Database::new().await;
@@ -318,7 +319,7 @@ async fn a_server_that_refuses_enable_always_is_watched_without() {
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     database.run("DROP EVENT TRIGGER refuse").await;
     assert_eq!(catalog(&database).await, before);
-    // And where it does not refuse any more, it is watched with.
+    // When the server no longer refuses it, the next install uses it.
     install(&database, &["plain", "parted", "--channel", "all"]).await;
     let shown = triggers(&database, &["show"]).await.stdout;
     assert!(!shown.contains("-- what a subscription"), "{shown}");

@@ -1,4 +1,4 @@
-//! What is told of a change, and that nothing in it refuses a row.
+//! The payload of a change; no payload makes a write fail.
 
 use serde_json::{Value, json};
 
@@ -29,11 +29,11 @@ async fn each_statement_is_told_once_and_in_pgcachewatchs_words() {
         assert_eq!(told["table"], "orders");
         payloads.push(payload);
     }
-    // One that has changed no row is told too.
+    // A statement that has changed no row is reported too.
     database.run("UPDATE orders SET status = 'paid'").await;
     let payload = reader.event().await.1;
     assert!(payload.contains("\"update\""), "{payload}");
-    // Its own model reads them.
+    // PGCacheWatch's own model parses them.
     let script = "import json, sys\nfrom pgcachewatch import models\n\
                   for payload in sys.argv[1:]:\n    \
                   event = models.Event.model_validate(json.loads(payload) | {'channel': 'x'})\n    \
@@ -96,7 +96,7 @@ async fn keys_and_changed_columns_are_told_of_each_row() {
             assert_eq!(told(&mut reader).await, expected, "{change}");
         }
     }
-    // A column of later is watched too.
+    // A column that is added later is covered too.
     database.run("ALTER TABLE orders ADD later json").await;
     database.run("INSERT INTO orders VALUES (3)").await;
     assert_eq!(told(&mut reader).await, keys("insert", one(3)));
@@ -150,7 +150,8 @@ async fn no_row_is_refused_for_what_cannot_be_told_of_it() {
         database.run(change).await;
         told(reader).await
     };
-    // At the limit, which is in bytes: what is around the key has its length.
+    // At the limit, which is in bytes: the text around the key has a fixed
+    // length.
     database.run("INSERT INTO long VALUES ('é')").await;
     let around = reader.event().await.1.len() - "é".len();
     let fits = "x".repeat(7999 - around);
@@ -172,7 +173,7 @@ async fn no_row_is_refused_for_what_cannot_be_told_of_it() {
         told_of(&mut reader, &sql).await,
         shortened("update", "wide")
     );
-    // The key has another name now, or a type whose JSON fails.
+    // The key column has another name now, or a type whose JSON conversion fails.
     database.run("ALTER TABLE long RENAME id TO name").await;
     let sql = "UPDATE long SET n = 1 WHERE name = 'é'";
     assert_eq!(told_of(&mut reader, sql).await, shortened("update", "long"));
@@ -220,7 +221,7 @@ async fn any_name_is_held_by_its_quotes() {
     assert!(shown.stderr.contains(told), "{shown:?}");
 }
 
-/// Rows that go through it, or straight into a partition.
+/// Rows that are written through the parent, or directly into a partition.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partitioned_table_tells_of_every_partition() {
     let database = Database::new().await;
@@ -259,7 +260,7 @@ async fn a_partitioned_table_tells_of_every_partition() {
     );
 }
 
-/// A statement on its parent is none on the table.
+/// A statement on its parent does not fire the table's own triggers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_that_inherits_tells_of_its_rows_whoever_is_named() {
     let database = Database::new().await;
@@ -280,7 +281,8 @@ async fn a_table_that_inherits_tells_of_its_rows_whoever_is_named() {
     }
 }
 
-/// Digits that a session does not want to see are some of the value all the same.
+/// The payload has all digits of a number, even if the session's setting omits
+/// some.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_number_is_told_with_all_its_digits() {
     let database = Database::new().await;
@@ -299,7 +301,8 @@ async fn a_number_is_told_with_all_its_digits() {
     assert_eq!(told(&mut reader).await, updated);
 }
 
-/// As the worker of a subscription writes, and who loads data without the checks.
+/// The role of a subscription's worker, and of a session that loads data without
+/// checks.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_written_as_a_replica_is_told_too() {
     let database = Database::new().await;
@@ -361,7 +364,7 @@ async fn a_generated_column_changes_with_the_others() {
     }
 }
 
-/// Who writes has no rights on the function, and names of its own.
+/// The writing role has no rights on the function, and sets its own search path.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_writer_needs_no_more_than_before_and_changes_nothing() {
     let database = Database::new().await;

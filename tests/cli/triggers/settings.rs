@@ -1,11 +1,11 @@
-//! One row has one text of its key, whatever the settings of the session that writes it.
+//! The key of a row has the same text, whatever the settings of the writing session.
 
 use std::collections::BTreeSet;
 
 use super::{install, role, with_role};
 use crate::support::{Database, Reader, TestGateway, Wire};
 
-/// The types whose text depends on a setting, and those that hold such types.
+/// Types whose text depends on a setting, and those that contain such types.
 const DEPENDENT: &[(&str, &str)] = &[
     ("timestamptz", "'2026-03-04 23:45:06.789+00'"),
     ("timestamp", "'2026-03-04 23:45:06.789'"),
@@ -49,7 +49,7 @@ const DEPENDENT: &[(&str, &str)] = &[
     ("of_float", "'[0.1, 0.30000000000000004)'"),
 ];
 
-/// All the others that can be a key.
+/// All other types of keys.
 const PLAIN: &[(&str, &str)] = &[
     ("bool", "true"),
     ("\"char\"", "'x'"),
@@ -81,12 +81,12 @@ const PLAIN: &[(&str, &str)] = &[
     ("int4multirange", "'{[1,3)}'"),
 ];
 
-/// It changes what a client and the server say to each other, and no notification: that is in the
-/// encoding of the server, and converted for the session that listens.
+/// It changes the messages between a client and the server, but no notification: that has the
+/// server's encoding, and is converted for the listening session.
 const OF_THE_CONNECTION: &str = "client_encoding";
 
-/// Of settings that are texts; others get what is no value of theirs, mostly. Of the locales a
-/// machine has some.
+/// Values for settings that are texts; for others they are mostly invalid. A machine may lack
+/// some of the locales.
 fn texts(name: &str) -> &'static [&'static str] {
     match name {
         "DateStyle" => &[
@@ -112,7 +112,7 @@ fn texts(name: &str) -> &'static [&'static str] {
     }
 }
 
-/// Those without which the test would show nothing.
+/// Settings without which the test would prove nothing.
 const NEEDED: [&str; 8] = [
     "DateStyle",
     "IntervalStyle",
@@ -163,7 +163,7 @@ async fn tables(database: &Database) {
 const WRITES: &str =
     "BEGIN; UPDATE dependent SET note = note + 1; UPDATE plain SET note = note + 1; COMMIT";
 
-/// What is told of the rows, but for the time.
+/// The payloads for the rows, without the time.
 async fn keys(reader: &mut Reader) -> [String; 2] {
     let payloads = reader.payloads(2).await;
     let keys = payloads.iter().map(|payload| {
@@ -193,7 +193,7 @@ async fn installed(database: &Database) -> (TestGateway, Reader, [String; 2]) {
     (gateway, reader, expected)
 }
 
-/// Each setting that a session can have, with each of its values or the least and the greatest.
+/// Each setting that a session can change, with each of its values or its minimum and maximum.
 async fn settings(database: &Database) -> Vec<(String, String)> {
     let sql = "SELECT name, vartype, enumvals, min_val, max_val FROM pg_settings \
                WHERE context IN ('user', 'superuser') ORDER BY name";
@@ -221,11 +221,11 @@ async fn no_setting_of_a_session_changes_the_text_of_a_key() {
         if name == OF_THE_CONNECTION {
             continue;
         }
-        // A session of its own: one that has called the function before has it parsed.
+        // A new session: one that has called the function before holds it parsed.
         let writer = Database::at(database.url.clone()).await;
         let set = format!("SELECT set_config('{name}', '{value}', false)");
         let is_set = writer.client.batch_execute(&set).await.is_ok();
-        // Where a row cannot be written nothing is stale.
+        // A row that cannot be written makes nothing stale.
         if is_set && writer.client.batch_execute(WRITES).await.is_ok() {
             assert_eq!(keys(&mut reader).await, expected, "{name} = {value}");
             written.insert(name.as_str());
@@ -244,7 +244,7 @@ async fn no_setting_of_a_session_changes_the_text_of_a_key() {
     );
 }
 
-/// Several at once, and as a role has them that is no superuser.
+/// Several settings at once, for a role that is not a superuser.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_settings_of_a_role_change_the_text_of_a_key() {
     let database = Database::new().await;

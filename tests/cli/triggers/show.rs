@@ -1,4 +1,4 @@
-//! What `pgfan triggers show` prints, for a person and for psql, and what it knows again.
+//! Output of `pgfan triggers show`, as text and for psql, and the triggers that it recognizes.
 
 use std::{fs, path::PathBuf, process::Stdio};
 
@@ -11,7 +11,7 @@ use crate::support::{
     program::{command, run},
 };
 
-/// Beside the server that is tested.
+/// A program next to those of the tested server.
 fn program(name: &str) -> PathBuf {
     use pgfan::temp_postgres::{Binaries, Search};
     let (pg_bin, path) = (environment("PG_BIN"), environment("PATH"));
@@ -30,7 +30,7 @@ fn client(name: &str, database: &Database) -> Command {
     command
 }
 
-/// Runs the script as a person would, `pgfan triggers … | psql`.
+/// Runs the script as a user would, `pgfan triggers … | psql`.
 async fn psql(database: &Database, script: &str) -> String {
     let mut command = client("psql", database);
     command.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", "-"]);
@@ -43,7 +43,8 @@ async fn psql(database: &Database, script: &str) -> String {
     ended.stdout + &ended.stderr
 }
 
-/// A name with a line's end, what psql runs after it, and what a terminal obeys.
+/// A name with a line end, text that psql would run after it, and escape sequences for a
+/// terminal.
 #[tokio::test(flavor = "multi_thread")]
 async fn a25_a_name_is_no_line_of_its_own_and_speaks_to_no_terminal() {
     let database = Database::new().await;
@@ -88,13 +89,13 @@ async fn a25_a_name_is_no_line_of_its_own_and_speaks_to_no_terminal() {
         );
         shown.push(ended);
     }
-    // What is printed is what is meant, and nothing more is run.
+    // The printed script does what was requested, and nothing more.
     psql(&database, &shown[0].stdout).await;
     psql(&database, &shown[1].stdout).await;
     let installed = triggers(&database, &["show"]).await;
     assert_eq!(installed.stdout, shown[4].stdout);
     assert!(!mark.exists());
-    // As it is shown it can be made again.
+    // The printed statements can create the triggers again.
     let ours = installed.stdout.matches("CREATE TRIGGER pgfan").count();
     assert_eq!(ours, 5, "{installed:?}");
     psql(&database, &shown[5].stdout).await;
@@ -102,8 +103,8 @@ async fn a25_a_name_is_no_line_of_its_own_and_speaks_to_no_terminal() {
     assert!(!mark.exists());
 }
 
-/// Of the server's own messages too: whoever may raise one must not speak to the terminal, nor in
-/// the name of pgfan.
+/// Messages of the server too: a role that can raise one must not control the terminal, nor write
+/// in the name of pgfan.
 #[tokio::test(flavor = "multi_thread")]
 async fn a25_a_message_of_the_server_speaks_to_no_terminal() {
     let database = Database::new().await;
@@ -121,7 +122,7 @@ async fn a25_a_message_of_the_server_speaks_to_no_terminal() {
     assert_eq!(ended.stderr, format!("{says}\nnothing is changed\n"));
 }
 
-/// Not pgfan's, and who listens hears of the table twice.
+/// They are not pgfan's, and readers get two notifications for the table.
 #[tokio::test(flavor = "multi_thread")]
 async fn show_names_other_triggers_that_notify() {
     let database = Database::new().await;
@@ -159,7 +160,7 @@ async fn show_names_other_triggers_that_notify() {
     assert_eq!(remarks, expected);
 }
 
-/// Without comments, and of another owner.
+/// Without comments, and with another owner.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_dump_without_comments_restores_is_known_again() {
     let database = Database::new().await;
@@ -173,7 +174,7 @@ async fn what_a_dump_without_comments_restores_is_known_again() {
     let shown = triggers(&database, &["show"]).await.stdout;
     let dump = run(client("pg_dump", &database).args(["--no-comments", "--no-owner"])).await;
     assert_eq!(dump.status.code(), Some(0), "{dump:?}");
-    // Without its settings for psql alone: some are of another version's.
+    // Without the settings for psql: some belong to another version.
     let restored = Database::new().await;
     psql(&restored, &dump.stdout).await;
     assert_eq!(triggers(&restored, &["show"]).await.stdout, shown);

@@ -1,5 +1,5 @@
-//! Attack 25: a role that may create in the schema, and no more, waits for a superuser who
-//! installs, shows or uninstalls.
+//! Attack 25: a role that may only create objects in the schema prepares traps for a
+//! superuser who installs, shows or uninstalls.
 
 use serde_json::json;
 
@@ -10,10 +10,10 @@ use crate::support::{
     program::{Ended, run},
 };
 
-/// What both versions of install have marked their function with.
+/// Comment by which both versions of install mark their function.
 const MARK: &str = "made by pgfan triggers install, removed by pgfan triggers uninstall";
 
-/// The schema is open to `eve`, the table is `bob`'s: their names.
+/// The schema is open to `eve`, the table belongs to `bob`; returns their names.
 async fn world(database: &Database) -> [String; 2] {
     let [eve, bob] = [role(database, "eve").await, role(database, "bob").await];
     let sql = format!(
@@ -24,7 +24,7 @@ async fn world(database: &Database) -> [String; 2] {
     [eve, bob]
 }
 
-/// Makes whoever runs it give the stranger all rights.
+/// A function that gives the attacker all rights when another role runs it.
 fn trap(function: &str, eve: &str) -> String {
     format!(
         "CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS \
@@ -52,11 +52,11 @@ async fn psql_like(database: &Database, sql: &str) -> Result<(), String> {
 async fn a25_a_function_that_a_stranger_made_first_is_not_taken_over() {
     let database = Database::new().await;
     let [eve, bob] = world(&database).await;
-    // Printed before there is anything, and run afterwards.
+    // Printed before the attack, and run afterwards.
     let printed = triggers(&database, &["install", "orders", "--keys"]).await;
     let stranger = with_role(&database, &eve).await;
     let own = format!("pgfan_notify_change_{bob}");
-    // The name of the first version, which had one function for all.
+    // The function name of the first version, which had one function for all.
     for function in ["pgfan_notify_change", &own] {
         stranger.run(&trap(function, &eve)).await;
     }
@@ -67,7 +67,7 @@ async fn a25_a_function_that_a_stranger_made_first_is_not_taken_over() {
          what another role has made is not taken over"
     );
     let is_refused = ended.status.code() == Some(1) && ended.stderr.starts_with(&told);
-    // As the attack goes on, where it was taken.
+    // Second step of the attack, if the function had been accepted.
     for function in ["pgfan_notify_change", &own] {
         stranger.run(&trap(function, &eve)).await;
     }
@@ -77,7 +77,7 @@ async fn a25_a_function_that_a_stranger_made_first_is_not_taken_over() {
     let refused = psql_like(&database, &printed.stdout).await.unwrap_err();
     assert!(refused.contains("does not belong to"), "{refused}");
     assert_eq!(catalog(&database).await, before);
-    // One that is its own but was made by nobody's install.
+    // A function of the right owner that was not made by install.
     let sql = format!("DROP FUNCTION {own}()");
     stranger.run(&sql).await;
     let owner = with_role(&database, &bob).await;
@@ -99,7 +99,7 @@ async fn a25_a_function_that_a_stranger_made_first_is_not_taken_over() {
     assert!(!is_superuser(&database, &eve).await);
 }
 
-/// The table's owner has changed between the printing and the running.
+/// The table's owner changes between printing and running the script.
 #[tokio::test(flavor = "multi_thread")]
 async fn a25_the_owner_is_looked_at_when_the_sql_is_run() {
     let database = Database::new().await;
@@ -115,7 +115,7 @@ async fn a25_the_owner_is_looked_at_when_the_sql_is_run() {
         "{refused}"
     );
     assert_eq!(catalog(&database).await, before);
-    // Of one that changes afterwards show says whose it was.
+    // If the owner changes afterwards, show reports the previous one.
     install(&database, &["orders"]).await;
     database
         .run(&format!("ALTER TABLE orders OWNER TO {bob}"))
@@ -126,13 +126,14 @@ async fn a25_the_owner_is_looked_at_when_the_sql_is_run() {
     install(&database, &["orders"]).await;
     let shown = triggers(&database, &["show"]).await.stdout;
     assert!(!shown.contains("-- "), "{shown}");
-    // The one of before is hers, and not dropped: only she, or who knows it, may.
+    // The previous function belongs to her and is not dropped: only she, or a role that
+    // knows it, may do so.
     let sql = "SELECT count(*) FROM pg_proc WHERE proname LIKE 'pgfan%'";
     let count: i64 = database.client.query_one(sql, &[]).await.unwrap().get(0);
     assert_eq!(count, 2);
 }
 
-/// In good faith: one team first, the other is told to be a superuser.
+/// Without an attack: one team installs first, the other as a superuser.
 #[tokio::test(flavor = "multi_thread")]
 async fn a25_a_superuser_who_installs_gives_no_team_the_rights_of_another() {
     let database = Database::new().await;
@@ -166,7 +167,8 @@ async fn a25_a_superuser_who_installs_gives_no_team_the_rights_of_another() {
     assert_eq!(rows, expected);
 }
 
-/// A better match than PostgreSQL's own, in a schema of the path (CVE-2018-1058).
+/// An operator that matches better than PostgreSQL's own, in a schema of the path
+/// (CVE-2018-1058).
 #[tokio::test(flavor = "multi_thread")]
 async fn a25_no_operator_of_a_stranger_is_called() {
     let database = Database::new().await;
@@ -181,7 +183,7 @@ async fn a25_no_operator_of_a_stranger_is_called() {
          CREATE OPERATOR = (LEFTARG = name, RIGHTARG = text, FUNCTION = trap)"
     );
     stranger.run(&trap).await;
-    // Whoever owns the database can set the path of all who come.
+    // The database's owner can set the search path of all sessions.
     let name = database.url.rsplit('/').next().unwrap();
     let path = format!("ALTER DATABASE {name} SET search_path = public, pg_catalog");
     database.run(&path).await;
@@ -198,7 +200,7 @@ async fn a25_no_operator_of_a_stranger_is_called() {
     }
 }
 
-/// A comment, or a line of the source, anybody can write.
+/// Any role can write the same comment, or a line of the source.
 #[tokio::test(flavor = "multi_thread")]
 async fn a25_a_mark_is_no_proof_of_origin() {
     let database = Database::new().await;
@@ -218,7 +220,8 @@ async fn a25_a_mark_is_no_proof_of_origin() {
          whatever \"{eve}\" puts there runs with the rights of everybody"
     );
     assert!(shown.contains(&told), "{shown}");
-    // It goes, and what is hers stays: a superuser drops nothing of others.
+    // The trigger is removed, and her function stays: a superuser drops no objects of
+    // other roles.
     let ended = triggers(&database, &["uninstall", "orders", "--commit"]).await;
     assert_eq!(ended.status.code(), Some(0), "{ended:?}");
     assert!(!ended.stdout.contains("DROP FUNCTION"), "{ended:?}");
@@ -228,7 +231,7 @@ async fn a25_a_mark_is_no_proof_of_origin() {
     assert!(!is_superuser(&database, &eve).await);
 }
 
-/// JSON of a row calls what the owner of a column's type has made a cast to json.
+/// JSON of a row calls the cast to json that the owner of a column's type has made.
 #[tokio::test(flavor = "multi_thread")]
 async fn a25_no_cast_of_a_stranger_runs_with_the_rights_of_a_writer() {
     let database = Database::new().await;
@@ -262,13 +265,13 @@ async fn a25_no_cast_of_a_stranger_runs_with_the_rights_of_a_writer() {
     );
     stranger.run(&cast).await;
     for (table, sql) in &update {
-        // Whoever reads it knows that any row may have changed.
+        // For a reader of this payload, any row may have changed.
         database.run(sql).await;
         let expected = with(plain("update", table), "shortened", json!(true));
         assert_eq!(told(&mut reader).await, expected);
         assert!(!is_superuser(&database, &eve).await);
     }
-    // One of a superuser's is called, as an extension has it.
+    // A superuser's cast is called, as extensions have it.
     let given = "ALTER FUNCTION trap(mood) OWNER TO current_user; \
                  CREATE OR REPLACE FUNCTION trap(mood) RETURNS json LANGUAGE sql AS \
                  $$SELECT '1'::json$$";
@@ -279,7 +282,7 @@ async fn a25_no_cast_of_a_stranger_runs_with_the_rights_of_a_writer() {
     }
 }
 
-/// Event triggers run with the rights of everybody who runs DDL.
+/// Event triggers run with the rights of every role that runs DDL.
 #[tokio::test(flavor = "multi_thread")]
 async fn a25_no_schema_of_a_stranger_holds_the_event_trigger() {
     let database = Database::new().await;
@@ -302,7 +305,7 @@ async fn a25_no_schema_of_a_stranger_holds_the_event_trigger() {
         assert!(ended.stderr.contains("nothing is taken over"), "{ended:?}");
         assert_eq!(catalog(&database).await, before);
     }
-    // A schema of a superuser's with a function of hers.
+    // A superuser's schema with a function of hers.
     database
         .run("ALTER SCHEMA pgfan_ddl OWNER TO current_user")
         .await;

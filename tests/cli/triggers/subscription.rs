@@ -1,4 +1,4 @@
-//! What logical replication brings, by its own worker.
+//! Changes that arrive by logical replication, through its worker.
 
 use super::{install, plain, told};
 use crate::support::{Database, TestGateway, Wire, own_server};
@@ -16,7 +16,7 @@ async fn what_a_subscription_brings_is_told() {
     let mut reader = gateway.reader(Wire::Sse, "all").await;
     install(&subscriber, &["plain", "--channel", "all"]).await;
     install(&subscriber, &["keyed", "--keys", "--channel", "all"]).await;
-    // On one server a subscription cannot make its slot itself.
+    // On one server a subscription cannot create its slot itself.
     for sql in [
         "CREATE PUBLICATION p FOR ALL TABLES",
         "SELECT pg_create_logical_replication_slot('s', 'pgoutput')",

@@ -1,5 +1,5 @@
-//! A database that is not there, or does not let in: what `pgfan check` says of
-//! it, word for word.
+//! A database that is unreachable or refuses the login: the same message as
+//! that of `pgfan check`.
 
 use crate::support::{
     Database,
