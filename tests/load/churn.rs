@@ -1,5 +1,5 @@
-//! Fifty clients join and leave one channel all the while, and each is told
-//! what is notified after its `ready`. `CHURN_SECONDS` sets for how long.
+//! Fifty clients continuously join and leave one channel, and each receives the
+//! notifications after its `ready`. `CHURN_SECONDS` sets the duration.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{
 
 const CLIENTS: usize = 50;
 
-/// How often a client may meet what the others notified, before its own.
+/// Most notifications of other clients that a client receives before its own.
 const OTHERS: usize = 10_000;
 
 fn time() -> Duration {
@@ -21,7 +21,7 @@ fn time() -> Duration {
     Duration::from_secs(given.unwrap_or(10))
 }
 
-/// Joins, notifies and leaves until `end`; returns how often.
+/// Joins, notifies and leaves until `end`; returns the number of rounds.
 async fn come_and_go(
     gateway: &TestGateway,
     database: &Database,
@@ -49,7 +49,8 @@ async fn come_and_go(
 
 async fn churn(clients: usize, time: Duration) -> u32 {
     let database = Database::new().await;
-    // Given up as soon as nobody is there, so that LISTEN and UNLISTEN race.
+    // Given up as soon as the last reader leaves, so that LISTEN and UNLISTEN
+    // race.
     let gateway = TestGateway::with(&database, &[("linger", "0s")]).await;
     let end = Instant::now() + time;
     let all = (0..clients).map(|n| come_and_go(&gateway, &database, n, end));
@@ -65,7 +66,8 @@ async fn who_comes_into_a_crowd_misses_nothing() {
     assert!(times as usize > 2 * CLIENTS);
 }
 
-/// So few, that the channel is listened to and given up again and again.
+/// A few clients, so that the channel is repeatedly given up and listened to
+/// again.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_as_the_last_one_leaves_misses_nothing() {
     let _alone = MACHINE.lock().await;

@@ -1,5 +1,5 @@
 //! 20,000 notifications of 7.9 KB, 1,000 a second, while one reader on each
-//! wire never reads: the others and the database do not notice.
+//! transport never reads: the others and the database are not affected.
 
 use std::{
     future::poll_fn,
@@ -25,31 +25,30 @@ use crate::{
 const EVENTS: i32 = 20_000;
 const A_SECOND: u64 = 1000;
 
-/// Notified in one statement.
+/// Notifications of one statement.
 const TOGETHER: i32 = 10;
 
-/// The contract's default for the hub's memory, and what else may grow.
+/// The contract's default for the hub's memory, and the allowed growth of the rest.
 const HISTORY: usize = 64 << 20;
 const GROWTH: usize = 64 << 20;
 
-/// 99 of 100 deliveries arrive within this time, on a machine that has nothing
-/// else to do.
+/// 99 of 100 deliveries arrive within this time, on an idle machine.
 const P99: Duration = Duration::from_millis(250);
 
-/// On one that has, PostgreSQL's own notifications are late too. The gateway
-/// and four readers, which wait for a processor after one another, may be so
-/// many times later: 19 were seen where the server went before them. Who waits
-/// for one that never reads waits until its write timeout.
+/// On a busy machine, PostgreSQL's own notifications are late too. The gateway and
+/// four readers, which wait for a processor one after another, may be later by this
+/// factor: 19 was seen when the server went before them. A reader that was blocked
+/// by one that never reads would wait until its write timeout.
 const OTHERS_SHARE: u32 = 30;
 
-/// So far the flood is ahead of who reads at the most: where the machine is too busy
-/// for the rate, it is lower, and who is held up is late still.
+/// The flood is at most this far ahead of the readers: if the machine is too busy
+/// for the rate, the rate is lower, and a blocked reader is still late.
 const AHEAD: i32 = 100;
 
-/// Nothing may fill the cluster's queue.
+/// The test must not fill the cluster's queue.
 const MAX_QUEUE_USAGE: f64 = 0.01;
 
-/// When each was notified, by this process's clock, in its payload.
+/// The payload contains the time of the notification, by this process's clock.
 async fn notify_all(database: &Database, begun: Instant, heard: &[AtomicI32]) {
     let sql = "SELECT pg_notify('flood', $1::int + n || ' ' || $2::text || repeat('x', 7880)) \
                FROM generate_series(0, $3::int - 1) AS n";
@@ -66,11 +65,12 @@ async fn notify_all(database: &Database, begun: Instant, heard: &[AtomicI32]) {
     }
 }
 
-/// How long each took, in order of time.
+/// Latency of each delivery, sorted.
 struct Latencies(Vec<Duration>);
 
 impl Latencies {
-    /// Of what `next` hears, which is counted; that all came, and in order.
+    /// Measures what `next` returns and counts it; checks that everything came, in
+    /// order.
     async fn of(mut next: impl AsyncFnMut() -> String, begun: Instant, heard: &AtomicI32) -> Self {
         let mut latencies = Vec::with_capacity(EVENTS as usize);
         for n in 0..EVENTS {
@@ -95,8 +95,8 @@ impl Latencies {
     }
 }
 
-/// One who needs no gateway: what it waits for, the server or the machine is
-/// late with.
+/// A listener without the gateway: its latency is that of the server and the
+/// machine.
 async fn listener(database: &Database) -> impl AsyncFnMut() -> String {
     let (client, mut connection) = tokio_postgres::connect(&database.url, NoTls).await.unwrap();
     let (sender, mut heard) = tokio::sync::mpsc::channel(64);
@@ -116,7 +116,7 @@ async fn listener(database: &Database) -> impl AsyncFnMut() -> String {
     }
 }
 
-/// The most memory of the gateway, and the fullest queue, until dropped.
+/// Records the largest memory of the gateway, and the fullest queue, until dropped.
 async fn watch(gateway: &GatewayProcess, database: &Database, most: &mut (usize, f64)) {
     let mut ticks = interval(Duration::from_millis(100));
     loop {

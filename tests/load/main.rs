@@ -1,5 +1,5 @@
-//! The gateway under load, with the machine for itself: each test waits for
-//! the one before.
+//! The gateway under load, with the whole machine: each test waits for the one
+//! before.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,13 +16,14 @@
 )]
 mod support;
 
-/// Readers that never read, and a flood that they hold up for nobody.
+/// Readers that never read, and a flood that must not be delayed by them for
+/// others.
 mod flood;
 
 /// Clients that come and go.
 mod churn;
 
-/// Readers that move between wires, under faults, and a judge.
+/// Readers that move between transports, under faults, and a judge.
 mod stress;
 
 static MACHINE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

@@ -1,10 +1,10 @@
-//! Stress test: fifty readers on all wires subscribe, leave and resume under faults,
-//! and every delivery is judged by the contract.
+//! Stress test: fifty readers on all transports subscribe, leave and resume under
+//! faults, and every delivery is judged by the contract.
 //!
 //! `STRESS_SEED` repeats the faults and requests of an earlier run, `STRESS_SECONDS`
 //! sets its length; `make soak` runs it for half an hour.
 
-/// Readers that change wires, gateways and channels.
+/// Readers that change transports, gateways and channels.
 mod client;
 /// The rules of the contract.
 mod judge;
@@ -16,7 +16,7 @@ mod ledger;
 mod position;
 /// Findings and counters.
 mod shared;
-/// The wires.
+/// The transports.
 mod stream;
 /// One connection of a client.
 mod visit;
@@ -42,7 +42,7 @@ const DEFAULT_SECONDS: u64 = 12;
 /// The self-check goes on until a loss is found, and no longer than this.
 const SELF_CHECK: Duration = Duration::from_secs(120);
 
-/// Written after the last fault, so that nothing hides behind its gap.
+/// Written after the last fault, so that no loss is hidden by its gap.
 const CALM: Duration = Duration::from_secs(1);
 
 fn number(name: &str) -> Option<u64> {

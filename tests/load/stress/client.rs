@@ -1,5 +1,5 @@
-//! A reader that moves: between wires, gateways and connections, with cursors
-//! new and old, and on a WebSocket between channels.
+//! A reader that moves: between transports, gateways and connections, with cursors new and old,
+//! and on a WebSocket between channels.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -37,7 +37,7 @@ const READY: Duration = Duration::from_secs(30);
 /// Time limit for the delivery of everything after the last note.
 const SETTLED: Duration = Duration::from_secs(30);
 
-/// How often it looks whether it has everything, at the end.
+/// Interval between two checks at the end whether it has everything.
 const LOOK: Duration = Duration::from_millis(50);
 
 pub struct Client {
@@ -110,7 +110,7 @@ impl Client {
         visited
     }
 
-    /// Nothing where it is refused, or the connection broke.
+    /// `None` if it is refused, or the connection broke.
     async fn open(&mut self) -> Judged<Option<Visit>> {
         if self.rng.u32(0..12) == 0 {
             self.gateway = self.rng.usize(0..GATEWAYS);
@@ -151,7 +151,7 @@ impl Client {
         channels
     }
 
-    /// The newest mostly; at the end nothing else, so that all is judged.
+    /// Mostly the newest; at the end always the newest, so that everything is judged.
     fn cursor(&mut self) -> Option<Cursor> {
         let newest = self.cursors.last().cloned();
         match self.rng.u32(0..10) {
@@ -227,7 +227,7 @@ impl Client {
         Ok(Next::Stay)
     }
 
-    /// A client that asks for nothing forbidden or invalid meets no such end.
+    /// A client without forbidden or invalid requests gets no such end.
     fn ended(&mut self, wire: Wire, code: i32, word: &str) -> Judged<()> {
         self.trace(|| format!("ended: {code} {word}"));
         let end = format!("{code} {word}").trim().to_owned();

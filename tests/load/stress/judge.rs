@@ -15,12 +15,12 @@ use crate::support::Said;
 #[derive(Debug)]
 pub struct Judge {
     gateway: usize,
-    /// The wire carries events alone; the 101 counts as `ready`.
+    /// The transport carries events only; the 101 counts as `ready`.
     is_raw: bool,
     tracks: BTreeMap<usize, Track>,
     /// Answered one after the other.
     joining: VecDeque<Joining>,
-    /// How many there were.
+    /// Number of joins so far.
     joins: u32,
     /// After the last note of the channels that are ready.
     last: u64,

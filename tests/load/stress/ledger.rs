@@ -55,7 +55,7 @@ pub struct Id {
 }
 
 impl Id {
-    /// Nothing on a wire that names none.
+    /// `None` on a transport without ids.
     pub fn parse(text: &str) -> Option<Self> {
         let (epoch, sequence) = text.split_once('-')?;
         Some(Self {
@@ -69,7 +69,7 @@ pub fn name(channel: usize) -> String {
     format!("stress {channel}")
 }
 
-/// One of 40 is long: a reader that does not read has full buffers soon.
+/// One of 40 is long, so that a reader that does not read soon has full buffers.
 pub fn payload(note: u64) -> String {
     let length = if note.is_multiple_of(40) {
         4000
@@ -131,8 +131,8 @@ impl Ledger {
         self.seen[gateway].end
     }
 
-    /// Which note an event is: written as it came, not rolled back, and of the
-    /// same id for every reader. A wire without channels names none.
+    /// The note of an event: written as it came, not rolled back, and with the same
+    /// id for every reader. A transport without channels names none.
     pub fn delivered(
         &mut self,
         gateway: usize,

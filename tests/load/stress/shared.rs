@@ -24,7 +24,7 @@ pub struct Finding {
     pub trace: VecDeque<String>,
 }
 
-/// By wire.
+/// Counters by transport.
 #[derive(Debug, Default, Clone)]
 pub struct Tally {
     pub visits: u64,

@@ -1,4 +1,4 @@
-//! A client's stream, on any wire.
+//! A client's stream, on any transport.
 
 use http_body_util::BodyExt;
 use hyper::{
@@ -39,7 +39,7 @@ impl Wire {
         Self::PgCacheWatch,
     ];
 
-    /// It carries events alone.
+    /// It carries events only.
     pub fn is_raw(self) -> bool {
         matches!(self, Self::Raw | Self::PgCacheWatch)
     }
@@ -77,7 +77,7 @@ pub enum Stream {
 }
 
 impl Stream {
-    /// Or the status with which it was refused; 0 for none.
+    /// Opens a stream; the error is the status of the refusal, or 0 for none.
     pub async fn open(
         wire: Wire,
         socket: impl Connection,
@@ -142,7 +142,8 @@ impl Stream {
         })
     }
 
-    /// Sends a frame; `false` if the connection is broken or the wire has none.
+    /// Sends a frame; `false` if the connection is broken or the transport has
+    /// none.
     pub async fn say(&mut self, frame: &str) -> bool {
         match self {
             Self::Json(socket) => socket.try_say(frame).await,

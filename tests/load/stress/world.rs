@@ -25,8 +25,8 @@ use crate::support::{
     tls::{Certificates, HOST, TlsClient},
 };
 
-/// A session is suspect soon, a channel given up soon, a cursor soon too old,
-/// a reader that takes nothing soon closed.
+/// Short times and limits: a session becomes suspect, a channel is given up, a
+/// cursor becomes too old, and a reader that does not read is closed soon.
 const SETTINGS: [(&str, &str); 7] = [
     ("PGFAN_HEARTBEAT_INTERVAL", "500ms"),
     ("PGFAN_HEARTBEAT_TIMEOUT", "1500ms"),
@@ -60,7 +60,7 @@ pub enum Fault {
     StopBackend,
     TerminateWriter,
     StopGateway,
-    /// The settings are read again, half of the times with another certificate.
+    /// Reloads the settings, half of the times with another certificate.
     Hangup,
 }
 
@@ -82,7 +82,7 @@ const FAULTS: [Fault; 12] = [
 /// The gateways' addresses.
 pub struct Endpoints {
     addresses: [SocketAddr; GATEWAYS],
-    /// The second gateway speaks TLS alone.
+    /// The second gateway serves TLS only.
     tls: TlsClient,
 }
 
