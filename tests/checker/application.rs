@@ -1,5 +1,5 @@
-//! The application: its table, its own way to the database, and its writer,
-//! which changes a row and says so in one transaction.
+//! The application: its table, its own connection to the database, and its
+//! writer, which changes a row and notifies in one transaction.
 
 use std::{
     collections::HashMap,
@@ -22,7 +22,7 @@ use tokio_postgres::{Client, NoTls, Row};
 
 use crate::support::{own_server, within};
 
-/// So many that each is written seldom: what is stale stays so.
+/// Enough keys that each is rarely written: a stale value stays stale.
 pub const KEYS: i32 = 2000;
 pub const CHANNELS: i32 = 4;
 
@@ -33,11 +33,11 @@ pub const BLOCK: i32 = 50;
 const BURST_BLOCKS: i32 = 5;
 const COPIES: i32 = 12;
 
-/// What a burst notifies in one transaction: a few thousand, and more bytes
+/// Notifications of a burst in one transaction: a few thousand, with more bytes
 /// than the gateway's history holds.
 pub const BURST: i32 = BURST_BLOCKS * BLOCK * COPIES;
 
-/// The writer's own pace: about 200 changes a second.
+/// Interval between the writer's changes: about 200 a second.
 const WRITES: Duration = Duration::from_millis(4);
 
 const TABLE: &str = "CREATE TABLE entry (key int PRIMARY KEY, value bigint NOT NULL); \
@@ -45,8 +45,8 @@ const TABLE: &str = "CREATE TABLE entry (key int PRIMARY KEY, value bigint NOT N
 
 const SELECT: &str = "SELECT key, value FROM entry WHERE key / 50 = $1";
 
-/// What follows key and value makes the notification as long as those of real
-/// applications: one who does not read has full buffers soon.
+/// The rest of the payload makes the notification as long as those of real
+/// applications: a reader that does not read soon has full buffers.
 const CHANGE: &str = "WITH changed AS \
     (UPDATE entry SET value = value + 1 WHERE key = $1 RETURNING key, value) \
     SELECT count(pg_notify('entries ' || key % 4, concat_ws(' ', key, value, repeat('.', 300)))) \
@@ -71,8 +71,8 @@ pub fn key(payload: &str) -> i32 {
     key.parse().unwrap()
 }
 
-/// The newest value of each key that some reader knows of: the gateway has the
-/// event, whoever asks it.
+/// The newest value of each key that any reader has received: the gateway has
+/// the event, for every reader.
 #[derive(Debug)]
 pub struct Known(Vec<AtomicI64>);
 
@@ -96,7 +96,7 @@ impl Known {
     }
 }
 
-/// A server of its own, with the table.
+/// Starts a server for this test, with the table.
 pub async fn server() -> Sandbox {
     let server = own_server(&[]).await;
     let (client, connection) = tokio_postgres::connect(&server.url(), NoTls).await.unwrap();
@@ -108,7 +108,7 @@ pub async fn server() -> Sandbox {
     server
 }
 
-/// A connection that is made anew when it broke.
+/// A connection that is made again after it broke.
 pub struct Database {
     url: String,
     client: Mutex<Option<Client>>,
@@ -122,13 +122,13 @@ impl Database {
         })
     }
 
-    /// Nothing while the server is away: it may be done then, or not.
+    /// `None` while the server is away: the statement may be done then, or not.
     pub async fn query(&self, sql: &str, number: i32) -> Option<Vec<Row>> {
         let mut client = self.connected().await?;
         client.as_mut()?.query(sql, &[&number]).await.ok()
     }
 
-    /// Whether this notification is committed for certain.
+    /// Whether this notification is certainly committed.
     pub async fn notify(&self, channel: &str, payload: &str) -> bool {
         let Some(mut client) = self.connected().await else {
             return false;
@@ -148,7 +148,7 @@ impl Database {
         Some(client)
     }
 
-    /// Has no connection as long as this is held: a smart shutdown waits for
+    /// Closes the connection while this is held: a smart shutdown waits for
     /// every one.
     pub async fn held_back(&self) -> MutexGuard<'_, Option<Client>> {
         let mut client = self.client.lock().await;
@@ -162,19 +162,19 @@ impl Database {
         self.query(CHANGE_MANY, block).await;
     }
 
-    /// Leaves nothing in the table as it was.
+    /// Changes every row of the table.
     pub async fn change_all(&self) {
         self.query(CHANGE_ALL, 0).await.unwrap();
     }
 }
 
-/// What an application sees: where the gateway is, and its own database.
+/// View of an application: the gateway's address, and its own database.
 #[derive(Clone)]
 pub struct View {
     pub address: watch::Receiver<SocketAddr>,
     pub database: Arc<Database>,
     pub known: Arc<Known>,
-    /// Whether something is written: nobody begins to be slow after that.
+    /// Whether there are still writes: no reader starts a pause after them.
     pub writing: watch::Receiver<bool>,
 }
 
@@ -185,7 +185,7 @@ impl View {
         Some(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
-    /// All of it, as soon as the server answers.
+    /// The whole table, as soon as the server answers.
     pub async fn table(&self) -> HashMap<i32, i64> {
         let mut table = HashMap::new();
         for block in 0..KEYS / BLOCK {
@@ -204,7 +204,7 @@ impl View {
     }
 }
 
-/// Writes until it is stopped.
+/// Writer that runs until it is stopped.
 pub struct Writer {
     stopped: Arc<AtomicBool>,
     running: JoinHandle<()>,

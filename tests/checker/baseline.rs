@@ -1,6 +1,6 @@
 //! The same readers on the original distributor of PGCacheWatch 0.4.2: after
 //! the end of its one session it stays open and silent, and the checker finds
-//! what is stale then. So the checker can fail.
+//! the stale values. This shows that the checker can fail.
 
 use std::{net::SocketAddr, path::Path};
 
@@ -19,7 +19,7 @@ use crate::{
     },
 };
 
-/// What `tests/clients/setup` made.
+/// The interpreter that `tests/clients/setup` installed.
 const PYTHON: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
     "/target/clients/venv/bin/python"
@@ -34,7 +34,7 @@ const DISTRIBUTOR: [&str; 6] = [
     "--port=0",
 ];
 
-/// Returns when it is gone. The application's own session goes on.
+/// Returns when the session is gone. The application's own session continues.
 const TERMINATE: &str = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity \
     WHERE pid <> pg_backend_pid() AND query LIKE 'LISTEN%' AND $1::int > 0";
 

@@ -1,8 +1,8 @@
-//! A cache as the contract's recipe has it: filled only after `ready`, emptied
-//! by a gap, bypassed while interrupted or disconnected. A fill that was
-//! overtaken by an invalidation is thrown away.
+//! A cache by the contract's recipe: filled only after `ready`, emptied by a
+//! gap, bypassed while interrupted or disconnected. A fill that was overtaken
+//! by an invalidation is discarded.
 //!
-//! No connection and no clock in here: it is told what was said.
+//! It does no I/O and reads no clock: the messages are passed to it.
 
 use std::collections::HashMap;
 
@@ -11,22 +11,22 @@ use crate::{application::key, support::Said};
 #[derive(Debug, Default)]
 pub struct Cache {
     values: HashMap<i32, i64>,
-    /// Whether it may be asked: after `ready` or `live`, until an
-    /// interruption or the end of the connection.
+    /// Whether it may be used: after `ready` or `live`, until an interruption
+    /// or the end of the connection.
     live: bool,
-    /// How often each key was invalidated.
+    /// Number of invalidations of each key.
     invalidations: HashMap<i32, u64>,
     flushes: u64,
 }
 
-/// Moves whenever what is being read for a key may be out of date.
+/// Changes whenever a value that is being read for a key may be out of date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Generation {
     flushes: u64,
     invalidations: u64,
 }
 
-/// A value that is not the table's, and nobody said so.
+/// A cached value that differs from the table's, without an invalidation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stale {
     pub key: i32,
@@ -49,7 +49,7 @@ impl Cache {
         }
     }
 
-    /// Who cannot resume from a cursor begins anew.
+    /// Without a cursor to resume from, the cache is flushed.
     pub fn disconnected(&mut self, has_cursor: bool) {
         self.live = false;
         if !has_cursor {
@@ -62,14 +62,15 @@ impl Cache {
         self.flushes += 1;
     }
 
-    /// What is to be read of `keys`, each with its generation before that;
-    /// nothing while the cache is bypassed.
+    /// The keys of `keys` that have to be read, each with its generation before
+    /// that; none while the cache is bypassed.
     pub fn missing(&self, keys: impl Iterator<Item = i32>) -> HashMap<i32, Generation> {
         let keys = keys.filter(|key| self.live && !self.values.contains_key(key));
         keys.map(|key| (key, self.generation(key))).collect()
     }
 
-    /// Keeps what was read, unless it was overtaken; returns how many.
+    /// Keeps the values that were read, unless they were overtaken; returns
+    /// their number.
     pub fn fill(&mut self, missing: &HashMap<i32, Generation>, read: &HashMap<i32, i64>) -> u64 {
         let mut filled = 0;
         for (&key, &generation) in missing {
@@ -96,13 +97,13 @@ impl Cache {
         self.values.len()
     }
 
-    /// It is live, holds something, and nothing that is not so.
+    /// It is live, not empty, and all its values are those of the table.
     pub fn agrees_with(&self, table: &HashMap<i32, i64>) -> bool {
         let is_true = |(key, value): (&i32, &i64)| table[key] == *value;
         self.live && !self.values.is_empty() && self.values.iter().all(is_true)
     }
 
-    /// Keys whose value is not as new as this, by key.
+    /// Keys whose cached value is older than this, by key.
     pub fn older_than(&self, known: &[i64]) -> Vec<i32> {
         let is_older = |(key, value): &(&i32, &i64)| **value < known[**key as usize];
         let older = self.values.iter().filter(is_older);

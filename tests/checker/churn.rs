@@ -1,6 +1,6 @@
-//! Readers that join and leave one channel all the while. What was committed
-//! after `ready`, or after the cursor, they hear, or that something may be
-//! missing.
+//! Readers that continuously join and leave one channel. They receive
+//! everything that was committed after `ready`, or after the cursor, or a
+//! message that something may be missing.
 
 use std::{
     collections::VecDeque,
@@ -30,11 +30,11 @@ use crate::{
 pub enum Way {
     /// A new connection each time.
     Connections(Wire),
-    /// Frames on a WebSocket that stays.
+    /// Frames on a WebSocket that stays open.
     Frames,
 }
 
-/// Ends when it is dropped.
+/// A reader that joins and leaves until it is dropped.
 pub struct Churn {
     pub way: Way,
     pub joins: Arc<AtomicU64>,
@@ -43,7 +43,7 @@ pub struct Churn {
 
 struct Client {
     way: Way,
-    /// Its own, so that it is given up at times.
+    /// Used only by this reader, so that it is given up at times.
     channel: String,
     view: View,
     rng: Rng,
@@ -52,11 +52,11 @@ struct Client {
     sent: u64,
 }
 
-/// What a reader of the channel comes upon.
+/// Message for a reader of the channel.
 #[derive(Debug, PartialEq, Eq)]
 enum Heard {
     All,
-    /// That something may be missing, or that nothing more will come.
+    /// Something may be missing, or nothing more will come.
     Loss,
 }
 
@@ -79,7 +79,7 @@ impl Churn {
         }
     }
 
-    /// It fails only where something was lost in silence.
+    /// It ends only if something was lost silently.
     pub fn is_running(&self) -> bool {
         !self.running.is_finished()
     }
@@ -102,12 +102,12 @@ impl Client {
         }
     }
 
-    /// Sometimes so long that nobody listens to the channel any more.
+    /// Sometimes long enough that the channel is given up.
     async fn stay_away(&mut self) {
         sleep(Duration::from_millis(self.rng.u64(0..1000))).await;
     }
 
-    /// The number of a notification that is committed, or nothing.
+    /// The number of a committed notification, or `None`.
     async fn notify(&mut self) -> Option<u64> {
         self.sent += 1;
         let payload = self.sent.to_string();
@@ -115,13 +115,13 @@ impl Client {
         committed.then_some(self.sent)
     }
 
-    /// Two: that the first is lost the second shows, and before another fault
-    /// hides it.
+    /// Two notifications: the second shows the loss of the first, before
+    /// another fault hides it.
     async fn notify_twice(&mut self) -> Option<[u64; 2]> {
         Some([self.notify().await?, self.notify().await?])
     }
 
-    /// One visit; with a cursor it asks for what was committed meanwhile.
+    /// One join; with a cursor it requests what was committed meanwhile.
     async fn join(&mut self, wire: Wire) -> Option<()> {
         let cursor = self.cursor.take().filter(|_| self.rng.bool());
         let mut wanted = VecDeque::new();
@@ -138,8 +138,8 @@ impl Client {
         self.hears(&mut reader, wanted).await
     }
 
-    /// What was missed comes before that, but for what is on its way to the
-    /// gateway.
+    /// Missed events come before `ready`, except those that are still on their
+    /// way to the gateway.
     async fn ready(&mut self, reader: &mut Reader, wanted: &mut VecDeque<u64>) -> Option<()> {
         loop {
             match self.next(reader).await {
@@ -154,7 +154,7 @@ impl Client {
         }
     }
 
-    /// In this order.
+    /// Waits for these events, in this order.
     async fn hears(&mut self, reader: &mut Reader, mut wanted: VecDeque<u64>) -> Option<()> {
         let way = self.way;
         let hearing = async {
@@ -178,7 +178,7 @@ impl Client {
         said
     }
 
-    /// Until the connection ends.
+    /// Joins and leaves by frames until the connection ends.
     async fn talk(&mut self) -> Option<()> {
         let address = *self.view.address.borrow();
         let socket = connected(address, false).await?;
@@ -192,7 +192,7 @@ impl Client {
             }
             self.say(&mut socket, "unsubscribe").await?;
             self.until_answer(&mut socket, "unsubscribed").await?;
-            // Not for one who has left.
+            // A reader that has left must not receive it.
             self.notify().await;
             let absence = Duration::from_millis(self.rng.u64(0..1000));
             let has_ended = timeout(absence, hears_no_event(&mut socket)).await.is_ok();
@@ -234,7 +234,7 @@ impl Client {
     }
 }
 
-/// Until the end of the connection.
+/// Reads until the end of the connection.
 async fn hears_no_event(socket: &mut WebSocket) {
     while let Some(said) = said(socket).await {
         let is_event = matches!(said, Said::Event { .. });
@@ -242,13 +242,13 @@ async fn hears_no_event(socket: &mut WebSocket) {
     }
 }
 
-/// Nothing at the end of the connection.
+/// `None` at the end of the connection.
 async fn said(socket: &mut WebSocket) -> Option<Said> {
     let text = socket.text().await.ok()?;
     Some(Said::from_json(&text))
 }
 
-/// Nothing when there is more to hear; each event is the next one that is
+/// `None` if more messages are expected; each event is the next one that is
 /// wanted, or an older one.
 fn judge(said: Option<&Said>, wanted: &mut VecDeque<u64>, way: Way) -> Option<Heard> {
     match said {

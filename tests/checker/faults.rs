@@ -1,5 +1,4 @@
-//! What can happen to the gateway, its server and the links, drawn from the
-//! seed.
+//! Faults of the gateway, its server and the links, drawn from the seed.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -29,7 +28,7 @@ pub enum Fault {
     StopGateway,
     EndGateway,
     KillGateway,
-    // nothing is broken
+    // no fault
     Burst,
     // the link between the gateway and some readers
     ReadersFreeze,
@@ -37,14 +36,15 @@ pub enum Fault {
     ReadersCut,
 }
 
-/// So many of each in a bag of faults.
+/// Number of each fault in a bag.
 const SOURCE: [(Fault, usize); 16] = [
     (Fault::Terminate, 4),
     (Fault::KillBackend, 2),
     (Fault::StopBackend, 2),
     (Fault::FastRestart, 2),
     (Fault::ImmediateRestart, 2),
-    // It takes seconds: the gateway looks every 5 s whether it has to go.
+    // It takes seconds: the gateway checks only every 5 s whether the server
+    // shuts down.
     (Fault::SmartRestart, 1),
     (Fault::KillServer, 2),
     (Fault::Freeze, 4),
@@ -64,7 +64,7 @@ const READERS: [(Fault, usize); 3] = [
     (Fault::ReadersCut, 1),
 ];
 
-/// How many of each there were.
+/// Number of faults of each kind.
 pub type Counts = BTreeMap<Fault, u32>;
 
 /// Faults in random order. One bag is emptied before the next is filled, so
@@ -75,7 +75,7 @@ pub struct Bag {
     rest: Vec<Fault>,
     rng: Rng,
     pub counts: Counts,
-    /// Those of the present round, in their order.
+    /// Faults of the present round, in their order.
     pub round: Vec<Fault>,
 }
 
@@ -90,12 +90,12 @@ impl Bag {
         }
     }
 
-    /// Of the source and the gateway.
+    /// Faults of the source and the gateway.
     pub fn of_source(rng: Rng) -> Self {
         Self::new(&SOURCE, rng)
     }
 
-    /// Of the link to some readers.
+    /// Faults of the link to some readers.
     pub fn of_readers(rng: Rng) -> Self {
         Self::new(&READERS, rng)
     }
@@ -123,9 +123,9 @@ impl Bag {
     }
 }
 
-/// One to five, one after the other; one alone is often, or the gap of the
-/// next would heal what it did. A gateway is not replaced where `is_lasting`:
-/// what it costs over a long time shows only then.
+/// One to five faults in a row; often only one, because the gap of the next
+/// could repair its damage. If `is_lasting`, a gateway is not replaced: its
+/// memory use over a long time shows only then.
 pub async fn befall(world: &mut World, bag: &mut Bag, is_lasting: bool) {
     for _ in 0..bag.rng.choice([1, 1, 1, 1, 2, 5]).unwrap() {
         sleep(bag.milliseconds(50..800)).await;
@@ -156,7 +156,7 @@ async fn inflict(world: &mut World, fault: Fault, bag: &mut Bag) {
     }
 }
 
-/// What the link to some readers goes through, until this is dropped.
+/// Faults of the link to some readers, until this is dropped.
 pub async fn befall_readers(link: &Link, bag: &mut Bag) {
     loop {
         sleep(bag.milliseconds(100..2000)).await;
@@ -167,7 +167,8 @@ pub async fn befall_readers(link: &Link, bag: &mut Bag) {
     }
 }
 
-/// For so long; the sun shines after it, also where this is dropped.
+/// Applies the fault for this time; the link is healthy again afterwards, also
+/// if this is dropped.
 async fn weather(link: &Link, fault: Fault, time: Duration, bag: &mut Bag) {
     let _sun = Sun(link);
     match fault {

@@ -1,4 +1,4 @@
-//! A reader that keeps a cache, and the application that asks it.
+//! A reader with a cache, and the application that uses it.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -21,25 +21,25 @@ use crate::{
     support::{Reader, Said, Wire},
 };
 
-/// How often the application asks for a block of keys.
+/// Interval between the application's requests for a block of keys.
 const ASKS: Duration = Duration::from_millis(10);
 
-/// One of so many asks goes before a reader leaves, or stops reading.
+/// Average number of requests before a reader leaves, or stops reading.
 const LEAVES: u32 = 300;
 const PAUSES: u32 = 300;
 
-/// A slow client's, in bytes: what it does not read soon stays at the gateway.
-/// Its segments are small too, since the kernel makes the gateway's buffer as
-/// large as many of them.
+/// Receive buffer of a slow client, in bytes: data that it does not read stays
+/// at the gateway. Its segments are small too, since the kernel sizes the
+/// gateway's buffer by the number of segments.
 const SMALL_BUFFER: u32 = 4096;
 const SMALL_SEGMENT: u32 = 536;
 
-/// Which reader it is.
+/// Transport, name and behaviour of a reader.
 #[derive(Debug, Clone, Copy)]
 pub struct Habits {
     pub wire: Wire,
     pub name: &'static str,
-    /// Leaves at times, and comes back with its cursor.
+    /// Leaves at times, and resumes with its cursor.
     pub leaves: bool,
     /// Stops reading for seconds.
     pub pauses: bool,
@@ -51,20 +51,20 @@ impl Habits {
     }
 }
 
-/// What became of it, and its cache.
+/// State of a reader and its cache.
 #[derive(Debug, Default)]
 pub struct Kept {
     pub cache: Cache,
     pub events: u64,
-    /// By reason.
+    /// Number of gaps by reason.
     pub gaps: BTreeMap<String, u32>,
     pub connections: u32,
     pub pauses: u32,
-    /// Values that were put into the cache.
+    /// Number of values that were put into the cache.
     pub fills: u64,
 }
 
-/// Ends when it is dropped.
+/// A reader that runs until it is dropped.
 pub struct Keeper {
     pub habits: Habits,
     pub kept: watch::Receiver<Kept>,
@@ -84,7 +84,7 @@ struct Client {
     kept: watch::Sender<Kept>,
     cursor: Option<String>,
     fill: Option<Fill>,
-    /// What readers knew when it began to connect.
+    /// Values that readers knew when it began to connect.
     known: Vec<i64>,
 }
 
@@ -124,12 +124,12 @@ impl Client {
             let has_cursor = self.cursor.is_some();
             self.kept
                 .send_modify(|kept| kept.cache.disconnected(has_cursor));
-            // As every client does, before it comes back.
+            // Every client pauses before it reconnects.
             sleep(Duration::from_millis(self.rng.u64(10..100))).await;
         }
     }
 
-    /// Nothing when nobody accepts.
+    /// `None` if no gateway accepts.
     async fn connect(&mut self) -> Option<Reader> {
         self.known = self.view.known.now();
         let address = *self.view.address.borrow();
@@ -143,8 +143,8 @@ impl Client {
         Some(Reader::over(socket, self.habits.wire, &channels, cursor).await)
     }
 
-    /// Until the connection ends, or is given up. The application asks on,
-    /// whether the reader reads or not.
+    /// Runs until the connection ends, or is given up. The application
+    /// continues to use the cache while the reader pauses.
     async fn read(&mut self, mut reader: Reader) {
         let mut asks = interval(ASKS);
         let mut pause_ends = Instant::now();
@@ -192,15 +192,15 @@ impl Client {
         });
     }
 
-    /// From `ready` on the cache is asked: what had changed before the reader
-    /// came back has left it by then.
+    /// From `ready` on the cache is used: everything that changed before the
+    /// reader came back has been invalidated by then.
     fn is_up_to_date(&self) {
         let older = self.kept.borrow().cache.older_than(&self.known);
         let title = self.habits.title();
         assert!(older.is_empty(), "{title} is ready with {older:?}");
     }
 
-    /// The application wants a block: what the cache has not is read.
+    /// The application needs a block: values that are not cached are read.
     fn ask(&mut self) {
         let block = self.rng.i32(0..KEYS / BLOCK);
         if self.fill.is_some() {
@@ -224,7 +224,7 @@ impl Client {
     }
 }
 
-/// Waits for ever when nothing is being read.
+/// Never returns if nothing is being read.
 async fn read_values(fill: &mut Option<Fill>) -> Option<HashMap<i32, i64>> {
     match fill {
         Some(fill) => (&mut fill.read).await.unwrap(),

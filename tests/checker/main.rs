@@ -1,5 +1,5 @@
-//! The product's promise, literally: readers on every wire keep a cache by the
-//! contract's rules while a writer changes the table and faults come at
+//! The product's promise, literally: readers on every transport keep a cache by
+//! the contract's rules while a writer changes the table and faults occur at
 //! random. Then the writer stops, and every cached value is the table's.
 //!
 //! `CHECKER_SEED` replays a run's faults, `CHECKER_SECONDS` sets its length;
@@ -20,21 +20,21 @@
 )]
 mod support;
 
-/// The table, and who writes it.
+/// The table, and its writer.
 mod application;
 /// The original distributor, which does lose events.
 mod baseline;
-/// The recipe.
+/// The cache.
 mod cache;
-/// Readers that come and go.
+/// Readers that join and leave.
 mod churn;
-/// What happens to all of them.
+/// Faults of all components.
 mod faults;
 /// A reader with a cache.
 mod keeper;
-/// What is printed, and what must hold.
+/// Printed report, and the final checks.
 mod report;
-/// Rounds of faults and peace.
+/// Rounds of faults and calm.
 mod run;
 /// Whether every cache agrees with the table.
 mod settled;
@@ -48,10 +48,10 @@ use support::environment;
 
 const DEFAULT_SECONDS: u64 = 15;
 
-/// After the last change everything is right within this time.
+/// Time limit after the last change until every cache is correct.
 const SETTLED: Duration = Duration::from_secs(10);
 
-/// In a run that is longer the last gateway lasts two thirds of it.
+/// In a longer run the last gateway process runs for two thirds of it.
 const SHORT_SECONDS: u64 = 60;
 
 fn number(name: &str) -> Option<u64> {

@@ -1,4 +1,4 @@
-//! What a run printed, and what must hold at its end.
+//! Printed report of a run, and the final checks.
 
 use crate::{
     application::BURST,
@@ -8,11 +8,11 @@ use crate::{
     run::{Cost, Run},
 };
 
-/// So many notifications the gateway takes in under one lock: a burst
-/// overtakes a reader no oftener, however short the history is.
+/// Notifications that the gateway applies under one lock: a burst makes a
+/// reader too slow no more often than that, however short the history is.
 const INTAKE: u32 = 256;
 
-/// After so many some slow reader was overtaken for certain.
+/// Number of bursts after which some slow reader was certainly too slow.
 const MANY_BURSTS: u32 = 10;
 
 impl Cost {
@@ -61,7 +61,7 @@ impl Run {
         );
     }
 
-    /// What came before a disagreement.
+    /// The faults before a disagreement.
     pub fn print_round(&self) {
         let (source, readers) = (&self.source_faults.round, &self.reader_faults.round);
         println!("faults of this round {source:?}, beside {readers:?}");
@@ -81,7 +81,8 @@ impl Run {
         );
     }
 
-    /// That the run proves something, and that no reader was told too much.
+    /// Checks that the run proves something, and that no reader got too many
+    /// gaps.
     pub fn check(&self) {
         for keeper in &self.keepers {
             self.check_reader(&keeper.habits.title(), &keeper.kept.borrow());
@@ -104,9 +105,9 @@ impl Run {
         counts.get(&Fault::Burst).copied().unwrap_or_default()
     }
 
-    /// At most two gaps a reader and fault. What a reader does itself, to
-    /// leave or to stop reading, is a fault too; a burst is as many as it can
-    /// overrun the history.
+    /// At most two gaps for each reader and fault. A reader's own leaving or
+    /// pausing is a fault too; a burst counts as often as it can overrun the
+    /// history.
     fn check_reader(&self, reader: &str, kept: &Kept) {
         assert!(kept.events > 0 && kept.fills > 0, "{reader} proves nothing");
         let gaps = |reason: &str| kept.gaps.get(reason).copied().unwrap_or_default();

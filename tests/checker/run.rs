@@ -1,4 +1,4 @@
-//! One run: rounds of faults, and after each a moment of peace in which every
+//! One run: rounds of faults, each followed by a moment of calm in which every
 //! cache has to agree with the table.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -16,22 +16,22 @@ use crate::{
     world::World,
 };
 
-/// What a gateway has open beside its readers: the port, two sessions,
-/// standard streams, the runtime's and the signals' own.
+/// Open files of a gateway in addition to its readers: the port, two sessions,
+/// standard streams, those of the runtime and of the signal handlers.
 const OWN_FILES: usize = 24;
 
 /// The history holds at most 50 short events of nine channels, and each reader
-/// a batch of those: what a gateway grows by is what its allocator keeps of
-/// the bursts.
+/// a batch of those: the gateway grows only by memory that its allocator keeps
+/// after the bursts.
 const GROWTH: usize = 32 << 20;
 
-/// How often the costs are printed.
+/// Interval between the printed costs.
 const PRINTS: Duration = Duration::from_secs(60);
 
-/// What a gateway costs in a moment of peace.
+/// Memory and open files of a gateway in a moment of calm.
 #[derive(Debug, Clone, Copy)]
 pub struct Cost {
-    /// Which one, counted from 1.
+    /// Number of the gateway process, counted from 1.
     pub gateway: u32,
     pub resident: usize,
     pub files: usize,
@@ -46,11 +46,11 @@ pub struct Run {
     pub reader_faults: Bag,
     pub begin: Instant,
     pub rounds: u32,
-    /// Of the first moment of each gateway, and of the last one.
+    /// Costs in the first calm moment of each gateway, and in the last one.
     pub costs: Vec<(Cost, Cost)>,
     /// The longest time until all caches agreed.
     pub longest: Duration,
-    /// As it was in the last moment of peace.
+    /// The table in the last calm moment.
     pub table: HashMap<i32, i64>,
     /// Cached values that were compared with the table's.
     pub compared: usize,
@@ -89,7 +89,7 @@ impl Run {
         run
     }
 
-    /// Faults of all kinds at once, then peace.
+    /// Faults of all kinds at once, then calm.
     pub async fn round(&mut self, is_lasting: bool) {
         let writer = self.world.begin_to_write(self.rng.fork());
         let link = Arc::clone(&self.world.readers_link);
@@ -128,7 +128,7 @@ impl Run {
         self.count_cost().await;
     }
 
-    /// Who has left is let go of soon.
+    /// A reader that has left is released soon.
     async fn count_cost(&mut self) {
         let gateway = &self.world.gateway;
         let most = self.keepers.len() + self.churn.len() + OWN_FILES;
@@ -150,8 +150,8 @@ impl Run {
     }
 }
 
-/// On each wire three: one that comes and goes, one behind a link of its own
-/// weather, and a slow one.
+/// Three on each transport: one that leaves and comes back, one behind a link
+/// with its own faults, and a slow one.
 fn keepers(world: &World, rng: &mut Rng) -> Vec<Keeper> {
     let mut keepers = Vec::new();
     for wire in Wire::ALL {

@@ -15,8 +15,8 @@ pub struct Disagreement {
     pub stale: Vec<Stale>,
 }
 
-/// Waits until all agree, and returns how long after `begin`; past the limit,
-/// those that do not.
+/// Waits until all agree, and returns the time since `begin`; after the limit,
+/// those that do not agree.
 pub async fn agreement(
     keepers: &[Keeper],
     table: &HashMap<i32, i64>,
@@ -49,7 +49,7 @@ fn disagreement(keeper: &Keeper, table: &HashMap<i32, i64>) -> Disagreement {
     }
 }
 
-/// Every stale entry, a line each.
+/// Prints every stale entry on a line.
 pub fn print(disagreements: &[Disagreement]) {
     for Disagreement {
         reader,

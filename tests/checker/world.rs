@@ -1,5 +1,5 @@
-//! The gateway as a process, its server, and the links around it; and how
-//! each is harmed.
+//! The gateway as a process, its server, and the links around it, with methods
+//! to break each of them.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -13,8 +13,8 @@ use crate::{
     support::{Link, gateway_process::GatewayProcess, program::signal},
 };
 
-/// A session is suspect soon, a channel given up soon, a cursor soon too old,
-/// a reader that takes nothing soon closed.
+/// Short times and limits: a session becomes suspect, a channel is given up, a
+/// cursor becomes too old, and a reader that does not read is closed soon.
 const SETTINGS: [(&str, &str); 8] = [
     ("PGFAN_HEARTBEAT_INTERVAL", "250ms"),
     ("PGFAN_HEARTBEAT_TIMEOUT", "600ms"),
@@ -39,12 +39,12 @@ pub struct World {
     /// Between some readers and the gateway.
     pub readers_link: Arc<Link>,
     pub gateway: GatewayProcess,
-    /// How many gateways there were.
+    /// Number of gateway processes so far.
     pub gateways: u32,
     address: watch::Sender<SocketAddr>,
     writing: watch::Sender<bool>,
     known: Arc<Known>,
-    /// The keepers', the churn's, the writer's, and what harms the gateway.
+    /// Those of the keepers, the churn, the writer, and the faults.
     databases: [Arc<Database>; 4],
 }
 
@@ -67,12 +67,12 @@ impl World {
         }
     }
 
-    /// Of who connects to the gateway itself.
+    /// View of a client that connects to the gateway directly.
     pub fn view(&self) -> View {
         self.view_of(self.address.subscribe(), 0)
     }
 
-    /// Of who connects through the link.
+    /// View of a client that connects through the link.
     pub fn view_by_link(&self) -> View {
         let address = SocketAddr::from(([127, 0, 0, 1], self.readers_link.port));
         self.view_of(watch::channel(address).1, 0)
@@ -128,7 +128,7 @@ impl World {
         }
     }
 
-    /// Suspended for so long.
+    /// Suspends a backend for this time.
     pub async fn stop_backend(&self, time: Duration, rng: &mut Rng) {
         if let Some(pid) = self.backend(rng).await {
             signal(pid, "STOP").await;
@@ -137,7 +137,7 @@ impl World {
         }
     }
 
-    /// Away for so long.
+    /// Stops the server for this time.
     pub async fn restart_server(&mut self, how: Fault, time: Duration) {
         match how {
             Fault::KillServer => self.server.kill().await.unwrap(),
@@ -149,22 +149,22 @@ impl World {
         self.server.start_again().await.unwrap();
     }
 
-    /// It waits for every session to end: the application lets go of its own,
-    /// and the gateway has to do it by itself.
+    /// A smart shutdown waits for every session to end: the application closes
+    /// its own, and the gateway has to do so by itself.
     async fn stop_smart(&mut self) {
         let held_back = self.databases.iter().map(|database| database.held_back());
         let _held_back = futures_util::future::join_all(held_back).await;
         self.server.stop(Mode::Smart).await.unwrap();
     }
 
-    /// Suspended for so long.
+    /// Suspends the gateway for this time.
     pub async fn stop_gateway(&self, time: Duration) {
         self.gateway.program.signal("STOP").await;
         sleep(time).await;
         self.gateway.program.signal("CONT").await;
     }
 
-    /// By SIGTERM; the next one is there before or after that.
+    /// Ends it by SIGTERM; the next one is started before or after that.
     pub async fn end_gateway(&mut self, is_before: bool) {
         if is_before {
             self.replace_gateway().await.stop().await;
@@ -181,7 +181,7 @@ impl World {
         old.program.ended().await;
     }
 
-    /// Tells the readers where the new one is, and returns the old one.
+    /// Gives the readers the address of the new one, and returns the old one.
     async fn replace_gateway(&mut self) -> GatewayProcess {
         let new = serve(&self.link).await;
         self.gateways += 1;
