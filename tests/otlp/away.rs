@@ -14,7 +14,7 @@ use crate::{
     traced,
 };
 
-/// Of the queue, of the one batch under way.
+/// Largest number of spans in the queue, and in the one batch in flight.
 const KEPT: f64 = 2048.0 + 512.0;
 
 async fn exporting_to(database: &Database, url: &str) -> (TestGateway, Reader) {
@@ -35,7 +35,7 @@ async fn burst(database: &Database, reader: &mut Reader, count: i32) {
     assert!(payloads.last().unwrap().starts_with(&last));
 }
 
-/// Events flow, what waits has a limit, and what is over it is counted.
+/// Events flow, waiting spans are limited, and those over the limit are counted.
 async fn is_no_burden(gateway: TestGateway, mut reader: Reader, database: &Database) {
     for _ in 0..8 {
         burst(database, &mut reader, 1000).await;
@@ -51,7 +51,7 @@ async fn is_no_burden(gateway: TestGateway, mut reader: Reader, database: &Datab
     );
     let began = Instant::now();
     gateway.stop().await;
-    // The drain time, and what a busy machine adds.
+    // The drain time, and the delay of a busy machine.
     assert!(
         began.elapsed() < Duration::from_secs(6),
         "{:?}",
@@ -69,7 +69,7 @@ async fn a_dead_collector_is_no_burden() {
     is_no_burden(gateway, reader, &database).await;
 }
 
-/// The kernel takes its connections, and nobody reads them.
+/// The kernel accepts its connections, and the process reads nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_frozen_collector_is_no_burden() {
     let database = Database::new().await;
@@ -79,7 +79,7 @@ async fn a_frozen_collector_is_no_burden() {
     is_no_burden(gateway, reader, &database).await;
 }
 
-/// It reads, and does not answer.
+/// It reads, but does not answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_collector_is_no_burden() {
     let database = Database::new().await;
@@ -108,7 +108,7 @@ async fn a_late_collector_gets_what_was_kept() {
     assert_eq!(dropped(&gateway).await, 0.0);
 }
 
-/// Reads HTTP/2 up to the first DATA frame, which is a request's.
+/// Reads HTTP/2 up to the first DATA frame, which belongs to a request.
 async fn reads_a_request(connection: &mut TcpStream) {
     const PREFACE: usize = 24;
     const DATA: u8 = 0;
@@ -125,7 +125,7 @@ async fn reads_a_request(connection: &mut TcpStream) {
     }
 }
 
-/// As it restarts: the connection ends without an answer, and without a gRPC status.
+/// Like a restart: the connection ends without an answer, and without a gRPC status.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_ends_within_a_request_is_asked_again() {
     let database = Database::new().await;
@@ -159,7 +159,7 @@ async fn spans_that_a_collector_rejects_are_counted_as_dropped() {
     assert_eq!(collector.spans().len(), 100);
 }
 
-/// Its word is the last: the spans are dropped, and counted.
+/// Its refusal is final: the spans are dropped, and counted.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_collector_refuses_is_not_tried_again() {
     let database = Database::new().await;
@@ -179,7 +179,7 @@ async fn what_a_collector_refuses_is_not_tried_again() {
     );
 }
 
-/// A server of gRPC says so. Its spans are dropped, and those behind it are exported.
+/// A gRPC server refuses it. Its spans are dropped, and the next ones are exported.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_that_is_too_large_holds_up_no_other() {
     let database = Database::new().await;
@@ -193,7 +193,7 @@ async fn a_batch_that_is_too_large_holds_up_no_other() {
     assert_eq!((spans.len(), spans[0].trace_id[15]), (1, 2));
 }
 
-/// After the delay that it asks for, which is longer than the back-off.
+/// After the requested delay, which is longer than the back-off.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_has_too_much_for_now_is_asked_again() {
     let database = Database::new().await;
@@ -206,7 +206,7 @@ async fn a_collector_that_has_too_much_for_now_is_asked_again() {
     database.notify("a", &traced(0)).await;
     assert_eq!(reader.event().await.1, traced(0));
     assert_eq!(collector.first(1).await.len(), 1);
-    // A second for the batch, and the second that the collector asks for.
+    // One second for the batch, and one second that the collector requests.
     assert!(began.elapsed() >= Duration::from_secs(2));
     assert_eq!((collector.asked(), dropped(&gateway).await), (2, 0.0));
 }
@@ -226,7 +226,7 @@ async fn a_reader_that_does_not_read_stops_no_other_channels_spans() {
     let sql = "SELECT pg_notify('unread', format('{\"x\": \"%s\", \"traceparent\": \
                \"00-%s-00000000000000ff-01\"}', repeat('x', 7800), lpad(to_hex(n), 32, '0'))) \
                FROM generate_series(1, $1::int) AS n";
-    // Some of the first the kernel takes, and of the second none.
+    // The kernel buffers some of the first wave, and nothing of the second.
     for wave in 1..=2 {
         database.client.query(sql, &[&WAVE]).await.unwrap();
         until("they are in the log", || async {

@@ -1,5 +1,5 @@
-//! An OpenTelemetry collector, as far as the gateway sees one: OTLP's own service,
-//! on a port of the loopback.
+//! An OpenTelemetry collector, as far as the gateway uses one: OTLP's service, on a
+//! port of the loopback.
 
 use std::{
     net::SocketAddr,
@@ -34,7 +34,7 @@ use tonic::{
 
 use crate::support::{certificates::Issued, within};
 
-/// What came in one request.
+/// The content of one request.
 #[derive(Debug, Clone)]
 pub struct Export {
     pub headers: MetadataMap,
@@ -42,7 +42,7 @@ pub struct Export {
     pub spans: Vec<Span>,
 }
 
-/// Ends when it is dropped.
+/// A collector that runs until it is dropped.
 pub struct Collector {
     pub address: SocketAddr,
     received: watch::Receiver<Vec<Export>>,
@@ -51,15 +51,16 @@ pub struct Collector {
     _serving: JoinSet<()>,
 }
 
-/// What it says to each request.
+/// Its answer to each request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
     Taken,
-    /// By this code, with a text that has all the headers in it.
+    /// Refused with this code, with a text that contains all headers.
     Refused(tonic::Code),
-    /// To the first that it is exhausted, with these details; the others are taken.
+    /// The first request gets RESOURCE_EXHAUSTED with these details; the others are
+    /// accepted.
     FirstExhausted(&'static [u8]),
-    /// That one span of each request was rejected.
+    /// One span of each request was rejected.
     OneRejected,
     Never,
 }
@@ -85,7 +86,7 @@ impl Collector {
         )
     }
 
-    /// With TLS, and nothing else.
+    /// A collector that accepts TLS only.
     pub async fn with_certificate(issued: &Issued) -> Self {
         let identity = Identity::from_pem(&issued.certificate, &issued.key);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -97,7 +98,7 @@ impl Collector {
         Self::on(listener, Answer::Taken, None)
     }
 
-    /// On a port where nobody was.
+    /// A collector on a port that was free.
     pub async fn at(address: SocketAddr) -> Self {
         Self::on(
             TcpListener::bind(address).await.unwrap(),
@@ -156,12 +157,12 @@ impl Collector {
         exports.flat_map(|export| export.spans).collect()
     }
 
-    /// Each request's.
+    /// The metrics of each request.
     pub fn metrics(&self) -> Vec<Vec<Metric>> {
         self.metrics.borrow().clone()
     }
 
-    /// The first request's that is as it should be.
+    /// The metrics of the first request that matches.
     pub async fn metrics_that(&self, are: impl Fn(&[Metric]) -> bool) -> Vec<Metric> {
         let mut received = self.metrics.clone();
         let there = |all: &Vec<Vec<Metric>>| all.iter().any(|metrics| are(metrics));
@@ -170,7 +171,7 @@ impl Collector {
         all.iter().find(|metrics| are(metrics)).unwrap().clone()
     }
 
-    /// As soon as there are so many.
+    /// The first `count` spans, as soon as they have arrived.
     pub async fn first(&self, count: usize) -> Vec<Span> {
         let mut received = self.received.clone();
         let there = |all: &Vec<Export>| all.iter().map(|e| e.spans.len()).sum::<usize>() >= count;
@@ -247,7 +248,7 @@ impl MetricsService for Service {
     }
 }
 
-/// As a text, whatever it is; empty where there is none.
+/// The attribute as a text, whatever its type; empty if there is none.
 pub fn attribute(attributes: &[KeyValue], key: &str) -> String {
     let found = attributes.iter().find(|attribute| attribute.key == key);
     match found.and_then(|found| found.value.as_ref()?.value.as_ref()) {

@@ -1,5 +1,5 @@
 //! OpenTelemetry: the whole gateway on a real PostgreSQL, and a collector that is
-//! there, late, frozen, or not there at all.
+//! reachable, late, frozen, or missing.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,25 +16,25 @@
 )]
 mod support;
 
-/// Who takes the spans.
+/// The collector of the spans.
 mod collector;
 
-/// What a span says, and of which notifications there is one.
+/// The content of a span, and the notifications that get one.
 mod spans;
 
-/// The metrics, told to a collector.
+/// Metrics export to a collector.
 mod numbers;
 
-/// Collectors that do not do as they should.
+/// Collectors that fail.
 mod away;
 
 /// A collector that is reached over TLS.
 mod tls;
 
-/// What the collector asks for, and nobody else may know.
+/// Credentials for the collector, which are not disclosed elsewhere.
 mod secrets;
 
-/// A payload that goes on with a trace, and its `n`.
+/// A payload that continues a trace, and its `n`.
 fn traced(n: usize) -> String {
     let (trace, parent) = (n + 1, n + 7);
     format!(r#"{{"n": {n}, "traceparent": "00-{trace:032x}-{parent:016x}-01"}}"#)

@@ -46,7 +46,7 @@ fn number(point: &NumberDataPoint) -> f64 {
     }
 }
 
-/// The samples as Prometheus has them, histograms by their count and sum.
+/// The samples in Prometheus's form, histograms as their count and sum.
 fn samples(metrics: &[Metric]) -> BTreeMap<String, f64> {
     let mut samples = BTreeMap::new();
     for metric in metrics {
@@ -77,7 +77,7 @@ fn samples(metrics: &[Metric]) -> BTreeMap<String, f64> {
     samples
 }
 
-/// Of the text, without buckets.
+/// The samples of the text format, without buckets.
 async fn scraped(gateway: &GatewayProcess) -> BTreeMap<String, f64> {
     let answer = get(gateway.address, "/metrics", &[]).await;
     let text = String::from_utf8(answer.body.to_vec()).unwrap();
@@ -90,7 +90,8 @@ async fn scraped(gateway: &GatewayProcess) -> BTreeMap<String, f64> {
         .collect()
 }
 
-/// The same names and labels in both, and the same numbers, where these stand.
+/// The same names and labels in both, and the same numbers, if these do not
+/// change meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn they_are_those_that_prometheus_gets() {
     let (database, collector) = (Database::new().await, Collector::start().await);
@@ -115,7 +116,7 @@ async fn they_are_those_that_prometheus_gets() {
     let (told, scraped) = (samples(&told), scraped(&gateway).await);
     assert!(told.keys().eq(scraped.keys()), "{told:?}\n{scraped:?}");
     for (name, value) in &told {
-        // The process goes on, and so do other tests on the same server.
+        // The process continues, and so do other tests on the same server.
         if !name.starts_with("process_") && name != "pgfan_queue_usage_ratio" {
             assert_eq!(scraped[name], *value, "{name}");
         }

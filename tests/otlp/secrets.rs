@@ -11,7 +11,7 @@ use crate::{
 
 const SECRET: &str = "s3cret-of-the-collector";
 
-/// With everything logged, by every layer.
+/// A gateway that logs everything, on every layer.
 async fn gateway(database: &Database, collector: &Collector) -> GatewayProcess {
     let mut command = pgfan();
     command.envs(libpq_variables(&database.url));
@@ -25,8 +25,8 @@ async fn gateway(database: &Database, collector: &Collector) -> GatewayProcess {
     gateway
 }
 
-/// The collector gets the header, and the log has not: also where the collector
-/// says in its answer what it was sent.
+/// The collector gets the header, and the log does not contain it, even if the
+/// collector repeats it in its answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_collectors_secret_is_in_no_log() {
     for answer in [Answer::Taken, Answer::Refused(tonic::Code::Unauthenticated)] {
@@ -54,7 +54,7 @@ async fn the_collectors_secret_is_in_no_log() {
     }
 }
 
-/// All mistakes at once, and none with what it is about.
+/// All mistakes at once, none of them with the value.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mistake_in_a_header_is_told_without_it() {
     let mut command = pgfan();

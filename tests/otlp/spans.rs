@@ -16,7 +16,7 @@ fn nanoseconds(time: SystemTime) -> u64 {
     since.as_nanos().try_into().unwrap()
 }
 
-/// On every wire; what the reader gets is what was notified, byte for byte.
+/// On every transport; the reader gets exactly the notified bytes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_traced_event_is_one_span_of_its_trace() {
     let (database, collector) = (Database::new().await, Collector::start().await);
@@ -79,7 +79,7 @@ async fn a_traced_event_is_one_span_of_its_trace() {
     .await;
 }
 
-/// Whatever the number of its readers, and of the writers that served them.
+/// Independently of the number of its readers and FanoutWorkers.
 #[tokio::test(flavor = "multi_thread")]
 async fn many_readers_are_one_span() {
     let (database, collector) = (Database::new().await, Collector::start().await);
@@ -94,7 +94,7 @@ async fn many_readers_are_one_span() {
     for reader in &mut readers {
         assert_eq!(reader.event().await.1, traced(0));
     }
-    // A span of later is there: an earlier one would be before it.
+    // A later span has arrived: an earlier one would be before it.
     database.notify("a", &traced(1)).await;
     collector.first(2).await;
     gateway.stop().await;
@@ -103,7 +103,8 @@ async fn many_readers_are_one_span() {
     assert_eq!(attribute(&spans[0].attributes, "pgfan.readers"), "20");
 }
 
-/// Each is delivered as it is, and is no span; nor is what nobody listens to.
+/// Each is delivered unchanged and gets no span; nor does a notification
+/// without a subscription.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_sampled_or_breaks_a_rule_is_none() {
     let (database, collector) = (Database::new().await, Collector::start().await);
@@ -143,7 +144,7 @@ async fn what_is_not_sampled_or_breaks_a_rule_is_none() {
     assert_eq!(spans[0].trace_id[15], 2);
 }
 
-/// A span of an event on a channel that lingers says that nobody was there.
+/// The span of an event on an idle channel reports that it had no readers.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_channel_without_readers_has_spans_too() {
     let (database, collector) = (Database::new().await, Collector::start().await);

@@ -11,7 +11,7 @@ use crate::{
     traced,
 };
 
-/// Of a machine that trusts this authority alone.
+/// A gateway on a machine that trusts only this authority.
 async fn gateway(database: &Database, url: &str, trusted: &Authority) -> (GatewayProcess, TempDir) {
     let folder = TempDir::new().unwrap();
     let authorities = write(folder.path(), "authorities", &trusted.certificate, 0o600);
@@ -41,7 +41,7 @@ async fn a_collector_of_a_known_authority_gets_the_spans() {
     gateway.stop().await;
 }
 
-/// Nothing is told to another one.
+/// Nothing is sent to a collector of another authority.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_of_a_strange_authority_gets_nothing() {
     let (database, authority) = (Database::new().await, Authority::new("ours"));

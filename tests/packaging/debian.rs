@@ -1,5 +1,5 @@
-//! The Debian package: what it is made of, and by `make try-deb` the package
-//! itself, in a Debian of its own.
+//! The Debian package: its content, and with `make try-deb` the package itself,
+//! in a separate Debian.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
@@ -45,7 +45,7 @@ fn manifest() -> Package {
     manifest.package
 }
 
-/// Where an asset comes to stand.
+/// The path at which an asset is installed.
 fn installed([from, to, _]: &[String; 3]) -> String {
     let name = Path::new(from).file_name().unwrap().to_str().unwrap();
     match to.strip_suffix('/') {
@@ -68,7 +68,7 @@ fn it_is_made_of_what_is_there() {
     let settings = files.iter().filter(|file| file.starts_with("/etc/"));
     let settings: Vec<_> = settings.collect();
     assert_eq!(settings, deb.conf_files.iter().collect::<Vec<_>>());
-    // Those that unit and service name.
+    // Files that the unit and the service manager refer to.
     for file in [
         "/usr/bin/pgfan",
         "/etc/pgfan/pgfan.toml",
@@ -94,7 +94,7 @@ async fn its_scripts_are_shell() {
     }
 }
 
-/// Minutes the first time: a Debian is made.
+/// The first run takes minutes, because it creates a Debian.
 const LIMIT: Duration = Duration::from_secs(600);
 
 #[tokio::test(flavor = "multi_thread")]

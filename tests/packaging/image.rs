@@ -1,6 +1,6 @@
-//! The Dockerfile. There is no Docker where the tests run: what can be known
-//! without one is that its linter is content, that the build has all it needs
-//! and nothing else, and that the program is there and understands its flags.
+//! The Dockerfile. Docker is not available to the tests; without it they check
+//! that its linter accepts it, that the build context has everything that is
+//! needed and nothing else, and that the program's path and flags are right.
 
 use std::{
     collections::HashMap,
@@ -22,8 +22,8 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// What the build is given, as `.dockerignore` has it: everything is left out
-/// but what has a `!`.
+/// The build context of `.dockerignore`: everything is excluded except the
+/// lines with a `!`.
 fn given() -> Vec<&'static str> {
     assert!(IGNORE.lines().any(|line| line == "*"));
     IGNORE
@@ -59,8 +59,8 @@ async fn its_linter_is_content() {
     assert_eq!(said.status.code(), Some(0), "{}", said.stdout);
 }
 
-/// As far as cargo itself looks before it compiles; and what the sources
-/// include beside Rust.
+/// The files that cargo itself requires before it compiles, and those that the
+/// sources include.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_build_has_what_it_needs() {
     let context = TempDir::new().unwrap();
@@ -81,7 +81,7 @@ async fn the_build_has_what_it_needs() {
         let path = fs::canonicalize(path).unwrap();
         let path = path.strip_prefix(root()).unwrap();
         let is_given = given().iter().any(|given| path.starts_with(given));
-        // Those of unit tests are of no build.
+        // Files that only unit tests include are not part of the build.
         assert!(
             is_given || path.starts_with("tests"),
             "{}: {included}",
@@ -94,7 +94,7 @@ fn home() -> String {
     crate::support::environment("HOME").unwrap_or_default()
 }
 
-/// Each `include_str!("…")` and its like, with its file.
+/// Each `include_str!("…")` and similar macro, with its file.
 fn included(folder: &Path) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -129,7 +129,7 @@ async fn what_it_starts_is_what_it_has() {
     );
     let uid = image["USER"][0].split(':').next().unwrap();
     assert!(uid.parse::<u32>().unwrap() > 0, "{uid}");
-    // Each is understood: only what was added is not.
+    // Each is accepted: only the added flag is not.
     for arguments in [words(image["CMD"][0]), health[1..].to_vec()] {
         let mut pgfan = command(env!("CARGO_BIN_EXE_pgfan"));
         let said = run(pgfan.args(&arguments).arg("--nonsense")).await;
@@ -137,7 +137,7 @@ async fn what_it_starts_is_what_it_has() {
     }
 }
 
-/// With the image's own environment nobody is let in by accident.
+/// With the image's default environment, access is not open by accident.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_word_about_tokens_it_does_not_start() {
     let image = image();

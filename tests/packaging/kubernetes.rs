@@ -1,4 +1,4 @@
-//! The manifests, by the schemas of Kubernetes; and what holds between their
+//! The manifests, by the schemas of Kubernetes; and the relations between their
 //! numbers, and with the program.
 
 use std::path::Path;
@@ -13,10 +13,10 @@ use crate::{
 const MANIFESTS: &str = "packaging/kubernetes/pgfan.yaml";
 
 /// The newest that `tests/packaging/requirements.txt` has, and the oldest in
-/// which `preStop` can sleep without a gate.
+/// which `preStop` can sleep without a feature gate.
 const VERSIONS: [&str; 2] = ["1.37", "1.30"];
 
-/// As JSON, by the YAML that came with the schemas.
+/// The manifests as JSON, by the YAML library that came with the schemas.
 async fn manifests() -> Vec<Value> {
     let script =
         "import json, sys, yaml; print(json.dumps(list(yaml.safe_load_all(open(sys.argv[1])))))";
@@ -47,7 +47,7 @@ async fn their_schemas_hold() {
         let (code, said) = validated(version, &file).await;
         assert_eq!(code, Some(0), "{version}: {said}");
     }
-    // And a mistake would be seen.
+    // Shows that a mistake would be found.
     let folder = tempfile::TempDir::new().unwrap();
     let wrong = folder.path().join("wrong.yaml");
     let text = std::fs::read_to_string(file).unwrap();
@@ -83,7 +83,7 @@ async fn they_name_what_the_program_has() {
     let container = &deployment["spec"]["template"]["spec"]["containers"][0];
     let variables = container["env"].as_array().unwrap().iter();
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    // One that comes from the pod itself is a part of another.
+    // A value from the pod itself is a part of another variable.
     let variables = variables.filter(|v| v["valueFrom"].is_null());
     let variables = variables.map(|v| (text(&v["name"]), text(&v["value"])));
     let variables: Vec<_> = variables.collect();
@@ -97,7 +97,7 @@ async fn they_name_what_the_program_has() {
         container["image"],
         format!("pgfan:{}", env!("CARGO_PKG_VERSION"))
     );
-    // One label finds the pods, everywhere.
+    // The same label selects the pods everywhere.
     let labels = &deployment["spec"]["template"]["metadata"]["labels"];
     assert_eq!(&deployment["spec"]["selector"]["matchLabels"], labels);
     assert_eq!(&kind("Service").await["spec"]["selector"], labels);

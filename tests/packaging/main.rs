@@ -1,4 +1,4 @@
-//! What brings the program to a machine, and keeps it running there.
+//! Packages and service definitions.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,10 +24,10 @@ mod image;
 /// The manifests of Kubernetes.
 mod kubernetes;
 
-/// The file of settings.
+/// The settings file.
 mod settings_file;
 
-/// A service manager is told how the gateway is.
+/// The status for a service manager.
 mod supervised;
 
 /// The systemd unit.
@@ -35,7 +35,7 @@ mod unit;
 
 use std::path::{Path, PathBuf};
 
-/// What `tests/packaging/setup` makes.
+/// Path of what `tests/packaging/setup` made.
 fn made(path: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/packaging");
     assert!(target.exists(), "it is not there: run `make test`");

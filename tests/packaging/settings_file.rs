@@ -1,4 +1,5 @@
-//! `packaging/pgfan.toml`: every setting, each off and with its default.
+//! `packaging/pgfan.toml`: every setting, each commented out and with its
+//! default.
 
 use std::{collections::HashMap, fs, path::Path};
 
@@ -16,7 +17,7 @@ const HEAD: &str = "\
 /// Columns.
 const WIDTH: usize = 80;
 
-/// Defaults that are told in words.
+/// Defaults that are described in words.
 const WORDS: [&str; 6] = [
     "none",
     "the libpq variables",

@@ -1,4 +1,4 @@
-//! What systemd would be told: a socket of its kind, and the real program.
+//! Messages for systemd: a socket of its kind, and the real program.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::support::{
     get, until, within,
 };
 
-/// Listens where `NOTIFY_SOCKET` says.
+/// A service manager that listens at `NOTIFY_SOCKET`.
 struct Manager {
     socket: UnixDatagram,
     folder: TempDir,
@@ -41,7 +41,7 @@ impl Manager {
         String::from_utf8(said[..length].to_vec()).unwrap()
     }
 
-    /// The next that is no beat.
+    /// The next message that is not a watchdog message.
     async fn is_told(&self) -> String {
         loop {
             let said = self.hears().await;
@@ -86,8 +86,8 @@ async fn it_is_told_of_a_reload_that_sends_nobody_away() {
     gateway.stop().await;
 }
 
-/// A service that waits for its database would time out, and be started anew,
-/// for as long as the database is away.
+/// A service that waited for its database would time out and be restarted as
+/// long as the database is away.
 #[tokio::test(flavor = "multi_thread")]
 async fn ready_is_the_open_port_and_not_the_database() {
     let manager = Manager::new();
@@ -113,10 +113,10 @@ async fn the_watchdog_beats_also_while_the_database_is_away() {
     for _ in 0..6 {
         beat().await;
     }
-    // Six beats are two watchdog times, however busy the machine: they come at
-    // the soonest after a third of it each.
+    // Six watchdog messages are two watchdog times, however busy the machine:
+    // they are sent at least a third of it apart.
     assert!(first.elapsed() >= limit, "{:?}", first.elapsed());
-    // One that stands still beats no more.
+    // A suspended process sends none.
     gateway.program.signal("STOP").await;
     let status = format!("/proc/{}/status", gateway.program.pid());
     until("it stands still", || async {

@@ -1,4 +1,4 @@
-//! The systemd unit, by systemd's own judges.
+//! The systemd unit, checked by systemd's own tools.
 
 use std::{fs, path::Path};
 
@@ -12,10 +12,11 @@ use crate::{
 
 const UNIT: &str = include_str!("../../packaging/systemd/pgfan.service");
 
-/// 10 is an open door. What is left of it is the network, which it needs: 1.1, as systemd 252 counts.
+/// 10 is fully exposed. The remaining exposure is the network, which it needs: 1.1, as systemd 252
+/// counts.
 const MOST_EXPOSED: f64 = 1.5;
 
-/// Of the machine, or what `tests/packaging/setup` made where it has none.
+/// systemd-analyze of the machine, or the one of `tests/packaging/setup` if there is none.
 fn analyze() -> Command {
     let own = made("systemd/usr/bin/systemd-analyze");
     if !own.exists() {
@@ -30,7 +31,7 @@ fn analyze() -> Command {
     analyze
 }
 
-/// As it is installed, but for the program, which is the one that was built.
+/// As it is installed, except for the program, which is the one that was built.
 fn installed() -> (TempDir, String) {
     let folder = TempDir::new().unwrap();
     let path = folder.path().join("pgfan.service");
@@ -55,7 +56,7 @@ async fn it_has_no_mistake() {
     let said = judged(&["verify", "--man=no", &path]).await;
     assert_eq!(said.status.code(), Some(0), "{said:?}");
     assert_eq!(said.stderr, "", "{said:?}");
-    // And one would be seen.
+    // Shows that a mistake would be found.
     fs::write(&path, UNIT.replace("Restart=on-failure", "Restart=perhaps")).unwrap();
     let said = judged(&["verify", "--man=no", &path]).await;
     assert!(said.stderr.contains("perhaps"), "{said:?}");
@@ -70,7 +71,7 @@ async fn it_opens_no_more_than_it_needs() {
     assert!(score <= MOST_EXPOSED, "{}", said.stdout);
 }
 
-/// The command line and what is asked of the program are of this program.
+/// The command line is valid for this program.
 #[tokio::test(flavor = "multi_thread")]
 async fn it_starts_the_program_as_it_wants_to_be_started() {
     let line = UNIT
@@ -82,7 +83,7 @@ async fn it_starts_the_program_as_it_wants_to_be_started() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut pgfan = command(env!("CARGO_BIN_EXE_pgfan"));
     pgfan.current_dir(root).args(arguments.split(' '));
-    // A mistake is told before anything is done, and is the only one.
+    // The added mistake is reported before anything is done, and is the only one.
     let said = run(pgfan.args(["--linger", "soon"])).await;
     assert_eq!(said.status.code(), Some(2), "{said:?}");
     let remedies = said

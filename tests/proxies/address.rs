@@ -1,4 +1,4 @@
-//! Whose address the gateway sees.
+//! The client address that the gateway sees.
 
 use std::net::Ipv4Addr;
 
@@ -12,7 +12,7 @@ const SETTINGS: [(&str, &str); 2] = [
     ("max-readers-per-address", "1"),
 ];
 
-/// The status, where it does not open.
+/// Opens a stream; the error is the status.
 async fn open(proxy: &Proxy, from: Ipv4Addr, says: &str) -> Result<EventStream, u16> {
     let connection = proxy.connect_from(from, "http/1.1").await;
     let headers = [("x-forwarded-for", says)];

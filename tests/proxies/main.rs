@@ -1,5 +1,5 @@
-//! Behind the proxies of `packaging/proxies`, as these files have them: nginx,
-//! HAProxy and Caddy, real ones, with TLS in front and every wire behind.
+//! Behind the proxies of `packaging/proxies`, with these files: real nginx,
+//! HAProxy and Caddy, with TLS in front and every transport behind.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,11 +19,12 @@ mod support;
 /// A proxy, and a client's way through it.
 mod proxy;
 
-/// What comes through at once, what stays open, and what does not come through.
+/// Delivery without buffering, streams that stay open, and requests that are
+/// blocked.
 mod through;
 
-/// Whose address the gateway sees.
+/// The client address that the gateway sees.
 mod address;
 
-/// nginx is told to read its settings again.
+/// Reload of nginx.
 mod reload;

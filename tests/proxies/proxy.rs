@@ -30,7 +30,7 @@ const NGINX: &str = include_str!("../../packaging/proxies/nginx.conf");
 const HAPROXY: &str = include_str!("../../packaging/proxies/haproxy.cfg");
 const CADDY: &str = include_str!("../../packaging/proxies/Caddyfile");
 
-/// Where the examples say that pgfan is.
+/// The example's address of pgfan.
 const UPSTREAM: &str = "127.0.0.1:8000";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,8 +44,8 @@ impl Kind {
     pub const ALL: [Self; 3] = [Self::Nginx, Self::HaProxy, Self::Caddy];
 }
 
-/// Killed when it is dropped, with its workers: of a master that is killed alone nginx's
-/// workers serve on for ever.
+/// Killed when it is dropped, with its workers: nginx's workers continue to serve if
+/// only the master is killed.
 pub struct Proxy {
     pub address: SocketAddr,
     pub program: Program,
@@ -54,12 +54,12 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// In front of the gateway at `gateway`.
+    /// Starts it in front of the gateway at `gateway`.
     pub async fn start(kind: Kind, gateway: SocketAddr) -> Self {
         Self::with(kind, gateway, "60s").await
     }
 
-    /// With another patience than the example's 60 s.
+    /// Starts it with another timeout than the example's 60 s.
     pub async fn with(kind: Kind, gateway: SocketAddr, patience: &str) -> Self {
         let (folder, certificates) = (TempDir::new().unwrap(), Certificates::new());
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
@@ -92,12 +92,12 @@ impl Proxy {
         }
     }
 
-    /// As HTTP/1.1 or, for `h2`, HTTP/2.
+    /// Connects with HTTP/1.1 or, for `h2`, HTTP/2.
     pub async fn connect(&self, protocol: &str) -> TlsStream<TcpStream> {
         self.connect_from(Ipv4Addr::LOCALHOST, protocol).await
     }
 
-    /// From another address of the loopback.
+    /// Connects from another address of the loopback.
     pub async fn connect_from(&self, from: Ipv4Addr, protocol: &str) -> TlsStream<TcpStream> {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind(SocketAddr::from((from, 0))).unwrap();
@@ -114,7 +114,7 @@ impl Proxy {
         Reader::over(connection, wire, &["a"], cursor).await
     }
 
-    /// Over HTTP/1.1; only the head is waited for.
+    /// Sends a request over HTTP/1.1, and waits only for the head.
     pub async fn request(
         &self,
         method: &str,
@@ -136,7 +136,7 @@ impl Drop for Proxy {
     }
 }
 
-/// What `tests/proxies/setup` made.
+/// Path of what `tests/proxies/setup` made.
 fn made(path: &str) -> PathBuf {
     let made = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/proxies");
     let made = made.join(path);
@@ -148,13 +148,13 @@ fn made(path: &str) -> PathBuf {
     made
 }
 
-/// What is looked for must be there.
+/// Replaces a text that must be present.
 fn replaced(text: &str, from: &str, to: &str) -> String {
     assert!(text.contains(from), "no {from:?} in the example");
     text.replace(from, to)
 }
 
-/// Inside the main file that Debian's package has, as far as it matters.
+/// The example inside the relevant parts of the main file of Debian's package.
 fn nginx(example: &str, address: SocketAddr, folder: &Path, files: &Certificates) -> Command {
     let example = replaced(example, "listen 443 ", &format!("listen {address} "));
     let certificates = "/etc/ssl/events.example.com";
@@ -187,7 +187,7 @@ fn haproxy(example: &str, address: SocketAddr, folder: &Path, files: &Certificat
     let both = ["cert", "key"].map(|name| fs::read_to_string(files.path(name)).unwrap());
     let pem = write(folder, "both.pem", &both.concat(), 0o600);
     let example = replaced(example, "bind :443 ", &format!("bind {address} "));
-    // More would take more open files than a machine may give to a test.
+    // More would need more open files than a machine may allow for a test.
     let example = replaced(&example, "maxconn 100000", "maxconn 100");
     let certificate = "/etc/haproxy/events.example.com.pem";
     let example = replaced(&example, certificate, &pem.display().to_string());
@@ -197,7 +197,7 @@ fn haproxy(example: &str, address: SocketAddr, folder: &Path, files: &Certificat
     command
 }
 
-/// It would ask an authority of the world for a certificate, and keep it.
+/// It would request a certificate from a public authority, and store it.
 fn caddy(example: &str, address: SocketAddr, folder: &Path, files: &Certificates) -> Command {
     let site = format!(
         "{{\nadmin off\nauto_https disable_redirects\n}}\n:{} {{\nbind {}\ntls {} {}\n",

@@ -1,5 +1,5 @@
-//! nginx is told to read its settings again. The old worker keeps its streams
-//! until they end; when it has to go the readers see an end, and lose nothing.
+//! Reload of nginx. The old worker keeps its streams until they end; when it is
+//! terminated the readers see an end, and lose nothing.
 
 use std::fs;
 
@@ -18,7 +18,7 @@ fn workers(master: u32) -> Vec<u32> {
         .collect()
 }
 
-/// As an event has it; the PGCacheWatch wire has no ids.
+/// The id of the event; PGCacheWatch has no ids.
 async fn hears(reader: &mut Reader, payload: &str) -> String {
     let (id, heard) = reader.event().await;
     assert_eq!(heard, payload);
@@ -32,7 +32,7 @@ async fn sees_its_end(reader: &mut Reader) {
     }
 }
 
-/// Gone, or dead and not yet asked for (proc(5), `stat`).
+/// Gone, or a zombie (proc(5), `stat`).
 fn is_gone(pid: u32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat"));
     stat.map_or(true, |stat| stat.contains(") Z "))
@@ -72,7 +72,7 @@ async fn a_reload_of_nginx_costs_no_event() {
     })
     .await;
 
-    // Both at once: the old streams, and whoever comes now.
+    // Both at once: the old streams, and new readers.
     let mut newcomer = proxy.reader(Wire::Sse, None).await;
     newcomer.ready().await;
     database.notify("a", "after the reload").await;
@@ -82,7 +82,7 @@ async fn a_reload_of_nginx_costs_no_event() {
         cursors.push(hears(reader, "after the reload").await);
     }
 
-    // As `worker_shutdown_timeout` has it.
+    // The effect of `worker_shutdown_timeout`.
     assert!(signal(old[0], "TERM").await);
     for (_, reader) in &mut readers {
         within("the end", sees_its_end(reader)).await;

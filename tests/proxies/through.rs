@@ -1,4 +1,5 @@
-//! What comes through at once, what stays open, and what does not come through.
+//! Delivery without buffering, streams that stay open, and requests that are
+//! blocked.
 
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -11,10 +12,10 @@ use crate::{
     support::{Database, EventStream, Reader, TestGateway, WebSocket, Wire, within},
 };
 
-/// So long that no sign of life pushes an event through a buffer.
+/// Long enough that no heartbeat pushes an event through a buffer.
 const SILENT: (&str, &str) = ("keepalive", "1h");
 
-/// gRPC-Web, as a page has it: its bytes, undecoded.
+/// gRPC-Web as a page receives it: its raw bytes.
 async fn grpc_web(proxy: &Proxy) -> Incoming {
     let request = SubscribeRequest {
         channels: vec!["a".to_owned()],
@@ -34,7 +35,7 @@ async fn grpc_web(proxy: &Proxy) -> Incoming {
     answered.into_body()
 }
 
-/// Reads on until it has shown this text.
+/// Reads until this text was received.
 async fn shows(body: &mut Incoming, text: &str) {
     let mut bytes = Vec::new();
     let shown = async {
@@ -59,7 +60,7 @@ async fn ready(proxy: &Proxy) -> Vec<Reader> {
     readers
 }
 
-/// The gateway says nothing else, so what lies in a buffer would stay there.
+/// The gateway sends nothing else, so data in a buffer would stay there.
 async fn delivers_at_once(kind: Kind) {
     let database = Database::new().await;
     let gateway = TestGateway::with(&database, &[SILENT]).await;
@@ -76,7 +77,7 @@ async fn delivers_at_once(kind: Kind) {
     }
 }
 
-/// For longer than the proxy waits for what says nothing.
+/// For longer than the proxy's timeout for silent connections.
 async fn idle_streams_stay(kind: Kind) {
     let database = Database::new().await;
     let gateway = TestGateway::with(&database, &[("keepalive", "500ms")]).await;
@@ -100,8 +101,8 @@ async fn idle_streams_stay(kind: Kind) {
     shows(&mut page, "still there").await;
 }
 
-/// A page of the proxy's host is one of the gateway's; it can publish; and what
-/// is for those who look after the gateway is not for it.
+/// A page of the proxy's host counts as the gateway's own; it can publish; the
+/// operator's pages are not available to it.
 async fn pages_have_what_is_theirs(kind: Kind) {
     let database = Database::new().await;
     let settings = [("allow-publish", "on")];
@@ -110,7 +111,7 @@ async fn pages_have_what_is_theirs(kind: Kind) {
     for (origin, status) in [
         ("https://localhost", 200),
         ("https://evil.example", 403),
-        // The proxy says that its client came over TLS.
+        // The proxy reports that its client used TLS.
         ("http://localhost", 403),
     ] {
         let headers = [("origin", origin)];
