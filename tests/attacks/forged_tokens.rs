@@ -30,7 +30,7 @@ use crate::{
 /// Failed signatures a second of one address.
 const RATE: usize = 20;
 
-/// Forged tokens on each wire, from an address of its own.
+/// Forged tokens on each transport, each from another address.
 const FORGED: usize = 80;
 
 /// Tokens in a row on one WebSocket, within `--max-frame-rate`.

@@ -79,7 +79,7 @@ async fn all_places(kind: Kind, to: SocketAddr, headers: &[(&str, &str)]) -> Vec
     guests
 }
 
-/// From any address, on any wire.
+/// From any address, on any transport.
 #[tokio::test(flavor = "multi_thread")]
 async fn a36_one_client_has_its_share_of_the_channels_on_every_wire() {
     let share = ["--max-channels", "9", "--max-channels-per-client", "3"];

@@ -2,9 +2,9 @@
 
     cache_rules.py http://HOST:PORT PID
 
-Database by the libpq variables; the table `orders` (id int, value text) has triggers with keys; the gateway has the
-process id, and is stopped for a while. One line on stdout for
-each rule that held, in order; exit code 0, or 1 and `failed: ...` on stderr.
+The database is that of the libpq variables; the table `orders` (id int, value text) has triggers with keys; PID is the
+gateway's process, which is suspended for a while. One line on stdout for each rule that held, in order; exit code 0, or
+1 and `failed: ...` on stderr.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ async def main(url, gateway):
 
 
 class Observed(Cache):
-    """Keeps what each connection received until it was live, and what the cache held then."""
+    """Records the messages of each connection until it was live, and the content of the cache then."""
 
     async def receive(self, socket):
         self.socket, self.kinds, self.held = socket, [], None
@@ -57,7 +57,7 @@ class Observed(Cache):
 
 @contextlib.asynccontextmanager
 async def live(url, pool, **options):
-    """A cache that is live, with the row 1 at `old` and nothing in it."""
+    """An empty cache that is live, with the row 1 at `old`."""
     await pool.execute("UPDATE orders SET value = 'old'")
 
     async def fetch(key):
@@ -76,7 +76,7 @@ async def live(url, pool, **options):
 
 @contextlib.asynccontextmanager
 async def snapshot(pool):
-    """A transaction whose snapshot is taken."""
+    """A transaction that has taken its snapshot."""
     async with pool.acquire() as connection:
         async with connection.transaction(isolation="repeatable_read"):
             await connection.fetch("SELECT 1 FROM orders")
@@ -95,7 +95,7 @@ async def change(cache, pool, key=1, value="new"):
 
 
 async def a_snapshot_that_is_older_than_the_generation(url, pool):
-    """The rule `in a transaction that begins after ready` alone: why there is another."""
+    """The rule `in a transaction that begins after ready` alone: the reason for the other rule."""
     async with live(url, pool) as cache:
         async with snapshot(pool) as fetch:
             await change(cache, pool)

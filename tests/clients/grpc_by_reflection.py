@@ -1,20 +1,20 @@
-"""A gRPC client that knows nothing of pgfan's proto.
+"""A gRPC client without pgfan's proto.
 
-It asks the server for the descriptors of what it calls (server reflection, v1)
-and builds its messages from the answer, as grpcurl does; with --alpha it asks by
-grpcio-reflection's own database, which knows v1alpha alone.
+It requests the descriptors of its calls from the server (server reflection, v1)
+and builds its messages from the answer, like grpcurl; with --alpha it uses
+grpcio-reflection's own database, which supports only v1alpha.
 
     grpc_by_reflection.py [--timeout S] [--alpha] HOST:PORT subscribe --channel a --events 3
     grpc_by_reflection.py [--timeout S] HOST:PORT publish a 'some payload'
     grpc_by_reflection.py [--timeout S] HOST:PORT health [SERVICE]
 
-One JSON object a line: what was received, by its field in the proto
+One JSON object a line: each message, by its field in the proto
 (`{"event": {"id": ..., ...}}`), `{"published": {}}`, `{"status": "SERVING"}`, or
 as the last line `{"end": {"code": "UNAVAILABLE", "message": ..., "reason": ...,
 "domain": ..., "retry_seconds": ...}}`, the last three from the details of
-google.rpc where they are there, with an empty code for a stream that ended well.
-Exit code 0: had what it came for, or was told to stop (SIGTERM, SIGINT); 1: the
-server ended the call; 2: wrong usage, or reflection does not know the service;
+google.rpc if present, with an empty code for a stream that ended normally. Exit
+code 0: got its events, or was stopped (SIGTERM, SIGINT); 1: the server ended the
+call; 2: wrong usage, or the service is unknown to reflection;
 3: --timeout.
 
 With `--pause` a subscriber reads nothing after `ready` until SIGUSR1.
@@ -144,7 +144,7 @@ def check_health(channel: grpc.Channel, arguments: argparse.Namespace) -> int:
 def find_method(
     channel: grpc.Channel, service: str, name: str, arguments: argparse.Namespace
 ) -> descriptor.MethodDescriptor:
-    """Raises KeyError for what the server's reflection does not know."""
+    """Raises KeyError if the server's reflection does not know it."""
     if arguments.alpha:
         pool = DescriptorPool(ProtoReflectionDescriptorDatabase(channel))
         return pool.FindServiceByName(service).methods_by_name[name]
@@ -160,7 +160,7 @@ def files_with_imports(
     wanted: reflection_pb2.ServerReflectionRequest,
     timeout: float,
 ) -> Iterator[descriptor_pb2.FileDescriptorProto]:
-    """The files asked for, each after all that it imports."""
+    """The requested files, each after all its imports."""
     found = {file.name: file for file in ask_reflection(channel, wanted, timeout)}
     yielded = set[str]()
 
@@ -204,7 +204,7 @@ def call(
     request: dict[str, Any],
     timeout: float,
 ) -> Any:
-    """One response, or an iterator of them where the method streams."""
+    """One response, or an iterator of them if the method streams."""
     kind = channel.unary_stream if method.server_streaming else channel.unary_unary
     response_class = message_factory.GetMessageClass(method.output_type)
     start = kind(
@@ -217,7 +217,7 @@ def call(
 
 
 def as_dictionary(message: Any) -> dict[str, Any]:
-    """Every field by its name in the proto, an empty one too."""
+    """Every field by its name in the proto, including empty ones."""
     return json_format.MessageToDict(
         message,
         preserving_proto_field_name=True,
@@ -235,7 +235,7 @@ def ended(error: grpc.RpcError) -> int:
 
 
 def details(error: grpc.RpcError) -> dict[str, Any]:
-    """What google.rpc's messages say: grpcio-status checks that they agree with
+    """Content of google.rpc's messages: grpcio-status checks that they agree with
     the status itself."""
     found: dict[str, Any] = {}
     status = rpc_status.from_call(error)

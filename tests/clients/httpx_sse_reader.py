@@ -1,4 +1,4 @@
-"""httpx-sse, with a program that comes back: each message's payload, or its type.
+"""httpx-sse in a program that reconnects: each message's payload, or its type.
 
     python tests/clients/httpx_sse_reader.py URL
 """
@@ -11,7 +11,7 @@ from httpx_sse import connect_sse
 
 
 def read(client, url, last):
-    """Reads until the stream ends; the newest id, or None when it is told to stop."""
+    """Reads until the stream ends; returns the newest id, or None after the stop message."""
     headers = {"Last-Event-ID": last} if last else {}
     try:
         with connect_sse(client, "GET", url, headers=headers) as source:

@@ -6,9 +6,9 @@ Its own table and triggers in the database of the libpq variables, a
 WSEventQueue and @cache through the gateway at HOST:PORT. It shows that the
 cache is right while the gateway has its source, then ends the gateway's own
 sessions (application_name 'pgfan'; needs the right to) and shows that the cache
-knows. One line on stdout for each thing proven, in order; exit code 0, or 1 and
+detects it. One line on stdout for each proof, in order; exit code 0, or 1 and
 `failed: ...` on stderr, where PGCacheWatch's own task also reports the 1012 as
-an exception that nobody took. Needs websockets < 14, as PGCacheWatch 0.4.2 does.
+an unretrieved exception. Needs websockets < 14, as PGCacheWatch 0.4.2 does.
 """
 
 import argparse
@@ -33,12 +33,12 @@ STEP_SECONDS = 15.0
 
 
 class Failed(Exception):
-    """What should have been so, and what was."""
+    """The expected and the actual result."""
 
 
 @dataclass
 class Application:
-    """The cached read, and what its users can see of the cache."""
+    """The cached read, and the state of the cache that users can see."""
 
     database: asyncpg.Connection
     table: str
@@ -75,7 +75,7 @@ async def scenario(address: str) -> None:
 
 
 async def prove_cache(app: Application, value: str, changed: str) -> None:
-    """`value` is what the row holds when this begins."""
+    """`value` is the value of the row at the beginning."""
     expect(await app.read(), value, "first read")
     expect(app.counts, {"miss": 1}, "counts after the first read")
     proven(f"miss: {value}")
@@ -155,7 +155,7 @@ async def application(
 
 @contextlib.asynccontextmanager
 async def table_with_triggers() -> AsyncIterator[tuple[asyncpg.Connection, str]]:
-    """A table of one row, with a name of its own: runs may overlap."""
+    """A table of one row, with a unique name, because runs may overlap."""
     table = f"cached_{secrets.token_hex(4)}"
     database = await asyncpg.connect()
     try:
@@ -174,7 +174,7 @@ def channel_of(table: str) -> models.PGChannel:
 
 
 async def pgcachewatch(*arguments: str) -> None:
-    """PGCacheWatch's own command; the SQL that it prints goes nowhere."""
+    """PGCacheWatch's own command; its printed SQL is discarded."""
     command = ["pgcachewatch", *arguments, "--commit"]
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         with mock.patch.object(sys, "argv", command):

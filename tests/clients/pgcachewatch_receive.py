@@ -4,8 +4,8 @@
 
 N events sent by PGCacheWatch's emit_event, one transaction each, must come out
 of the queue once, in order, with every field as it was sent. Its
-connection_healthy() is left alone: it asks the socket for `.closed`, which
-newer releases of websockets do not have. Database by the libpq variables. Exit
+connection_healthy() is not called: it reads `.closed` of the socket, which newer
+releases of websockets do not have. Database by the libpq variables. Exit
 code 0, or 1 and `failed: ...` on stderr.
 """
 

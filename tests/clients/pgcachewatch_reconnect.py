@@ -2,11 +2,11 @@
 
     pgcachewatch_reconnect.py HOST:PORT [--replace | --page] [--lease SECONDS] [--token TOKEN]
 
-The function that is cached reads the one row of the table `orders` in the database of the libpq variables. Each cache
-is read all the time; a line on stdout says whenever that has another result: `STRATEGY hit|miss|bypass VALUE`, or
+The cached function reads the only row of the table `orders` in the database of the libpq variables. Each cache
+is read continuously; a line on stdout reports each new result: `STRATEGY hit|miss|bypass VALUE`, or
 `STRATEGY failed` while the database is away, or `forked STRATEGY ...` in a forked process on SIGUSR1. The listener is
-that of examples/python, or with `--replace` what an application does that follows PGCacheWatch's own pages: another
-WSEventQueue for each connection, in place of the one before.
+that of examples/python, or with `--replace` that of PGCacheWatch's own pages: a new WSEventQueue for each
+connection, which replaces the previous one.
 With `--page` the one cache is that of docs/migrating.md. Ends when it is refused, with 1 and why on stderr.
 """
 
@@ -37,7 +37,7 @@ STRATEGIES = {
 
 
 class Replaced:
-    """What PGCacheWatch's strategies ask, of the queue of the newest connection."""
+    """The queue of the newest connection, with the methods that PGCacheWatch's strategies call."""
 
     def __init__(self, url):
         self.url, self.queue = url, listeners.WSEventQueue()
@@ -73,7 +73,7 @@ async def value():
 
 
 async def watch(name, listener, said):
-    """Reads one cache for ever."""
+    """Reads one cache forever."""
     kind, options = STRATEGIES[name]
     counted = []
     cached = listener.cache(kind, counted.append, **options)(value)
@@ -91,7 +91,7 @@ async def watch(name, listener, said):
 
 
 def of_page(url):
-    """The listener and the cached function of docs/migrating.md, as the page has them."""
+    """The listener and the cached function of docs/migrating.md, exactly as in the page."""
     page = (ROOT / "docs/migrating.md").read_text()
     block = page.split("```diff\n")[2].split("```")[0]
     code = "\n".join(line[1:] for line in block.splitlines() if not line.startswith("-"))
@@ -116,7 +116,7 @@ async def watch_page(url):
 
 
 def fork(listener):
-    """As an application server does whose workers are forked after the application was loaded."""
+    """Like an application server that forks its workers after loading the application."""
     child = os.fork()
     if child == 0:
         print("forked", "healthy" if listener.connection_healthy() else "bypassed", flush=True)

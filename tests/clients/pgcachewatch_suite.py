@@ -4,7 +4,7 @@
         tests/clients/pgcachewatch_suite [RUNS]
 
 The suite starts `uvicorn`, finds tests/clients/shim/uvicorn first in PATH, and
-so starts `$PGFAN serve`. It goes RUNS times in a row, up to the first failure.
+so starts `$PGFAN serve`. It runs RUNS times in a row, up to the first failure.
 
 Needs a running PostgreSQL by the libpq variables, as a superuser, with
 fsync=on and without a database `testdb`; that one is made here, and dropped at
@@ -97,7 +97,7 @@ def check_environment() -> None:
 
 
 def private_network() -> list[str]:
-    """The command that gives a run its own port 8000; empty where there is none.
+    """The command that gives a run its own port 8000; empty if there is none.
 
     PostgreSQL can be reached from there by its Unix socket alone.
     """
@@ -194,7 +194,7 @@ def run_suite(isolation: list[str]) -> tuple[int, str, str]:
 
 
 def suite_environment() -> dict[str, str]:
-    """Nothing but the libpq variables tells the gateway what to do."""
+    """The gateway is configured by the libpq variables only."""
     inherited = {
         name: value
         for name, value in os.environ.items()

@@ -1,12 +1,12 @@
-"""A reader of /v1/ws on the `websockets` library: an implementation not ours.
+"""A reader of /v1/ws on the `websockets` library: a third-party implementation.
 
     websocket_reader.py HOST:PORT --channel a --channel b [--cursor C] [--events N]
 
 Each text frame is printed as one line as it came (--format raw: as a JSON
 string, for a payload may have line ends). `--send TEXT` sends a frame first, and
-may be repeated. The last line is `close CODE REASON`, or, where there was no
-upgrade, `refused STATUS BODY`. Exit code 0: had its N events, or was told to
-stop (SIGTERM, SIGINT); 1: refused, or closed by the gateway; 3: --timeout.
+may be repeated. The last line is `close CODE REASON`, or, without an upgrade,
+`refused STATUS BODY`. Exit code 0: had its N events, or was stopped (SIGTERM,
+SIGINT); 1: refused, or closed by the gateway; 3: --timeout.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Brings the loopback interface up, then becomes the given command.
 
-For a fresh network namespace, where `lo` exists and is down. By ioctl
+For a new network namespace, in which `lo` exists and is down. By ioctl
 (netdevice(7)), because a small machine has no iproute2.
 """
 
@@ -16,7 +16,7 @@ IFF_UP = 1
 
 
 def bring_up(interface: str) -> None:
-    """Sets IFF_UP; raises OSError where this network is not ours to change."""
+    """Sets IFF_UP; raises OSError without the right to change this network."""
     name = interface.encode()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
         request = struct.pack("16sh22x", name, 0)

@@ -11,8 +11,8 @@
 #
 # They print what apt-get prints, on standard error; `need` writes it to the file $log.
 
-# Package lists may be missing or old: they are renewed if a package cannot be had without. A list of another
-# repository that cannot be had need not stop an installation.
+# Package lists may be missing or old: they are renewed if a package cannot be downloaded otherwise. An
+# unreachable list of another repository does not stop an installation.
 install_packages() {
     may_install || return 1
     under_lock install_or_renew "$@" >&2
