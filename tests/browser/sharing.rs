@@ -102,7 +102,7 @@ async fn one_page_reads_two_gateways_of_other_origins() {
     let origin = format!("http://{}", here.address);
     let there = TestGateway::with(&theirs, &[("allow-origin", &origin)]).await;
     let mut hearing = Hearing::on(here.address).await;
-    // The same for the module of the other gateway: it knows its own origin.
+    // Imports the module of the other gateway too: it knows its own origin.
     let import = format!(
         "globalThis.other = await import('http://{}/pgfan.js')",
         there.address

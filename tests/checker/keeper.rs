@@ -29,8 +29,8 @@ const LEAVES: u32 = 300;
 const PAUSES: u32 = 300;
 
 /// Receive buffer of a slow client, in bytes: data that it does not read stays
-/// at the gateway. Its segments are small too, since the kernel sizes the
-/// gateway's buffer by the number of segments.
+/// at the gateway. Its segments are small too, since the kernel makes the
+/// gateway's buffer a multiple of the segment size.
 const SMALL_BUFFER: u32 = 4096;
 const SMALL_SEGMENT: u32 = 536;
 

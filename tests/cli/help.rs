@@ -83,7 +83,7 @@ async fn every_command_has_a_help_with_an_example() {
     }
 }
 
-/// Only for a process that can be restarted.
+/// The note is only in the help of commands for the gateway, which can be restarted.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_takes_a_restart_is_told_of_the_gateway_alone() {
     let note = "(takes a restart)";

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// Of the required length.
+/// A secret of the required length.
 const SECRET: &str = "the-secret-of-tests-with-32-bytes-or-more";
 
 async fn token(arguments: &[&str]) -> String {

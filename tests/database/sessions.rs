@@ -90,7 +90,7 @@ async fn silence_does_not_end_it() {
     assert_eq!(listening(&database).await, first);
 }
 
-/// The server reports all except the first, which is read from its socket.
+/// As the server reports them; it reads all except the first from its socket.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_gateway_would_be_noticed_by_the_server() {
     let database = Database::new().await;

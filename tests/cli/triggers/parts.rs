@@ -179,7 +179,7 @@ async fn an_event_trigger_tells_of_partitions_that_come_and_go() {
     );
 }
 
-/// The event triggers run with the rights of a role that had none of these.
+/// A stranger has created triggers with pgfan's names and malformed arguments.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_trigger_keeps_no_command_from_being_run_and_hears_no_stranger() {
     let database = Database::new().await;
