@@ -99,6 +99,11 @@ fn bounded(length: usize) -> (Publisher, PublishQueue) {
 }
 
 impl Publisher {
+    /// Free places in the queue.
+    pub fn free(&self) -> usize {
+        self.queue.capacity()
+    }
+
     /// Notifies `channel`, and returns after the commit.
     ///
     /// # Errors

@@ -363,8 +363,9 @@ impl Admission {
         self.check_publish(grant, &channel)?;
         let payload = Payload::new(payload)?;
         let client = Client::of(address, grant);
-        let guard = Box::new(self.shared.clients.enqueue(client)?);
         let publisher = &self.shared.publisher;
+        let place = self.shared.clients.enqueue(client, publisher.free())?;
+        let guard = Box::new(place);
         let published = publisher
             .publish_guarded(channel, payload, Some(guard))
             .await;

@@ -119,13 +119,18 @@ impl AuthorizedSubscription {
     /// Replaces the token of the reader.
     pub(in crate::transport) fn change(&mut self, grant: Arc<Grant>) -> Result<(), Refusal> {
         self.admission.change(&mut self.presence, &grant)?;
+        self.set_grant(grant);
+        Ok(())
+    }
+
+    /// Its channels count against the client that the grant names.
+    fn set_grant(&mut self, grant: Arc<Grant>) {
         let before = self.client();
         self.grant = grant;
         let client = self.client();
         if client != before {
             self.subscription.change_client(client.key());
         }
-        Ok(())
     }
 
     /// Ends the subscription and keeps the permit, so that the place is not yet
@@ -142,7 +147,8 @@ impl AuthorizedSubscription {
         if self.admission.is_current(&self.grant) {
             return Ok(());
         }
-        self.grant = self.admission.reauthorize(&self.grant)?;
+        let grant = self.admission.reauthorize(&self.grant)?;
+        self.set_grant(grant);
         let mut names = self.subscription.channels();
         names.retain(|name| !self.grant.may_subscribe(name));
         match &mut self.revoked {

@@ -62,10 +62,16 @@ impl WebSocket {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Message, End>>> {
-        let polled = self.stream.poll_next_unpin(cx);
-        if let Err(refusal) = self.check() {
-            return Poll::Ready(Some(Err(End::Refused(refusal))));
-        }
+        let polled = loop {
+            let polled = self.stream.poll_next_unpin(cx);
+            match self.check() {
+                // More may be there: `Frames` stops after each read that brought some.
+                // The token bucket ends this.
+                Ok(1..) if polled.is_pending() => {}
+                Ok(_) => break polled,
+                Err(refusal) => return Poll::Ready(Some(Err(End::Refused(refusal)))),
+            }
+        };
         let message = ready!(polled);
         Poll::Ready(message.map(|message| {
             self.pace.take().map_err(End::Refused)?;
@@ -75,15 +81,16 @@ impl WebSocket {
 
     /// Counts continuation frames as messages, and checks the time of the current
     /// message. Called when something is read and at each keepalive.
-    fn check(&mut self) -> Result<(), Refusal> {
+    fn check(&mut self) -> Result<usize, Refusal> {
         let frames = self.stream.get_mut();
-        for _ in 0..frames.continuations() {
+        let continuations = frames.continuations();
+        for _ in 0..continuations {
             self.pace.take()?;
         }
         let begun = frames.begun();
         match begun.is_some_and(|begun| begun.elapsed() >= self.limit) {
             true => Err(Refusal::invalid("the message did not end in time")),
-            false => Ok(()),
+            false => Ok(continuations),
         }
     }
 

@@ -66,10 +66,10 @@ impl Default for Limits {
 /// so that the rest is left to other clients.
 const PUBLISH_RATE: usize = 1000;
 
-/// Queued publishes of one client; the next is refused. A quarter of the queue is
-/// what a client may publish in a quarter of a second by default, and one client
-/// delays the publishes of others by no more than that.
-const WAITING_PER_CLIENT: usize = WAITING / 4;
+/// A client may have this many times as many publishes in the queue as there are free
+/// places: three quarters of the queue if it is the only one, so that an application
+/// which publishes for all its users has room, and a quarter stays free for others.
+const QUEUE_SHARE: usize = 3;
 
 /// Counts of readers and publishes by client.
 #[derive(Debug)]
@@ -223,14 +223,17 @@ impl Clients {
         })
     }
 
-    /// A place in the queue of publishes.
-    pub(super) fn enqueue(&self, client: Client) -> Result<Permit<Client>, Refusal> {
-        let limit = WAITING_PER_CLIENT;
+    /// A place in the queue of publishes, of which so many are free.
+    pub(super) fn enqueue(&self, client: Client, free: usize) -> Result<Permit<Client>, Refusal> {
+        let limit = QUEUE_SHARE * free;
         self.publishing.enter(client, limit).ok_or_else(|| {
             if self.publishing.is_news() {
-                warn!(%client, limit, "a client has the maximum number of queued publishes");
+                warn!(%client, free, "a client has the maximum number of queued publishes");
             }
-            let rule = format!("at most {limit} queued publishes for one client");
+            let rule = format!(
+                "at most {QUEUE_SHARE} times as many queued publishes for one client as there are \
+                 free places"
+            );
             Refusal::new(Code::TooMany, rule)
         })
     }
