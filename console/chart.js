@@ -1,7 +1,7 @@
-// A chart that moves: two lines over the last five minutes, on a logarithmic
-// scale, since a latency that matters is ten times another.
+// Live chart: two lines over the last five minutes, on a logarithmic scale, since
+// relevant differences of latency are factors of ten.
 
-/** Samples kept, and shown: five minutes of one each two seconds. */
+/** Number of samples: five minutes with one every two seconds. */
 const SAMPLES = 150;
 
 export class Chart {
@@ -13,7 +13,7 @@ export class Chart {
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
   }
 
-  /** Seconds, or nothing where nothing was measured. */
+  /** Adds a sample in seconds; undefined if there was no measurement. */
   add(p50, p99) {
     this.#samples.push([p50, p99]);
     if (this.#samples.length > SAMPLES) this.#samples.shift();
@@ -44,7 +44,7 @@ export class Chart {
     });
   }
 
-  /** Whole powers of ten around what there is; two at least. */
+  /** The range of the scale in whole powers of ten; at least two. */
   #decades() {
     const all = this.#samples.flat().filter((value) => value > 0);
     if (!all.length) return [-5, -2];
@@ -85,7 +85,7 @@ export class Chart {
       if (!(value > 0)) return;
       const isNext = last === index - 1;
       context[isNext ? "lineTo" : "moveTo"](x(index), y(value));
-      // A single one would not be seen as a line.
+      // A single sample would be invisible as a line.
       if (!isNext && !(this.#samples[index + 1]?.[series] > 0)) context.arc(x(index), y(value), 1, 0, 7);
       last = index;
     });
@@ -93,7 +93,7 @@ export class Chart {
   }
 }
 
-/** A colour of the theme; what light-dark() says, only an element can tell. */
+/** A colour of the theme; only the style of an element resolves light-dark(). */
 function resolved(canvas, name) {
   canvas.style.color = `var(${name})`;
   const { color } = getComputedStyle(canvas);
@@ -101,7 +101,7 @@ function resolved(canvas, name) {
   return color;
 }
 
-/** Seconds for people. */
+/** Seconds as readable text. */
 export function duration(seconds) {
   if (!(seconds > 0)) return "–";
   if (seconds < 1e-3) return `${short(seconds * 1e6)} µs`;

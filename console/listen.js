@@ -1,11 +1,11 @@
-// The same channels on three wires, side by side.
+// Listens to the same channels over three transports, side by side.
 
 import { WIRES } from "./wires.js";
 
-/** Rows that a wire keeps on the page; the oldest leave. */
+/** Maximum number of rows for each transport; the oldest are removed. */
 const MAX_ROWS = 300;
 
-/** What was heard is written at most so often, in ms: a burst is one change of the page. */
+/** Interval, in ms, at which received messages are rendered: a burst is one change of the page. */
 const WRITE = 50;
 
 class Wire {
@@ -13,7 +13,7 @@ class Wire {
   #waiting = [];
   #count = 0;
   #isReady = false;
-  /** Until somebody scrolls up to look at something. */
+  /** Whether to scroll to new rows; false after the user has scrolled up. */
   #follows = true;
   cursor = "";
 
@@ -44,7 +44,7 @@ class Wire {
     this.#open(asked);
   }
 
-  /** From the last id or cursor. */
+  /** Resumes from the last id or cursor. */
   resume() {
     this.#open({ ...this.asked, cursor: this.cursor || this.asked.cursor });
   }
@@ -61,7 +61,7 @@ class Wire {
     this.asked = asked;
     this.#isReady = false;
     this.#show("connecting", "connecting");
-    // Of a stream that was stopped nothing is heard any more.
+    // Messages of a stopped stream are ignored.
     const life = {};
     this.life = life;
     this.#stop = this.start(asked, (message) => this.#stop && life === this.life && this.#hear(message));
@@ -71,12 +71,12 @@ class Wire {
 
   #hear(message) {
     this.cursor = message.cursor || message.id || this.cursor;
-    // A sign of life, and no news: it has no row, and puts none aside.
+    // A keepalive: it has no row, and does not displace another.
     if (message.type === "heartbeat") return;
     this.#isReady ||= message.type === "ready";
     if (message.type === "ready" || message.type === "live") this.#show("live", "live");
     else if (message.type === "interrupted") this.#show("interrupted", "interrupted");
-    // What a cursor asked for comes before `ready`.
+    // The events that a cursor asked for come before `ready`.
     else if (!this.#isReady && ["event", "gap"].includes(message.type)) this.#show("connecting", "catching up");
     else if (message.type === "end") {
       this.#stop = undefined;
@@ -96,7 +96,7 @@ class Wire {
     this.counter.textContent = this.#count ? `${this.#count} ${this.#count === 1 ? "event" : "events"}` : "";
   }
 
-  /** Everything as text: a payload is anybody's. */
+  /** Inserts everything as text, since a payload is untrusted. */
   #row(message, at) {
     const { type, channel, channels, payload, reason, code, since } = message;
     const id = message.id || message.cursor;
@@ -138,13 +138,13 @@ class Wire {
     if (!this.#stop) this.#offer("Resume");
   }
 
-  /** What the button does: three of them look the same, and one hears only the name. */
+  /** Labels the button, with the transport for screen readers: three of them look the same. */
   #offer(text) {
     this.toggle.textContent = text;
     this.toggle.setAttribute("aria-label", `${text} ${this.name}`);
   }
 
-  /** With the keyboard from id to id by the arrows: at the tab key there would be hundreds. */
+  /** Arrow keys move from id to id: as tab stops there would be hundreds. */
   #walk(event) {
     const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];
     if (!step) return;
@@ -157,7 +157,7 @@ class Wire {
   }
 }
 
-/** Builds the columns; what is listened to is read from the form. */
+/** Builds the columns; the form has the channels to listen to. */
 export function listening({ token }) {
   const find = (id) => document.getElementById(id);
   const [form, names, cursor] = ["listen", "names", "cursor"].map(find);
@@ -172,12 +172,12 @@ export function listening({ token }) {
   const fill = (all) => (names.value = [...new Set(all)].map(quoted).join(" "));
   find("stop").addEventListener("click", () => wires.forEach((wire) => wire.stop()));
   return {
-    /** Fills in a channel that was picked, beside those that are there. */
+    /** Adds a selected channel to those in the form. */
     add: (name) => {
       fill([...channelsOf(names.value), name]);
       find("channel").value = name;
     },
-    /** Listens to these at once, if there are any: a link leads to what is to be seen. */
+    /** Listens to the channels of the page's link, if there are any. */
     begin: (channels) => {
       if (!channels.length) return;
       fill(channels);
@@ -187,7 +187,7 @@ export function listening({ token }) {
   };
 }
 
-/** Names between spaces; one with a space in it stands in double quotes. */
+/** Parses names separated by spaces; a name with a space is in double quotes. */
 export function channelsOf(text) {
   const found = text.matchAll(/"((?:[^"]|"")*)"|(\S+)/g);
   return [...new Set([...found].map(([, inQuotes, plain]) => inQuotes?.replaceAll('""', '"') ?? plain))];

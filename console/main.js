@@ -1,5 +1,5 @@
-// The console of a pgfan gateway: it asks for the gateway's status, and listens
-// and publishes as any client does, with the same token.
+// The console of a pgfan gateway: it polls the gateway's status, and listens
+// and publishes like any client, with the same token.
 
 import { listening } from "./listen.js";
 import { watching } from "./status.js";
@@ -7,7 +7,7 @@ import { authorization, problem } from "./wires.js";
 
 const find = (id) => document.getElementById(id);
 
-/** As long as the tab is open, and no longer: it is a secret. */
+/** Key in the session storage: the token is a secret, and is kept only while the tab is open. */
 const TOKEN = "pgfan.token";
 
 const THEMES = { auto: "Theme: auto", light: "Theme: light", dark: "Theme: dark" };
@@ -24,7 +24,7 @@ function keepToken() {
   });
 }
 
-/** How it looks is no secret, and may stay. */
+/** The theme is not a secret, and is kept in the local storage. */
 function keepTheme(changed) {
   const show = (theme) => {
     document.documentElement.dataset.theme = theme;

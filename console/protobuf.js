@@ -5,10 +5,10 @@
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** Reasons of a gap, by their number in the .proto file. */
+/** Reasons of a gap, indexed by their number in the .proto file. */
 const REASONS = ["unspecified", "source_lost", "unknown_cursor", "cursor_too_old", "slow_reader", "unreadable"];
 
-/** gRPC's statuses by number, the ones that the gateway ends with in its own words. */
+/** gRPC statuses with which the gateway ends a stream, by number, as its own codes. */
 const STATUSES = {
   3: "invalid_request", 7: "forbidden", 8: "too_many", 12: "not_found", 13: "internal", 14: "source_unavailable",
   16: "unauthenticated",
@@ -18,7 +18,7 @@ const STATUSES = {
 export function subscribeRequest(channels, cursor) {
   const fields = channels.map((name) => text(1, name));
   if (cursor) fields.push(text(2, cursor));
-  // Asks for `heartbeat`: a page sees no ping of HTTP/2.
+  // Requests `heartbeat`, since a page cannot see HTTP/2 pings.
   fields.push(Uint8Array.of((3 << 3) | 0, 1));
   const length = fields.reduce((sum, field) => sum + field.length, 0);
   const frame = new Uint8Array(5 + length);
@@ -42,7 +42,7 @@ function varint(value) {
   return [...bytes, value];
 }
 
-/** Each whole message of a body: objects as WebSocket and SSE have them, and last the end. */
+/** The messages of a body as the objects of WebSocket and SSE, and last the end. */
 export async function* responses(body) {
   const reader = body.getReader();
   let unread = new Uint8Array(0);
@@ -54,7 +54,7 @@ export async function* responses(body) {
       const length = new DataView(unread.buffer, unread.byteOffset).getUint32(1);
       if (unread.length < 5 + length) break;
       const payload = unread.subarray(5, 5 + length);
-      // The highest bit: these are the trailers.
+      // The highest bit marks trailers.
       yield unread[0] & 128 ? ended(payload) : message(payload);
       unread = unread.subarray(5 + length);
     }
@@ -68,14 +68,14 @@ function joined(first, second) {
   return both;
 }
 
-/** Trailers are lines, as in HTTP/1.1. */
+/** Parses trailers: lines, as in HTTP/1.1. */
 function ended(payload) {
   const lines = decoder.decode(payload).split("\r\n").map((line) => line.split(/: ?(.*)/s));
   const trailers = new Map(lines.map(([name, value]) => [name.toLowerCase(), value]));
   return endOf(trailers);
 }
 
-/** Of trailers, or of headers where there is nothing else. */
+/** The end, from trailers, or from headers if the response has no body. */
 export function endOf(named) {
   const status = Number(named.get("grpc-status"));
   const reason = decodeURIComponent(named.get("grpc-message") ?? "");
@@ -97,14 +97,14 @@ function message(bytes) {
     case 3: return { type: "gap", id: string(1), reason: REASONS[all(2)[0]] ?? REASONS[0] };
     case 4: return { type: "interrupted", since: time(all(1)[0]) };
     case 5: return { type: "live", cursor: string(1) };
-    // A sign of life of an idle stream; it is no news.
+    // The keepalive of an idle stream.
     case 6: return { type: "heartbeat", cursor: string(1) };
-    // A later gateway may send more; it could be a loss.
+    // A later gateway may send other types, which could mean a loss.
     default: return { type: "gap", reason: "not_understood" };
   }
 }
 
-/** Each field: its number, and a number or bytes. */
+/** Fields of a message: the number, and a number or bytes as the value. */
 function* fields(bytes) {
   let at = 0;
   const number = () => {

@@ -1,20 +1,20 @@
-// How the gateway does: `GET /v1/status`, every two seconds. Its numbers only
-// rise; what they rose by since the answer before is the rate.
+// Status of the gateway: polls `GET /v1/status` every two seconds. Its numbers are
+// counters; the difference from the previous response is the rate.
 
 import { Chart, duration } from "./chart.js";
 import { authorization, problem } from "./wires.js";
 
-/** In ms. */
+/** Polling interval, in ms. */
 const EVERY = 2000;
 
-/** Of PostgreSQL's notification queue; the gateway is not ready above it. */
+/** Usage of PostgreSQL's notification queue above which the gateway is not ready. */
 const QUEUE_LIMIT = 0.25;
 
 const WIRES = { websocket: "WebSocket", sse: "SSE", grpc: "gRPC", pgcachewatch: "PGCacheWatch" };
 
 const find = (id) => document.getElementById(id);
 
-/** Asks for the status until the page is gone; what is shown is this client's. */
+/** Polls the status while the page is open; it shows what this client's token permits. */
 export function watching({ token, pick }) {
   const chart = new Chart(find("latency"));
   update(find("channels"), []);
@@ -23,7 +23,7 @@ export function watching({ token, pick }) {
   const ask = async () => {
     clearTimeout(timer);
     timer = setTimeout(ask, EVERY);
-    // Nobody looks: the gateway has better things to do.
+    // A hidden page does not poll, to save the gateway work.
     if (document.hidden) return;
     try {
       const response = await fetch("/v1/status", { headers: authorization(token()), cache: "no-store" });
@@ -88,21 +88,21 @@ function warning({ source, queue_usage: usage }) {
 }
 
 function showLatency(now, before, chart) {
-  // What came before the page was opened is not of the last two seconds.
+  // Without a previous response the counts are not of the last two seconds.
   const [p50, p99] = before ? [0.5, 0.99].map((part) => quantile(now, before, part)) : [];
   chart.add(p50, p99);
   find("p50").value = duration(p50);
   find("p99").value = duration(p99);
 }
 
-/** Between two answers; within a bucket as if it were spread evenly. */
+/** Quantile between two responses; values are assumed to be uniform within a bucket. */
 export function quantile(now, before, part) {
   const counts = now.buckets.map(({ count }, index) => count - before.buckets[index].count);
   const total = now.count - before.count;
   if (!total) return undefined;
   const wanted = total * part;
   const index = counts.findIndex((count) => count >= wanted);
-  // Beyond the last bound: at least that.
+  // Above the last bound: a lower limit.
   if (index < 0) return now.buckets.at(-1).seconds;
   const [below, from] = index ? [counts[index - 1], now.buckets[index - 1].seconds] : [0, 0];
   const inside = (wanted - below) / (counts[index] - below);
@@ -124,7 +124,7 @@ function showChannels(now, before, seconds, pick) {
   find("channels-note").textContent = [more, others].filter(Boolean).join(", ");
 }
 
-/** Rows stay what they were where they can: a button under the mouse is not another. */
+/** Updates rows and reuses existing ones, so that a button under the mouse stays the same. */
 function update(body, rows, pick) {
   if (!rows.length) return void body.replaceChildren(emptyRow());
   const known = new Map([...body.rows].map((row) => [row.dataset.channel, row]));
@@ -168,7 +168,7 @@ function split(id, pairs) {
   find(id).replaceChildren(...items);
 }
 
-/** Those that are not 0, in people's words, and first those that have a name here. */
+/** Nonzero numbers with readable names, first those that are named here. */
 function named(numbers, names) {
   const all = new Set([...Object.keys(names), ...Object.keys(numbers)]);
   const some = [...all].filter((name) => numbers[name] > 0);

@@ -1,9 +1,9 @@
-// The three wires: each says what it hears as objects of the contract, and ends
-// with one of the type `end`. Every one can be stopped.
+// The three transports: each passes on its messages as objects of the API, and ends
+// with one of the type `end`. Each returns a function that stops it.
 
 import { endOf, responses, subscribeRequest } from "./protobuf.js";
 
-/** Objects from a WebSocket; the token in its first frame. */
+/** Messages of a WebSocket; the token is sent in the first frame. */
 function webSocket({ channels, cursor, token }, hear) {
   const socket = new WebSocket(`${location.origin.replace(/^http/, "ws")}/v1/ws`);
   const say = (message) => socket.send(JSON.stringify(message));
@@ -23,7 +23,7 @@ function webSocket({ channels, cursor, token }, hear) {
   return () => socket.close();
 }
 
-/** Objects from an event stream, read by `fetch`: it can show a token. */
+/** Messages of an event stream, read with `fetch`, which can send a token. */
 function sse({ channels, cursor, token }, hear) {
   return reading(hear, async (signal) => {
     const query = new URLSearchParams(channels.map((name) => ["channel", name]));
@@ -71,13 +71,13 @@ export function authorization(token) {
   return token ? { authorization: `Bearer ${token}` } : {};
 }
 
-/** The gateway's own words for an answer that is an error. */
+/** The gateway's code and text of an error response. */
 export async function problem(response) {
   const { code = "disconnected", detail } = await response.json().catch(() => ({}));
   return { code, reason: detail ?? `the answer was ${response.status}` };
 }
 
-/** Reads until the end, which is said; or until it is stopped. */
+/** Reads until the end, and reports it, or until it is stopped. */
 function reading(hear, read) {
   const abort = new AbortController();
   const nothing = { code: "disconnected", reason: "the stream has ended" };

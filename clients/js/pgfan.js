@@ -8,39 +8,38 @@
 //   });
 //
 // While `status.live` is true every event comes once and in commit order, or
-// `onGap` says that something may be missing. pgfan.d.ts says what each word
-// means.
+// `onGap` reports that events may be missing. pgfan.d.ts documents the API.
 //
-// WebSocket comes first. Where it is blocked, SSE is read by `fetch`, not by
-// `EventSource`: that shows neither why it was refused nor the signs of life,
-// and its URL would have to carry a ticket where a header can carry the token.
+// WebSocket is tried first. If it is blocked, SSE is read with `fetch`, not with
+// `EventSource`: that exposes neither the reason of a refusal nor the keepalives,
+// and needs a ticket in its URL instead of the token in a header.
 
-/** Pauses between attempts double from the first to the last of these, in ms. */
+/** Bounds of the pause between attempts, in ms; it doubles after each failure. */
 const FIRST_PAUSE = 500, LAST_PAUSE = 30_000;
-/** A connection that was ready for so long, in ms, begins with the first again. */
+/** After a connection was ready for this time, in ms, the pause starts at FIRST_PAUSE again. */
 const STEADY = 10_000;
-/** What has not said anything by then, in ms, will not. */
+/** Timeout for the first data of a connection, in ms. */
 const OPEN_LIMIT = 10_000;
-/** What has not answered by then, in ms, is gone; `keepalive` where that is less. */
+/** Timeout for the answer to a probe, in ms; or `keepalive` if that is less. */
 const PROBE_LIMIT = 5_000;
-/** For so long, in ms, SSE comes first where WebSocket was found to be blocked. */
+/** Time, in ms, for which SSE is tried first after WebSocket was found to be blocked. */
 const BLOCKED = 600_000;
-/** What setTimeout can hold, in ms. */
+/** Maximum delay of setTimeout, in ms. */
 const LONGEST_TIMER = 2 ** 31 - 1;
-/** Channels of one cache whose place is kept: eight times what a gateway gives one reader. */
+/** Maximum number of remembered channels of one cache: eight times a gateway's limit for one reader. */
 const MAX_PLACES = 1024;
-/** By itself, as bundlers take `new URL(".", import.meta.url)` for a file to copy. */
+/** A separate constant, since bundlers treat `new URL(".", import.meta.url)` as a file to copy. */
 const HERE = import.meta.url;
 
-/** Would only be refused again. */
+/** Codes after which another attempt would be refused again. */
 const FINAL = ["invalid_request", "payload_too_large", "not_found", "forbidden"];
-/** Where a close frame has no word for its code. */
+/** Codes for close frames without a code in their reason. */
 const CLOSE_CODES = {
   1002: "invalid_request", 1003: "invalid_request", 1007: "invalid_request",
   1008: "invalid_request", 1009: "invalid_request", 4401: "unauthenticated", 4403: "forbidden",
 };
 
-/** The clients of `subscribe` that have something to do. */
+/** Clients created by `subscribe` that have subscriptions. */
 const shared = new Set();
 
 /** Subscribes over the page's one connection to this gateway with this token. */
@@ -58,7 +57,7 @@ export function connect({ url, token, keepalive = 15 } = {}) {
   return new Client(addressOf(url), token, keepalive * 1000);
 }
 
-/** Without a URL the folder that this module came from. */
+/** Base URL of the gateway; by default the folder of this module. */
 function addressOf(url = new URL(".", HERE)) {
   const address = new URL(url, globalThis.location?.href);
   if (!/^https?:$/.test(address.protocol)) throw new TypeError("pgfan: `url` has to be the gateway's, http: or https:");
@@ -66,22 +65,22 @@ function addressOf(url = new URL(".", HERE)) {
   return address.origin + address.pathname;
 }
 
-/** Two sets of names. */
+/** Compares two sets of names. */
 const areSame = (some, others) => JSON.stringify([...some].sort()) === JSON.stringify([...others].sort());
 
-/** By a clock that goes on while the machine sleeps. One that was set back may hide any time. */
+/** Elapsed time by a clock that includes sleep. Absolute, since a clock that was set back may hide any time. */
 const since = (time) => Math.abs(Date.now() - time);
 
 /**
- * Where the subscriptions of one cache have left their channels. A cache may outlive
- * them: what comes back goes on from there, or is told a gap.
+ * Positions at which the subscriptions of one cache left their channels. A cache may
+ * outlive them: a later subscription resumes from there, or gets a gap.
  */
 class Places {
   #left = new Map();
   #hasForgotten = false;
 
   static #named = new WeakMap();
-  /** Of all caches without a name. */
+  /** For all subscriptions without the option `cache`. */
   static #unnamed = new Places();
 
   static of(cache) {
@@ -90,13 +89,13 @@ class Places {
     return Places.#named.get(cache);
   }
 
-  /** One without a cursor cannot be gone on from. */
+  /** The stored place of a channel; one without a cursor cannot be resumed. */
   at(channel) {
     return this.#left.get(channel) ?? (this.#hasForgotten ? {} : undefined);
   }
 
   leave(channel, place) {
-    // Which of the unnamed will come back nobody knows: the first that left has missed most.
+    // It is unknown which unnamed cache returns: keep the first place, which has missed most.
     if (this === Places.#unnamed && place.cursor && this.#left.has(channel)) return;
     this.#left.delete(channel);
     this.#left.set(channel, place);
@@ -108,9 +107,9 @@ class Places {
 }
 
 class Subscription {
-  /** Channels that were ready once: to miss something of them is a gap. */
+  /** Channels that were ready once: a missed event of these is a gap. */
   known = new Set();
-  /** Something was missed before it began; its handlers are still to be told. */
+  /** Events were missed before it began; `onGap` is still to be called. */
   missed = false;
   status = { state: "connecting", live: false };
 
@@ -141,12 +140,12 @@ class Subscription {
     if (news) this.#call("onStatus", status, (error) => this.#fail(error));
   }
 
-  /** Who cannot hear of a loss must not believe to be live. */
+  /** Closes the subscription: if it cannot process a gap, it must not appear live. */
   #fail(error) {
     this.client.leave(this, { code: "handler_failed", reason: String(error) });
   }
 
-  /** A promise that is rejected has failed as much as a handler that throws. */
+  /** Calls a handler; a rejected promise counts as an exception. */
   #call(name, argument, failed) {
     if (this.closed) return;
     const fail = (error) => {
@@ -162,36 +161,36 @@ class Subscription {
   }
 }
 
-/** Never given out twice. */
+/** The last mark; each is unique. */
 let lastMark = 0;
 
 class Client {
   #subscriptions = new Set();
   /** Channels that are ready on this connection. */
   #joined = new Set();
-  /** Channels that were ready on one before, each with the cursor to go on from. */
+  /** Channels that were ready on an earlier connection, each with the cursor to resume from. */
   #held = new Map();
-  /** Of each channel a mark of the last that came, or was missed; NaN, while it is told. */
+  /** For each channel a mark of its last event or gap; NaN while handlers are called for it. */
   #marks = new Map();
-  /** Channels that the gateway refuses, each with why. */
+  /** Channels that the gateway refuses, each with the reason. */
   #refused = new Map();
-  /** Channels to ask for one by one: together with others they were refused. */
+  /** Channels to request separately: a request with several channels was refused. */
   #alone = new Set();
   #cursor = "";
   #link = null;
-  /** Rises with each connection: what an older one says is not heard. */
+  /** Number of the connection: messages of older ones are ignored. */
   #life = 0;
-  /** The one request without an answer yet: an error does not name its own. */
+  /** The request that waits for an answer; only one at a time, since an error does not name its request. */
   #asked = null;
-  /** Channels were just taken away: the error that comes next says why, and answers nothing. */
+  /** The gateway has just removed channels: the next error has the reason, and is not an answer. */
   #takenAway = false;
   #interrupted = false;
-  /** It has been silent for longer than one who can be relied on. */
+  /** The connection was silent for too long to be considered live. */
   #doubted = false;
   #state = "idle";
   #end = {};
   #failures = 0;
-  /** A token that was refused, and how; and one to go on with. */
+  /** The refused token with the refusal; and below, a new token to send. */
   #refusal = null;
   #renewed;
   #sseUntil = 0;
@@ -217,7 +216,7 @@ class Client {
     return subscription;
   }
 
-  /** Its own `close` is no news; that it was closed for a handler that failed is. */
+  /** Removes a subscription. Its own `close` is not reported; a close after a failed handler is. */
   leave(subscription, why) {
     if (!this.#subscriptions.delete(subscription)) return;
     const status = { state: "closed", live: false, ...why };
@@ -233,7 +232,7 @@ class Client {
 
   // Caches that outlive their subscriptions.
 
-  /** Its cache may hold what changed after an earlier subscription had left the channel. */
+  /** Checks for changes since an earlier subscription of the same cache left the channel. */
   #comeBack(subscription, name) {
     const { cache } = subscription.handlers;
     const place = subscription.places.at(this.#placeOf(name));
@@ -241,7 +240,7 @@ class Client {
     if (!place || isKept) return;
     subscription.known.add(name);
     if (!this.#joined.has(name) && !this.#held.has(name)) return void this.#held.set(name, place.cursor);
-    // Others have the channel, and nothing is repeated for one alone.
+    // Other subscriptions have the channel, and events are not repeated for one alone.
     const mark = this.#marks.get(name);
     const isNext = place.cursor && place.cursor === this.#held.get(name) && !Number.isNaN(mark);
     const isThere = isNext || (mark && place.mark === mark);
@@ -252,39 +251,39 @@ class Client {
     for (const name of known) {
       const mark = this.#marks.get(name);
       const cursor = this.#joined.has(name) ? this.#cursor : this.#held.get(name);
-      // What was not ready, or has a gap to be told, is where it was left before.
+      // If the channel was not ready, or a gap is pending, the earlier place remains.
       if (mark !== undefined && !missed) places.leave(this.#placeOf(name), { cursor, mark });
     }
   }
 
-  /** It has failed over what it was told: no cursor brings that back. */
+  /** After a failed handler: no cursor can repeat that event. */
   forget({ known, places }) {
     for (const name of known) places.leave(this.#placeOf(name), {});
   }
 
-  /** A channel of this gateway, whatever the token. */
+  /** Key of a channel of this gateway, independent of the token. */
   #placeOf(name) {
     return `${this.url} ${name}`;
   }
 
-  /** While handlers are told, who leaves or comes may or may not have heard of it. */
+  /** Calls handlers. A subscription that leaves or joins meanwhile may or may not have received the event. */
   #tellOf(names, act) {
     for (const name of names) this.#marks.set(name, NaN);
     act();
     for (const name of names) this.#marks.set(name, ++lastMark);
   }
 
-  /** Goes on with another token, and comes back where the last one was refused. */
+  /** Continues with another token; retries if the last one was refused. */
   setToken(token) {
     this.token = token;
     this.#refused.clear();
     if (this.#link?.isOpen) this.#renew();
-    // One that begins has the last token, and an SSE stream cannot be given another.
+    // A starting connection uses the previous token, and an SSE stream cannot change its token.
     else if (this.#link || this.#state === "connecting" || this.#state === "refused") this.#open();
     else this.#schedule();
   }
 
-  // What is wanted and what is there. What is called in one go is one request.
+  // Wanted and joined channels. Calls within one task become one request.
 
   #schedule() {
     if (this.#scheduled) return;
@@ -308,7 +307,7 @@ class Client {
     for (const name of this.#joined) for (const one of this.#of(name)) one.known.add(name);
     const link = this.#link;
     if (this.#state === "idle") this.#open();
-    // An SSE stream cannot be asked for other channels.
+    // An SSE stream cannot change its channels.
     else if (link?.via === "sse" && !areSame(wanted, link.channels)) this.#open();
     else if (link?.isOpen && !this.#asked) this.#ask(this.#next(wanted));
     this.#tell();
@@ -320,7 +319,7 @@ class Client {
     const left = [...this.#joined].filter((name) => !wanted.has(name));
     if (left.length) return { type: "unsubscribe", channels: left };
     const missing = [...wanted].filter((name) => !this.#joined.has(name));
-    // First those that go on; from one cursor together.
+    // First the channels to resume; those with the same cursor together.
     const first = missing.find((name) => this.#held.has(name)) ?? missing[0];
     const cursor = this.#held.get(first);
     const isLikeIt = (name) => this.#held.get(name) === cursor && !this.#alone.has(name);
@@ -331,18 +330,18 @@ class Client {
   #ask(message) {
     if (!message) return;
     this.#asked = message;
-    // Nothing of these is sure from now on.
+    // Events of these channels are no longer guaranteed from now on.
     if (message.type === "unsubscribe") for (const name of message.channels) this.#joined.delete(name);
     if (message.type === "auth") {
       this.#link.token = message.token;
       this.#renewed = undefined;
-      // What the last token could not read this one may.
+      // The new token may grant channels that the last one did not.
       this.#refused.clear();
     }
     this.#link.say(message);
   }
 
-  // One connection after the other.
+  // Connections, one at a time.
 
   async #open() {
     this.#drop();
@@ -351,7 +350,7 @@ class Client {
     const end = ifAlive((why) => this.#ended(why));
     if (!this.#wanted().size) return this.#become("refused", this.#end);
     this.#timers.open = setTimeout(end, OPEN_LIMIT, { code: "timeout", reason: "nothing was said in time" });
-    // Who is told may have it opened anew.
+    // A handler may cause another connection here.
     this.#become("connecting");
     try {
       const token = await this.#currentToken();
@@ -359,7 +358,7 @@ class Client {
       if (this.#refusal && this.#refusal.token === token) return this.#stop(this.#refusal.end);
       // Node has no WebSocket before version 22.
       const start = Date.now() < this.#sseUntil || !globalThis.WebSocket ? eventStream : webSocket;
-      // A stream has one cursor for all. Who was elsewhere has a gap.
+      // A stream has one cursor for all channels. Channels at another position get a gap.
       const cursors = [...this.#held.values()];
       const cursor = cursors.includes(this.#cursor) ? this.#cursor : cursors.find(Boolean);
       const opened = ifAlive(() => this.#opened());
@@ -375,7 +374,7 @@ class Client {
     return typeof this.token === "function" ? this.token({ refused: !!this.#refusal }) : this.token;
   }
 
-  /** Each channel is to go on from where this connection was. */
+  /** Ends the connection; each channel resumes from its position. */
   #drop() {
     this.#life += 1;
     for (const timer of Object.values(this.#timers)) clearTimeout(timer);
@@ -401,7 +400,7 @@ class Client {
     if (Date.now() - link?.readyAt >= STEADY) this.#failures = 0;
     if (end.code === "unauthenticated") {
       this.#refusal = { token: link?.token, end };
-      // Unless there is another by now, or may be.
+      // Unless another token is set by now, or a function may supply one.
       if (this.token === link?.token) return this.#stop(end);
     } else if (FINAL.includes(end.code)) {
       const isOneOfMany = link?.via === "sse" && link.channels.size > 1;
@@ -409,7 +408,7 @@ class Client {
     } else if (link && !link.spoke && this.#isBlocked(link, end)) {
       return this.#open();
     }
-    // Another connection may have what this one had not.
+    // Another connection may be granted channels that this one was not.
     if (link?.spoke) for (const kept of [this.#refused, this.#alone]) kept.clear();
     this.#wait(end);
   }
@@ -423,7 +422,7 @@ class Client {
     return blocked;
   }
 
-  /** With jitter: after a restart not all pages may come in one moment. */
+  /** With jitter, so that not all pages reconnect at once after a restart. */
   #wait({ retryAfter = 0, ...end }) {
     const longest = Math.min(LAST_PAUSE, FIRST_PAUSE * 2 ** this.#failures++);
     const retryIn = Math.round(Math.max(longest * (1 + Math.random()) / 2, retryAfter));
@@ -436,7 +435,7 @@ class Client {
     this.#become("refused", { code, reason });
   }
 
-  /** Which of its channels was it? Those that are good alone go on together. */
+  /** Finds the refused channels of an SSE stream; the others then continue together. */
   async #sift({ channels, token }, end) {
     const life = this.#life;
     this.#become("connecting");
@@ -448,12 +447,12 @@ class Client {
     this.#wait(end);
   }
 
-  // What the gateway says.
+  // Messages from the gateway.
 
   #opened() {
     const link = this.#link;
     link.isOpen = true;
-    // Any answer proves that the wire carries both ways.
+    // Any answer proves that data passes in both directions.
     if (link.token) this.#ask({ type: "auth", token: link.token });
     else this.#probe();
     this.#schedule();
@@ -461,7 +460,7 @@ class Client {
 
   #heard(message) {
     const link = this.#link;
-    // What is heard first after a sleep may have waited in this machine.
+    // The first message after a sleep may have been buffered in this machine.
     const hasSlept = link.spoke && !this.#doubted && since(link.heardAt) >= 2 * this.keepalive;
     link.heardAt = Date.now();
     link.isAsked = false;
@@ -474,7 +473,7 @@ class Client {
     const isReplayed = this.#isReplayed(message);
     this.#take(message);
     if (message.type !== "unsubscribed") this.#takenAway = false;
-    // The cursor of a stream never goes back: what is repeated for some channels is older.
+    // The cursor of a stream never goes back: replayed events are older.
     if (!isReplayed) this.#cursor = message.cursor || message.id || this.#cursor;
     if (hasSlept && link === this.#link) this.#wake(true);
     else if (message.type !== "event") this.#tell();
@@ -488,11 +487,11 @@ class Client {
     else if (type === "unsubscribed") this.#unsubscribed(message);
     else if (type === "authenticated") this.#authenticated(message);
     else if (type === "error") this.#error({ code: message.code, reason: message.message });
-    // A later gateway may say more; it could be a loss. A sign of life has no type.
+    // A later gateway may send other types, which could mean a loss. A keepalive has no type.
     else if (type) this.#take({ type: "gap", reason: "not_understood" });
   }
 
-  /** Before the `ready` that a `subscribe` with a cursor waits for. */
+  /** Whether a message belongs to the replay before the `ready` of a `subscribe` with a cursor. */
   #isReplayed({ type, channel }) {
     const { cursor, channels } = this.#asked ?? {};
     return !!cursor && (type === "gap" || (type === "event" && channels.includes(channel)));
@@ -502,17 +501,17 @@ class Client {
     const { channel } = event;
     const { via, channels } = this.#link;
     const asked = this.#asked?.type === "subscribe" ? this.#asked.channels : [];
-    // Of one that is given up it may be on its way; who comes meanwhile is given it later.
+    // An event of an unsubscribed channel may still arrive; a new subscription gets it again later.
     const isTheirs = via === "sse" ? channels.has(channel) : this.#joined.has(channel) || asked.includes(channel);
     if (isTheirs) this.#tellOf([channel], () => this.#of(channel).forEach((one) => one.event(event)));
   }
 
   #gap(gap) {
-    // These answer a cursor: on a WebSocket that of a request, and for its channels alone.
+    // These reasons answer a cursor: on a WebSocket the cursor of a request, for its channels alone.
     const isAnswer = this.#asked?.cursor && ["unknown_cursor", "cursor_too_old"].includes(gap.reason);
     const names = isAnswer ? this.#asked.channels : [...this.#marks.keys()];
     const isTheirs = ({ known, channels }) => known.size && (!isAnswer || channels.some((name) => names.includes(name)));
-    // Who was never ready misses nothing.
+    // A subscription that was never ready has missed nothing.
     this.#tellOf(names, () => [...this.#subscriptions].filter(isTheirs).forEach((one) => one.gap(gap)));
   }
 
@@ -525,7 +524,7 @@ class Client {
     for (const name of channels) {
       const goesOn = this.#joined.has(name) || (from && from === this.#held.get(name));
       if (!goesOn) this.#notResumed(name);
-      // Who was told may have it opened anew.
+      // A handler may have caused another connection.
       if (link !== this.#link) return;
       if (!this.#marks.has(name)) this.#marks.set(name, ++lastMark);
       for (const one of this.#of(name)) one.known.add(name);
@@ -542,7 +541,7 @@ class Client {
   }
 
   #unsubscribed({ channels }) {
-    // Of none: the answer to a probe. An older one's may have waited in this machine while it slept.
+    // Without channels: the answer to a probe. That of an older probe may have been buffered during a sleep.
     if (!channels.length) return void (--this.#link.probes || (this.#doubted = false));
     const asked = this.#asked;
     if (asked?.type === "unsubscribe" && areSame(channels, asked.channels)) return this.#answered("unsubscribe");
@@ -551,7 +550,7 @@ class Client {
       this.#joined.delete(name);
       this.#refused.set(name, { code: "forbidden", reason: "this channel is no longer granted" });
     }
-    // Of the rest of them there is a `ready` to come.
+    // If channels of the request remain, their `ready` follows.
     if (asked?.channels?.every((name) => channels.includes(name))) this.#answered("subscribe");
     this.#schedule();
   }
@@ -561,7 +560,7 @@ class Client {
     this.#link.isAuthenticated = true;
     clearTimeout(this.#timers.renew);
     const left = Date.parse(expires) - Date.now();
-    // By a clock that is wrong it may be over: then it is, and is renewed, when the gateway says so.
+    // By a wrong local clock it may have expired: then it is renewed when the gateway reports that.
     if (left > 0 && typeof this.token === "function") {
       const due = Math.max(left - Math.min(30_000, left / 4), FIRST_PAUSE);
       this.#timers.renew = setTimeout(() => this.#renew(), Math.min(due, LONGEST_TIMER));
@@ -569,10 +568,10 @@ class Client {
     this.#answered("auth");
   }
 
-  /** A new token on the same WebSocket, before the old one is over. */
+  /** Sends a new token on the same WebSocket before the old one expires. */
   async #renew() {
     const life = this.#life;
-    // Without one the stream ends with the old token, and that is then said.
+    // Without one the stream ends when the old token expires, which is then reported.
     const token = await this.#currentToken().catch(() => undefined);
     if (life !== this.#life) return;
     this.#renewed = token;
@@ -602,9 +601,9 @@ class Client {
     return [...this.#subscriptions].filter((one) => one.channels.includes(name));
   }
 
-  // Silence, sleep and other networks.
+  // Silence, sleep and network changes.
 
-  /** A page sees no ping: it asks, and who does not answer is gone. */
+  /** Detects a dead connection. A page cannot see pings, so it probes and waits for the answer. */
   #tick() {
     const { via, heardAt, probedAt, isAsked } = this.#link;
     const silence = since(heardAt);
@@ -613,7 +612,7 @@ class Client {
       : isAsked && since(probedAt) >= Math.min(this.keepalive, PROBE_LIMIT);
     if (isGone) return this.#ended({ code: "silent", reason: "nothing was heard for too long" });
     if (via === "websocket" && silence >= this.keepalive && !isAsked) {
-      // Timers come late where the page or the machine has slept.
+      // Timers fire late after the page or the machine has slept.
       this.#doubted ||= silence >= 2 * this.keepalive;
       this.#probe();
     }
@@ -626,7 +625,7 @@ class Client {
     this.#link.probes += this.#link.say({ type: "unsubscribe", channels: [] });
   }
 
-  /** The page was asleep, or its network has changed. */
+  /** Checks the connection after a sleep or a network change. */
   #wake(changed) {
     const link = this.#link;
     if (this.#state === "waiting") return this.#open();
@@ -649,7 +648,7 @@ class Client {
     offline: () => this.#wake(true),
     visibilitychange: () => document.visibilityState === "visible" && this.#wake(),
     resume: () => this.#wake(),
-    // A page that is kept for "back" may hold no connection, and hears nothing.
+    // A page in the back/forward cache must not have a connection, and receives nothing.
     pagehide: () => {
       this.#drop();
       this.#become("paused");
@@ -660,12 +659,12 @@ class Client {
   #watch(change) {
     for (const [name, handle] of Object.entries(this.#handlers)) {
       const isOfDocument = name === "visibilitychange" || name === "resume";
-      // Node has neither.
+      // Node has neither `document` nor a global `addEventListener`.
       (isOfDocument ? globalThis.document : globalThis)?.[change]?.(name, handle);
     }
   }
 
-  // What subscriptions are told.
+  // Status of subscriptions.
 
   #become(state, end = {}) {
     this.#state = state;
@@ -689,7 +688,7 @@ class Client {
   }
 }
 
-// The wires: each says what it hears, in the contract's objects, and its end.
+// Transports: each passes on its messages, as objects of the contract, and its end.
 
 function webSocket({ url, opened, hear, end }) {
   const socket = new WebSocket(`${url.replace(/^http/, "ws")}v1/ws`);
@@ -698,7 +697,7 @@ function webSocket({ url, opened, hear, end }) {
     try {
       hear(JSON.parse(data));
     } catch (error) {
-      // Not understood is not heard: from the last cursor once more.
+      // A message that cannot be parsed is lost: reconnect from the last cursor.
       end({ code: "disconnected", reason: String(error) });
     }
   };
@@ -720,7 +719,7 @@ function eventStream({ hear, end, ...asked }) {
   const read = async () => {
     const response = await request(asked, abort);
     if (!response.ok) return end(await refusalOf(response));
-    // A `ready` may wait for longer than anything else would.
+    // `ready` may take longer than OPEN_LIMIT, so the response counts as the first data.
     hear({});
     for await (const { id, data } of messagesOf(response.body)) hear({ id, ...(data && JSON.parse(data)) });
     end(link.last ?? { code: "disconnected", reason: "the stream has ended" });
@@ -736,7 +735,7 @@ function request({ url, token, channels, cursor }, { signal }) {
   return fetch(`${url}v1/sse?${query}`, { headers, signal, cache: "no-store", credentials: "include" });
 }
 
-/** Why the gateway refuses this for good, where it does. */
+/** The reason if the gateway refuses this permanently. */
 async function whyRefused(asked) {
   const abort = new AbortController();
   const limit = setTimeout(() => abort.abort(), OPEN_LIMIT);
@@ -747,7 +746,7 @@ async function whyRefused(asked) {
   return FINAL.includes(code) && { code, reason };
 }
 
-/** A problem document is the gateway's word, anything else a proxy's. */
+/** The refusal in a problem document; a response without one is from a proxy. */
 async function refusalOf(response) {
   const { code = "disconnected", detail } = await response.json().catch(() => ({}));
   const retryAfter = 1000 * response.headers.get("retry-after") || 0;
@@ -755,8 +754,8 @@ async function refusalOf(response) {
 }
 
 /**
- * Messages of an event stream, and an empty one for whatever else has come: that is
- * a sign of life, as a comment is, after which no block ends.
+ * Messages of an event stream, and an empty one for each received chunk: a keepalive,
+ * such as a comment, is not followed by the end of a block.
  */
 async function* messagesOf(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();

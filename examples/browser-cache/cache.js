@@ -1,13 +1,13 @@
-// A cache that is never stale without knowing it: the recipe of docs/caching.md.
+// A cache that is never stale without knowing it: the algorithm of docs/caching.md.
 
 import { subscribe } from "pgfan";
 
-/** Of values, and of changes remembered; one more than that flushes. */
+/** Maximum number of values, and of remembered changes; one more flushes the cache. */
 const MAX_KEYS = 10_000;
 
 /**
- * The keys that a payload names: those of `pgfan triggers install --keys`, the one
- * of the demo's table, or a text that is a key by itself. None: it may be any.
+ * The keys in a payload: those of `pgfan triggers install --keys`, the one of the
+ * demo's table, or a text that is itself a key. Empty if any key may have changed.
  */
 export function keysOf(payload) {
   if (payload === "") return [];
@@ -20,20 +20,20 @@ export function keysOf(payload) {
   if (typeof change !== "object" || change === null) return [payload];
   const rows = Array.isArray(change.keys) ? change.keys : [change];
   const keys = rows.map((row) => row?.id);
-  // Of a number that JavaScript cannot hold the digits are lost.
+  // JavaScript loses digits of numbers that are not safe integers.
   const isWhole = (key) => typeof key === "string" || Number.isSafeInteger(key);
   return keys.every(isWhole) ? keys.map(String) : [];
 }
 
 /**
- * Values by key. `load(key)` reads one from where it is kept, in a snapshot that begins
- * with it; a notification on `channel` names in its payload the keys that have changed.
+ * Values by key. `load(key)` reads one from the primary, in a snapshot that begins with
+ * the call; a notification on `channel` has the changed keys in its payload.
  * Keys are compared as texts: pass them as PostgreSQL writes them (a uuid in lower case).
- * A value that has an `id` of another text than its key is not kept.
+ * A value whose `id` differs from its key as text is not stored.
  */
 export class Cache {
   #values = new Map();
-  /** How often each key has changed, and all of them at once. */
+  /** Number of changes of each key; below, the number of flushes. */
   #changes = new Map();
   #flushes = 0;
   #live = false;
@@ -60,16 +60,16 @@ export class Cache {
     });
   }
 
-  /** The value, and where it came from. A number is the same key as its digits. */
+  /** The value and its origin. A number is the same key as its digits. */
   async read(key) {
     key = String(key);
     if (!this.#live) return { value: await this.load(key), from: "bypass" };
     if (this.#values.has(key)) return { value: this.#values.get(key), from: "cache" };
     const before = [this.#flushes, this.#count(key)];
     const value = await this.load(key);
-    // What an event has overtaken may be the value of before.
+    // If an event arrived during the load, this may be the old value.
     const isOvertaken = before[0] !== this.#flushes || before[1] !== this.#count(key);
-    // 'A' may have found 'a', and the event will name 'a'.
+    // In citext 'A' finds the row 'a', and its events name 'a'.
     const isItsOwn = value?.id === undefined || String(value.id) === key;
     if (this.#live && !isOvertaken && isItsOwn) {
       if (this.#values.size >= MAX_KEYS) this.#flush();
@@ -78,7 +78,7 @@ export class Cache {
     return { value, from: "source" };
   }
 
-  /** After a write of your own: the event comes later than your next read. */
+  /** Call after your own write: its event arrives later than your next read. */
   drop(key) {
     key = String(key);
     if (this.#changes.size >= MAX_KEYS) this.#flush();

@@ -1,4 +1,4 @@
-// What the page shows of the cache.
+// Shows the contents of the cache.
 
 import { Cache } from "./cache.js";
 

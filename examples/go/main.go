@@ -1,4 +1,4 @@
-// Follows channels over gRPC. With protoc, protoc-gen-go and protoc-gen-go-grpc:
+// Follows channels over gRPC. Build with protoc, protoc-gen-go and protoc-gen-go-grpc:
 //
 //	protoc -I proto --go_out=examples/go --go_opt=Mpgfan/v1/pgfan.proto=./pgfan \
 //	    --go-grpc_out=examples/go --go-grpc_opt=Mpgfan/v1/pgfan.proto=./pgfan pgfan/v1/pgfan.proto
@@ -22,10 +22,10 @@ import (
 	pb "pgfan-example/pgfan"
 )
 
-// The client's own pings: what is dead is noticed within 30 s, whatever stands between.
+// The client's own pings: a dead connection is detected within 30 s.
 var alive = keepalive.ClientParameters{Time: 15 * time.Second, Timeout: 15 * time.Second}
 
-// Whether the gateway would say the same the next time.
+// Whether the gateway would refuse the next attempt too.
 func forGood(err error) bool {
 	switch status.Code(err) {
 	case codes.InvalidArgument, codes.Unauthenticated, codes.PermissionDenied, codes.Unimplemented:
@@ -34,10 +34,10 @@ func forGood(err error) bool {
 	return false
 }
 
-// Before the first attempt after a loss; each one that fails waits twice as long, up to the second.
+// Pause before the first attempt after a loss, and its maximum; it doubles after each failure.
 const firstPause, longestPause = 500 * time.Millisecond, 10 * time.Second
 
-// Missed events, or one gap, come before Ready: bypass what you hold until then.
+// Prints a message. Missed events, or one gap, come before Ready: bypass the cache until then.
 func heard(message *pb.SubscribeResponse, cursor *string) {
 	switch m := message.Message.(type) {
 	case *pb.SubscribeResponse_Ready:
@@ -59,7 +59,7 @@ func heard(message *pb.SubscribeResponse, cursor *string) {
 	}
 }
 
-// One stream, to its end.
+// Follows one stream to its end.
 func follow(client pb.GatewayServiceClient, channels []string, cursor *string) error {
 	request := &pb.SubscribeRequest{Channels: channels, Cursor: *cursor}
 	stream, err := client.Subscribe(context.Background(), request)

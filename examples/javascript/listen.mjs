@@ -1,13 +1,13 @@
-// Follows channels over SSE by fetch(), as Node, Deno, Bun and browsers have it.
+// Follows channels over SSE with fetch(), in Node, Deno, Bun and browsers.
 //
 //     node examples/javascript/listen.mjs http://127.0.0.1:8000 orders
 //
-// EventSource would do in a page, and hides two things: the signs of life, so that a dead network looks like silence,
-// and why the gateway refuses.
+// A page could use EventSource, which hides two things: the keepalives, so that a dead network looks like a quiet
+// channel, and the reason of a refusal.
 
 const SILENCE = 30_000 // twice the gateway's --keepalive
 
-/** Every message for ever; `{type: 'disconnected'}` whenever nothing is heard any more. */
+/** All messages, endlessly; `{type: 'disconnected'}` whenever the stream is lost. */
 async function* follow(url, channels, token) {
   let cursor = null
   for (let attempts = 0; ; attempts += 1) {
@@ -34,19 +34,19 @@ async function* follow(url, channels, token) {
       clearTimeout(timer)
     }
     yield { type: 'disconnected' }
-    // Without a cursor there is nothing to come back to.
+    // Without a cursor there is no position to resume from.
     if (!cursor) yield { type: 'gap', reason: 'no_cursor' }
     const pause = (0.5 + Math.random() / 2) * Math.min(10_000, 100 * 2 ** attempts)
     await new Promise(resolve => setTimeout(resolve, pause))
   }
 }
 
-/** The gateway would say the same the next time. */
+/** The gateway would refuse the next attempt too. */
 class Refused extends Error {}
 
 /**
- * Messages, and an empty one for every other piece of the stream: a comment is a sign of life, and no empty line ends
- * it. The gateway's lines end with LF.
+ * Messages, and an empty one for each received chunk: a comment is a keepalive, and no empty line follows it. The
+ * gateway's lines end with LF.
  */
 async function* messagesOf(body) {
   let [text, message] = ['', {}]
@@ -66,7 +66,7 @@ async function* messagesOf(body) {
 
 process.stdout.on('error', error => {
   if (error.code !== 'EPIPE') throw error
-  process.exit() // nobody reads it any more
+  process.exit() // the reader of the pipe has ended
 })
 
 const [url, ...channels] = process.argv.slice(2)
@@ -87,7 +87,7 @@ for await (const message of follow(url, channels, process.env.PGFAN_TOKEN)) {
     case 'disconnected':
       console.log('-- nothing is heard: bypass what you hold')
       break
-    default: // a gap, or what only a later gateway says
+    default: // a gap, or a type of a later gateway
       console.log('-- something may be missing:', message.reason ?? message.code ?? message.type)
   }
 }

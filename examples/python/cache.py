@@ -22,8 +22,8 @@ from urllib.parse import urlencode
 import asyncpg
 import websockets
 
-SIZE = 10_000  # rows that are kept, and changes that are remembered for the fills that run
-LEASE = 15.0  # seconds for which an answer of the gateway proves the connection; it is asked three times in that
+SIZE = 10_000  # maximum number of rows, and of changes remembered for running fills
+LEASE = 15.0  # seconds for which an answer of the gateway proves the connection; three pings are sent in this time
 LONGEST_PAUSE = 10.0  # seconds between two attempts to connect
 
 
@@ -37,7 +37,7 @@ def from_bytea(text):
     return bytes.fromhex(text[2:])
 
 
-# How a text of the payload becomes a key; of any other type, by calling it: UUID(text), Decimal(text), Color(text).
+# Parsers for a payload's text; other types are called: UUID(text), Decimal(text), Color(text).
 PARSERS = {
     bool: {"true": True, "false": False}.__getitem__,
     bytes: from_bytea,
@@ -47,10 +47,10 @@ PARSERS = {
 
 
 def as_key(kind, value):
-    """One column of a key, of a payload or of a row, as the application has it; ValueError if it is none.
+    """One column of a key, of a payload or of a row, as the application has it; ValueError if it is invalid.
 
-    The application's own key is not made a text: equal keys (1.5 and 1.50, an instant in two time zones) are equal in
-    Python, and their texts are not."""
+    The application's own key is not converted to text: equal keys (1.5 and 1.50, an instant in two time zones) are
+    equal in Python, and their texts are not."""
     if isinstance(value, kind):
         return value
     if kind is Decimal and isinstance(value, int):
@@ -61,14 +61,14 @@ def as_key(kind, value):
 
 
 def clock():
-    """Seconds, including those in which the machine slept."""
+    """Seconds, including the time in which the machine slept."""
     if hasattr(time, "clock_gettime"):
         return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
     return time.monotonic()
 
 
 def refusal(error):
-    """Why another attempt is no use; None if it is."""
+    """The reason why another attempt is useless; None if it may succeed."""
     if isinstance(error, websockets.InvalidURI):
         return str(error)
     if isinstance(error, websockets.ConnectionClosed):
@@ -82,11 +82,11 @@ def refusal(error):
 
 
 class Cache:
-    """Rows by their primary key. `read` is for the application; `follow` has to run beside it, in each process.
+    """Rows by their primary key. The application calls `read`; `follow` has to run concurrently, in each process.
 
     `key` names the columns and their types: {"id": int}, {"shop": uuid.UUID, "number": int}.
     `fetch(*key)` reads one row from the primary, in a transaction that begins with it.
-    `token()` is called before each attempt to connect, `on_flush(why)` when everything was dropped."""
+    `token()` is called before each attempt to connect, `on_flush(why)` after each flush."""
 
     def __init__(self, url, channel, key, fetch, token=lambda: None, on_flush=lambda why: None, size=SIZE, lease=LEASE):
         if float in key.values():
@@ -95,7 +95,7 @@ class Cache:
         self.channel, self.key, self.fetch, self.token = channel, key, fetch, token
         self.on_flush, self.size, self.lease = on_flush, size, lease
         self.values = OrderedDict()
-        # Moves with every event and flush. A fill that began at an older generation than its key's last change, or
+        # Incremented by every event and flush. A fill that began at an older generation than its key's last change, or
         # than `void`, may have read the value from before.
         self.generation, self.changed, self.void = 0, {}, 0
         self.live, self.cursor, self.process, self.proven = False, None, None, 0.0
@@ -119,15 +119,15 @@ class Cache:
         if self.is_usable() and max(self.void, self.changed.get(key, 0)) <= since and self.is_of(row, key):
             self.values[key] = row
             if len(self.values) > self.size:
-                self.values.popitem(last=False)  # the one whose last use is longest ago
+                self.values.popitem(last=False)  # the least recently used
         return row, False
 
     def drop(self, *key):
-        """After a commit of your own that changed this row: the event comes later than your next read."""
+        """Call after your own commit that changed this row: its event arrives later than your next read."""
         self.check(key)
         self.generation += 1
         if len(self.changed) >= self.size:
-            # No fill that runs now is kept; those that begin now need no change from before.
+            # Running fills are discarded; later ones do not need earlier changes.
             self.void = self.generation
             self.changed.clear()
         self.changed[key] = self.generation
@@ -149,8 +149,8 @@ class Cache:
                 raise TypeError(f"{column} is a {kind.__name__}, not a {type(part).__name__}: {part!r}")
 
     def is_of(self, row, key):
-        """Whether the row names itself so. It may not: 'A' finds 'a' in citext, and the event names 'a'. A row that
-        is not there names nothing, and is not kept."""
+        """Whether the row contains this key. It may not: 'A' finds 'a' in citext, and the event names 'a'. A row that
+        does not exist has no key, and is not stored."""
         return row is not None and self.key_in(row) == key
 
     def key_in(self, columns):
@@ -162,18 +162,18 @@ class Cache:
         return self.live and self.process == os.getpid() and clock() - self.proven < self.lease
 
     def received(self, message):
-        """One object of the gateway. Missed events, or the gap, come before `ready`."""
+        """Processes one message. Missed events, or the gap, come before `ready`."""
         kind = message["type"]
         if kind in ("ready", "live"):
             self.generation += 1
-            self.void = self.generation  # fills from before it
+            self.void = self.generation  # discards earlier fills
             self.live = True
         elif kind == "interrupted":
             self.live = False
         elif kind == "event":
             self.change(message["payload"])
         elif kind == "unsubscribed":
-            # The connection would go on without events.
+            # The connection would continue without events.
             raise ConnectionError(f"{self.channel} was taken away")
         else:  # a gap, or a message of a later version
             self.flush(message.get("reason", kind))
@@ -182,17 +182,17 @@ class Cache:
     def change(self, payload):
         try:
             told = json.loads(payload, parse_float=Decimal)
-            # As `pgfan triggers install --keys` has them, or as the demo's table does.
+            # The format of `pgfan triggers install --keys`, or of the demo's table.
             keys = [self.key_in(row) for row in told.get("keys", [told])]
         except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
             keys = []
         if not keys:
-            self.flush("an event that names no row")  # it may be any
+            self.flush("an event that names no row")  # any row may have changed
         for key in keys:
             self.drop(*key)
 
     async def follow(self):
-        """Receives until it is cancelled; raises Refused if the gateway would not take it the next time either."""
+        """Receives until it is cancelled; raises Refused if the gateway would refuse the next attempt too."""
         attempts = 0
         while True:
             token, began = self.token(), clock()
@@ -219,12 +219,12 @@ class Cache:
             async for text in socket:
                 self.received(json.loads(text))
         finally:
-            # Here, and not after the handshake that closes the socket, which takes its time.
+            # Here, and not after the closing handshake, which may take long.
             self.live = False
             beat.cancel()
 
     async def beat(self, socket):
-        """An answer comes after every event before it, so it proves more than that the connection is there."""
+        """Sends pings. An answer arrives after all earlier events, so it proves more than an open connection."""
         try:
             while True:
                 asked = clock()
@@ -235,7 +235,7 @@ class Cache:
             await socket.close()
 
 
-# Types of a primary key whose equality is Python's too. Not so: char(n) and citext ('a' and 'A'), real.
+# Types of a primary key with the same equality in Python. Not supported: char(n) and citext ('a' and 'A'), real.
 KINDS = {
     **dict.fromkeys(("int2", "int4", "int8"), int),
     **dict.fromkeys(("text", "varchar"), str),
@@ -271,10 +271,10 @@ async def main(url, table):
     placeholders = ", ".join(f"${n + 1}" for n in range(len(key)))
     rows = await pool.fetch(f"SELECT {columns} FROM {quoted(table)} ORDER BY {columns} LIMIT 5")
 
-    async def fetch(*key):  # one statement is a transaction that begins with it
+    async def fetch(*key):  # a single statement is its own transaction
         return await pool.fetchrow(f"SELECT * FROM {quoted(table)} WHERE ({columns}) = ({placeholders})", *key)
 
-    flushes = deque(maxlen=100)  # the newest, until they are printed
+    flushes = deque(maxlen=100)  # the newest ones, until they are printed
     cache = Cache(url, table, key, fetch, lambda: os.environ.get("PGFAN_TOKEN"), flushes.append)
     following = asyncio.create_task(cache.follow())
     while not following.done():
@@ -294,6 +294,6 @@ if __name__ == "__main__":
         asyncio.run(main(*sys.argv[1:]))
     except Refused as refused:
         sys.exit(f"refused: {refused}")
-    except BrokenPipeError:  # nobody reads it any more
-        # Python would try once more when it ends.
+    except BrokenPipeError:  # the reader of the pipe has ended
+        # Python would write once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -28,8 +28,8 @@ from pgcachewatch import decorators, models
 
 log = logging.getLogger(__name__)
 
-LEASE = 15.0  # seconds for which an answer of the gateway proves the connection; it is asked three times in that
-MAX_EVENTS = 10_000  # that wait for the next call of one function; one more clears its cache instead
+LEASE = 15.0  # seconds for which an answer of the gateway proves the connection; three pings are sent in this time
+MAX_EVENTS = 10_000  # queued for the next call of one function; one more clears its cache instead
 LONGEST_PAUSE = 10.0  # seconds between two attempts to connect
 
 
@@ -38,14 +38,14 @@ class Refused(Exception):
 
 
 def clock():
-    """Seconds, including those in which the machine slept."""
+    """Seconds, including the time in which the machine slept."""
     if hasattr(time, "clock_gettime"):
         return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
     return time.monotonic()
 
 
 def refusal(error):
-    """Why another attempt is no use; None if it is."""
+    """The reason why another attempt is useless; None if it may succeed."""
     if isinstance(error, websockets.InvalidURI):
         return str(error)
     if isinstance(error, websockets.ConnectionClosed):
@@ -68,8 +68,8 @@ class Listener:
         self.functions = weakref.WeakSet()
 
     def cache(self, strategy, statistics_callback=lambda _: None, **options):
-        """As PGCacheWatch's decorator. Each function has a strategy of its own: two that shared one would each miss
-        what the other has taken from the queue."""
+        """Like PGCacheWatch's decorator. Each function has its own strategy: with a shared one, each function would
+        miss the events that the other has taken from the queue."""
 
         def decorate(function):
             own = FlushingStrategy(self, strategy, options)
@@ -79,7 +79,7 @@ class Listener:
         return decorate
 
     def flush(self):
-        """Clears every cache; call it too after a commit of your own whose result you read at once."""
+        """Clears every cache; call it also after your own commit whose result you read at once."""
         self.flushes += 1
 
     def connection_healthy(self):
@@ -89,11 +89,11 @@ class Listener:
         return is_proven and self.process == os.getpid()
 
     async def follow(self):
-        """Receives until it is cancelled; raises Refused if the gateway would not take it the next time either."""
+        """Receives until it is cancelled; raises Refused if the gateway would refuse the next attempt too."""
         attempts = 0
         while True:
             token, began = self.token(), clock()
-            # Both client APIs of websockets take the token in this header.
+            # Both client APIs of websockets can send the token in this header.
             protocols = ["pgfan.v1", f"pgfan.bearer.{token}"] if token else None
             try:
                 async with websockets.connect(self.url, subprotocols=protocols, ping_interval=None) as socket:
@@ -108,7 +108,7 @@ class Listener:
             await asyncio.sleep(random.uniform(0.5, 1) * min(LONGEST_PAUSE, 0.1 * 2**attempts))
 
     async def _receive(self, socket):
-        """LISTEN has committed. Flush first: the changes of the time without a connection are unknown."""
+        """Receives events; LISTEN has committed. Flushes first: changes while disconnected are unknown."""
         self.flush()
         self.process, self.proven = os.getpid(), clock()
         log.info("caches are live")
@@ -117,12 +117,12 @@ class Listener:
             async for text in socket:
                 self._received(text)
         finally:
-            # Here, and not after the handshake that closes the socket, which takes its time.
+            # Here, and not after the closing handshake, which may take long.
             self.proven = None
             beat.cancel()
 
     async def _beat(self, socket):
-        """An answer comes after every event before it, so it proves more than that the connection is there."""
+        """Sends pings. An answer arrives after all earlier events, so it proves more than an open connection."""
         try:
             while True:
                 asked = clock()
@@ -136,7 +136,7 @@ class Listener:
         try:
             event = models.Event.model_validate(json.loads(text) | {"channel": self.channel})
         except (ValueError, TypeError):
-            # PGCacheWatch would drop it; it may have been any change.
+            # PGCacheWatch would drop it; any row may have changed.
             log.warning("not an event of PGCacheWatch, all caches are flushed: %.100r", text)
             return self.flush()
         for function in self.functions:
@@ -144,7 +144,7 @@ class Listener:
 
 
 class FlushingStrategy:
-    """The strategy of one cached function, and the queue that PGCacheWatch's strategy in it takes events from."""
+    """The strategy of one cached function, with the queue of events for PGCacheWatch's strategy inside it."""
 
     def __init__(self, listener, strategy, options):
         self.listener, self.flushes, self.events = listener, 0, deque()
@@ -155,7 +155,7 @@ class FlushingStrategy:
 
     def add(self, event):
         if len(self.events) == MAX_EVENTS:
-            self.flushes = None  # as if there had been a flush
+            self.flushes = None  # acts as a flush
             self.events.clear()
         self.events.append(event)
 
@@ -165,12 +165,12 @@ class FlushingStrategy:
         return self.events.popleft()
 
     def clear(self):
-        """Before each use of the cache. No strategy can be told of a gap: some clear at no single event."""
+        """Called before each use of the cache. A gap cannot be passed to a strategy: some clear at no single event."""
         if self.flushes != self.listener.flushes:
             self.flushes = self.listener.flushes
             self.events.clear()
             return True
-        # A strategy looks for a millisecond. It is asked until none waits, so that no call is served over an event.
+        # A strategy reads for a millisecond. It is called until the queue is empty, so that no call ignores an event.
         while waiting := len(self.events):
             if self.strategy.clear() or len(self.events) == waiting:
                 return True

@@ -1,9 +1,9 @@
-"""Follows channels over SSE, with Python's standard library alone.
+"""Follows channels over SSE, with Python's standard library only.
 
     python3 examples/python/sse.py http://127.0.0.1:8000 orders
 
-It comes back by itself from the last cursor: the missed events, or one gap, arrive before `ready`. PGFAN_TOKEN has the
-token if the gateway asks for one.
+It reconnects automatically from the last cursor: the missed events, or one gap, arrive before `ready`.
+PGFAN_TOKEN has the token if the gateway needs one.
 """
 
 import http.client
@@ -14,15 +14,15 @@ import sys
 import time
 from urllib.parse import urlencode, urlsplit
 
-SILENCE = 30  # seconds: twice the gateway's --keepalive. A stream that is silent for so long is dead.
+SILENCE = 30  # seconds: twice the gateway's --keepalive. A stream that is silent for this time is dead.
 
 
 class Refused(Exception):
-    """The gateway would say the same the next time."""
+    """The gateway would refuse the next attempt too."""
 
 
 def stream(url, channels, cursor):
-    """One stream: pairs of the newest cursor and a message. A comment line is the sign of life of an idle stream."""
+    """One stream: pairs of the newest cursor and a message. A comment line is the keepalive of an idle stream."""
     address = urlsplit(url)
     kinds = {"http": http.client.HTTPConnection, "https": http.client.HTTPSConnection}
     connection = kinds[address.scheme](address.netloc, timeout=SILENCE)
@@ -52,7 +52,7 @@ def stream(url, channels, cursor):
 
 
 def follow(url, channels):
-    """Every message for ever; one {"type": "disconnected"} at each end of a stream. Raises Refused."""
+    """All messages, endlessly; {"type": "disconnected"} at each end of a stream. Raises Refused."""
     cursor, attempts = None, 0
     while True:
         try:
@@ -63,9 +63,9 @@ def follow(url, channels):
             print(error, file=sys.stderr)
         yield {"type": "disconnected"}
         if cursor is None:
-            # No place to resume from: anything may have been missed.
+            # Without a position to resume from, any event may have been missed.
             yield {"type": "gap", "reason": "no_cursor"}
-        # Not all readers of a gateway at once.
+        # With jitter, so that not all readers of a gateway reconnect at once.
         time.sleep(random.uniform(0.5, 1) * min(10, 0.1 * 2**attempts))
         attempts += 1
 
@@ -76,7 +76,7 @@ def main(url, *channels):
             case "event":
                 print(message["channel"], message["payload"], flush=True)
             case "ready" | "live":
-                print("-- live", flush=True)  # up to date: use what you hold
+                print("-- live", flush=True)  # up to date: the cache may be used
             case "interrupted" | "disconnected":
                 print("-- nothing is heard: bypass what you hold", flush=True)
             case "gap":
@@ -94,6 +94,6 @@ if __name__ == "__main__":
         main(*sys.argv[1:])
     except Refused as refused:
         sys.exit(f"refused: {refused}")
-    except BrokenPipeError:  # nobody reads it any more
-        # Python would try once more when it ends.
+    except BrokenPipeError:  # the reader of the pipe has ended
+        # Python would write once more at its exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

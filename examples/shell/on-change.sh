@@ -1,11 +1,11 @@
 #!/bin/sh
-# Does something about each change, and about everything that may have been missed.
+# Reacts to each change, and to each possible loss of events.
 #
 #   examples/shell/on-change.sh CHANNEL…        the gateway: PGFAN_URL, http://127.0.0.1:8000 by default
 #
-# `pgfan listen` reconnects by itself from its last cursor and writes each message as a line of JSON; the missed events,
-# or one gap, come before `ready`. If it is refused (a bad channel, a token), it says why, and this ends with its exit
-# code.
+# `pgfan listen` reconnects automatically from its last cursor and writes each message as a line of JSON; the missed events,
+# or one gap, come before `ready`. If it is refused (a bad channel, a token), it prints the reason, and this script ends
+# with its exit code.
 
 { pgfan listen --json "$@" || echo "ended $?"; } | while read -r message; do
     case $message in
