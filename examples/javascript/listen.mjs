@@ -34,7 +34,7 @@ async function* follow(url, channels, token) {
       clearTimeout(timer)
     }
     yield { type: 'disconnected' }
-    // Without a cursor there is no position to resume from.
+    // Without a cursor the stream cannot resume.
     if (!cursor) yield { type: 'gap', reason: 'no_cursor' }
     const pause = (0.5 + Math.random() / 2) * Math.min(10_000, 100 * 2 ** attempts)
     await new Promise(resolve => setTimeout(resolve, pause))
