@@ -72,6 +72,7 @@ pub mod client;
 
 pub mod app;
 mod backoff;
+mod bounded_file;
 mod certificate;
 pub mod cli;
 pub mod config;

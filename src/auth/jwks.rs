@@ -16,9 +16,9 @@ use tracing::{debug, info, warn};
 
 use super::{
     fetch::Url,
+    key_file::{self, FileError},
     keys::Keys,
     policy_version::PolicyVersion,
-    small_file::{self, FileError},
 };
 
 /// Interval between successful loads. A key that was removed from the document is
@@ -60,7 +60,7 @@ pub(super) struct Rotating {
 
 /// Reads the keys of a file.
 pub(super) fn read(path: &Path) -> Result<Keys, FileError> {
-    Ok(Keys::of_jwks(&small_file::read(path)?)?)
+    Ok(Keys::of_jwks(&key_file::read(path)?)?)
 }
 
 /// Logs the unused entries, once for each change of them.

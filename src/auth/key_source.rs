@@ -5,8 +5,8 @@ use std::{path::Path, sync::Arc};
 use super::{
     FileError, Keys, SigningKey, Url,
     jwks::{self, Place, Rotating},
+    key_file,
     keys::KeyFingerprint,
-    small_file,
     token::{Checked, Rules, TokenError, Unchecked},
     toll::Toll,
 };
@@ -106,9 +106,7 @@ impl KeySource {
     /// # Errors
     /// The file cannot be read, or the secret is too short.
     pub fn secret_file(path: &Path) -> Result<Self, FileError> {
-        Ok(Self::fixed(Keys::of_secret(&small_file::read_secret(
-            path,
-        )?)?))
+        Ok(Self::fixed(Keys::of_secret(&key_file::read_secret(path)?)?))
     }
 
     /// A PEM file with one public key.
@@ -116,7 +114,7 @@ impl KeySource {
     /// # Errors
     /// The file cannot be read, or contains something else.
     pub fn pem_file(path: &Path) -> Result<Self, FileError> {
-        Ok(Self::fixed(Keys::of_pem(&small_file::read(path)?)?))
+        Ok(Self::fixed(Keys::of_pem(&key_file::read(path)?)?))
     }
 
     /// A file with a JWKS document, which may change.
@@ -145,7 +143,7 @@ impl SigningKey {
     /// # Errors
     /// The file cannot be read, or the secret is too short.
     pub fn of_secret_file(path: &Path) -> Result<Self, FileError> {
-        let secret = small_file::read_secret(path)?;
+        let secret = key_file::read_secret(path)?;
         Keys::of_secret(&secret)?;
         Ok(Self::of_secret(&secret))
     }
@@ -155,6 +153,6 @@ impl SigningKey {
     /// # Errors
     /// The file cannot be read, or contains something else.
     pub fn of_pem_file(path: &Path) -> Result<Self, FileError> {
-        Ok(Self::of_pem(&small_file::read(path)?)?)
+        Ok(Self::of_pem(&key_file::read(path)?)?)
     }
 }

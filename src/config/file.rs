@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    io::{self, Read},
+    io,
     path::Path,
 };
 
@@ -12,11 +12,11 @@ use super::{
     Given, mistakes::Mistake, origin_of_setting::SettingOrigin, rule::Rule, settings::SETTINGS,
     unknown::unknown,
 };
-use crate::{auth::open_small_file, text::path_prefix};
+use crate::{bounded_file, text::path_prefix};
 
 /// Size limit: far more than all settings with comments. The path of a device would otherwise fill
 /// the memory.
-const MAX_BYTES: u64 = 1 << 20;
+const MAX_KIB: u64 = 1024;
 
 /// Settings' texts, each with its origin.
 pub(super) fn read(path: &Path, mistakes: &mut Vec<Mistake>) -> HashMap<String, Given> {
@@ -82,17 +82,9 @@ fn keys(path: &Path, file: &str, mistakes: &mut Vec<Mistake>) -> BTreeMap<String
 }
 
 fn text_of(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let read = open_small_file(path)?
-        .take(MAX_BYTES + 1)
-        .read_to_string(&mut text)?;
-    if read as u64 > MAX_BYTES {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            "larger than 1 MiB",
-        ));
-    }
-    Ok(text)
+    let bytes = bounded_file::read(path, MAX_KIB)?;
+    let not_text = |_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8");
+    String::from_utf8(bytes).map_err(not_text)
 }
 
 /// Reports the line's number, never the line: it may hold a password.

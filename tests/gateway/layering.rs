@@ -16,6 +16,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("event", &[]),
     ("backoff", &[]),
     ("text", &[]),
+    ("bounded_file", &[]),
     ("certificate", &[]),
     ("outgoing", &[]),
     ("turns", &[]),
@@ -25,6 +26,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "source",
         &[
+            "bounded_file",
             "backoff",
             "certificate",
             "instruments",
@@ -35,10 +37,11 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("hub", &["instruments", "channel_demand", "event"]),
-    ("auth", &["outgoing", "event", "turns"]),
+    ("auth", &["bounded_file", "outgoing", "event", "turns"]),
     (
         "transport",
         &[
+            "bounded_file",
             "auth",
             "certificate",
             "instruments",
@@ -54,6 +57,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "config",
         &[
+            "bounded_file",
             "auth",
             "hub",
             "source",

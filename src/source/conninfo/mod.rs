@@ -20,7 +20,6 @@ mod passfile;
 mod service;
 mod session;
 mod settings;
-mod small_file;
 mod socket_options;
 mod system_user;
 mod target;
@@ -31,7 +30,7 @@ mod uri;
 mod values;
 mod verifier;
 
-use std::fmt;
+use std::{fmt, io, path::Path};
 
 pub use connect::Connection;
 pub use connect_error::ConnectError;
@@ -51,6 +50,14 @@ use settings::Settings;
 use socket_options::SocketOptions;
 use system_user::SystemUser;
 use tls::TlsSettings;
+
+/// Maximum size in KiB of a file that a setting names: twenty times a system's bundle of
+/// root certificates.
+const MAX_FILE: u64 = 4096;
+
+fn read_file(path: &Path) -> io::Result<Vec<u8>> {
+    crate::bounded_file::read(path, MAX_FILE)
+}
 
 /// Resolved connection settings. Files that may change while the gateway runs (the password file,
 /// a service's password, certificates) are read again by [`ConnInfo::targets`].

@@ -4,8 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::endpoints::{Endpoint, Place, SOCKET_FOLDERS};
-use super::session::Password;
-use super::small_file;
+use super::{read_file, session::Password};
 
 /// Permission bits of the group and of others.
 const OTHERS: u32 = 0o077;
@@ -32,7 +31,7 @@ pub(super) fn password(path: &Path, wanted: &Wanted<'_>) -> Option<Password> {
     if metadata.permissions().mode() & OTHERS != 0 {
         return refuse("group or others have access, permissions must be 0600 or less");
     }
-    match small_file::read(path) {
+    match read_file(path) {
         Ok(bytes) => first_match(&bytes, wanted),
         Err(error) => refuse(&error.to_string()),
     }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::error::{ConnInfoError, FileProblem, Origin};
 use super::pair::{Pair, Pairs};
-use super::small_file;
+
+use super::read_file;
 
 /// Folder of the system's file if `PGSYSCONFDIR` is unset: that of Debian's libpq.
 const SYSTEM_FOLDER: &str = "/etc/postgresql-common";
@@ -84,7 +85,7 @@ pub(super) fn find(
 }
 
 fn read(name: &str, path: &Path) -> Result<Option<Pairs>, FileProblem> {
-    let text = String::from_utf8(small_file::read(path)?).map_err(|_| "not UTF-8")?;
+    let text = String::from_utf8(read_file(path)?).map_err(|_| "not UTF-8")?;
     Ok(section(name, &text)?)
 }
 

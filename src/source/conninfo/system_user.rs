@@ -2,8 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::settings::Environment;
-use super::small_file;
+use super::{read_file, settings::Environment};
 
 /// The operating system's user. Either part can be unknown, as in a container that runs with only
 /// a numeric user id.
@@ -30,7 +29,7 @@ impl SystemUser {
 
 /// The entry of `/etc/passwd` for this process.
 fn account() -> SystemUser {
-    let read = |path: &str| String::from_utf8(small_file::read(path.as_ref()).ok()?).ok();
+    let read = |path: &str| String::from_utf8(read_file(path.as_ref()).ok()?).ok();
     let entry = || {
         entry(
             &read("/etc/passwd")?,

@@ -9,7 +9,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::error::{ConnInfoError, FileProblem};
-use super::small_file;
+
+use super::read_file;
 
 /// The trusted root certificates, never empty.
 #[derive(Debug)]
@@ -103,8 +104,7 @@ pub(super) fn certificates(
     keyword: &'static str,
     path: &Path,
 ) -> Result<Vec<CertificateDer<'static>>, ConnInfoError> {
-    let bytes =
-        small_file::read(path).map_err(|error| ConnInfoError::file(keyword, path, error))?;
+    let bytes = read_file(path).map_err(|error| ConnInfoError::file(keyword, path, error))?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     let certificates =
         certificates.map_err(|error| ConnInfoError::file(keyword, path, error.to_string()))?;
@@ -121,7 +121,7 @@ pub(super) fn certificates(
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, FileProblem> {
     let metadata = path.metadata()?;
     check_key_access(&metadata)?;
-    let bytes = small_file::read(path)?;
+    let bytes = read_file(path)?;
     let contains = |word: &str| {
         bytes
             .windows(word.len())

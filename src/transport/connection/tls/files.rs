@@ -16,7 +16,7 @@ use rustls::{
 };
 
 use super::error::{CERTIFICATE, CLIENT_CA, KEY, Rule, TlsError};
-use crate::{auth::read_small_file, certificate::Certificate};
+use crate::{auth::MAX_KEY_FILE, bounded_file, certificate::Certificate};
 
 pub(super) const ALPN_HTTP2: &[u8] = b"h2";
 const ALPN_HTTP1: &[u8] = b"http/1.1";
@@ -177,7 +177,7 @@ fn certificates(
     path: &Path,
 ) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read = || {
-        let bytes = read_small_file(path)?;
+        let bytes = bounded_file::read(path, MAX_KEY_FILE)?;
         let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
         match certificates {
             Ok(certificates) if !certificates.is_empty() => Ok(certificates),
@@ -189,7 +189,7 @@ fn certificates(
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let read = || {
-        let bytes = read_small_file(path)?;
+        let bytes = bounded_file::read(path, MAX_KEY_FILE)?;
         let encrypted = b"ENCRYPTED";
         if bytes.windows(encrypted.len()).any(|part| part == encrypted) {
             return Err(Rule::Encrypted);
