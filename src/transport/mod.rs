@@ -6,11 +6,29 @@
 //! | event | object | object | message | the payload |
 //! | gap, interrupted | object | object | message | close 1012 |
 //! | live | object | object | message | – |
-//! | idle | ping | `id:` line | HTTP/2 ping, `heartbeat` on request | ping |
+//! | idle | ping | comment line | HTTP/2 ping, `heartbeat` on request | ping |
 //! | end | close code | last object | status | close code |
 //!
 //! Each transport only decodes its request, passes it to `admission`, encodes
 //! each delivery, and ends.
+//!
+//! Types in the extensions of a request:
+//!
+//! | type | set by | read by |
+//! | --- | --- | --- |
+//! | `Peer`: address of the connection | HTTP/1.1 and HTTP/2 servers | limits, the guard |
+//! | `Weight`: where its bytes are counted | `pending_requests` | gRPC messages, bodies |
+//! | `TakesStream`: the response may be a `StreamHandOver` | HTTP/2 server | gRPC |
+//! | `Arc<Grant>`: of a token that was checked before the message | gRPC's layer | gRPC |
+//!
+//! Types in the extensions of a response:
+//!
+//! | type | set by | read by |
+//! | --- | --- | --- |
+//! | `Code`: of a refusal | `Refusal` | the counter of refusals |
+//! | `HandOver`: who takes over the connection | WebSocket, SSE | HTTP/1.1 server |
+//! | `StreamHandOver`: who takes over the stream | gRPC | HTTP/2 server |
+//! | `SlowReaderCounter`: the body is a reader's | SSE, gRPC | HTTP/2 server |
 
 mod access;
 mod admin;
