@@ -26,14 +26,16 @@ pub type Rank = u32;
 pub enum ListenRequest {
     /// The channel has a reader: LISTEN, and answer with this generation.
     Listen(Generation, Rank),
-    /// The channel had no reader for the linger time: UNLISTEN.
+    /// The hub gave the channel up: no reader for the linger time, or a new channel
+    /// needed its place. UNLISTEN.
     Unlisten,
 }
 
 /// Requests that the source has not taken yet, the newest for each channel.
 ///
 /// Bounded by the hub's `max_channels` and the channels it gave up since the
-/// source last took them, which it does after each round trip, connected or not.
+/// source last took them: after each round trip, or at once without a session. A new
+/// session first repeats its LISTENs.
 #[derive(Debug, Clone, Default)]
 pub struct Demand {
     shared: Arc<Shared>,

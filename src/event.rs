@@ -227,8 +227,7 @@ pub enum GapReason {
     SourceLost,
     /// The cursor has another epoch, is ahead of the log, or is not a cursor.
     UnknownCursor,
-    /// History does not reach back to the cursor, or a channel was not
-    /// listened to continuously since.
+    /// History does not reach back to the cursor, or the hub gave the channel up since.
     CursorTooOld,
     /// This reader fell behind the log.
     SlowReader,

@@ -28,7 +28,7 @@ pub(super) struct CatchUp {
 }
 
 impl Reader {
-    /// Whether a gap precedes the next `Ready`.
+    /// Whether a gap is known to precede the next `Ready`.
     pub(super) fn has_gap_ahead(&self, log: &Log) -> bool {
         let is_gap = |delivery: &Delivery| matches!(delivery, Delivery::Gap { .. });
         let replay = self.catch_up.as_ref().and_then(|c| c.replay.as_ref());
@@ -99,13 +99,13 @@ impl CatchUp {
 fn replayed(entries: impl Iterator<Item = Entry>, log: &Log) -> impl Iterator<Item = Delivery> {
     entries.filter_map(|entry| match entry {
         Entry::Event(event) => Some(Delivery::Event(event)),
-        Entry::ControlEntry(ControlEntry {
+        Entry::Control(ControlEntry {
             sequence,
             signal: ControlEvent::Gap(reason),
         }) => Some(Delivery::Gap {
             id: log.id(sequence),
             reason,
         }),
-        Entry::ControlEntry(_) => None,
+        Entry::Control(_) => None,
     })
 }

@@ -48,7 +48,7 @@ fn since(time: SystemTime) -> Duration {
     SystemTime::now().duration_since(time).unwrap_or_default()
 }
 
-/// Events that one reader has read from the log since it last waited.
+/// Events that one reader has read from the log and that are not counted yet.
 #[derive(Debug, Default)]
 pub(super) struct DeliveryTally {
     events: u32,

@@ -25,7 +25,8 @@ pub enum Delivery {
         /// Reason of the gap.
         reason: GapReason,
     },
-    /// Nothing will arrive until `Live`.
+    /// No event will arrive until `Live`; a `Gap` comes before it if anything may be
+    /// missing.
     Interrupted {
         /// When the source was lost.
         since: SystemTime,

@@ -14,8 +14,8 @@ use crate::event::{Event, FORMS, Form};
 #[derive(Debug)]
 pub struct EventBatch {
     events: Vec<Arc<Event>>,
-    /// Sequence before which the log had something that is not in `events`: a
-    /// control entry, an evicted event, or a barrier.
+    /// Sequence of the newest entry that is not in `events`: a control entry, an evicted
+    /// event or a barrier.
     since: u64,
     until: u64,
     at: Instant,

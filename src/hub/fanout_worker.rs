@@ -145,7 +145,7 @@ impl WorkerQueue {
 /// The readers of one channel that are attached to this worker.
 #[derive(Debug)]
 struct ChannelSlots {
-    /// Everything up to here was written to them, or they were not parked.
+    /// Everything up to here was offered to them: written, or left for them to read.
     looked: u64,
     slots: BTreeMap<ReaderKey, Arc<DirectSlot>>,
 }
@@ -291,7 +291,7 @@ fn look(
     let alone = dirty.len() == 1;
     let mut batches = Vec::with_capacity(dirty.len());
     for channel in dirty {
-        // Refused; the `live` that follows wakes every reader.
+        // The present server refuses this name: its readers end when `live` wakes them.
         let ListenState::Committed(history) = readers.listening(channel) else {
             continue;
         };

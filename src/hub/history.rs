@@ -7,7 +7,8 @@ use crate::event::{Event, Footprint};
 /// Capacity that is kept however few events are left.
 const MIN_CAPACITY: usize = 64;
 
-/// The events of one channel, since the channel is listened to without a break.
+/// The events of one channel since its LISTEN first committed. A lost session does not
+/// end it: a gap among the control entries marks the hole.
 #[derive(Debug)]
 pub(super) struct History {
     pub(super) events: VecDeque<Arc<Event>>,

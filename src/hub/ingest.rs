@@ -70,7 +70,7 @@ impl IngestBatch<'_> {
     }
 
     /// A notification that could not be decoded, from a source that continues
-    /// after it (the LISTEN source does not): a gap for all readers, since its
+    /// after it. No source emits it yet; the LISTEN source ends its session. A gap for all readers, since its
     /// channel may be unreadable too.
     pub fn unreadable(&mut self) {
         self.signal(ControlEvent::Gap(GapReason::Unreadable));
@@ -94,7 +94,7 @@ impl IngestBatch<'_> {
         self.state.health = health;
     }
 
-    /// The source is lost, or suspected to be.
+    /// The source has lost its session.
     pub fn interrupted(&mut self, since: SystemTime) {
         if self.state.source == SourceState::Live {
             self.state.source = SourceState::Interrupted { since };
@@ -151,6 +151,6 @@ fn whole_microseconds(time: SystemTime) -> SystemTime {
     let since_epoch = time
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();
-    let pause = u64::from(since_epoch.subsec_nanos() % 1000);
-    time - Duration::from_nanos(pause)
+    let beyond = u64::from(since_epoch.subsec_nanos() % 1000);
+    time - Duration::from_nanos(beyond)
 }

@@ -1,6 +1,5 @@
-//! How a join becomes ready: LISTEN committed, reader registered, position
-//! taken, in this order; then its cursor is resolved, and what it missed is
-//! delivered.
+//! How a join becomes ready: LISTEN has committed, then the position is taken and the
+//! cursor resolved under one lock; what it missed is delivered.
 
 use tokio::time::Instant;
 

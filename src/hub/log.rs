@@ -1,5 +1,5 @@
-//! Bounded log of events and control entries. Pure: no async, no lock, and the
-//! time is an argument.
+//! Bounded log of events and control entries: no async, no lock. The time is an
+//! argument, except in `batch`.
 //!
 //! One sequence numbers all of it. Each channel that is listened to has its own
 //! [`History`], so that a quiet channel keeps its events however busy the others
@@ -21,8 +21,8 @@ use super::history::History;
 use crate::event::{ChannelName, Encodings, Epoch, Event, EventId, Followed, Footprint, GapReason};
 
 /// Time for which readers that are behind can still read an event that the
-/// `events` limit has put out of every cursor's reach: as long as a socket may
-/// accept no data before it is closed. Without it a burst longer than the limit
+/// `events` limit has put out of every cursor's reach: the default of
+/// `--write-timeout`. Without it a burst longer than the limit
 /// would overtake every reader. If `bytes` is exceeded, these events are evicted
 /// first.
 pub(super) const READER_GRACE: Duration = Duration::from_secs(30);

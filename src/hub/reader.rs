@@ -208,9 +208,9 @@ impl Reader {
     fn read(&mut self, state: &State, look: &mut ReadBuffer) -> bool {
         let replay = self.catch_up.as_mut().and_then(|c| c.replay.take());
         if let Some(replay) = replay {
-            let pause = self.read_replay(replay, &state.log, look);
+            let rest = self.read_replay(replay, &state.log, look);
             if let Some(catch_up) = &mut self.catch_up {
-                catch_up.replay = pause;
+                catch_up.replay = rest;
             }
             return true;
         }
@@ -259,7 +259,7 @@ impl Reader {
     fn deliver(&mut self, entry: Entry, log: &Log) {
         match entry {
             Entry::Event(event) => self.batch.push_back(Delivery::Event(event)),
-            Entry::ControlEntry(mark) => self.tell(mark, log),
+            Entry::Control(mark) => self.tell(mark, log),
         }
     }
 

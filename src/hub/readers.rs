@@ -26,7 +26,7 @@ use crate::{
 /// Key of one reader. Valid until [`Readers::leave`].
 pub(super) type ReaderKey = usize;
 
-/// Key of one channel. Valid as long as a reader has joined it.
+/// Key of one channel. Valid until the channel is given up.
 pub(super) type ChannelKey = usize;
 
 /// State of one reader, until it leaves.
@@ -170,7 +170,8 @@ impl Readers {
         channel.workers.insert(worker);
     }
 
-    /// Workers to which readers of this channel are attached.
+    /// Workers to which readers of this channel are, or once were, attached; none if no
+    /// reader is attached now.
     pub(super) fn workers(&self, key: ChannelKey) -> WorkerSet {
         let channel = self.channels.get(key);
         let channel = channel.filter(|channel| !channel.attached.is_empty());

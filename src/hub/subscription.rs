@@ -29,7 +29,8 @@ pub enum Ended {
     /// The gateway is shutting down.
     #[error("the gateway is shutting down")]
     ShuttingDown,
-    /// The source was not live within `subscribe_timeout`.
+    /// A join was not ready within `subscribe_timeout`: the source was not live, or
+    /// LISTEN did not commit.
     #[error("the database cannot be reached now")]
     SourceUnavailable,
     /// PostgreSQL cannot listen to this name.
@@ -209,7 +210,7 @@ impl Subscription {
     }
 
     /// The newest cursor: everything up to it was delivered. `None` before the
-    /// first `Ready`, and while a delivery is pending.
+    /// first `Ready`, and while a delivery or a join is pending.
     pub fn cursor(&mut self) -> Option<EventId> {
         self.reclaim();
         let mut state = self.hub.lock();
@@ -248,7 +249,7 @@ impl Subscription {
         Ok(delivery)
     }
 
-    /// Counts deliveries when the reader waits: what it has taken by then is
+    /// Counts deliveries when the reader waits, or after 256: what it has taken by then is
     /// being written now.
     fn count(&mut self, delivery: Option<&Delivery>) {
         let counters = &self.hub.shared.counters;

@@ -19,7 +19,7 @@ pub enum SourceView {
     Starting,
     /// It is proven to deliver.
     Live,
-    /// It is lost, or suspect.
+    /// It has lost its session.
     Interrupted,
 }
 

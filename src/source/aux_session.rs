@@ -106,10 +106,10 @@ impl AuxSession {
             match self.open().await {
                 Ok(connected) => {
                     let ended = self.serve(first, connected).await;
-                    debug!(reason = %ended, "the second session ended");
+                    debug!(reason = %ended, "the auxiliary session ended");
                 }
                 Err(error) => {
-                    warn!(reason = %error, "no second session");
+                    warn!(reason = %error, "no auxiliary session");
                     let shutting_down = error.is_shutting_down();
                     self.inspection
                         .send_modify(|seen| seen.shutting_down = shutting_down);

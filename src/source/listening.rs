@@ -28,7 +28,7 @@ use crate::{
     event::ChannelName,
 };
 
-/// The channels with subscribers, and the newest request for each. Outlives the
+/// The channels that the hub asks for, and the newest request for each. Outlives the
 /// session.
 pub(super) type Wanted = HashMap<ChannelName, Generation>;
 

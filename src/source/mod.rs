@@ -64,7 +64,7 @@ pub trait Source {
     fn items(self, demand: Demand) -> impl Stream<Item = SourceItem> + Send;
 }
 
-/// An event of the source. Items come in the order in which they became true.
+/// An item of the source's stream. Items come in the order in which they became true.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SourceItem {
     /// A notification, received by the live session.
@@ -73,7 +73,7 @@ pub enum SourceItem {
     Listening(Vec<(ChannelName, Generation)>),
     /// PostgreSQL cannot listen to this name.
     Refused(ChannelName, Generation),
-    /// The session is lost or may be dead: no items follow until `Live`.
+    /// The live session has ended: no notification follows until `Live`.
     Interrupted {
         /// Time by the gateway's clock.
         since: SystemTime,
@@ -83,7 +83,7 @@ pub enum SourceItem {
     /// A session is proven, and every LISTEN that was committed before the
     /// loss is committed again.
     Live {
-        /// Whether there was a session before: commits in between are unknown then.
+        /// Whether there was a live session before: commits in between are unknown then.
         lost: bool,
     },
 }

@@ -1,7 +1,8 @@
 //! The life of one listening session: LISTEN, probe, forward notifications, end.
 //!
-//! The session runs no other statements, and no transaction stays open: that would hold
-//! back every notification, and fill the cluster's queue.
+//! Beside its set-up, LISTEN, UNLISTEN, the check of respelt names and heartbeats, the
+//! session runs no statements, and no transaction stays open: that would hold back every
+//! notification, and fill the cluster's queue.
 
 use std::{pin::Pin, sync::Arc};
 

@@ -52,7 +52,8 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    /// The next request; `None` when the last publisher was dropped. Cancel-safe.
+    /// The next request; `None` when the last publisher of clients was dropped.
+    /// Cancel-safe.
     pub(super) async fn next(&mut self) -> Option<PublishRequest> {
         select! {
             biased;

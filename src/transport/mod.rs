@@ -1,6 +1,6 @@
 //! Transports for readers, all with the same semantics.
 //!
-//! | | WebSocket | SSE | gRPC | raw, PGCacheWatch |
+//! | | WebSocket | SSE | gRPC | WebSocket raw, PGCacheWatch |
 //! | --- | --- | --- | --- | --- |
 //! | ready | object | object | message | the 101 |
 //! | event | object | object | message | the payload |

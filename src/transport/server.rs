@@ -33,7 +33,7 @@ use crate::shutdown::Shutdown;
 
 /// Time limit of a connection beyond the limit, from its TLS handshake to its
 /// refusal.
-const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Pause after a failed accept: without file descriptors, an immediate retry
 /// would fail again and spin.
@@ -126,7 +126,7 @@ impl Server<'_> {
             Place::Free => drop(tasks.spawn(self.connection(client, visit, (&door.app, waiting)))),
             Place::Full => {
                 let farewell = timeout(
-                    STATUS_TIMEOUT,
+                    REFUSAL_TIMEOUT,
                     self.connection(client, visit, (refuses, waiting)),
                 );
                 drop(tasks.spawn(farewell));

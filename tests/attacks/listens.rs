@@ -178,9 +178,9 @@ async fn churn(client: u8, address: SocketAddr) -> JoinHandle<()> {
 /// which others are added.
 const LISTENED_TO: usize = 10_000 + 1000;
 
-/// Names that PostgreSQL compares for one batch: 300 LISTENs and 300 UNLISTENs with
-/// 10,000 each.
-const COMPARISONS: usize = 6_600_000;
+/// Names that PostgreSQL compares for one batch: at most 1,000 LISTENs and as many
+/// UNLISTENs, with 3,000 names and those that are added.
+const COMPARISONS: usize = 8_000_000;
 
 /// Checks that PostgreSQL can forward notifications soon enough, independently of
 /// the machine: it forwards none within a batch.

@@ -207,7 +207,7 @@ async fn second_session(
     let second = match Session::open(target).await {
         Ok(second) => second,
         Err(error) => {
-            let says = format!("no second session, to publish and to probe: {error}");
+            let says = format!("no auxiliary session, to publish and to probe: {error}");
             return Ok(Finding::fail("probe", says, remedy(&error)));
         }
     };

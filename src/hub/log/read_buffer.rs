@@ -21,14 +21,14 @@ const BATCH_EVENTS: usize = 3;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::hub) enum Entry {
     Event(Arc<Event>),
-    ControlEntry(ControlEntry),
+    Control(ControlEntry),
 }
 
 impl Entry {
     pub(in crate::hub) fn sequence(&self) -> u64 {
         match self {
             Self::Event(event) => event.id.sequence,
-            Self::ControlEntry(mark) => mark.sequence,
+            Self::Control(mark) => mark.sequence,
         }
     }
 }
@@ -91,7 +91,7 @@ impl Log {
                 break;
             }
             if next_mark < next_event {
-                entries.push(Entry::ControlEntry(self.controls[mark]));
+                entries.push(Entry::Control(self.controls[mark]));
                 mark += 1;
             } else if let Some(Reverse((_, key, index))) = heads.pop() {
                 let events = &self.histories[key].events;

@@ -207,7 +207,8 @@ impl Admission {
         self.shared.clients.address(extensions, headers)
     }
 
-    /// Authenticates a client, once a connection. Without tokens, all clients have the
+    /// Authenticates the credentials of a request or of an `auth` message. Without
+    /// tokens, all clients have the
     /// same grant.
     pub(in crate::transport) async fn admit(
         &self,

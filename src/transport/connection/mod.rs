@@ -1,5 +1,6 @@
 //! One connection: TCP, TLS, HTTP/1.1 and HTTP/2 up to the routing of a request,
-//! with the limits that hold before a client is authenticated.
+//! with the limits that hold before a client is authenticated. `keepalive` serves
+//! readers too.
 
 pub(super) mod body_deadline;
 pub(super) mod descriptors;

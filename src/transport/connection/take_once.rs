@@ -29,6 +29,6 @@ impl<T> Clone for TakeOnce<T> {
 
 impl<T> fmt::Debug for TakeOnce<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Once")
+        f.write_str("TakeOnce")
     }
 }

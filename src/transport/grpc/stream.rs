@@ -47,7 +47,7 @@ const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
 /// A reader's stream and its direct-write slot.
 pub(super) struct Reader {
     deliveries: Deliveries,
-    slot: Arc<DirectSlot<SocketSink>>,
+    slot: Arc<DirectSlot<StreamSink>>,
     /// Bytes that the stream has not accepted yet; they are sent before everything
     /// else.
     rest: Bytes,
@@ -63,7 +63,7 @@ pub(super) struct Reader {
 
 /// The stream, as a worker of the hub writes to it.
 #[derive(Debug)]
-pub(super) struct SocketSink {
+pub(super) struct StreamSink {
     stream: SendStream<Bytes>,
     rest: Bytes,
     is_closed: bool,
@@ -88,7 +88,7 @@ impl Reader {
         limit: Duration,
         stall: Stall,
     ) -> Self {
-        let slot = Arc::new(DirectSlot::new(SocketSink {
+        let slot = Arc::new(DirectSlot::new(StreamSink {
             stream,
             rest: Bytes::new(),
             is_closed: false,
@@ -203,7 +203,7 @@ impl Reader {
 /// Ends a stalled stream that is at the end of a message with a status. The
 /// reader's permit is held until then, so that the number of such streams is
 /// bounded.
-async fn farewell(slot: &DirectSlot<SocketSink>, _held: ReaderPermit) {
+async fn farewell(slot: &DirectSlot<StreamSink>, _held: ReaderPermit) {
     debug!("a stream takes nothing: ended");
     let rule = "the client has taken nothing within --write-timeout";
     let status = Refusal::new(Code::WriteTimeout, rule).into();
@@ -215,7 +215,7 @@ async fn farewell(slot: &DirectSlot<SocketSink>, _held: ReaderPermit) {
     slot.with_sink(|line| line.stream.send_reset(Reason::CANCEL));
 }
 
-impl SocketSink {
+impl StreamSink {
     /// Sends a part of `rest`.
     fn poll_give(
         &mut self,
@@ -257,7 +257,7 @@ impl SocketSink {
     }
 }
 
-impl EventSink for SocketSink {
+impl EventSink for StreamSink {
     /// Writes without checking the window each time, which would wake the reader
     /// (h2 uses one waker for capacity and for resets).
     fn try_write(&mut self, batch: &EventBatch) -> bool {

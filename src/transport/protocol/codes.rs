@@ -1,5 +1,5 @@
-//! Table of error codes for WebSocket, HTTP and gRPC. No other file names a
-//! close code or a status of an error.
+//! Table of error codes for WebSocket, HTTP and gRPC. Other files name only the statuses
+//! that a protocol prescribes for its own faults.
 
 use std::time::Duration;
 

@@ -31,7 +31,7 @@ use crate::transport::{
 
 /// How long the client may take to close its side: if the socket were closed before
 /// that, the last bytes written could be lost.
-const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Buffer size for input after the request. It is read to notice the client's end,
 /// and discarded.
@@ -112,5 +112,5 @@ async fn farewell(mut socket: Socket) {
         }
     };
     // At the limit the client is treated as gone.
-    let _ = timeout(STATUS_TIMEOUT, farewell).await;
+    let _ = timeout(CLOSE_TIMEOUT, farewell).await;
 }

@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// Time limit of the first frame, the same as for a request: an unauthenticated
+/// Time limit of the first frame, whatever `--request-timeout` is: an unauthenticated
 /// client holds a socket no longer.
 const TIME_LIMIT: Duration = Duration::from_secs(10);
 

@@ -118,7 +118,7 @@ enum Done {
     /// With the client's reference; after the commit.
     Published(Option<String>, Result<(), Refusal>),
     /// The client sent another token.
-    AuthorizedSubscription(Result<Arc<Grant>, AuthError>),
+    Admitted(Result<Arc<Grant>, AuthError>),
 }
 
 struct Connection {
@@ -192,10 +192,8 @@ impl Connection {
                     Done::Published(reference, result) => {
                         self.answer(reference.as_deref(), result).await
                     }
-                    Done::AuthorizedSubscription(Ok(grant)) => self.go_on_with(grant).await,
-                    Done::AuthorizedSubscription(Err(error)) => {
-                        self.refuse(&error.into(), None).await
-                    }
+                    Done::Admitted(Ok(grant)) => self.go_on_with(grant).await,
+                    Done::Admitted(Err(error)) => self.refuse(&error.into(), None).await,
                 }
             }
             Next::GiveUp(names) => self.revoke(&names).await,
@@ -293,7 +291,7 @@ impl Connection {
         let admission = self.admission.clone();
         let address = self.reader.outbound.subscription.address();
         self.doing = Some(Box::pin(async move {
-            Done::AuthorizedSubscription(admission.admit(Credentials::Token(token), address).await)
+            Done::Admitted(admission.admit(Credentials::Token(token), address).await)
         }));
     }
 

@@ -3,7 +3,9 @@
 //! The socket does not show whether a client reads one stream: it also accepts pings
 //! and the data of the other streams. Each stream is therefore watched by itself. One
 //! whose window stays shut for `write_timeout` is reset alone (RFC 9113, section
-//! 5.4.2). The reset carries no reason: the shut window blocks a status too.
+//! 5.4.2). The reset carries no reason: in a body that would be DATA, which the shut
+//! window blocks. A gRPC stream that is handed over can still get a status
+//! (`grpc/cuts.rs`).
 
 use std::{
     future::poll_fn,
