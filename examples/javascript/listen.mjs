@@ -18,7 +18,7 @@ async function* follow(url, channels, token) {
       if (cursor) query.set('cursor', cursor)
       const headers = token ? { authorization: `Bearer ${token}` } : {}
       const answer = await fetch(`${url}/v1/sse?${query}`, { headers, signal: silence.signal })
-      if ([400, 401, 403, 404].includes(answer.status)) throw new Refused(await answer.text())
+      if ([400, 401, 403, 404, 421].includes(answer.status)) throw new Refused(await answer.text())
       if (!answer.ok) throw new Error(`status ${answer.status}`)
       for await (const { id, data } of messagesOf(answer.body)) {
         timer.refresh ? timer.refresh() : (clearTimeout(timer), (timer = setTimeout(() => silence.abort(), SILENCE)))

@@ -55,7 +55,7 @@ def refusal(error):
     response = getattr(error, "response", None)
     status = getattr(error, "status_code", None) or getattr(response, "status_code", None)
     reason = (getattr(response, "body", None) or b"").decode(errors="replace")
-    return f"status {status} {reason}" if status in (400, 401, 403, 404) else None
+    return f"status {status} {reason}" if status in (400, 401, 403, 404, 421) else None
 
 
 class Listener:

@@ -33,7 +33,7 @@ def stream(url, channels, cursor):
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         connection.request("GET", f"{address.path}/v1/sse?{urlencode(query)}", headers=headers)
         answer = connection.getresponse()
-        if answer.status in (400, 401, 403, 404):
+        if answer.status in (400, 401, 403, 404, 421):
             raise Refused(answer.read().decode())
         if answer.status != 200:
             raise OSError(f"status {answer.status}")

@@ -225,3 +225,22 @@ async fn a_cache_shows_its_token_and_ends_where_it_is_refused() {
     }
     gateway.stop().await;
 }
+
+/// An open gateway that is asked for by a name it does not know answers 421.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_end_if_their_host_is_refused() {
+    let database = Database::new().await;
+    let table = "CREATE TABLE orders (id int PRIMARY KEY, value text)";
+    database.run(table).await;
+    let gateway = GatewayProcess::on(&database).await;
+    let url = format!("http://127.1:{}", gateway.address.port());
+    for example in ["cache.py", "sse.py"] {
+        let file = format!("examples/python/{example}");
+        let mut command = command_of(gateway.address, &["python3", &file, &url, "orders"]);
+        command.envs(libpq_variables(&database.url));
+        let ended = Program::start(&mut command).ended().await;
+        assert_eq!(ended.status.code(), Some(1), "{ended:#?}");
+        assert!(ended.stderr.contains("--allow-host"), "{ended:#?}");
+    }
+    gateway.stop().await;
+}

@@ -52,7 +52,7 @@ impl UnknownHost<'_> {
         let shown = shown(self.asked);
         let name = self.name.as_ref().map_or("NAME", |name| name.0.as_str());
         format!(
-            "host \"{shown}\" is not allowed: if no token is needed, requests must ask for an \
+            "host \"{shown}\" is not allowed: requests must ask for an \
              IP address, localhost, or a host of --allow-origin or --allow-host (if it is a name \
              of this gateway: --allow-host {name})"
         )
