@@ -25,12 +25,13 @@ const TICK: Duration = Duration::from_millis(10);
 const NEIGHBOUR_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The 99th percentile of a neighbour's delays during a flood, from NOTIFY to the
-/// reader. `make soak` runs a release on a machine with nothing else to do; in
-/// `make test` the build is slow and other tests run beside it, so that this only
-/// shows that the neighbour is served at all.
+/// reader: the largest of the 20 to 60 that a flood lasts for. In a release on two
+/// cores, which the flood's clients share, it is 12 to 140 ms (`make soak`). The build
+/// of `make test` is slow and other tests run beside it: there it only shows that the
+/// neighbour is served at all.
 const NEIGHBOUR_P99: Duration = match cfg!(debug_assertions) {
     true => Duration::from_secs(10),
-    false => Duration::from_millis(100),
+    false => Duration::from_millis(200),
 };
 
 pub struct Besieged {

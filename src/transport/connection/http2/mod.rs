@@ -23,6 +23,7 @@ use http::Request;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     select,
+    task::yield_now,
     time::{Sleep, sleep, timeout},
 };
 
@@ -74,6 +75,7 @@ where
     // Polled only when woken, and not with each delivery: that would take locks
     // that all connections share.
     let mut told: FuturesUnordered<_> = once(shutdown.told.cancelled()).collect();
+    let mut accepted: usize = 0;
     loop {
         let next = select! {
             biased;
@@ -94,6 +96,10 @@ where
                         response::refuse(respond, no_place.response(request.headers()));
                     }
                 }
+                accepted = accepted.wrapping_add(1);
+                if accepted.is_multiple_of(REQUESTS) {
+                    yield_now().await;
+                }
             }
             Next::Told if connection.unasked.is_some() => return Ok(()),
             Next::Told | Next::Unused => connection.h2.graceful_shutdown(),
@@ -101,6 +107,10 @@ where
         }
     }
 }
+
+/// Requests accepted from one connection before other tasks run. Each becomes a task: if
+/// all streams of some connections began at once, events would wait behind thousands.
+const REQUESTS: usize = 8;
 
 /// Saturates at the 32 bits that the protocol has for it.
 fn limit(number: usize) -> u32 {
