@@ -225,7 +225,9 @@ impl Clients {
 
     /// A place in the queue of publishes, of which so many are free.
     pub(super) fn enqueue(&self, client: Client, free: usize) -> Result<Permit<Client>, Refusal> {
-        let limit = QUEUE_SHARE * free;
+        // A client with nothing queued is told that the queue is full, not that it has
+        // too many.
+        let limit = (QUEUE_SHARE * free).max(1);
         self.publishing.enter(client, limit).ok_or_else(|| {
             if self.publishing.is_news() {
                 warn!(%client, free, "a client has the maximum number of queued publishes");
@@ -244,5 +246,23 @@ impl Clients {
             let limit = WAITING;
             warn!(%client, limit, "the publish queue is full; a client was refused");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    #[test]
+    fn a_client_has_a_share_of_the_free_places_of_the_queue() {
+        let clients = Clients::new(Limits::default());
+        let client = |last: u8| Client::Address(IpAddr::from([192, 0, 2, last]).into());
+        let places: Vec<_> = (0..4).map(|_| clients.enqueue(client(1), 1)).collect();
+        let taken = places.iter().filter(|place| place.is_ok()).count();
+        assert_eq!(taken, QUEUE_SHARE);
+        // The full queue refuses it, and that is logged.
+        assert!(clients.enqueue(client(2), 0).is_ok());
     }
 }
