@@ -21,6 +21,7 @@ use super::{
     connect::{Connected, SessionError, connect, describe, drive, is_about_the_text, message},
     conninfo::ConnInfo,
     private::Word,
+    queue_usage::MAX_USAGE,
     session_link::{Inspection, ListenerStatus, Proof, Requests, Second},
 };
 use crate::{
@@ -37,10 +38,6 @@ const LIFE: Duration = INSPECTION;
 /// Without a check for this long, the usage of the queue counts as unknown: three in a
 /// row have failed.
 const UNSEEN: Duration = Duration::from_secs(15);
-
-/// Usage above which a warning is logged. The queue should never be this full: the
-/// gateway reads all the time, and other sessions should too.
-const WORTH_A_WORD: f64 = 0.25;
 
 /// Time limit for outstanding answers after the loss of the listening session; the next
 /// session's probe has to wait for them.
@@ -149,7 +146,7 @@ impl AuxSession {
         // After 8 GB of backlog the first check takes some 15 s.
         let looked = timeout(6 * TIME_LIMIT, drive(&mut connected.connection, look)).await;
         let usage = looked.unwrap_or(Err(SessionError::Overdue))?;
-        if usage > WORTH_A_WORD {
+        if usage > MAX_USAGE {
             warn!(
                 usage,
                 "notifications pile up: some session does not read its own"

@@ -49,7 +49,7 @@ impl PostgresSource {
         QueueUsage(self.second.inspections.clone())
     }
 
-    /// What it counts.
+    /// Its counters.
     pub fn counters(&self) -> Counters {
         self.counters.clone()
     }

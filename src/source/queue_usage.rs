@@ -5,9 +5,9 @@ use tokio::sync::watch;
 use super::session_link::Inspection;
 use crate::event::Health;
 
-/// Above this part of the queue the gateway is not ready: some session listens and
-/// has stopped reading, and at 1 every transaction that notifies fails.
-const MAX_USAGE: f64 = 0.25;
+/// Above this part of the queue the gateway is not ready, and logs a warning: some session
+/// listens and has stopped reading, and at 1 every transaction that notifies fails.
+pub(super) const MAX_USAGE: f64 = 0.25;
 
 /// The usage at the last inspection. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -1,4 +1,4 @@
-//! Typed reading of single values: a word of a list, an integer, a duration.
+//! Typed reading of single values: an enumeration, an integer, a duration.
 
 use std::time::Duration;
 
