@@ -28,7 +28,8 @@ pub struct Turns {
 impl Default for Turns {
     fn default() -> Self {
         let cores = available_parallelism().map_or(1, NonZero::get);
-        // With so many at the head of each queue, one kind alone has all permits.
+        // As many at the head of each queue as there are permits: one kind alone can use
+        // all of them.
         let semaphore = || Arc::new(Semaphore::new(cores.div_ceil(2)));
         Self {
             permits: semaphore(),
@@ -51,7 +52,7 @@ pub(crate) struct Turn {
     _place: Option<OwnedSemaphorePermit>,
 }
 
-/// For a future that takes a turn at each poll. A clone waits anew.
+/// For a future that takes a turn at each poll. A clone waits for a turn of its own.
 #[derive(Debug)]
 pub(crate) struct PollTurns {
     permits: PollSemaphore,

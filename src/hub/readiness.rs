@@ -4,7 +4,7 @@ use tokio::sync::watch;
 
 use super::{Hub, SourceState, State};
 
-/// What is missing; the first that holds.
+/// Reason for not being ready; the first that applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Unready {
     /// The hub is closed.
@@ -34,7 +34,8 @@ impl State {
 }
 
 impl Hub {
-    /// Follows it: the source is live and healthy, and the hub is not closed.
+    /// Receiver of the readiness. Ready means that the source is live and healthy, and
+    /// the hub is not closed.
     pub fn readiness(&self) -> watch::Receiver<Readiness> {
         self.shared.readiness.subscribe()
     }

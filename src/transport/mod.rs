@@ -26,8 +26,8 @@
 //! | type | set by | read by |
 //! | --- | --- | --- |
 //! | `Code`: of a refusal | `Refusal` | the counter of refusals |
-//! | `HandOver`: who takes over the connection | WebSocket, SSE | HTTP/1.1 server |
-//! | `StreamHandOver`: who takes over the stream | gRPC | HTTP/2 server |
+//! | `HandOver`: the task that takes over the connection | WebSocket, SSE | HTTP/1.1 server |
+//! | `StreamHandOver`: the task that takes over the stream | gRPC | HTTP/2 server |
 //! | `SlowReaderCounter`: the body is a reader's | SSE, gRPC | HTTP/2 server |
 
 mod access;

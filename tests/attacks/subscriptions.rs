@@ -42,7 +42,7 @@ pub fn names(first: usize, count: usize) -> Vec<String> {
         .collect()
 }
 
-/// Of a hundred thousand, requested in batches of any size, 128 are accepted.
+/// A hundred thousand are requested in batches of any size, and 128 are accepted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a10_one_client_has_as_many_channels_as_it_may() {
     // The rate of messages is not what is tested here.
